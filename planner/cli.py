@@ -1,0 +1,62 @@
+"""The command line. Commands are in `planner.commands`; what is slow to import is imported there."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from planner.commands import enqueue, gaps, runs, sandbox, settings, up, watch
+from planner.commands.output import err
+from planner.errors import Exit, FleetError
+from sql.errors import WarehouseError
+
+EPILOG = """
+Exit codes: 0 done; 1 gaps remain, or the final validation failed; 2 bad usage or input;
+3 warehouse or broker unreachable; 4 run cancelled or failed.
+
+Try it: planner demo · See the holes: planner gaps · Fill them: planner enqueue --gaps --wait
+One machine: planner up --workers 4 · Settings: planner settings
+"""
+
+app = typer.Typer(
+    name="planner",
+    help="Find the holes in a phased pipeline, repair them in phase order, and prove it.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(gaps.gaps)
+app.command()(gaps.plan)
+app.command()(enqueue.enqueue)
+app.command()(runs.runs)
+app.command()(runs.status)
+app.command()(watch.watch)
+app.command()(runs.report)
+app.command()(up.up)
+app.command()(settings.settings)
+app.command()(sandbox.demo)
+app.add_typer(sandbox.app, name="sandbox")
+
+
+def main() -> None:
+    """Run the command line; every error that a user can cause is one line, and an exit code."""
+    try:
+        app()
+    except FleetError as error:
+        _complain(str(error), error.exit)
+    except WarehouseError as error:
+        _complain(str(error), Exit.UNREACHABLE)
+    except KeyboardInterrupt:
+        _complain("Interrupted.", Exit.FAILED)
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("redis", "kombu"):
+            raise
+        _complain(f"Redis went away: {error}. Try again when it is back.", Exit.UNREACHABLE)
+
+
+def _complain(message: str, code: Exit) -> None:
+    err.print(message, style="red", markup=False, soft_wrap=True)
+    sys.exit(code)

@@ -1,0 +1,1 @@
+"""The commands of the `planner` command line, one module per noun."""

@@ -1,0 +1,113 @@
+"""`planner enqueue`: publish the repair of the gaps as a run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from planner.calendar import Calendar
+from planner.commands import options as opt
+from planner.commands.context import open_fleet, read_health, required_ledger
+from planner.commands.gaps import print_plan, print_skipped
+from planner.commands.output import err, note, out, print_json
+from planner.commands.watch import follow, run_exit
+from planner.errors import Exit, UsageError
+from planner.plan import Plan, read_plan
+
+
+def enqueue(
+    gaps: opt.GapsFlag = False,
+    plan: Annotated[
+        Path | None,
+        typer.Option("--plan", metavar="FILE", help="A plan of `planner plan --out FILE`."),
+    ] = None,
+    start: opt.Start = None,
+    end: opt.End = None,
+    season: opt.SeasonOption = None,
+    phases: opt.Phases = None,
+    from_phase: opt.FromPhase = None,
+    chunk_dates: opt.ChunkDates = None,
+    newest_first: opt.NewestFirst = False,
+    limit: opt.Limit = None,
+    no_cascade: opt.NoCascade = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, publish nothing.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    reason: opt.ReasonText = "",
+    json: opt.Json = False,
+) -> None:
+    """Find the gaps, and publish their repair to the workers.
+
+    Exit code 0 when published (or, with --wait, repaired), or when there is nothing to do.
+    """
+    from worker.enqueue import Wanted, enqueue_plan, plan_gaps
+    from worker.enqueue import enqueue as publish
+
+    if gaps == (plan is not None):
+        raise UsageError("Say what to enqueue: --gaps, or --plan FILE.")
+    fleet = open_fleet()
+    ledger = None if dry_run else required_ledger(fleet)
+    if plan is not None:
+        made = read_plan(plan)
+    else:
+        scope = Calendar(pipeline=fleet.pipeline).scope(
+            today=opt.today(), start=start, end=end, season=season
+        )
+        wanted = Wanted(
+            scope=scope,
+            phases=opt.choose_phases(fleet.pipeline, phases, from_phase),
+            cascade=not no_cascade,
+            chunk_dates=chunk_dates,
+            newest_first=newest_first,
+            limit=limit,
+            reason=reason,
+        )
+        health = read_health(fleet, scope)
+        made = plan_gaps(fleet, health, wanted, ledger=ledger)
+    if dry_run:
+        if json:
+            print_json(made.as_json())
+        else:
+            print_plan(made)
+        return
+    if not json:
+        print_plan(made)
+    if made.is_empty:
+        if json:
+            print_json({"run_id": None, **made.as_json()})
+        raise typer.Exit(Exit.DONE)
+    _confirm(made.steps_total, ask=not (yes or json))
+
+    def again() -> Plan:
+        return plan_gaps(fleet, health, wanted, ledger=ledger)
+
+    with err.status("Publishing …"):
+        run_id, made = (
+            enqueue_plan(fleet, made) if plan is not None else publish(fleet, made, again)
+        )
+    if run_id is None:
+        out.print("Nothing to do: other runs took every date meanwhile.")
+        print_skipped(made)
+        raise typer.Exit(Exit.DONE)
+    if not json:
+        out.print(f"Run [bold]{run_id}[/] is on its way: watch it with `planner watch {run_id}`.")
+    if not wait:
+        if json:
+            print_json({"run_id": run_id, **made.as_json()})
+        return
+    record = follow(fleet, run_id, quiet=json)
+    if json:
+        from planner.commands.runs import status_json
+
+        print_json({"run_id": run_id, **made.as_json(), "status": status_json(fleet, record)})
+    raise typer.Exit(run_exit(record))
+
+
+def _confirm(steps: int, *, ask: bool) -> None:
+    """Ask a person at a terminal; nobody else."""
+    if ask and sys.stdin.isatty() and not typer.confirm(f"Run these {steps} steps?", default=True):
+        note("Nothing was enqueued.")
+        raise typer.Exit(Exit.DONE)

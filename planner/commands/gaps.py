@@ -1,0 +1,209 @@
+"""`planner gaps` and `planner plan`: what is missing, and what would be done about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import typer
+
+from planner.calendar import Calendar
+from planner.commands import options as opt
+from planner.commands.context import ledger_if_any, open_fleet, read_health
+from planner.commands.output import count_table, date_ranges, matrix_table, note, out, print_json
+from planner.commands.output import summary as counted
+from planner.errors import Exit
+from planner.gaps import Gap, Health
+from planner.matrix import matrix
+from planner.owed import write_whole
+from planner.pipeline import Pipeline, Window
+from planner.plan import Plan
+from planner.repair import cascade_of
+
+
+def gaps(
+    start: opt.Start = None,
+    end: opt.End = None,
+    season: opt.SeasonOption = None,
+    no_cascade: opt.NoCascade = False,
+    json: opt.Json = False,
+) -> None:
+    """Show which phases and dates are short of what their upstream holds, and why.
+
+    Exit code 0 when there are none, 1 when there are.
+    """
+    from worker.enqueue import Wanted, plan_gaps
+
+    fleet = open_fleet()
+    calendar = Calendar(pipeline=fleet.pipeline)
+    scope = calendar.scope(today=opt.today(), start=start, end=end, season=season)
+    health = read_health(fleet, scope)
+    runnable = opt.choose_phases(fleet.pipeline, None, None)
+    wanted = Wanted(scope=scope, phases=runnable, cascade=not no_cascade)
+    plan = plan_gaps(fleet, health, wanted, ledger=None)
+    found = _all_gaps(fleet.pipeline, health, plan, scope)
+    if json:
+        print_json(gaps_json(fleet.pipeline, health, scope, found))
+    else:
+        out.print(matrix_table(matrix(fleet.pipeline, health), _title(scope), fleet.pipeline.entity))
+        _print_gaps(found)
+        _print_empty(health, scope)
+    raise typer.Exit(Exit.GAPS if found else Exit.DONE)
+
+
+def plan(
+    gaps_: opt.GapsFlag = True,
+    start: opt.Start = None,
+    end: opt.End = None,
+    season: opt.SeasonOption = None,
+    phases: opt.Phases = None,
+    from_phase: opt.FromPhase = None,
+    chunk_dates: opt.ChunkDates = None,
+    newest_first: opt.NewestFirst = False,
+    limit: opt.Limit = None,
+    no_cascade: opt.NoCascade = False,
+    reason: opt.ReasonText = "",
+    out_file: opt.OutFile = None,
+    json: opt.Json = False,
+) -> None:
+    """Plan the repair of the gaps, and do nothing. `--out` keeps it for `enqueue --plan`."""
+    from worker.enqueue import Wanted, plan_gaps
+
+    fleet = open_fleet()
+    scope = Calendar(pipeline=fleet.pipeline).scope(
+        today=opt.today(), start=start, end=end, season=season
+    )
+    wanted = Wanted(
+        scope=scope,
+        phases=opt.choose_phases(fleet.pipeline, phases, from_phase),
+        cascade=not no_cascade,
+        chunk_dates=chunk_dates,
+        newest_first=newest_first,
+        limit=limit,
+        reason=reason,
+    )
+    ledger = ledger_if_any(fleet)
+    made = plan_gaps(fleet, read_health(fleet, scope), wanted, ledger=ledger)
+    if out_file is not None:
+        import json as json_module
+
+        write_whole(out_file, json_module.dumps(made.as_json(), indent=1))
+        note(f"Written to {out_file}: run it with `planner enqueue --plan {out_file}`.")
+    if json:
+        print_json(made.as_json())
+    else:
+        print_plan(made)
+
+
+def gaps_json(
+    pipeline: Pipeline, health: Health, scope: Window, found: list[Gap]
+) -> dict[str, Any]:
+    """The documented shape of `planner gaps --json`."""
+    return {
+        "pipeline": pipeline.name,
+        "scope": {"start": scope.start, "end": scope.end},
+        "phases": [
+            {
+                "phase": phase.name,
+                "expected": sum(health.is_due(phase.name, day) for day in scope.days()),
+                "complete": sum(day in scope for day in health.complete[phase.name]),
+                "gaps": sum(gap.phase == phase.name for gap in found),
+            }
+            for phase in pipeline.phases
+        ],
+        "gaps": [
+            {
+                "phase": gap.phase,
+                "date": gap.date,
+                "reason": gap.reason,
+                "expected": gap.expected,
+                "found": gap.found,
+                "tables": list(gap.tables),
+            }
+            for gap in found
+        ],
+        "empty": [
+            {"phase": left.phase, "date": left.date, "reason": left.reason}
+            for phase in pipeline.phases
+            for day, left in sorted(health.empty[phase.name].items())
+            if day in scope
+        ],
+    }
+
+
+def _all_gaps(pipeline: Pipeline, health: Health, plan: Plan, scope: Window) -> list[Gap]:
+    """Counted gaps of the scope, and the cascades of repairing them."""
+    cascades = plan.cascades
+    found: list[Gap] = []
+    for phase in pipeline.phases:
+        counted = {day: gap for day, gap in health.gaps[phase.name].items() if day in scope}
+        redone = {
+            day: cascade_of(phase, day, health)
+            for day in cascades.get(phase.name, ())
+            if day not in counted
+        }
+        found += [gap for _, gap in sorted({**redone, **counted}.items())]
+    return found
+
+
+def print_plan(plan: Plan) -> None:
+    """A plan for people: how many dates of which phase, for what reason."""
+    if plan.is_empty:
+        out.print("Nothing to do.")
+    else:
+        per_phase: dict[str, Counter[str]] = {}
+        for _, step in plan.steps():
+            tally = per_phase.setdefault(step.phase, Counter())
+            tally.update(str(task.reason) for task in step.tasks)
+            tally["steps"] += 1
+        reasons = ("missing", "partial", "cascade")
+        out.print(
+            count_table(
+                f"{plan.plan_id}: {len(plan.chunks)} chunks, {plan.steps_total} steps",
+                ["phase", "steps", *reasons],
+                [
+                    [phase, tally["steps"], *(tally[reason] for reason in reasons)]
+                    for phase, tally in per_phase.items()
+                ],
+            )
+        )
+    print_skipped(plan)
+
+
+def print_skipped(plan: Plan) -> None:
+    """What a plan does not take, and why."""
+    groups: dict[tuple[str, str, str | None], list[Any]] = {}
+    for left in plan.skipped:
+        groups.setdefault((left.phase, left.reason, left.run_id), []).append(left)
+    for (phase, reason, run_id), lefts in groups.items():
+        why = f"held by {run_id}" if run_id else lefts[0].detail
+        note(f"left alone: {phase} {date_ranges(left.date for left in lefts)}: {reason} ({why})")
+    for phase, days in plan.owed.items():
+        note(f"owed: {phase} {date_ranges(days)} has to be computed again, and is not in this plan")
+
+
+def _title(scope: Window) -> str:
+    return f"{scope.start} to {scope.end}"
+
+
+def _print_gaps(found: list[Gap]) -> None:
+    if not found:
+        out.print("No gaps.")
+        return
+    groups: dict[tuple[str, str], list[Gap]] = {}
+    for gap in found:
+        groups.setdefault((gap.phase, gap.reason), []).append(gap)
+    rows = [
+        [phase, reason, len(group), date_ranges(gap.date for gap in group)]
+        for (phase, reason), group in groups.items()
+    ]
+    table = count_table("gaps", ["phase", "reason", "dates", "which"], rows)
+    table.columns[1].justify = table.columns[3].justify = "left"
+    out.print(table)
+    out.print("Repair them with: planner enqueue --gaps")
+
+
+def _print_empty(health: Health, scope: Window) -> None:
+    for phase, days in health.empty.items():
+        reasons = Counter(str(left.reason) for day, left in days.items() if day in scope)
+        note(f"legitimately empty: {phase}: {counted(reasons)}")

@@ -1,0 +1,78 @@
+"""How commands speak: results on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from planner.matrix import Count, Matrix
+
+DATES_SHOWN = 6  # of a long list of dates on the terminal
+
+# rich honours NO_COLOR, and writes no colours to what is not a terminal.
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def print_json(content: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
+
+
+def note(text: str) -> None:
+    """Something to know, beside the result."""
+    err.print(escape(text), style="dim", soft_wrap=True)
+
+
+def matrix_table(counts: Matrix, title: str, entity: str) -> Table:
+    """Season × phase: complete dates of those expected, and how many entities they hold."""
+    table = Table(title=title, title_justify="left")
+    phases = list(next(iter(counts.values()), {}))
+    table.add_column("season")
+    for phase in phases:
+        table.add_column(phase, justify="right")
+    for name, row in counts.items():
+        if any(count.expected for count in row.values()):
+            label = name.partition("/")
+            shown = f"  {label[2].replace('_', '-')}" if label[1] else label[0]
+            table.add_row(escape(shown), *(_cell(row[phase]) for phase in phases))
+    table.caption = f"complete dates / expected dates ({entity}s)"
+    table.caption_justify = "left"
+    return table
+
+
+def _cell(count: Count) -> str:
+    text = f"{count.complete}/{count.expected}"
+    if count.entities is not None:
+        text += f" ({count.entities})"
+    return f"[green]{text} ✓[/]" if count.is_complete else f"[red]{text} ✗[/]"
+
+
+def date_ranges(dates: Iterable[date]) -> str:
+    """Some dates, few of them written out."""
+    days = sorted(dates)
+    shown = ", ".join(map(str, days[:DATES_SHOWN]))
+    more = len(days) - DATES_SHOWN
+    return f"{shown}, … {more} more until {days[-1]}" if more > 0 else shown
+
+
+def count_table(title: str, columns: list[str], rows: Iterable[Iterable[Any]]) -> Table:
+    """A plain table; numbers stand right."""
+    table = Table(title=title, title_justify="left")
+    for n, column in enumerate(columns):
+        table.add_column(column, justify="left" if n == 0 else "right")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    return table
+
+
+def summary(counts: Mapping[str, int]) -> str:
+    """`3 missing, 1 partial`, without what there is none of."""
+    return ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none"

@@ -1,0 +1,131 @@
+"""`planner runs`, `planner status` and `planner report`: what runs did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.markdown import Markdown
+
+from planner.commands import options as opt
+from planner.commands.context import open_fleet, required_ledger
+from planner.commands.output import count_table, date_ranges, note, out, print_json
+from planner.commands.watch import run_exit
+from planner.errors import Exit, UsageError
+from planner.report import Report, render_markdown
+
+if TYPE_CHECKING:
+    from worker.fleet import Fleet
+    from worker.ledger import RunRecord
+
+STATES = ("pending", "running", "succeeded", "failed", "blocked", "cancelled")
+
+
+def runs(json: opt.Json = False) -> None:
+    """List runs, newest first."""
+    fleet = open_fleet()
+    records = required_ledger(fleet).runs()
+    rows = [
+        {
+            "run_id": record.id,
+            "state": record.state,
+            "pipeline": record.pipeline,
+            "created": _when(record.created),
+            "steps_total": record.steps_total,
+            "reason": record.reason,
+        }
+        for record in records
+    ]
+    if json:
+        print_json({"runs": rows})
+    elif not rows:
+        out.print("No runs yet: start one with `planner enqueue --gaps`.")
+    else:
+        columns = ["run", "state", "pipeline", "created", "steps", "reason"]
+        out.print(count_table("runs", columns, [row.values() for row in rows]))
+
+
+def status(run: opt.RunId, json: opt.Json = False) -> None:
+    """Show where a run is. The exit code is that of the run: 0, 1 or 4; 0 while it runs."""
+    fleet = open_fleet()
+    record = required_ledger(fleet).require(run)
+    found = status_json(fleet, record)
+    if json:
+        print_json(found)
+    else:
+        _print_status(found)
+    raise typer.Exit(run_exit(record) if record.is_ended else Exit.DONE)
+
+
+def report(run: opt.RunId, json: opt.Json = False) -> None:
+    """Show a run's report, and write it to `BACKFILL_HOME/reports`."""
+    fleet = open_fleet()
+    ledger = required_ledger(fleet)
+    record = ledger.require(run)
+    text = ledger.report(run)
+    if text is None:
+        raise UsageError(f"{run} is {record.state}: its report is written when it has ended.")
+    found = Report.model_validate_json(text)
+    from worker.finalize import write_report
+
+    write_report(fleet, found)
+    if json:
+        print_json(found.as_json())
+        return
+    if out.is_terminal:
+        out.print(Markdown(render_markdown(found)))
+    else:
+        out.print(render_markdown(found), markup=False, soft_wrap=True)
+    note(f"Written to {fleet.settings.folder('reports') / run}.")
+
+
+def status_json(fleet: Fleet, record: RunRecord) -> dict[str, Any]:
+    """The documented shape of `planner status --json`."""
+    tally = Counter(str(state) for state in fleet.ledger.steps(record.id).values())
+    return {
+        "run_id": record.id,
+        "state": str(record.state),
+        "steps": {state: tally[state] for state in STATES},
+        "validation": record.validation,
+        "failures": failures_json(fleet, record),
+    }
+
+
+def failures_json(fleet: Fleet, record: RunRecord) -> list[dict[str, Any]]:
+    """Dates that failed or were blocked so far."""
+    from worker.finalize import failures
+
+    plan = fleet.plan(record.id)
+    if plan is None:
+        return []
+    return [
+        failure.model_dump(mode="json", exclude={"state"})
+        for failure in failures(fleet, record, plan, fleet.ledger.all_dates(record.id))
+        if failure.state != "pending"
+    ]
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    steps = ", ".join(f"{n} {state}" for state, n in found["steps"].items() if n)
+    out.print(f"{found['run_id']}: [bold]{found['state']}[/]; steps: {steps or 'none'}")
+    if found["validation"]:
+        check = found["validation"]
+        out.print(
+            f"final validation: {'passed' if check['passed'] else 'failed'}, "
+            f"{check['checked']} phase-dates checked, {check['short']} short, "
+            f"{check['remaining']} other gaps in scope"
+        )
+    for failure in found["failures"]:
+        from datetime import date
+
+        days = [date.fromisoformat(day) for day in failure["dates"]]
+        out.print(f"{failure['phase']} {date_ranges(days)}: {failure['reason']}", markup=False)
+        out.print(f"  try again: {failure['retry']}", markup=False)
+
+
+def _when(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+

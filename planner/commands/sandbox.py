@@ -1,0 +1,236 @@
+"""`planner demo` and `planner sandbox`: try everything on a small real pipeline."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from planner.commands import options as opt
+from planner.commands.output import count_table, err, matrix_table, note, out, print_json
+from planner.commands.up import stop_on_sigterm
+from planner.errors import Exit, FleetError, UsageError
+from planner.matrix import Matrix, matrix
+from planner.pipeline import Pipeline, Season, Window, load_pipeline
+from planner.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from pyarrow import Table
+
+DEMO_SEASONS = "2021,2022,2023,2024"
+DEMO_POLL_SECONDS = 1.0  # the demo's steps take a second, not minutes
+
+app = typer.Typer(
+    name="sandbox",
+    help="A small real pipeline to try the planner on.",
+    no_args_is_help=True,
+)
+
+Boxscores = Annotated[
+    Path | None,
+    typer.Option("--boxscores", metavar="FILE", help="Real box scores, Parquet; else made up."),
+]
+Seed = Annotated[int, typer.Option("--seed", help="What chance starts from.")]
+Seasons = Annotated[
+    str, typer.Option("--seasons", metavar="YEARS", help="Seasons by starting year: 2021,2022.")
+]
+Workers = Annotated[int, typer.Option("--workers", "-n", min=1, max=64, help="Worker processes.")]
+
+
+@app.command()
+def build(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+    boxscores: Boxscores = None,
+    seasons: Seasons = DEMO_SEASONS,
+    seed: Seed = 1,
+    until: Annotated[
+        opt.date | None, typer.Option("--until", parser=opt.parse_day, metavar="DATE")
+    ] = None,
+) -> None:
+    """Build a warehouse with every phase complete, in one piece."""
+    from planner.sandbox.build import build as build_warehouse
+
+    pipeline = load_pipeline("nba")
+    with err.status("Building …"):
+        build_warehouse(folder, _boxscores(pipeline, boxscores, seasons, seed), until=until)
+    out.print(f"Built {folder}. Use it: export BACKFILL_WAREHOUSE=local:{folder}", soft_wrap=True)
+
+
+@app.command()
+def punch(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A built warehouse.")],
+    seed: Seed = 1,
+    holes: Annotated[int, typer.Option("--holes", min=1, help="How many.")] = 10,
+    json: opt.Json = False,
+) -> None:
+    """Make random holes, and list them."""
+    from planner.sandbox.punch import punch as punch_holes
+    from sql import open_warehouse
+
+    made = punch_holes(
+        open_warehouse(f"local:{folder}"), load_pipeline("nba"), seed=seed, holes=holes
+    )
+    rows = [
+        {
+            "phase": hole.phase,
+            "tables": list(hole.tables),
+            "start": hole.start,
+            "end": hole.end,
+            "entity": hole.entity,
+            "rows": hole.rows,
+        }
+        for hole in made
+    ]
+    if json:
+        print_json({"holes": rows})
+        return
+    columns = ["phase", "dates", "tables", "game", "rows"]
+    table = count_table(
+        f"{len(made)} holes, seed {seed}",
+        columns,
+        [
+            [
+                hole.phase,
+                hole.start if hole.start == hole.end else f"{hole.start}..{hole.end}",
+                ", ".join(name.rpartition(".")[2] for name in hole.tables),
+                hole.entity or "",
+                hole.rows,
+            ]
+            for hole in made
+        ],
+    )
+    out.print(table)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(context: typer.Context, workers: Workers = 2) -> None:
+    """Start Redis, workers and the coordinator, run a planner command, and end them all.
+
+    planner sandbox run --workers 4 -- enqueue --gaps --wait --yes
+    """
+    from planner.sandbox.fleet import sandbox_fleet
+
+    if not context.args:
+        raise UsageError("Say which planner command to run: planner sandbox run -- gaps")
+    stop_on_sigterm()
+    with sandbox_fleet(load_settings(), workers=workers) as environment:
+        done = subprocess.run(
+            [sys.executable, "-m", "planner", *context.args], env=environment, check=False
+        )
+    raise typer.Exit(done.returncode)
+
+
+def demo(
+    boxscores: Boxscores = None,
+    seasons: Seasons = DEMO_SEASONS,
+    seed: Seed = 1,
+    workers: Workers = 2,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare every table, row for row, with one never broken.")
+    ] = False,
+) -> None:
+    """Build a pipeline with the holes of a real one, repair it with a fleet, and prove it.
+
+    Needs nothing and leaves nothing running; its files stay in BACKFILL_HOME/demo.
+    """
+    from planner.sandbox.build import build as build_warehouse
+    from planner.sandbox.fleet import environment_of, sandbox_fleet
+    from planner.sandbox.punch import punch_plan
+    from sql import open_warehouse
+
+    began = time.monotonic()
+    stop_on_sigterm()
+    place = load_settings().folder("demo")
+    shutil.rmtree(place)
+    settings = Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        warehouse=f"local:{place / 'warehouse'}",
+        pipeline="nba",
+        broker_url="embedded",
+        home=place,
+        poll_max_seconds=DEMO_POLL_SECONDS,
+    )
+    os.environ.update(environment_of(settings))
+    pipeline = load_pipeline("nba")
+    with err.status("Making seasons, and building every phase …"):
+        build_warehouse(
+            place / "warehouse", _boxscores(pipeline, boxscores, seasons, seed), until=None
+        )
+        if verify:
+            shutil.copytree(place / "warehouse", place / "whole")
+    warehouse = open_warehouse(settings.warehouse)
+    with err.status("Making the holes …"):
+        holes = punch_plan(warehouse, pipeline)
+    out.print(f"A pipeline with {sum(hole.rows for hole in holes):,} rows missing.\n")
+    before = _matrix(settings, pipeline)
+    out.print(matrix_table(before, "before", pipeline.entity))
+    with sandbox_fleet(settings, workers=workers) as environment:
+        out.print(f"\n[bold]$ planner enqueue --gaps[/]   ({workers} workers)")
+        os.environ.update(environment)
+        code = _enqueue()
+    after = _matrix(settings, pipeline)
+    out.print(matrix_table(after, "after", pipeline.entity))
+    for report in sorted((place / "reports").glob("*/report.md")):
+        out.print(f"report: {report}", markup=False, soft_wrap=True)
+    if verify:
+        _verify(place, pipeline)
+    out.print(f"{time.monotonic() - began:.0f} s in all.")
+    raise typer.Exit(code)
+
+
+def _enqueue() -> int:
+    """What the user would type: `planner enqueue --gaps --wait --yes`."""
+    from planner.commands.enqueue import enqueue
+
+    try:
+        enqueue(gaps=True, wait=True, yes=True)
+    except typer.Exit as ended:
+        return ended.exit_code
+    return Exit.DONE
+
+
+def _verify(place: Path, pipeline: Pipeline) -> None:
+    from planner.sandbox.compare import differences
+    from sql import open_warehouse
+
+    tables = [spec.name for phase in pipeline.phases for spec in phase.tables]
+    with err.status("Comparing row for row …"):
+        found = differences(
+            open_warehouse(f"local:{place / 'whole'}"),
+            open_warehouse(f"local:{place / 'warehouse'}"),
+            tables,
+        )
+    for difference in found:
+        note(str(difference))
+    if found:
+        raise FleetError(f"{len(found)} differences: the repair is not equal to the rebuild.")
+    out.print(f"[green]Repair equals rebuild[/]: {len(tables)} tables, row for row.")
+
+
+def _matrix(settings: Settings, pipeline: Pipeline) -> Matrix:
+    from planner.survey import survey
+    from sql import open_warehouse
+
+    scope = Window(start=pipeline.seasons[0].start, end=pipeline.seasons[-1].end)
+    with err.status("Counting …"):
+        return matrix(pipeline, survey(open_warehouse(settings.warehouse), pipeline, scope))
+
+
+def _boxscores(pipeline: Pipeline, file: Path | None, seasons: str, seed: int) -> Table:
+    from planner.sandbox.boxscores import generate_boxscores, read_boxscores
+
+    chosen = _seasons(pipeline, seasons)
+    return read_boxscores(file, chosen) if file else generate_boxscores(chosen, seed=seed)
+
+
+def _seasons(pipeline: Pipeline, text: str) -> list[Season]:
+    from planner.calendar import Calendar
+
+    calendar = Calendar(pipeline=pipeline)
+    return [calendar.season_named(name.strip()) for name in text.split(",") if name.strip()]

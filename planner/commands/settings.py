@@ -1,0 +1,45 @@
+"""`planner settings`: what is set, and where it came from."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from dotenv import dotenv_values
+
+from planner.commands import options as opt
+from planner.commands.output import count_table, out, print_json
+from planner.settings import PREFIX, Settings, load_settings, masked
+
+
+def settings(json: opt.Json = False) -> None:
+    """Show every setting, its value (secrets masked), and where it came from."""
+    loaded = load_settings()
+    written = {name.upper() for name in dotenv_values(".env")}
+    rows = [_row(loaded, name, written) for name in Settings.model_fields]
+    if json:
+        print_json({"settings": rows})
+        return
+    table = count_table(
+        "settings",
+        ["variable", "value", "from", "what"],
+        [[row["variable"], row["value"], row["source"], row["help"]] for row in rows],
+    )
+    for column in table.columns:
+        column.justify = "left"
+        column.overflow = "fold"
+    out.print(table)
+
+
+def _row(loaded: Settings, name: str, written: set[str]) -> dict[str, Any]:
+    variable = f"{PREFIX}{name.upper()}"
+    if variable in {key.upper() for key in os.environ}:
+        source = "environment"
+    else:
+        source = ".env" if variable in written else "default"
+    return {
+        "variable": variable,
+        "value": masked(str(getattr(loaded, name))),
+        "source": source,
+        "help": Settings.model_fields[name].description or "",
+    }

@@ -1,0 +1,54 @@
+"""`planner up`: a whole fleet on one machine, in the foreground."""
+
+from __future__ import annotations
+
+import signal
+import time
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from planner.commands.output import err, note
+from planner.settings import load_settings
+
+LOOK_SECONDS = 0.5  # between two looks at the workers
+
+
+def up(
+    workers: Annotated[int, typer.Option("--workers", "-n", min=1, max=256)] = 2,
+    queues: Annotated[
+        str | None, typer.Option("-Q", "--queues", help="Only these queues (phases).")
+    ] = None,
+) -> None:
+    """Run the embedded Redis and some workers until Ctrl-C.
+
+    With BACKFILL_BROKER_URL set, only the workers.
+    """
+    from worker.broker import embedded_broker
+    from worker.crew import crew
+
+    settings = load_settings()
+    stop_on_sigterm()
+    with embedded_broker(settings), crew(settings, workers=workers, queues=queues) as hands:
+        err.print(f"{workers} workers are up; logs are in {settings.folder('logs')}", markup=False)
+        note("In another terminal: planner enqueue --gaps. Ctrl-C stops the fleet.")
+        try:
+            while True:
+                for hand in hands:
+                    if hand.restart_if_dead():
+                        note(f"worker-{hand.number} died and was started again")
+                time.sleep(LOOK_SECONDS)
+        except KeyboardInterrupt:
+            note(f"Stopping; running steps have {settings.grace_seconds:g} s to end.")
+
+
+def stop_on_sigterm() -> None:
+    """Treat SIGTERM as Ctrl-C, so that everything started here is ended."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+
+

@@ -1,0 +1,151 @@
+"""`planner watch`: a live view of a run on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from planner.commands import options as opt
+from planner.commands.context import open_fleet, required_ledger
+from planner.commands.output import err, out
+from planner.errors import Exit
+from planner.report import duration
+
+if TYPE_CHECKING:
+    from worker.fleet import Fleet
+    from worker.ledger import RunRecord, StepRecord
+
+LOOK_SECONDS = 0.5  # between two looks at the ledger
+LINE_SECONDS = 5.0  # between two plain lines, unless something failed
+ENDED = ("succeeded", "failed", "blocked", "cancelled")
+
+
+def watch(run: opt.RunId, json: opt.Json = False) -> None:
+    """Watch a run until it ends. Ctrl-C stops watching, not the run."""
+    from planner.commands.output import print_json
+    from planner.commands.runs import status_json
+
+    fleet = open_fleet()
+    required_ledger(fleet).require(run)
+    record = follow(fleet, run, quiet=json)
+    if json:
+        print_json(status_json(fleet, record))
+    raise typer.Exit(run_exit(record))
+
+
+def run_exit(record: RunRecord) -> Exit:
+    """What a run's end means to the shell."""
+    if record.state == "complete":
+        remaining = (record.validation or {}).get("remaining", 0)
+        return Exit.GAPS if remaining else Exit.DONE
+    return Exit.FAILED
+
+
+def follow(fleet: Fleet, run_id: str, *, quiet: bool = False) -> RunRecord:
+    """Show a run until it has ended; the record of its end. With `quiet`, show nothing."""
+    view = _Plain() if quiet or not out.is_terminal else _Screen(fleet, run_id)
+    with view:
+        while True:
+            record = fleet.ledger.require(run_id)
+            steps = fleet.ledger.step_records(run_id, fleet.ledger.steps(run_id))
+            view.show(record, steps, quiet=quiet)
+            if record.is_ended:
+                return record
+            time.sleep(LOOK_SECONDS)
+
+
+class _Plain:
+    """One line now and then."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+        self._failed = 0
+
+    def __enter__(self) -> _Plain:
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        return None
+
+    def show(self, record: RunRecord, steps: list[StepRecord], *, quiet: bool) -> None:
+        if quiet:
+            return
+        failed = [step for step in steps if step.state == "failed"]
+        if time.monotonic() >= self._next or len(failed) > self._failed or record.is_ended:
+            self._next = time.monotonic() + LINE_SECONDS
+            self._failed = len(failed)
+            tally = Counter(str(step.state) for step in steps)
+            done = sum(tally[state] for state in ENDED)
+            parts = ", ".join(f"{n} {state}" for state, n in sorted(tally.items()))
+            err.print(
+                f"{record.id} {record.state}: {done}/{len(steps)} steps ({parts}); "
+                f"{_left(record, steps)}",
+                soft_wrap=True,
+                markup=False,
+            )
+
+
+class _Screen:
+    """Phases × steps, workers, and when it may end."""
+
+    def __init__(self, fleet: Fleet, run_id: str) -> None:
+        self._phases = [p.name for p in fleet.pipeline.phases if not p.is_source]
+        self._live = Live(console=out, refresh_per_second=4, transient=False)
+
+    def __enter__(self) -> _Screen:
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, *ignored: object) -> None:
+        self._live.__exit__(None, None, None)
+
+    def show(self, record: RunRecord, steps: list[StepRecord], *, quiet: bool) -> None:
+        self._live.update(self._draw(record, steps))
+
+    def _draw(self, record: RunRecord, steps: list[StepRecord]) -> RenderableType:
+        table = Table(title=f"{record.id}: {record.state}", title_justify="left")
+        for column in ("phase", "", "done", "running", "failed", "blocked"):
+            table.add_column(column, justify="left" if column in ("phase", "") else "right")
+        for phase in self._phases:
+            of_phase = [step for step in steps if step.id.endswith(f"/{phase}")]
+            if not of_phase:
+                continue
+            tally = Counter(str(step.state) for step in of_phase)
+            ended = sum(tally[state] for state in ENDED)
+            table.add_row(
+                escape(phase),
+                ProgressBar(total=len(of_phase), completed=ended, width=30),
+                f"{ended}/{len(of_phase)}",
+                str(tally["running"] or ""),
+                f"[red]{tally['failed'] or ''}[/]",
+                f"[yellow]{tally['blocked'] or ''}[/]",
+            )
+        now = [step for step in steps if step.state == "running" and not step.parked]
+        workers = [f"  {escape(step.worker)}: {escape(step.id)}" for step in now]
+        failed = [
+            f"[red]  {escape(step.id)}: {escape(step.error)}[/]"
+            for step in steps
+            if step.state == "failed"
+        ]
+        return Group(table, *workers, *failed[-3:], _left(record, steps))
+
+
+def _left(record: RunRecord, steps: Iterable[StepRecord]) -> str:
+    """How long it took, or may still take at the pace so far."""
+    if record.is_ended:
+        return f"took {duration((record.ended or record.created) - record.created)}"
+    all_steps = list(steps)
+    ended = sum(step.state in ENDED for step in all_steps)
+    spent = max(0.0, time.time() - (record.started or time.time()))
+    if not ended or not spent:
+        return "waiting for a worker" if not record.started else "just started"
+    return f"about {duration(spent / ended * (len(all_steps) - ended))} left"

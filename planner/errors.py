@@ -1,0 +1,64 @@
+"""What a user can be told.
+
+    FleetError                 exit code
+    ├── UsageError             2  a flag, a date, an id
+    │   ├── BadPipeline        2  the pipeline file
+    │   └── BadPlan            2  the plan file
+    ├── Unreachable            3  broker or fleet
+    └── RunFailed              4  the run cannot go on
+
+Every message says what happened and what to do next. A warehouse's own errors are in
+`sql.errors`; the command line answers them with exit code 3.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """What the process tells the shell."""
+
+    DONE = 0
+    """Done, nothing left to do."""
+    GAPS = 1
+    """Gaps remain, or the final validation failed."""
+    USAGE = 2
+    """Bad usage or bad input."""
+    UNREACHABLE = 3
+    """The warehouse or the broker cannot be reached, or refuses."""
+    FAILED = 4
+    """The run was cancelled or failed."""
+
+
+class FleetError(Exception):
+    """Something went wrong."""
+
+    exit = Exit.FAILED
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class UsageError(FleetError):
+    """The command cannot be understood."""
+
+    exit = Exit.USAGE
+
+
+class BadPipeline(UsageError):
+    """The pipeline file cannot be used."""
+
+
+class BadPlan(UsageError):
+    """The plan file cannot be used."""
+
+
+class Unreachable(FleetError):
+    """The broker cannot be reached."""
+
+    exit = Exit.UNREACHABLE
+
+
+class RunFailed(FleetError):
+    """The run cannot go on."""

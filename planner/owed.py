@@ -1,0 +1,90 @@
+"""What a repair still owes: dates whose rows are there, and wrong since their upstream changed.
+
+No count shows them, so they are written down, in `HOME/owed`, before a run is published, and
+crossed out when they were recomputed. They outlive Redis: whatever was lost, the next plan
+takes them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Collection, Mapping
+from datetime import date
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from planner.errors import FleetError
+
+
+class Owed(BaseModel):
+    """What one run owes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run_id: str
+    pipeline: str
+    warehouse: str
+    dates: dict[str, set[date]]
+    """Phase → dates to recompute."""
+
+    def without(self, done: Collection[tuple[str, date]]) -> Owed:
+        """What is left when some phases and dates were recomputed."""
+        left = {
+            phase: {day for day in days if (phase, day) not in done}
+            for phase, days in self.dates.items()
+        }
+        return self.model_copy(update={"dates": {phase: days for phase, days in left.items() if days}})
+
+
+def save(folder: Path, owed: Owed) -> None:
+    """Write down what a run owes; nothing left removes the file."""
+    path = folder / f"{owed.run_id}.json"
+    if not owed.dates:
+        path.unlink(missing_ok=True)
+        return
+    content = owed.model_dump(mode="json")
+    content["dates"] = {phase: sorted(days) for phase, days in content["dates"].items()}
+    write_whole(path, json.dumps(content, indent=1))
+
+
+def read(folder: Path, *, pipeline: str, warehouse: str) -> list[Owed]:
+    """What every run on this warehouse still owes. Raises `FleetError` for a broken file."""
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            owed = Owed.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValidationError) as error:
+            raise FleetError(
+                f"{path} cannot be read ({type(error).__name__}): it says which dates a run still "
+                "owes. Restore it, or delete it and repair its dates with --phases and --start."
+            ) from None
+        if owed.pipeline == pipeline and owed.warehouse == warehouse:
+            found.append(owed)
+    return found
+
+
+def merged(all_owed: Collection[Owed]) -> Mapping[str, set[date]]:
+    """Phase → dates that any run owes."""
+    dates: dict[str, set[date]] = {}
+    for owed in all_owed:
+        for phase, days in owed.dates.items():
+            dates.setdefault(phase, set()).update(days)
+    return dates
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that nobody ever sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

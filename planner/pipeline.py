@@ -1,0 +1,329 @@
+"""The pipeline file: seasons, phases, tables and runners, in TOML.
+
+A file is hostile until parsed: unknown keys are refused with the nearest known one, names of
+tables and columns are checked here once, and nothing in it is ever pasted into SQL or a shell.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import tomllib
+from collections.abc import Iterator
+from datetime import date, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from planner.errors import BadPipeline
+from sql.statements import is_column, is_table
+from sql.warehouse import Scalar, Table
+
+SHIPPED = Path(__file__).parent / "pipelines"
+
+DAY = timedelta(days=1)
+
+
+def _table_name(value: str) -> str:
+    if not is_table(value):
+        raise ValueError(f"{value!r} is not a table's name: write dataset.table")
+    return value
+
+
+def _column_name(value: str) -> str:
+    if not is_column(value):
+        raise ValueError(f"{value!r} is not a column's name")
+    return value
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+SeasonName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
+TableName = Annotated[str, AfterValidator(_table_name)]
+ColumnName = Annotated[str, AfterValidator(_column_name)]
+Line = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\r\n]*$")]
+"""Text of one line: a command's argument, a path, an address."""
+
+
+class Model(BaseModel):
+    """A part of the file: immutable, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, data: Any) -> Any:
+        if isinstance(data, dict):
+            for key in data:
+                if key not in cls.model_fields:
+                    raise ValueError(f"unknown key {key!r}; {_nearest(str(key), cls.model_fields)}")
+        return data
+
+
+def _nearest(word: str, known: Any) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+
+
+class Window(Model):
+    """Days of a calendar, both ends included."""
+
+    start: date
+    end: date
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.end < self.start:
+            raise ValueError(f"ends on {self.end}, before it starts on {self.start}")
+        return self
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, date) and self.start <= day <= self.end
+
+    def days(self) -> Iterator[date]:
+        """Every day, in order."""
+        for n in range((self.end - self.start).days + 1):
+            yield self.start + n * DAY
+
+
+class Season(Window):
+    """One season of the pipeline's calendar."""
+
+    name: SeasonName
+    """What people call it, such as `2021-22`."""
+    year: int = Field(ge=1900, le=9999)
+    """The year it starts in, as a `season_year` column holds it."""
+    windows: dict[Name, Window] = {}
+    """Named parts of it, such as `play_in` and `playoffs`."""
+
+
+class Excluded(Window):
+    """Days on which nothing is expected, and why."""
+
+    reason: Line
+
+
+class TableSpec(Model):
+    """A table of a phase."""
+
+    name: TableName
+    date: ColumnName
+    """The DATE column that partitions it."""
+    entities: dict[Name, ColumnName] = {}
+    """What is counted per date: the entity's name → its column. The first is the one shown."""
+    where: dict[ColumnName, Scalar] = {}
+    """Rows that count: column → the value it must hold."""
+    min_coverage: float = Field(default=1.0, ge=0.0, le=1.0)
+    """Share of the upstream entities that makes a date complete."""
+
+    @cached_property
+    def table(self) -> Table:
+        """What a warehouse is asked to count."""
+        return Table(name=self.name, date=self.date, entities=self.entities, where=self.where)
+
+
+class ScriptRunner(Model):
+    """Runs a command: an argument list, never a shell.
+
+    `{start}` and `{end}` in an argument become the step's first and last date; `{dates}` its
+    dates, joined by commas. `${NAME}` and `${NAME:-default}` are read from the worker's
+    environment when the step runs.
+    """
+
+    kind: Literal["script"]
+    command: tuple[Line, ...] = Field(min_length=1)
+    cwd: Line | None = None
+    env: dict[str, str] = {}
+
+
+class HttpBatchRunner(Model):
+    """Starts a batch at an HTTP service and polls it until it ends. One batch at a time."""
+
+    kind: Literal["http_batch"]
+    url: Line
+    """Base address; `${NAME}` is read from the worker's environment."""
+    start_path: Line = "/start"
+    status_path: Line = "/status"
+    body: dict[str, Scalar] = {"start_date": "{start}", "end_date": "{end}"}
+    token_env: Line | None = None
+    """Name of the variable that holds the bearer token."""
+    api_key_env: Line | None = None
+    """Name of the variable that holds the key sent as `X-API-Key`."""
+    start_timeout_seconds: float = Field(default=600, gt=0)
+    """The real service works up to nine minutes before it answers `/start`."""
+    poll_seconds: float = Field(default=30, gt=0)
+    """Longest pause between two looks; the first is after a second."""
+    settle_seconds: float = Field(default=300, ge=0)
+    """How long rows may take to appear after the service said complete."""
+
+
+class SqlRunner(Model):
+    """Runs GoogleSQL statements in the warehouse with `@start_date` and `@end_date`.
+
+    A name is a `.sql` file beside the pipeline file, or one that ships in `sql/`.
+    """
+
+    kind: Literal["sql"]
+    statements: tuple[Line, ...] = Field(min_length=1)
+
+
+Runner = Annotated[ScriptRunner | HttpBatchRunner | SqlRunner, Field(discriminator="kind")]
+
+
+class Phase(Model):
+    """One or more tables, and what fills them."""
+
+    name: Name
+    after: tuple[Name, ...] = ()
+    """The phases it reads. None: it is a source, and is never repaired."""
+    tables: tuple[TableSpec, ...] = Field(min_length=1)
+    lookback_days: int = Field(default=0, ge=0, le=3660)
+    """Calendar days before a date that its rows are computed from."""
+    skips_bootstrap: bool = False
+    """Whether the first `bootstrap_days` of a season legitimately hold nothing."""
+    runners: tuple[Runner, ...] = ()
+    queue: Name | None = None
+    concurrency: int = Field(default=16, ge=1, le=10_000)
+    """Steps of this phase that may run at once, over the whole fleet."""
+    timeout_seconds: float = Field(default=6 * 3600, gt=0)
+    retries: int = Field(default=3, ge=0, le=100)
+    """Runs of a step after the first one, when it failed or rows are missing."""
+    retry_seconds: float = Field(default=5, gt=0)
+    """Pause before the first retry; doubles, with jitter."""
+
+    @property
+    def is_source(self) -> bool:
+        return not self.after
+
+    @property
+    def queue_name(self) -> str:
+        return self.queue or self.name
+
+    @model_validator(mode="after")
+    def _runnable(self) -> Self:
+        if self.after and not self.runners:
+            raise ValueError(f"phase {self.name!r} comes after others, so it needs a runner")
+        if self.runners and not self.after:
+            raise ValueError(f"phase {self.name!r} has a runner, so it must say what it is `after`")
+        return self
+
+
+class Pipeline(Model):
+    """A pipeline file."""
+
+    name: Name
+    description: str = ""
+    bootstrap_days: int = Field(default=0, ge=0, le=366)
+    """Days at a season's start that phases with `skips_bootstrap` leave empty."""
+    chunk_dates: int = Field(default=1, ge=1, le=366)
+    """Partition dates per chunk, at most."""
+    seasons: tuple[Season, ...] = Field(min_length=1)
+    exclude: tuple[Excluded, ...] = ()
+    phases: tuple[Phase, ...] = Field(min_length=2)
+
+    @field_validator("seasons")
+    @classmethod
+    def _seasons_in_order(cls, seasons: tuple[Season, ...]) -> tuple[Season, ...]:
+        for before, after in zip(seasons, seasons[1:], strict=False):
+            if after.start <= before.end:
+                raise ValueError(f"season {after.name!r} starts before {before.name!r} ends")
+        if len({season.name for season in seasons}) < len(seasons):
+            raise ValueError("two seasons have one name")
+        return seasons
+
+    @field_validator("phases")
+    @classmethod
+    def _phases_in_order(cls, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
+        seen: list[str] = []
+        for phase in phases:
+            if phase.name in seen:
+                raise ValueError(f"two phases are named {phase.name!r}")
+            for upstream in phase.after:
+                if upstream not in seen:
+                    raise ValueError(
+                        f"phase {phase.name!r} is after {upstream!r}, which does not stand before "
+                        "it: list phases in order, without cycles"
+                    )
+            seen.append(phase.name)
+        if not any(phase.after for phase in phases):
+            raise ValueError("no phase is after another, so there is nothing to repair")
+        return phases
+
+    @property
+    def entity(self) -> str:
+        """What its tables are known by: the first entity of the first table, such as `game`."""
+        return next(iter(self.phases[0].tables[0].entities), "row")
+
+    @cached_property
+    def by_name(self) -> dict[str, Phase]:
+        """Phases by name, in order."""
+        return {phase.name: phase for phase in self.phases}
+
+    @cached_property
+    def ancestors(self) -> dict[str, frozenset[str]]:
+        """Phase → every phase upstream of it."""
+        above: dict[str, frozenset[str]] = {}
+        for phase in self.phases:
+            above[phase.name] = frozenset(phase.after).union(*(above[u] for u in phase.after))
+        return above
+
+    @cached_property
+    def lookback_total(self) -> timedelta:
+        """The longest way back from a date to an upstream date that matters to it."""
+        reach: dict[str, int] = {}
+        for phase in self.phases:
+            reach[phase.name] = phase.lookback_days + max((reach[u] for u in phase.after), default=0)
+        return max(reach.values()) * DAY
+
+    @cached_property
+    def checksum(self) -> str:
+        """Changes with anything in the file that the fleet acts on."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+
+def load_pipeline(setting: str) -> Pipeline:
+    """Read a shipped pipeline by name (`nba`), or a file by path.
+
+    Raises `BadPipeline` with one line per mistake.
+    """
+    path = pipeline_path(setting)
+    try:
+        return Pipeline.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise BadPipeline(f"{path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadPipeline(f"{path} is not TOML: {error}.") from None
+    except ValidationError as error:
+        raise BadPipeline("\n".join(f"{path.name}: {line}" for line in _lines(error))) from None
+
+
+def pipeline_path(setting: str) -> Path:
+    """Where the pipeline file is. Raises `BadPipeline` when there is none."""
+    shipped = sorted(file.stem for file in SHIPPED.glob("*.toml"))
+    if setting in shipped:
+        return SHIPPED / f"{setting}.toml"
+    path = Path(setting).expanduser()
+    if not path.is_file():
+        raise BadPipeline(
+            f"There is no pipeline file {setting!r}: set BACKFILL_PIPELINE to a TOML file, "
+            f"or to one that ships: {', '.join(shipped)}."
+        )
+    return path
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    for mistake in error.errors(include_url=False):
+        place = "".join(
+            f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in mistake["loc"]
+        ).lstrip(".")
+        message = mistake["msg"].removeprefix("Value error, ")
+        yield f"{place}: {message}" if place else message

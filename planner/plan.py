@@ -1,0 +1,239 @@
+"""A plan: the chunks and steps of a repair, what each should add, and the state it found.
+
+Immutable, JSON, with a checksum over all of it: an edited plan is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from planner.chunks import Chunk
+from planner.errors import BadPlan
+from planner.gaps import Expected, Gap, Health, LeftAlone, Reason
+from planner.matrix import Matrix, matrix
+from planner.pipeline import Pipeline, Window
+from planner.repair import Repair
+
+FORMAT = 1
+
+
+class Part(BaseModel):
+    """A part of the plan: immutable, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Task(Part):
+    """One date of a step."""
+
+    date: date
+    reason: Reason
+    tables: tuple[str, ...]
+    """The tables that are short."""
+    expected: dict[str, int]
+    """Entity → how many the date should hold afterwards."""
+
+
+class Step(Part):
+    """One phase of one chunk."""
+
+    phase: str
+    start: date
+    end: date
+    tasks: tuple[Task, ...]
+    """One per date, in order."""
+
+    @property
+    def dates(self) -> tuple[date, ...]:
+        return tuple(task.date for task in self.tasks)
+
+
+class PlannedChunk(Part):
+    """Consecutive dates, and their steps in phase order."""
+
+    id: str
+    dates: tuple[date, ...]
+    steps: tuple[Step, ...]
+
+
+class Skipped(Part):
+    """A phase and date that the plan does not take, and why."""
+
+    phase: str
+    date: date
+    reason: str
+    detail: str = ""
+    run_id: str | None = None
+
+
+class Plan(Part):
+    """Everything a run needs to know, in one file."""
+
+    format: int = FORMAT
+    plan_id: str
+    created: datetime
+    pipeline: str
+    pipeline_checksum: str
+    warehouse: str
+    reason: str = ""
+    """Why the user asked for it."""
+    scope: Window
+    chunks: tuple[PlannedChunk, ...]
+    skipped: tuple[Skipped, ...]
+    owed: dict[str, tuple[date, ...]]
+    """Dates to recompute after this run that the plan does not take."""
+    before: Matrix
+    """Per season and phase, what the warehouse held."""
+    checksum: str = ""
+
+    @property
+    def steps_total(self) -> int:
+        return sum(len(chunk.steps) for chunk in self.chunks)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.chunks
+
+    def steps(self) -> Iterator[tuple[str, Step]]:
+        """Every step with its id."""
+        for chunk in self.chunks:
+            for step in chunk.steps:
+                yield step_id(chunk.id, step.phase), step
+
+    @property
+    def cascades(self) -> dict[str, set[date]]:
+        """Dates whose rows will be wrong from the moment their upstream is repaired."""
+        dates: dict[str, set[date]] = {name: set(days) for name, days in self.owed.items()}
+        for _, step in self.steps():
+            for task in step.tasks:
+                if task.reason is Reason.CASCADE:
+                    dates.setdefault(step.phase, set()).add(task.date)
+        return dates
+
+    @property
+    def reach(self) -> Window:
+        """The scope and its cascade: the days that the final validation looks at."""
+        days = [day for chunk in self.chunks for day in chunk.dates]
+        return Window(start=min([self.scope.start, *days]), end=max([self.scope.end, *days]))
+
+    def sealed(self) -> Self:
+        """The plan with its checksum."""
+        return self.model_copy(update={"checksum": self._digest()})
+
+    def _digest(self) -> str:
+        content = self.model_dump(mode="json", exclude={"checksum"})
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented shape: the plan with `steps_total`."""
+        return {**self.model_dump(mode="json"), "steps_total": self.steps_total}
+
+
+def step_id(chunk_id: str, phase: str) -> str:
+    """A step's id within its run: `2022-04-16..2022-04-22/analytics`."""
+    return f"{chunk_id}/{phase}"
+
+
+def make_plan(
+    pipeline: Pipeline,
+    health: Health,
+    repair: Repair,
+    chunks: list[Chunk],
+    *,
+    warehouse: str,
+    scope: Window,
+    reason: str = "",
+) -> Plan:
+    """Write down a repair as a plan."""
+    created = datetime.now(UTC).replace(microsecond=0)
+    return Plan(
+        plan_id=new_id("plan", created),
+        created=created,
+        pipeline=pipeline.name,
+        pipeline_checksum=pipeline.checksum,
+        warehouse=warehouse,
+        reason=reason,
+        scope=scope,
+        chunks=tuple(_planned(chunk, health.expected, repair.todo) for chunk in chunks),
+        skipped=tuple(_skipped(left) for left in repair.skipped),
+        owed={name: tuple(sorted(days)) for name, days in repair.owed.items()},
+        before=matrix(pipeline, health),
+    ).sealed()
+
+
+def _planned(
+    chunk: Chunk,
+    expected: Mapping[str, Mapping[date, Expected]],
+    todo: Mapping[str, Mapping[date, Gap]],
+) -> PlannedChunk:
+    steps = [
+        Step(
+            phase=phase,
+            start=chunk.dates[0],
+            end=chunk.dates[-1],
+            tasks=tuple(
+                Task(
+                    date=day,
+                    reason=todo[phase][day].reason,
+                    tables=todo[phase][day].tables,
+                    expected=dict(expected[phase][day]),
+                )
+                for day in chunk.dates
+            ),
+        )
+        for phase in chunk.phases
+    ]
+    return PlannedChunk(id=chunk.id, dates=chunk.dates, steps=tuple(steps))
+
+
+def _skipped(left: LeftAlone) -> Skipped:
+    return Skipped(
+        phase=left.phase,
+        date=left.date,
+        reason=left.reason,
+        detail=left.detail,
+        run_id=left.run_id,
+    )
+
+
+def new_id(kind: str, now: datetime) -> str:
+    """An id that people can read out: `run-20260102-k7xq3w`."""
+    alphabet = "abcdefghjkmnpqrstvwxyz23456789"  # nothing that looks like something else
+    return f"{kind}-{now:%Y%m%d}-{''.join(secrets.choice(alphabet) for _ in range(6))}"
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan file. Raises `BadPlan` when it is not one, or was edited."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadPlan(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError):
+        raise BadPlan(f"{path} is not JSON: write one with `planner plan --gaps --out FILE`.") from None
+    return parse_plan(content, where=str(path))
+
+
+def parse_plan(content: Any, *, where: str) -> Plan:
+    """Validate a plan's JSON. Raises `BadPlan`."""
+    if isinstance(content, dict):
+        content = {key: value for key, value in content.items() if key != "steps_total"}
+    try:
+        plan = Plan.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise BadPlan(f"{where} is not a plan: {place}: {first['msg']}.") from None
+    if plan.format != FORMAT:
+        raise BadPlan(f"{where} has format {plan.format}; this version reads format {FORMAT}.")
+    if plan.checksum != plan._digest():
+        raise BadPlan(f"{where} was edited: its checksum does not match. Make a new plan.")
+    return plan

@@ -1,0 +1,182 @@
+"""What to do about the gaps: which phases and dates a plan takes, and which it leaves, and why.
+
+Pure. Three rules, applied phase by phase in order:
+
+- **cascade**: a date that is repaired makes every later date wrong whose lookback window holds
+  it, so those are done again (unless the user says no);
+- **ready**: a date is taken only when everything in its lookback window is complete, or is
+  taken as well; otherwise its rows would look complete and be wrong;
+- **in flight**: a date that another run holds is left to that run, and so is every date that
+  is computed from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from planner.calendar import Why
+from planner.gaps import Gap, Health, LeftAlone, Reason
+from planner.pipeline import DAY, Phase, Pipeline, Window
+
+Dates = Mapping[str, Collection[date]]
+"""Phase → dates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repair:
+    """Phases and dates to do, in phase order, and those that are left."""
+
+    todo: Mapping[str, Mapping[date, Gap]]
+    skipped: tuple[LeftAlone, ...]
+    """Gaps that are not taken."""
+    owed: Mapping[str, frozenset[date]]
+    """Complete by count, but computed from rows that are repaired, and not done by this plan."""
+
+
+def choose(
+    pipeline: Pipeline,
+    health: Health,
+    *,
+    scope: Window,
+    phases: Collection[str],
+    cascade: bool = True,
+    limit: int | None = None,
+    newest_first: bool = False,
+    owed: Dates | None = None,
+    in_flight: Mapping[tuple[str, date], str] | None = None,
+) -> Repair:
+    """Decide what a plan does.
+
+    `health` reaches at least `pipeline.lookback_total` before and after `scope`. `phases` are
+    the ones that may be run; `limit` keeps the first so many dates that have a gap; `owed` are
+    dates that earlier runs repaired the upstream of and did not come to; `in_flight` maps a
+    phase and date to the run that holds it.
+    """
+    in_flight = in_flight or {}
+    direct = {
+        name: {day: gap for day, gap in health.gaps[name].items() if day in scope}
+        for name in phases
+    }
+    if limit is not None:
+        dates = sorted({day for days in direct.values() for day in days}, reverse=newest_first)
+        kept = set(dates[:limit])
+        direct = {
+            name: {day: gap for day, gap in days.items() if day in kept}
+            for name, days in direct.items()
+        }
+
+    todo: dict[str, dict[date, Gap]] = {}
+    left: dict[str, frozenset[date]] = {}
+    skipped: list[LeftAlone] = []
+    for phase in pipeline.phases:
+        if phase.is_source:
+            continue
+        wanted = dict(direct.get(phase.name, {}))
+        stale = {day for day in (owed or {}).get(phase.name, ()) if _again(health, phase, day)}
+        if cascade:
+            stale |= set(_after(pipeline, health, phase, todo, left))
+        wanted |= {day: cascade_of(phase, day, health) for day in stale if day not in wanted}
+        taken: dict[date, Gap] = {}
+        for day, gap in sorted(wanted.items()):
+            if phase.name not in phases:
+                continue
+            reason = _not_ready(pipeline, health, phase, day, todo, in_flight)
+            if reason is not None:
+                skipped.append(reason)
+            else:
+                taken[day] = gap
+        todo[phase.name] = taken
+        left[phase.name] = frozenset(stale - set(taken))
+    return Repair(
+        todo={name: days for name, days in todo.items() if days},
+        skipped=tuple(skipped),
+        owed={name: days for name, days in left.items() if days},
+    )
+
+
+def _after(
+    pipeline: Pipeline,
+    health: Health,
+    phase: Phase,
+    todo: Mapping[str, Collection[date]],
+    left: Mapping[str, Collection[date]],
+) -> Iterator[date]:
+    """Complete dates of `phase` whose lookback window holds a date that changes upstream."""
+    for upstream in phase.after:
+        for changed in {*todo.get(upstream, ()), *left.get(upstream, ())}:
+            for day in _reach(changed, phase):
+                if _again(health, phase, day):
+                    yield day
+
+
+def _again(health: Health, phase: Phase, day: date) -> bool:
+    """Whether a date can be done again: its rows are there, and its whole window is known."""
+    known = lookback(day, phase).start >= health.window.start
+    return known and day in health.complete[phase.name]
+
+
+def cascade_of(phase: Phase, day: date, health: Health) -> Gap:
+    """A date that is complete by count, and has to be computed again."""
+    due = health.expected[phase.name][day]
+    first = next(iter(phase.tables[0].entities), None)
+    count = due.get(first, 1) if first else 1
+    return Gap(
+        phase=phase.name,
+        date=day,
+        reason=Reason.CASCADE,
+        expected=count,
+        found=count,
+        tables=tuple(spec.name for spec in phase.tables),
+    )
+
+
+def _not_ready(
+    pipeline: Pipeline,
+    health: Health,
+    phase: Phase,
+    day: date,
+    todo: Mapping[str, Mapping[date, Gap]],
+    in_flight: Mapping[tuple[str, date], str],
+) -> LeftAlone | None:
+    """Why a date cannot be done by this plan; None when it can."""
+    held = in_flight.get((phase.name, day))
+    if held is not None:
+        return LeftAlone(phase=phase.name, date=day, reason=Why.IN_FLIGHT, run_id=held)
+    for name in phase.after:
+        for upstream_day in lookback(day, phase).days():
+            held = in_flight.get((name, upstream_day))
+            if held is not None:
+                return LeftAlone(
+                    phase=phase.name,
+                    date=day,
+                    reason=Why.IN_FLIGHT,
+                    detail=f"{name} {upstream_day} is being repaired",
+                    run_id=held,
+                )
+            if upstream_day in health.gaps[name] and upstream_day not in todo.get(name, {}):
+                return LeftAlone(
+                    phase=phase.name,
+                    date=day,
+                    reason=Why.UPSTREAM_MISSING,
+                    detail=f"{name} {upstream_day} is {health.gaps[name][upstream_day].reason} "
+                    "and not part of this plan",
+                )
+    return None
+
+
+def lookback(day: date, phase: Phase) -> Window:
+    """The days a date of `phase` is computed from."""
+    return Window(start=day - phase.lookback_days * DAY, end=day)
+
+
+def _reach(changed: date, phase: Phase) -> Iterator[date]:
+    """The days of `phase` that are computed from the upstream date `changed`."""
+    return Window(start=changed, end=changed + phase.lookback_days * DAY).days()
+
+
+def with_lookback(pipeline: Pipeline, scope: Window) -> Window:
+    """The days whose coverage decides about `scope`: what it is computed from, what it changes."""
+    reach = pipeline.lookback_total
+    return Window(start=scope.start - reach, end=scope.end + reach)

@@ -1,0 +1,61 @@
+"""A whole fleet around a sandbox: embedded Redis, workers and the coordinator, for a while."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from planner.errors import UsageError
+from planner.sandbox.coordinator import Coordinator
+from planner.settings import Settings
+
+ROOT = Path(__file__).parent / "root"
+"""The sandbox's stand-in for the owner's pipeline: its scripts."""
+
+
+@contextmanager
+def sandbox_fleet(settings: Settings, *, workers: int) -> Iterator[Mapping[str, str]]:
+    """Run everything while the block runs; what its commands need in their environment."""
+    from worker.broker import embedded_broker
+    from worker.crew import crew
+
+    if not settings.warehouse.startswith("local:"):
+        raise UsageError(
+            f"A sandbox is a local warehouse, and BACKFILL_WAREHOUSE is {settings.warehouse}: "
+            "set it to local:DIR, as built by `planner sandbox build DIR`."
+        )
+    token = secrets.token_urlsafe(16)
+    coordinator = Coordinator(settings.warehouse, token)
+    environment = {
+        **environment_of(settings),
+        "COORDINATOR_URL": coordinator.start(),
+        "COORDINATOR_TOKEN": token,
+        "PIPELINE_ROOT": str(ROOT),
+        "PIPELINE_PYTHON": sys.executable,
+    }
+    try:
+        with (
+            embedded_broker(settings),
+            crew(settings, workers=workers, environment=environment),
+        ):
+            yield {**os.environ, **environment}
+    finally:
+        coordinator.stop()
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The settings, as variables for another process in any folder."""
+    return {
+        "BACKFILL_WAREHOUSE": settings.warehouse,
+        "BACKFILL_PIPELINE": settings.pipeline,
+        "BACKFILL_BROKER_URL": settings.broker_url,
+        "BACKFILL_HOME": str(settings.home_dir),
+        "BACKFILL_LEASE_SECONDS": str(settings.lease_seconds),
+        "BACKFILL_VISIBILITY_SECONDS": str(settings.visibility_seconds),
+        "BACKFILL_GRACE_SECONDS": str(settings.grace_seconds),
+        "BACKFILL_POLL_MAX_SECONDS": str(settings.poll_max_seconds),
+    }

@@ -1,0 +1,113 @@
+"""Settings: environment variables with the prefix `BACKFILL_`, or the same in `.env`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tempfile
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from planner.errors import UsageError
+
+PREFIX = "BACKFILL_"
+
+# The kernel's limit for a unix socket's path is 108 bytes on Linux and 104 on macOS.
+SOCKET_PATH_MAX = 100
+
+
+class Settings(BaseSettings):
+    """Where things are, and how long to wait for them."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True
+    )
+
+    warehouse: str = Field(
+        default="local:warehouse", description="local:DIR or bigquery:PROJECT"
+    )
+    pipeline: str = Field(
+        default="nba", description="a pipeline that ships (nba, sales), or a TOML file"
+    )
+    broker_url: str = Field(
+        default="embedded", description="redis://…, rediss://…, unix:///PATH, or embedded"
+    )
+    max_bytes: int = Field(
+        default=1 << 40, ge=1, description="bytes that one BigQuery job may bill, at most"
+    )
+    location: str | None = Field(default=None, description="where BigQuery jobs run, such as US")
+    home: Path = Field(
+        default=Path(".backfill"), description="state, logs, plans and reports"
+    )
+    lease_seconds: float = Field(
+        default=30, ge=0.5, le=3600, description="a worker silent for twice as long has lost its step"
+    )
+    visibility_seconds: int = Field(
+        default=60, ge=2, le=86_400, description="a dead worker's messages come back after this"
+    )
+    grace_seconds: float = Field(
+        default=20, ge=0, le=3600, description="between SIGTERM and SIGKILL, for steps and scripts"
+    )
+    poll_max_seconds: float = Field(
+        default=10, ge=0.05, le=600, description="longest pause of a step that waits for others"
+    )
+
+    @property
+    def is_embedded(self) -> bool:
+        return self.broker_url == "embedded"
+
+    @cached_property
+    def home_dir(self) -> Path:
+        """`home` as an absolute path."""
+        return self.home.expanduser().absolute()
+
+    @cached_property
+    def socket(self) -> Path:
+        """The embedded broker's socket: in `home`, or in a short place made from its name."""
+        inside = self.home_dir / "redis.sock"
+        if len(os.fsencode(inside)) <= SOCKET_PATH_MAX:
+            return inside
+        name = hashlib.sha256(os.fsencode(self.home_dir)).hexdigest()[:12]
+        return Path(tempfile.gettempdir()) / f"backfill-{os.getuid()}-{name}.sock"
+
+    @property
+    def redis_url(self) -> str:
+        """The broker as redis-py names it, without a database number."""
+        return f"unix://{self.socket}" if self.is_embedded else self.broker_url
+
+    def folder(self, name: str) -> Path:
+        """A folder in `home`, made when needed, for its owner alone."""
+        path = self.home_dir / name
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return path
+
+
+def load_settings() -> Settings:
+    """Read the settings. Raises `UsageError` with one line per mistake."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise UsageError(
+            "\n".join(
+                f"{PREFIX}{str(mistake['loc'][0]).upper()}: {mistake['msg']}"
+                for mistake in error.errors(include_url=False)
+            )
+        ) from None
+
+
+def masked(url: str) -> str:
+    """An address without its password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "***"
+    if parts.password:
+        user = parts.username or ""
+        host = parts.netloc.rpartition("@")[2]
+        parts = parts._replace(netloc=f"{user}:***@{host}")
+    return re.sub(r"(?i)(password=)[^&]*", r"\1***", urlunsplit(parts))

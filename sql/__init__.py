@@ -1,0 +1,33 @@
+"""The warehouse: named GoogleSQL statements and the two warehouses that run them.
+
+This layer knows nothing of phases, runs or workers. Import cost is kept low: the BigQuery
+client, DuckDB and sqlglot are imported when a warehouse is opened, never before.
+"""
+
+from sql.errors import (
+    BadWarehouse,
+    TableNotFound,
+    Unsupported,
+    WarehouseError,
+    WarehouseRefused,
+    WarehouseUnreachable,
+)
+from sql.open import open_warehouse
+from sql.statements import load
+from sql.warehouse import Cell, Coverage, Scalar, Table, Warehouse
+
+__all__ = [
+    "BadWarehouse",
+    "Cell",
+    "Coverage",
+    "Scalar",
+    "Table",
+    "TableNotFound",
+    "Unsupported",
+    "Warehouse",
+    "WarehouseError",
+    "WarehouseRefused",
+    "WarehouseUnreachable",
+    "load",
+    "open_warehouse",
+]

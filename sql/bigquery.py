@@ -1,0 +1,273 @@
+"""BigQuery as a warehouse, through Google's own client.
+
+Who asks: application-default credentials, or nobody in particular when `BIGQUERY_EMULATOR_HOST`
+names another server (`sql.testing.rest` is one). Every job carries labels, a limit on the bytes
+it may bill and a time limit; values reach it as typed query parameters only.
+
+What is retried: 503, rate limits and lost connections, by the client's own rules and never
+longer than `retry_seconds`. Refusals are not. Jobs are begun with jobs.insert rather than
+jobs.query: it answers at once with the job's id, so there is something to cancel, and a repeated
+request with the same id is the same job, so a lost answer cannot write twice.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import date, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+from google.cloud.bigquery.job import QueryJob
+from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
+
+from sql.bigquery_errors import THEIRS, translated
+from sql.coverage import coverage_of, coverage_query
+from sql.errors import WarehouseRefused
+from sql.statements import load, quote_table
+from sql.warehouse import Coverage, Parameters, Scalar, Table
+
+# 1 TiB, about $6.25 on demand: far above a recount of years, far below an accident.
+MAXIMUM_BYTES_BILLED = 1_099_511_627_776
+JOB_TIMEOUT_SECONDS = 600.0  # a recount takes seconds; a repair in SQL a few minutes
+RETRY_SECONDS = 120.0  # for 503, rate limits and lost connections; a step is retried above us
+REQUEST_TIMEOUT_SECONDS = 60.0  # one HTTP request that only starts or looks up something
+CANCEL_TIMEOUT_SECONDS = 10.0  # whoever pressed Ctrl-C is waiting
+# The server ends the job at its time limit; we wait a little longer to hear it say so.
+_GRACE_SECONDS = 30.0
+
+_APP = "backfill-fleet"
+_LABEL_CHARACTERS = 63  # BigQuery's limit for a label's key and value
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+# tables.get answers in legacy SQL's names.
+_GOOGLE = {
+    "INTEGER": "INT64",
+    "FLOAT": "FLOAT64",
+    "BOOLEAN": "BOOL",
+    "RECORD": "STRUCT",
+}
+
+
+class BigQueryWarehouse:
+    """The tables of `project`, and of other projects when a name says so.
+
+    location: where jobs run, such as `EU`; without it BigQuery infers it from the tables.
+    labels: put on every job beside `app=backfill-fleet`, made valid when they are not.
+    maximum_bytes_billed: a job that would bill more is refused, and costs nothing.
+    job_timeout_seconds: BigQuery ends a job that runs longer, and so do we.
+    retry_seconds: how long an unreachable or overloaded BigQuery is asked again.
+
+    Raises `WarehouseUnreachable` when there are no credentials.
+    """
+
+    def __init__(
+        self,
+        project: str,
+        *,
+        location: str | None = None,
+        labels: Mapping[str, str] = _NO_LABELS,
+        maximum_bytes_billed: int = MAXIMUM_BYTES_BILLED,
+        job_timeout_seconds: float = JOB_TIMEOUT_SECONDS,
+        retry_seconds: float = RETRY_SECONDS,
+    ) -> None:
+        self.project = project
+        self.name = f"bigquery:{project}"
+        self._wait_seconds = job_timeout_seconds + _GRACE_SECONDS
+        self._retry = DEFAULT_RETRY.with_timeout(retry_seconds)
+        self._job_retry = DEFAULT_JOB_RETRY.with_timeout(retry_seconds)
+        emulator = os.environ.get("BIGQUERY_EMULATOR_HOST")
+        if emulator and "://" not in emulator:
+            emulator = f"http://{emulator}"
+        with self._in_our_words():
+            self._client = bigquery.Client(
+                project=project,
+                location=location,
+                credentials=AnonymousCredentials() if emulator else None,  # type: ignore[no-untyped-call]
+                client_options={"api_endpoint": emulator} if emulator else None,
+                default_query_job_config=bigquery.QueryJobConfig(
+                    labels=job_labels(labels),
+                    maximum_bytes_billed=maximum_bytes_billed,
+                    job_timeout_ms=int(job_timeout_seconds * 1000),
+                ),
+            )
+
+    # -- what a warehouse answers ------------------------------------------------------------
+
+    def coverage(self, table: Table, start: date, end: date) -> Coverage:
+        statement, parameters = coverage_query(table, start, end)
+        return coverage_of(table, self.rows(statement, parameters))
+
+    def versions(self, table: Table, start: date, end: date) -> Mapping[date, str]:
+        """The time of the last write and the number of rows, of each date's partition.
+
+        Partitions by month or year give their dates one text. A table partitioned by something
+        else than `table.date`, or not at all, gives every date the whole table's. Deletions may
+        not move the time [BigQuery documentation], hence the rows.
+        """
+        about = self._table(table.name)
+        if about.table_type != "TABLE":
+            kind = str(about.table_type).lower().replace("_", " ")
+            raise WarehouseRefused(
+                f"{self.name}: {table.name} is a {kind}, of which BigQuery does not tell when its "
+                "rows changed. Name the table it reads instead."
+            )
+        days = [start + timedelta(days=i) for i in range((end - start).days + 1)]
+        partitioning = about.time_partitioning
+        if partitioning is None or (partitioning.field or "").lower() != table.date.lower():
+            version = _version(about.modified, about.num_rows)
+            return dict.fromkeys(days, version)
+        rows = self.rows(
+            load("partitions").format(dataset=quote_dataset(table.name)),
+            {
+                "table_name": table.name.rpartition(".")[2],
+                "first_partition": start.isoformat()[:4],
+                "last_partition": end.isoformat().replace("-", ""),
+            },
+        )
+        written = {
+            row["partition_id"]: _version(row["last_modified_time"], row["total_rows"])
+            for row in rows
+        }
+        return {
+            day: written[partition]
+            for day in days
+            for partition in _partitions_of(day)
+            if partition in written
+        }
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        return {field.name: _google_type(field) for field in self._table(table).schema}
+
+    def rows(self, statement: str, parameters: Parameters) -> Sequence[Mapping[str, Any]]:
+        with self._finished(statement, parameters) as (_, rows):
+            return [dict(row.items()) for row in rows]
+
+    def run(self, statement: str, parameters: Parameters) -> int:
+        with self._finished(statement, parameters) as (job, _):
+            if job.dml_stats is not None:
+                return job.dml_stats.inserted_row_count
+            return (job.num_dml_affected_rows or 0) if job.statement_type == "INSERT" else 0
+
+    def dry_run_bytes(self, statement: str, parameters: Parameters) -> int:
+        """How many bytes the statement would read, for nothing. BigQuery bills at least 10 MB
+        per table it names. Raises `WarehouseError` where the statement itself would be refused.
+        """
+        with self._in_our_words():
+            job = self._begin(statement, parameters, dry_run=True, use_query_cache=False)
+            return int(job.total_bytes_processed or 0)
+
+    def close(self) -> None:
+        self._client.close()  # type: ignore[no-untyped-call]
+
+    # -- jobs --------------------------------------------------------------------------------
+
+    def _begin(self, statement: str, parameters: Parameters, **options: Any) -> QueryJob:
+        config = bigquery.QueryJobConfig(
+            query_parameters=[_parameter(name, value) for name, value in parameters.items()],
+            **options,
+        )
+        # job_retry: the client would wrap this request in a second retry of 10 minutes, with a
+        # new job id each time. `result` gets ours instead.
+        return self._client.query(
+            statement,
+            job_config=config,
+            retry=self._retry,
+            timeout=REQUEST_TIMEOUT_SECONDS,
+            job_retry=None,
+        )
+
+    @contextmanager
+    def _finished(self, statement: str, parameters: Parameters) -> Iterator[tuple[QueryJob, Any]]:
+        """The job once it succeeded, and its rows, fetched page by page as they are read."""
+        with self._in_our_words():
+            job = self._begin(statement, parameters)
+            try:
+                rows = job.result(
+                    retry=self._retry, job_retry=self._job_retry, timeout=self._wait_seconds
+                )
+                yield job, rows
+            except BaseException:
+                # Ctrl-C, a worker's time limit, a lost connection: nobody will read the answer,
+                # and a write that goes on unseen would meet the next attempt.
+                if job.state != "DONE":
+                    with suppress(Exception):
+                        job.cancel(retry=None, timeout=CANCEL_TIMEOUT_SECONDS)
+                raise
+
+    def _table(self, name: str) -> bigquery.Table:
+        quote_table(name)  # refuses what is no name
+        with self._in_our_words():
+            return self._client.get_table(name, retry=self._retry, timeout=REQUEST_TIMEOUT_SECONDS)
+
+    @contextmanager
+    def _in_our_words(self) -> Iterator[None]:
+        """Say as ours, in one line, what the client says as its own."""
+        try:
+            yield
+        except THEIRS as error:
+            raise translated(self.name, error) from None
+
+
+def job_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """`labels` and `app=backfill-fleet` by BigQuery's rules: lower case letters, digits, `_` and
+    `-`, at most 63 of them, a key beginning with a letter. Anything else becomes `-`.
+    """
+
+    def valid(text: str) -> str:
+        return re.sub(r"[^a-z0-9_-]", "-", text.lower())[:_LABEL_CHARACTERS]
+
+    keys = {key: re.sub(r"^[^a-z]+", "", valid(key)) for key in labels}
+    return {"app": _APP} | {keys[key]: valid(value) for key, value in labels.items() if keys[key]}
+
+
+def quote_dataset(table: str) -> str:
+    """The dataset that `table` is in, as GoogleSQL writes it.
+
+    Raises `WarehouseRefused` if `table` is no table's name.
+    """
+    quote_table(table)
+    return ".".join(f"`{part}`" for part in table.split(".")[:-1])
+
+
+def _parameter(name: str, value: Scalar) -> bigquery.ScalarQueryParameter:
+    # Order matters: True is an int, and a datetime is a date.
+    match value:
+        case bool():
+            kind = "BOOL"
+        case str():
+            kind = "STRING"
+        case int():
+            kind = "INT64"
+        case float():
+            kind = "FLOAT64"
+        case date() if not isinstance(value, datetime):
+            kind = "DATE"
+        case _:
+            raise WarehouseRefused(
+                f"The parameter @{name} is a {type(value).__name__}: "
+                "use str, int, float, bool or date."
+            )
+    return bigquery.ScalarQueryParameter(name, kind, value)
+
+
+def _partitions_of(day: date) -> Iterator[str]:
+    """The ids that the partition of `day` can have, by granularity: year, month, day."""
+    digits = day.isoformat().replace("-", "")
+    yield from (digits[:4], digits[:6], digits)
+
+
+def _version(modified: datetime | None, rows: int | None) -> str:
+    return f"{modified.isoformat() if modified else 'never'} {rows}"
+
+
+def _google_type(field: bigquery.SchemaField) -> str:
+    kind = _GOOGLE.get(field.field_type, field.field_type)
+    if kind == "STRUCT":
+        parts = (f"{part.name} {_google_type(part)}" for part in field.fields)
+        kind = f"STRUCT<{', '.join(parts)}>"
+    return f"ARRAY<{kind}>" if field.mode == "REPEATED" else str(kind)

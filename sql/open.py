@@ -1,0 +1,37 @@
+"""Opens the warehouse that a setting names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sql.errors import BadWarehouse
+from sql.warehouse import Warehouse
+
+MAX_BYTES = 1 << 40  # one TiB, which BigQuery bills at about 6 dollars
+
+
+def open_warehouse(
+    setting: str,
+    *,
+    location: str | None = None,
+    max_bytes: int = MAX_BYTES,
+    labels: Mapping[str, str] | None = None,
+) -> Warehouse:
+    """Open `local:DIR` or `bigquery:PROJECT`. Raises `BadWarehouse` for anything else.
+
+    The options are BigQuery's: where jobs run, what one may bill at most, and what they carry.
+    """
+    kind, _, place = setting.partition(":")
+    if place and kind == "local":
+        from sql.local import LocalWarehouse  # DuckDB and sqlglot cost 220 ms to import
+
+        return LocalWarehouse(place)
+    if place and kind == "bigquery":
+        from sql.bigquery import BigQueryWarehouse  # the client costs 614 ms to import
+
+        return BigQueryWarehouse(
+            place, location=location, maximum_bytes_billed=max_bytes, labels=labels or {}
+        )
+    raise BadWarehouse(
+        f"{setting!r} names no warehouse: set BACKFILL_WAREHOUSE to local:DIR or bigquery:PROJECT."
+    )

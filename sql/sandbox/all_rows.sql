@@ -1,0 +1,3 @@
+-- What does the table hold? For comparing two small warehouses row for row.
+SELECT *
+FROM {table}

@@ -1,0 +1,15 @@
+"""For tests without Google: a local server that speaks BigQuery's REST API.
+
+    from sql.testing.faults import UNAVAILABLE
+    from sql.testing.rest import BigQueryServer
+
+    with BigQueryServer(folder) as server:
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
+        server.fail(UNAVAILABLE)                # the next request is answered 503
+        ...                                     # whatever uses google-cloud-bigquery
+        assert server.count("jobs.insert") == 2
+        assert not server.unknown
+
+What it answers comes from the local warehouse in `folder`, over real HTTP. It imports DuckDB and
+Delta Lake, so nothing outside tests should import it.
+"""

@@ -1,0 +1,199 @@
+"""The local warehouse as the server needs it: with types, partitions and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from sqlglot import exp
+
+from sql.errors import TableNotFound, Unsupported, WarehouseRefused
+from sql.local import LocalWarehouse
+from sql.warehouse import Parameters
+
+_PARTITIONS = "INFORMATION_SCHEMA.PARTITIONS"
+_PARTITIONS_COLUMNS = pa.schema(
+    {
+        "table_catalog": pa.string(),
+        "table_schema": pa.string(),
+        "table_name": pa.string(),
+        "partition_id": pa.string(),
+        "total_rows": pa.int64(),
+        "total_logical_bytes": pa.int64(),
+        "last_modified_time": pa.timestamp("us", tz="UTC"),
+        "storage_tier": pa.string(),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Partition:
+    """What Delta's log says of one partition."""
+
+    rows: int
+    size_bytes: int  # on disk, compressed
+    modified: datetime  # UTC, to the millisecond
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """How a table is laid out, and what each partition holds."""
+
+    columns: Mapping[str, str]
+    """Column → GoogleSQL type."""
+    required: frozenset[str]
+    """Columns that are NOT NULL."""
+    partition: str | None
+    """The DATE column that partitions it; None for a table in one piece."""
+    partitions: Mapping[date | None, Partition]
+    """By date; a table in one piece has its only one under None."""
+    created: datetime
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.partitions.values())
+
+    @property
+    def modified(self) -> datetime:
+        return max((part.modified for part in self.partitions.values()), default=self.created)
+
+
+class ServedWarehouse(LocalWarehouse):
+    """A local warehouse that answers for one BigQuery project. One instance per thread."""
+
+    def resolved(self, tree: exp.Expr, project: str) -> exp.Expr:
+        """`tree` with its tables named as their folders are: `d.t` and `project.d.t` are one."""
+        tree = tree.copy()
+        for reference in tree.find_all(exp.Table):
+            if not reference.db or reference.name.upper().startswith("INFORMATION_SCHEMA."):
+                continue
+            name = ".".join(part.name for part in reference.parts)
+            parts = self.folder_name(name, project).split(".")
+            if len(parts) == 2:
+                reference.set("catalog", None)
+            else:
+                reference.set("catalog", exp.to_identifier(parts[0], quoted=True))
+        return tree
+
+    def folder_name(self, name: str, project: str) -> str:
+        """The table's name here: with the project only where its folder is there."""
+        own = name.removeprefix(f"{project}.")
+        for candidate in (name, own, f"{project}.{own}" if own.count(".") == 1 else own):
+            if self._path(candidate).joinpath("_delta_log").is_dir():
+                return candidate
+        return name
+
+    def table(self, tree: exp.Expr, parameters: Parameters) -> pa.Table:
+        """Run a query; unlike `rows`, with the types of its columns."""
+        return self._select(tree, parameters)
+
+    def layout(self, name: str) -> Layout:
+        """Raises `TableNotFound`."""
+        table = self._open(name)
+        columns = self.columns(name)
+        fields = pa.schema(table.schema().to_arrow())
+        by = next(
+            (column for column in table.metadata().partition_columns if columns[column] == "DATE"),
+            None,
+        )
+        found: dict[date | None, Partition] = {}
+        for action in pa.table(table.get_add_actions(flatten=True)).to_pylist():
+            day = action[f"partition.{by}"] if by else None
+            old = found.get(day)
+            modified = datetime.fromtimestamp(action["modification_time"] / 1000, UTC)
+            found[day] = Partition(
+                rows=action["num_records"] + (old.rows if old else 0),
+                size_bytes=action["size_bytes"] + (old.size_bytes if old else 0),
+                modified=max(modified, old.modified) if old else modified,
+            )
+        created = table.metadata().created_time or 0
+        return Layout(
+            columns=columns,
+            required=frozenset(field.name for field in fields if not field.nullable),
+            partition=by,
+            partitions=found,
+            created=datetime.fromtimestamp(created / 1000, UTC),
+        )
+
+    def rows_where(self, layout: Layout, condition: exp.Expr, parameters: Parameters) -> int:
+        """How many rows are in the partitions for which `condition` holds. It names no column
+        but the one that partitions the table.
+        """
+        assert layout.partition is not None
+        partitions = pa.table(
+            {
+                layout.partition: pa.array(list(layout.partitions), pa.date32()),
+                "partition_rows": pa.array(
+                    [part.rows for part in layout.partitions.values()], pa.int64()
+                ),
+            }
+        )
+        condition = condition.copy()
+        for column in condition.find_all(exp.Column):
+            column.set("table", None)
+        tree = exp.select("partition_rows").from_("layout").where(condition)
+        return sum(self._ask(tree, parameters, layout=partitions)["partition_rows"].to_pylist())
+
+    def partitions(self, tree: exp.Expr, parameters: Parameters, project: str) -> pa.Table:
+        """Answer a query over `INFORMATION_SCHEMA.PARTITIONS` from Delta's log."""
+        tree = tree.copy()
+        references = [table for table in tree.find_all(exp.Table) if table.db]
+        if len(references) != 1 or references[0].name.upper() != _PARTITIONS:
+            raise Unsupported(f"A query over {_PARTITIONS} can name no other table here.")
+        [reference] = references
+        dataset = self._dataset([part.name for part in reference.parts[:-1]], project)
+        rows = [
+            {
+                "table_catalog": project,
+                "table_schema": dataset.name,
+                "table_name": folder.parent.name,
+                # As BigQuery has it: YYYYMMDD, NULL for a table in one piece, `__NULL__` for
+                # the rows without a date.
+                "partition_id": (f"{day:%Y%m%d}" if day else "__NULL__")
+                if layout.partition
+                else None,
+                "total_rows": part.rows,
+                "total_logical_bytes": part.rows * len(layout.columns) * 8,
+                "last_modified_time": part.modified,
+                "storage_tier": "ACTIVE",
+            }
+            for folder in sorted(dataset.glob("*/_delta_log"))
+            for layout in [self.layout(".".join(folder.parent.relative_to(self.folder).parts))]
+            for day, part in layout.partitions.items()
+        ]
+        alias = reference.alias or "PARTITIONS"
+        reference.replace(exp.to_table("partitions_view").as_(alias))
+        return self._ask(
+            tree, parameters, partitions_view=pa.Table.from_pylist(rows, _PARTITIONS_COLUMNS)
+        )
+
+    def _dataset(self, parts: list[str], project: str) -> Path:
+        own = parts[1:] if parts[0] == project else parts
+        for candidate in (
+            self.folder.joinpath(*parts),
+            self.folder.joinpath(*own),
+            self.folder.joinpath(project, *own),
+        ):
+            if candidate.is_dir():
+                return candidate
+        raise TableNotFound(f"Not found: Dataset {project}:{own[-1]} was not found")
+
+    def _ask(self, tree: exp.Expr, parameters: Parameters, **tables: pa.Table) -> pa.Table:
+        """Run a query over Arrow tables."""
+        names = {parameter.name for parameter in tree.find_all(exp.Parameter)}
+        if absent := names - set(parameters):
+            raise WarehouseRefused(f"Query parameter '{min(absent)}' not found")
+        for name, table in tables.items():
+            self._connection.register(name, table)
+        try:
+            bound = {name: parameters[name] for name in names}
+            return self._connection.sql(tree.sql("duckdb"), params=bound).to_arrow_table()
+        except duckdb.Error as error:
+            raise WarehouseRefused(str(error)) from error
+        finally:
+            for name in tables:
+                self._connection.unregister(name)

@@ -1,0 +1,71 @@
+"""What the fleet asks of a warehouse, and the values it answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Protocol
+
+Scalar = str | int | float | bool | date
+Parameters = Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A date-partitioned table, and what is counted in it."""
+
+    name: str
+    """`dataset.table`, or `project.dataset.table`."""
+    date: str
+    """The DATE column that partitions it."""
+    entities: Mapping[str, str] = field(default_factory=dict)
+    """What is counted: the entity's name → the column that identifies it."""
+    where: Mapping[str, Scalar] = field(default_factory=dict)
+    """Rows that count: column → the value it must hold."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """What one table holds on one date."""
+
+    rows: int
+    entities: Mapping[str, int] = field(default_factory=dict)
+    """The entity's name → how many distinct ones."""
+
+
+Coverage = Mapping[date, Cell]
+"""One table's cells by date. A date without rows is absent."""
+
+
+class Warehouse(Protocol):
+    """Where the pipeline's tables are. Every method raises `WarehouseError`."""
+
+    @property
+    def name(self) -> str:
+        """What the user calls it: `local:DIR` or `bigquery:PROJECT`."""
+        ...
+
+    def coverage(self, table: Table, start: date, end: date) -> Coverage:
+        """Count rows and distinct entities per date, both ends included, in one query."""
+        ...
+
+    def versions(self, table: Table, start: date, end: date) -> Mapping[date, str]:
+        """An opaque text per date that changes whenever the date's rows are rewritten."""
+        ...
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        """Column → GoogleSQL type. Raises `TableNotFound`."""
+        ...
+
+    def rows(self, statement: str, parameters: Parameters) -> Sequence[Mapping[str, Any]]:
+        """Run one GoogleSQL query with bound parameters."""
+        ...
+
+    def run(self, statement: str, parameters: Parameters) -> int:
+        """Run one GoogleSQL statement that writes; how many rows it added."""
+        ...
+
+    def close(self) -> None:
+        """Release connections; the warehouse is not used afterwards."""
+        ...

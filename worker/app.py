@@ -1,0 +1,115 @@
+"""The Celery app: `celery -A worker.app worker`, `celery -A worker.app flower`.
+
+Every setting that is not Celery's default has its reason here. They were found by killing
+things; see `docs/reliability.md`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+# A worker that is told to stop finishes its step, or hands it back within the grace period.
+os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
+
+from celery import Celery  # noqa: E402  (reads REMAP_SIGTERM when it is imported)
+from kombu import Queue  # noqa: E402
+
+from planner.errors import FleetError  # noqa: E402
+from planner.pipeline import Pipeline, load_pipeline  # noqa: E402
+from planner.settings import Settings, load_settings  # noqa: E402
+from worker import transport  # noqa: E402
+
+FINAL_QUEUE = "final"
+DAYS = 86_400
+
+
+def transport_url(settings: Settings) -> str:
+    """The broker as kombu names it."""
+    if settings.redis_url.startswith("unix://"):
+        return "redis+socket://" + settings.redis_url.removeprefix("unix://")
+    return settings.redis_url
+
+
+def queue_names(pipeline: Pipeline) -> list[str]:
+    """Every queue of a pipeline: one per phase, or as its file says, and the final one."""
+    phases = [phase.queue_name for phase in pipeline.phases if not phase.is_source]
+    return [*dict.fromkeys(phases), FINAL_QUEUE]
+
+
+def make_app(settings: Settings, pipeline: Pipeline) -> Celery:
+    """The app, for these settings."""
+    app = Celery("backfill", broker=transport_url(settings), backend=transport_url(settings))
+    app.conf.update(_configuration(settings, pipeline))
+    transport.install(app, visibility_seconds=settings.visibility_seconds)
+    return app
+
+
+def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
+    socket = {"socket_timeout": 15, "socket_connect_timeout": 5, "health_check_interval": 10}
+    if settings.redis_url.startswith(("redis://", "rediss://")):
+        socket["socket_keepalive"] = True
+    return {
+        # JSON alone on the wire; a pickle message is refused.
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "event_serializer": "json",
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        # A message is acknowledged when its step has ended, so a killed worker loses none.
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        # Short, because the visibility heartbeat keeps a live worker's messages invisible.
+        "broker_transport_options": {
+            "visibility_timeout": settings.visibility_seconds,
+            "unacked_restore_interval": max(1, min(10, settings.visibility_seconds // 4)),
+            "unacked_restore_throttle": 1,
+            "unacked_mutex_expire": 30,
+            **socket,
+        },
+        "redis_socket_timeout": 15.0,
+        "redis_socket_connect_timeout": 5.0,
+        "redis_backend_health_check_interval": 10,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,  # the default gives up after 100
+        # A finished link must hand on its chain, however long Redis is away. An integer: None
+        # means three for links of a chain.
+        "task_publish_retry_policy": {
+            "max_retries": 720,
+            "interval_start": 0.2,
+            "interval_step": 0.5,
+            "interval_max": 5,
+        },
+        "result_backend_always_retry": True,
+        # A chord whose key expires never calls back: longer than any run.
+        "result_expires": 30 * DAYS,
+        "result_chord_expires": 30 * DAYS,
+        # What Flower shows.
+        "result_extended": True,
+        "task_track_started": True,
+        "worker_send_task_events": True,
+        "task_send_sent_event": True,
+        # SIGTERM: wait this long for running steps, then hand them back.
+        "worker_soft_shutdown_timeout": settings.grace_seconds,
+        "worker_enable_soft_shutdown_on_idle": True,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_hijack_root_logger": False,
+        "task_queues": [Queue(name, routing_key=name) for name in queue_names(pipeline)],
+        "task_default_queue": FINAL_QUEUE,
+        "timezone": "UTC",
+    }
+
+
+def _app_here() -> Celery:
+    settings = load_settings()
+    return make_app(settings, load_pipeline(settings.pipeline))
+
+
+try:
+    app = _app_here()
+except FleetError as error:
+    raise SystemExit(str(error)) from None
+
+import worker.tasks  # noqa: E402, F401  (registers them)

@@ -1,0 +1,82 @@
+"""The connection to Redis that the ledger and the leases share.
+
+One per process: a forked worker never shares its parent's. Calls are retried while Redis is
+away for a moment; a planner gives up soon, a worker does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+from planner.errors import Unreachable
+from planner.settings import Settings, masked
+
+LUA = Path(__file__).parent / "lua"
+
+SOCKET_SECONDS = 10.0  # a half-open connection is given up after this
+PLANNER_TRIES = 3  # about a second: people wait for it
+WORKER_TRIES = 100_000  # days: a worker outlives a restart of Redis, its lease tells if it lost
+
+GONE = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError)
+
+
+def connect(settings: Settings, *, patient: bool) -> redis.Redis:
+    """A client that retries for about a second, or for as long as a worker lives."""
+    retry = Retry(
+        ExponentialWithJitterBackoff(base=0.1, cap=3.0 if patient else 0.5),
+        WORKER_TRIES if patient else PLANNER_TRIES,
+        supported_errors=GONE,
+    )
+    try:
+        return redis.Redis.from_url(
+            settings.redis_url,
+            decode_responses=True,
+            socket_timeout=SOCKET_SECONDS,
+            socket_connect_timeout=5.0,
+            health_check_interval=15,
+            retry=retry,
+            retry_on_error=list(GONE),
+        )
+    except ValueError as error:
+        raise Unreachable(
+            f"BACKFILL_BROKER_URL {masked(settings.broker_url)} is not an address of Redis: {error}."
+        ) from None
+
+
+def require(client: redis.Redis, settings: Settings) -> redis.Redis:
+    """`client`, if Redis answers. Raises `Unreachable` with what to do."""
+    try:
+        client.ping()
+    except redis.AuthenticationError:
+        raise Unreachable(
+            f"Redis at {masked(settings.broker_url)} refuses the password: check BACKFILL_BROKER_URL."
+        ) from None
+    except redis.RedisError as error:
+        if settings.is_embedded:
+            raise Unreachable(
+                "No fleet is running here: start one with `planner up` in another terminal, "
+                "or set BACKFILL_BROKER_URL to your Redis."
+            ) from None
+        raise Unreachable(
+            f"Redis at {masked(settings.broker_url)} does not answer "
+            f"({type(error).__name__}): check BACKFILL_BROKER_URL, and that it runs."
+        ) from None
+    return client
+
+
+@cache
+def _text(name: str) -> str:
+    return (LUA / f"{name}.lua").read_text(encoding="utf-8")
+
+
+def script(client: redis.Redis, name: str) -> Callable[..., Any]:
+    """One of our Lua scripts: `script(client, "beat")(keys=[…], args=[…])`."""
+    registered: Callable[..., Any] = client.register_script(_text(name))
+    return registered

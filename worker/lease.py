@@ -1,0 +1,153 @@
+"""Leases: who may write a phase and date now, and how many may do a thing at once.
+
+A *resource* has a capacity. Everything a step needs is taken in one atomic call: the lease on
+each of its dates (capacity 1), its phase's slots, its service. The holder says that it is
+alive every quarter of the lease; one that was silent twice the lease is evicted, and finds out
+at its next heartbeat. A holder on this host whose process is gone is evicted at once.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import redis
+
+from worker.connection import script
+
+PREFIX = "backfill:lease"
+OWNERS, SUSPECTS, FENCE = f"{PREFIX}:owners", f"{PREFIX}:suspects", f"{PREFIX}:fence"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """Something that only so many may hold at once."""
+
+    name: str
+    capacity: int = 1
+
+    @property
+    def key(self) -> str:
+        return f"{PREFIX}:{self.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Busy:
+    """Who is in the way."""
+
+    owners: tuple[str, ...]
+
+
+class Lease:
+    """A hold on some resources, kept alive by a thread while in a `with` block."""
+
+    def __init__(
+        self, client: redis.Redis, resources: Sequence[Resource], *, seconds: float
+    ) -> None:
+        self.token = uuid.uuid4().hex
+        self.lost = threading.Event()
+        """Set when somebody else may hold the resources now: stop writing."""
+        self.fence = 0
+        """Grows with every lease given out, anywhere."""
+        self._client = client
+        self._resources = resources
+        self._seconds = seconds
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def acquire(self, *, instead_of: Collection[str] = ()) -> Busy | None:
+        """Take every resource, or none; None when taken.
+
+        `instead_of` are tokens that the caller knows to be nobody's: parked on purpose.
+        """
+        gone = set(instead_of)
+        while True:
+            answer = script(self._client, "acquire")(
+                keys=[OWNERS, SUSPECTS, FENCE, *(r.key for r in self._resources)],
+                args=[
+                    self.token,
+                    self._seconds,
+                    owner(),
+                    len(self._resources),
+                    *(r.capacity for r in self._resources),
+                    *gone,
+                ],
+            )
+            if answer[0] == 1:
+                self.fence = int(answer[1])
+                return None
+            holders = dict(zip(answer[1::2], answer[2::2], strict=True))
+            dead = {token for token, who in holders.items() if is_dead(who)} - gone
+            if not dead:
+                return Busy(owners=tuple(holders.values()))
+            gone |= dead
+
+    def beat(self, *, silent_seconds: float = 0.0) -> bool:
+        """Say that we are alive, or will be silent on purpose; False when the lease is lost."""
+        alive = script(self._client, "beat")(
+            keys=[SUSPECTS, *(r.key for r in self._resources)], args=[self.token, silent_seconds]
+        )
+        if not alive:
+            self.lost.set()
+        return bool(alive)
+
+    def release(self) -> None:
+        """Give the resources back."""
+        script(self._client, "release")(
+            keys=[OWNERS, SUSPECTS, *(r.key for r in self._resources)], args=[self.token]
+        )
+
+    def __enter__(self) -> Lease:
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join(timeout=1)
+
+    def _keep(self) -> None:
+        while not self._ended.wait(self._seconds / 4):
+            try:
+                if not self.beat():
+                    return
+            except redis.RedisError:
+                continue  # the client has tried for long; the next beat tells
+
+
+def owner() -> str:
+    """This thread's process, told apart from any that had its number before."""
+    return f"{socket.gethostname()}|{os.getpid()}|{_born(os.getpid())}"
+
+
+def is_dead(who: str) -> bool:
+    """Whether an owner was a process of this host, and is gone. False when nobody can tell."""
+    host, _, rest = who.partition("|")
+    pid, _, born = rest.partition("|")
+    if host != socket.gethostname() or not pid.isdigit() or not born:
+        return False
+    return _born(int(pid)) != born
+
+
+def _born(pid: int) -> str:
+    """When a process started, as the kernel counts; empty when it does not run or cannot be seen."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        return ""
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in "ZX" else fields[19]

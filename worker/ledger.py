@@ -1,0 +1,351 @@
+"""The ledger: what was asked for and what ran, in Redis. The authority on whether a step ran.
+
+Keys, below `backfill:`
+
+    runs                  sorted set   run id → when it was registered
+    held:PIPELINE         hash         `phase|date` → the run that is repairing it
+    run:ID                hash         header: plan, pipeline, state, times, validation
+    run:ID:plan           string       the plan, JSON
+    run:ID:steps          hash         step id → state
+    run:ID:dates          hash         `phase|date` → state
+    run:ID:step:STEP      hash         token, worker, attempt, times, error
+
+Every transition is one Lua script. Ended runs stay for `KEEP_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import redis
+
+from planner.errors import UsageError
+from planner.plan import Plan, parse_plan
+from worker.connection import script
+from worker.states import RUN_ENDED, DateState, RunState, StepState
+
+PREFIX = "backfill"
+KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
+
+
+class StillHeld(Exception):
+    """Another run took some of the plan's dates since the plan was made."""
+
+    def __init__(self, held: Mapping[tuple[str, date], str]) -> None:
+        super().__init__(f"{len(held)} dates are held by other runs")
+        self.held = held
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A step may run."""
+
+    attempt: int
+    """1 for the first."""
+    memory: dict[str, Any]
+    """What the runner wrote down when it parked the step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """What the ledger knows of one step."""
+
+    id: str
+    state: StepState
+    attempt: int = 0
+    failures: int = 0
+    """Attempts that ended badly; the rest ended with their worker."""
+    worker: str = ""
+    started: float | None = None
+    """Seconds since the epoch, by Redis's clock."""
+    ended: float | None = None
+    error: str = ""
+    parked: str = ""
+    """The token it was parked under, while a service works for it."""
+    waits: int = 0
+    """How often it waited for its upstream phases in a row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What the ledger knows of one run."""
+
+    id: str
+    plan_id: str
+    pipeline: str
+    pipeline_checksum: str
+    warehouse: str
+    state: RunState
+    reason: str
+    created: float
+    started: float | None
+    ended: float | None
+    validation: dict[str, Any] | None
+    steps_total: int
+
+    @property
+    def is_ended(self) -> bool:
+        return self.state in RUN_ENDED
+
+
+class Ledger:
+    """Reads and writes the ledger through one Redis client."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+
+    # -- runs --------------------------------------------------------------------------------
+
+    def register(self, run_id: str, plan: Plan) -> None:
+        """Write a run down as `incomplete`, and hold its dates. Raises `StillHeld`."""
+        header = {
+            "plan_id": plan.plan_id,
+            "pipeline": plan.pipeline,
+            "pipeline_checksum": plan.pipeline_checksum,
+            "warehouse": plan.warehouse,
+            "reason": plan.reason,
+            "steps_total": str(plan.steps_total),
+            "state": RunState.INCOMPLETE,
+        }
+        dates = [_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
+        answer = self._script("register")(
+            keys=[
+                f"{PREFIX}:runs",
+                _held(plan.pipeline),
+                _run(run_id),
+                _run(run_id, "plan"),
+                _run(run_id, "steps"),
+                _run(run_id, "dates"),
+            ],
+            args=[
+                run_id,
+                json.dumps(header),
+                plan.model_dump_json(),
+                json.dumps([step for step, _ in plan.steps()]),
+                json.dumps(dates),
+            ],
+        )
+        if answer:
+            pairs = zip(answer[::2], answer[1::2], strict=True)
+            raise StillHeld({_parse_field(key): run for key, run in pairs})
+
+    def set_state(self, run_id: str, state: RunState) -> None:
+        """Move a run that has not ended."""
+        self.client.hset(_run(run_id), "state", state)
+
+    def conclude(self, run_id: str, state: RunState, fields: Mapping[str, str]) -> bool:
+        """End a run, once; False when it had ended. Its dates are free again."""
+        pipeline = self.client.hget(_run(run_id), "pipeline") or ""
+        ended = self._script("conclude")(
+            keys=[_run(run_id), _held(str(pipeline)), _run(run_id, "dates")],
+            args=[run_id, state, json.dumps(dict(fields))],
+        )
+        if ended:
+            for key in self.client.scan_iter(f"{_run(run_id)}*", count=1000):
+                self.client.expire(key, KEEP_SECONDS)
+        return bool(ended)
+
+    def run(self, run_id: str) -> RunRecord | None:
+        """A run, or None when Redis has not heard of it (or has forgotten)."""
+        found: dict[str, str] = self.client.hgetall(_run(run_id))
+        return _record(run_id, found) if found else None
+
+    def require(self, run_id: str) -> RunRecord:
+        """A run. Raises `UsageError` when there is none."""
+        run = self.run(run_id)
+        if run is None:
+            raise UsageError(f"There is no run {run_id!r}: `planner runs` lists them.")
+        return run
+
+    def runs(self) -> list[RunRecord]:
+        """Every run that is remembered, newest first."""
+        ids: list[str] = self.client.zrevrange(f"{PREFIX}:runs", 0, -1)
+        records = {run_id: self.run(run_id) for run_id in ids}
+        forgotten = [run_id for run_id, record in records.items() if record is None]
+        if forgotten:
+            self.client.zrem(f"{PREFIX}:runs", *forgotten)
+        return [record for record in records.values() if record is not None]
+
+    def plan(self, run_id: str) -> Plan | None:
+        """The plan of a run."""
+        text = self.client.get(_run(run_id, "plan"))
+        return None if text is None else parse_plan(json.loads(text), where=f"the plan of {run_id}")
+
+    def held(self, pipeline: str) -> dict[tuple[str, date], str]:
+        """Phase and date → the run that is repairing it."""
+        found: dict[str, str] = self.client.hgetall(_held(pipeline))
+        return {_parse_field(key): run_id for key, run_id in found.items()}
+
+    # -- steps -------------------------------------------------------------------------------
+
+    def step_state(self, run_id: str, step_id: str) -> StepState | None:
+        """The state of a step; None when it is forgotten."""
+        state = self.client.hget(_run(run_id, "steps"), step_id)
+        return None if state is None else StepState(str(state))
+
+    def step(self, run_id: str, step_id: str) -> StepRecord:
+        """All that is known of a step."""
+        state = self.step_state(run_id, step_id) or StepState.PENDING
+        return _step(step_id, state, self.client.hgetall(_step_key(run_id, step_id)))
+
+    def steps(self, run_id: str) -> dict[str, StepState]:
+        """Step id → state, for the whole run."""
+        found: dict[str, str] = self.client.hgetall(_run(run_id, "steps"))
+        return {step_id: StepState(state) for step_id, state in found.items()}
+
+    def step_records(self, run_id: str, step_ids: Iterable[str]) -> list[StepRecord]:
+        """All that is known of some steps, in one round trip."""
+        states = self.steps(run_id)
+        wanted = [step_id for step_id in step_ids if step_id in states]
+        pipe = self.client.pipeline(transaction=False)
+        for step_id in wanted:
+            pipe.hgetall(_step_key(run_id, step_id))
+        return [
+            _step(step_id, states[step_id], found)
+            for step_id, found in zip(wanted, pipe.execute(), strict=True)
+        ]
+
+    def problems(self, run_id: str, step_id: str) -> dict[date, str]:
+        """The dates of a settled step that are not done, each with what is wrong."""
+        text = self.client.hget(_step_key(run_id, step_id), "problems")
+        found = json.loads(text) if text else {}
+        return {date.fromisoformat(day): str(why) for day, why in found.items()}
+
+    def dates(
+        self, run_id: str, wanted: Iterable[tuple[str, date]]
+    ) -> dict[tuple[str, date], DateState]:
+        """The states of some phases and dates; those that are not in the run are absent."""
+        pairs = list(wanted)
+        if not pairs:
+            return {}
+        found = self.client.hmget(_run(run_id, "dates"), [_field(*pair) for pair in pairs])
+        return {
+            pair: DateState(str(state))
+            for pair, state in zip(pairs, found, strict=True)
+            if state is not None
+        }
+
+    def all_dates(self, run_id: str) -> dict[tuple[str, date], DateState]:
+        """Phase and date → state, for the whole run."""
+        found: dict[str, str] = self.client.hgetall(_run(run_id, "dates"))
+        return {_parse_field(key): DateState(state) for key, state in found.items()}
+
+    def start(
+        self, run_id: str, step_id: str, *, token: str, worker: str, parked: str = ""
+    ) -> Started | str:
+        """Begin an attempt; else the state (of the run or the step) that forbids it."""
+        answer = self._script("start")(
+            keys=[_run(run_id), _run(run_id, "steps"), _step_key(run_id, step_id)],
+            args=[step_id, token, worker, parked],
+        )
+        if answer[0] != "go":
+            return str(answer[0])
+        return Started(attempt=int(answer[1]), memory=json.loads(answer[2]))
+
+    def finish(
+        self,
+        run_id: str,
+        step_id: str,
+        *,
+        token: str,
+        state: StepState,
+        fields: Mapping[str, str] | None = None,
+        dates: Mapping[tuple[str, date], DateState] | None = None,
+        with_steps: Mapping[str, StepState] | None = None,
+    ) -> bool:
+        """End an attempt; False when the step is not ours any more.
+
+        `token` is empty for a step that ends without having started.
+        """
+        answer = self._script("finish")(
+            keys=[_run(run_id, "steps"), _run(run_id, "dates"), _step_key(run_id, step_id)],
+            args=[
+                step_id,
+                token,
+                state,
+                json.dumps(dict(fields or {})),
+                json.dumps({_field(*pair): to for pair, to in (dates or {}).items()}),
+                json.dumps(dict(with_steps or {})),
+            ],
+        )
+        return bool(answer)
+
+    def note_wait(self, run_id: str, step_id: str) -> int:
+        """Count that a step waits once more; how often in a row by now."""
+        return int(self.client.hincrby(_step_key(run_id, step_id), "waits", 1))
+
+    # -- the report --------------------------------------------------------------------------
+
+    def save_report(self, run_id: str, report: str) -> None:
+        """Keep a run's report where every machine finds it."""
+        self.client.set(_run(run_id, "report"), report, ex=KEEP_SECONDS)
+
+    def report(self, run_id: str) -> str | None:
+        """A run's report, JSON; None before the run has ended."""
+        found = self.client.get(_run(run_id, "report"))
+        return None if found is None else str(found)
+
+    def _script(self, name: str) -> Callable[..., Any]:
+        return script(self.client, name)
+
+
+def _run(run_id: str, part: str = "") -> str:
+    return f"{PREFIX}:run:{run_id}:{part}" if part else f"{PREFIX}:run:{run_id}"
+
+
+def _step_key(run_id: str, step_id: str) -> str:
+    return f"{PREFIX}:run:{run_id}:step:{step_id}"
+
+
+def _held(pipeline: str) -> str:
+    return f"{PREFIX}:held:{pipeline}"
+
+
+def _field(phase: str, day: date) -> str:
+    return f"{phase}|{day}"
+
+
+def _parse_field(text: str) -> tuple[str, date]:
+    phase, _, day = text.partition("|")
+    return phase, date.fromisoformat(day)
+
+
+def _float(text: str | None) -> float | None:
+    return float(text) if text else None
+
+
+def _record(run_id: str, found: Mapping[str, str]) -> RunRecord:
+    validation = found.get("validation")
+    return RunRecord(
+        id=run_id,
+        plan_id=found.get("plan_id", ""),
+        pipeline=found.get("pipeline", ""),
+        pipeline_checksum=found.get("pipeline_checksum", ""),
+        warehouse=found.get("warehouse", ""),
+        state=RunState(found.get("state", RunState.INCOMPLETE)),
+        reason=found.get("reason", ""),
+        created=float(found.get("created", 0)),
+        started=_float(found.get("started")),
+        ended=_float(found.get("ended")),
+        validation=json.loads(validation) if validation else None,
+        steps_total=int(found.get("steps_total", 0)),
+    )
+
+
+def _step(step_id: str, state: StepState, found: Mapping[str, str]) -> StepRecord:
+    return StepRecord(
+        id=step_id,
+        state=state,
+        attempt=int(found.get("attempt", 0)),
+        failures=int(found.get("failures", 0)),
+        worker=found.get("worker", ""),
+        started=_float(found.get("started")),
+        ended=_float(found.get("ended")),
+        error=found.get("error", ""),
+        parked=found.get("parked", ""),
+        waits=int(found.get("waits", 0)),
+    )

@@ -1,0 +1,21 @@
+-- A step ends an attempt: for good, to be tried again, or parked while a service works.
+-- KEYS: steps, dates, step. ARGV: step id, token ('' when the step never started), new state,
+--   fields of the step (JSON object), dates to set (JSON object date -> state),
+--   steps to settle with it (JSON object step -> state).
+-- Answers 1, or 0 when the token was lost or the step had ended.
+local state = redis.call('HGET', KEYS[1], ARGV[1])
+if ARGV[2] == '' then
+  if state ~= 'pending' then return 0 end
+else
+  if state ~= 'running' or redis.call('HGET', KEYS[3], 'token') ~= ARGV[2] then return 0 end
+end
+local t = redis.call('TIME')
+local now = t[1] .. '.' .. string.format('%06d', t[2])
+for field, value in pairs(cjson.decode(ARGV[4])) do redis.call('HSET', KEYS[3], field, value) end
+for date, to in pairs(cjson.decode(ARGV[5])) do redis.call('HSET', KEYS[2], date, to) end
+for step, to in pairs(cjson.decode(ARGV[6])) do
+  if redis.call('HGET', KEYS[1], step) == 'pending' then redis.call('HSET', KEYS[1], step, to) end
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+redis.call('HSET', KEYS[3], 'ended', now)
+return 1

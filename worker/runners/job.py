@@ -1,0 +1,94 @@
+"""What a runner is given, and what it may answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol
+
+from planner.pipeline import Phase
+from sql.warehouse import Warehouse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One attempt at some consecutive dates of a phase."""
+
+    run_id: str
+    step_id: str
+    phase: Phase
+    dates: tuple[date, ...]
+    attempt: int
+    memory: dict[str, Any]
+    """What the runner wrote down when it parked this step; empty at first."""
+    log: Path
+    """Where output goes; appended to."""
+    pipeline_dir: Path
+    """The folder of the pipeline file."""
+    warehouse: Warehouse
+    grace_seconds: float
+    stop: Callable[[], str | None]
+    """Why to stop now, if so: asked several times a second while something runs."""
+
+    @property
+    def start(self) -> date:
+        return self.dates[0]
+
+    @property
+    def end(self) -> date:
+        return self.dates[-1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """It ended without complaint. Whether that means anything, the recount will tell."""
+
+    settle_seconds: float = 0.0
+    """How long rows may take to appear."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """It ended badly. The recount still decides what is there."""
+
+    error: str
+    is_permanent: bool = False
+    """Whether trying again cannot help."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refused:
+    """It says that something it needs is not there."""
+
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Park:
+    """It goes on without us, or waits for somebody else's batch: come back later.
+
+    Costs no attempt, holds no worker, keeps the lease.
+    """
+
+    seconds: float
+    memory: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stopped:
+    """It was stopped because `Job.stop` said so."""
+
+    why: str
+
+
+Outcome = Ran | Failed | Refused | Park | Stopped
+
+
+class Runner(Protocol):
+    """Makes rows."""
+
+    def run(self, job: Job) -> Outcome:
+        """Work on `job`'s dates until they are done, or until `job.stop` says why not."""
+        ...

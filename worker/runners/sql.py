@@ -1,0 +1,46 @@
+"""Runs GoogleSQL statements in the warehouse, with `@start_date` and `@end_date` bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from planner.pipeline import SqlRunner
+from sql import WarehouseError, WarehouseRefused, load
+from worker.runners.job import Failed, Job, Outcome, Ran, Stopped
+
+
+@dataclass(frozen=True)
+class Sql:
+    """The runner of kind `sql`."""
+
+    spec: SqlRunner
+
+    def run(self, job: Job) -> Outcome:
+        for name in self.spec.statements:
+            why = job.stop()
+            if why is not None:
+                return Stopped(why=why)
+            try:
+                added = job.warehouse.run(
+                    read_statement(name, job.pipeline_dir),
+                    {"start_date": job.start, "end_date": job.end},
+                )
+            except WarehouseRefused as error:
+                return Failed(error=f"{name}: {error}", is_permanent=True)
+            except WarehouseError as error:
+                return Failed(error=f"{name}: {error}")
+            with job.log.open("a", encoding="utf-8") as log:
+                log.write(f"{name} {job.start} {job.end}: {added} rows\n")
+        return Ran()
+
+
+def read_statement(name: str, beside: Path) -> str:
+    """The text of a statement: a `.sql` file below the pipeline file's folder, else ours.
+
+    Raises `WarehouseRefused` when there is none.
+    """
+    own = (beside / f"{name.removesuffix('.sql')}.sql").resolve()
+    if own.is_relative_to(beside.resolve()) and own.is_file():
+        return own.read_text(encoding="utf-8")
+    return load(name.removesuffix(".sql"))

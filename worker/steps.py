@@ -1,0 +1,340 @@
+"""A step, from its message to its settlement: ledger → gate → lease → attempt → ledger.
+
+A message is only a hint that a step may be due: the ledger says whether it is. Whatever this
+module decides is one of three things for the transport: return (go on with the chain), raise
+`Again` (come back later, no worker held), or raise `StepFailed` (the chain ends here).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import NoReturn
+
+from planner.errors import FleetError
+from planner.pipeline import HttpBatchRunner, Phase
+from planner.plan import Step, step_id
+from worker import gate
+from worker.attempt import Attempt, Ended
+from worker.fleet import Fleet
+from worker.lease import Lease, Resource
+from worker.ledger import RunRecord, Started, StepRecord
+from worker.retry import GiveUp, decide
+from worker.runners import Park, Stopped
+from worker.states import RUN_ENDED, STEP_ENDED, DateState, RunState, StepState
+
+FIRST_WAIT_SECONDS = 0.25  # then pauses grow up to BACKFILL_POLL_MAX_SECONDS
+WAIT_GROWTH = 1.3
+STATE_LOOK_SECONDS = 1.0  # how soon a running step notices that its run was cancelled
+CRASHES_MAX = 20  # a step whose worker died this often kills its workers
+MISFIT_WAITS_MAX = 60  # about ten minutes: a rolling deployment is over by then
+ERROR_CHARS = 2000
+
+
+class Again(Exception):
+    """The step is to come back later."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"again in {seconds:.1f} s")
+        self.seconds = seconds
+
+
+class StepFailed(FleetError):
+    """A step failed, was blocked or was cancelled: the rest of its chain does not run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visit:
+    """One delivery of a step's message."""
+
+    fleet: Fleet
+    run: RunRecord
+    id: str
+    step: Step
+    phase: Phase
+    worker: str
+
+    def make(self) -> str:
+        """Do what is due. Returns what happened, or raises `Again` or `StepFailed`."""
+        ledger = self.fleet.ledger
+        record = ledger.step(self.run.id, self.id)
+        if record.state in STEP_ENDED:
+            return self._replay(record)
+        if self.run.state is RunState.CANCELLING:
+            return self._cancelled(token="")
+        if self.run.state in RUN_ENDED:
+            return f"the run is {self.run.state}"
+        if self.run.state is not RunState.RUNNING:
+            raise self._later()
+        if self.run.pipeline_checksum != self.fleet.pipeline.checksum:
+            return self._misfit(record)
+
+        states = ledger.dates(self.run.id, [(self.phase.name, day) for day in self.step.dates])
+        left = [d for d in self.step.dates if states.get((self.phase.name, d)) is DateState.PENDING]
+        verdict = gate.check(ledger, self.run.id, self.phase, left)
+        if verdict.waiting_for is not None:
+            raise self._later()
+        if not verdict.ready:
+            return self._settle(
+                token="", state=StepState.BLOCKED, blocked=verdict.blocked
+            )
+        return self._attempt(record, verdict.ready, verdict.blocked)
+
+    # -- an attempt --------------------------------------------------------------------------
+
+    def _attempt(
+        self, record: StepRecord, ready: Sequence[date], blocked: Mapping[date, str]
+    ) -> str:
+        ledger, settings = self.fleet.ledger, self.fleet.settings
+        lease = Lease(ledger.client, self._resources(ready), seconds=settings.lease_seconds)
+        if lease.acquire(instead_of=[record.parked] if record.parked else []) is not None:
+            raise self._later()
+        keep = False
+        try:
+            started = ledger.start(
+                self.run.id, self.id, token=lease.token, worker=self.worker, parked=record.parked
+            )
+            if not isinstance(started, Started):
+                raise Again(FIRST_WAIT_SECONDS)  # paused, cancelled or ended since: look anew
+            if started.attempt - record.failures > CRASHES_MAX:
+                why = f"gave up: {CRASHES_MAX} workers died while they ran it"
+                short = dict.fromkeys(ready, why)
+                return self._settle(
+                    token=lease.token,
+                    state=StepState.FAILED,
+                    failed=short,
+                    blocked=blocked,
+                )
+            with lease:
+                outcome = Attempt(
+                    fleet=self.fleet,
+                    run_id=self.run.id,
+                    step_id=self.id,
+                    step=self.step,
+                    phase=self.phase,
+                    dates=ready,
+                    number=record.failures + 1,
+                    stop=_Stop(self.fleet, self.run.id, lease),
+                    memory=started.memory,
+                ).make()
+            keep = isinstance(outcome, Park)
+            match outcome:
+                case Park():
+                    self._park(lease, outcome)
+                case Stopped():
+                    return self._stopped(lease, outcome)
+                case Ended():
+                    return self._ended(lease, record, outcome, blocked)
+        finally:
+            if not keep:
+                lease.release()
+
+    def _resources(self, dates: Sequence[date]) -> list[Resource]:
+        name = f"{self.run.pipeline}:{self.phase.name}"
+        resources = [Resource(name=f"{name}:{day}") for day in dates]
+        resources.append(Resource(name=name, capacity=self.phase.concurrency))
+        resources += [
+            Resource(name=f"service:{runner.url}")
+            for runner in self.phase.runners
+            if isinstance(runner, HttpBatchRunner)
+        ]
+        return resources
+
+    def _park(self, lease: Lease, park: Park) -> NoReturn:
+        """Keep the lease while nobody works: silent on purpose until the next look is overdue."""
+        lease.beat(silent_seconds=park.seconds + self.fleet.settings.visibility_seconds)
+        self.fleet.ledger.finish(
+            self.run.id,
+            self.id,
+            token=lease.token,
+            state=StepState.RUNNING,
+            fields={"parked": lease.token, "memory": json.dumps(park.memory)},
+        )
+        raise Again(park.seconds)
+
+    def _stopped(self, lease: Lease, outcome: Stopped) -> str:
+        if outcome.why == _Stop.CANCELLED:
+            return self._cancelled(token=lease.token)
+        raise self._later()  # the lease was lost: it is somebody else's now, see how they do
+
+    # -- endings -----------------------------------------------------------------------------
+
+    def _ended(
+        self, lease: Lease, record: StepRecord, ended: Ended, blocked: Mapping[date, str]
+    ) -> str:
+        failures = record.failures + bool(ended.short)
+        if ended.short and not ended.is_refused:
+            next_ = decide(self.phase, attempt=failures, is_permanent=ended.is_permanent)
+            if not isinstance(next_, GiveUp):
+                kept = self.fleet.ledger.finish(
+                    self.run.id,
+                    self.id,
+                    token=lease.token,
+                    state=StepState.PENDING,
+                    fields={
+                        "failures": str(failures),
+                        "error": _first(ended.short)[:ERROR_CHARS],
+                        "memory": "{}",
+                    },
+                    dates={(self.phase.name, day): DateState.DONE for day in ended.done},
+                )
+                raise Again(next_.seconds if kept else FIRST_WAIT_SECONDS)
+        failed = {} if ended.is_refused else ended.short
+        refused = ended.short if ended.is_refused else {}
+        state = (
+            StepState.FAILED
+            if failed
+            else StepState.BLOCKED
+            if refused or blocked
+            else StepState.SUCCEEDED
+        )
+        return self._settle(
+            token=lease.token,
+            state=state,
+            done=ended.done,
+            failed=failed,
+            blocked={**blocked, **refused},
+            fields={"failures": str(failures)},
+        )
+
+    def _cancelled(self, *, token: str) -> str:
+        return self._settle(token=token, state=StepState.CANCELLED)
+
+    def _settle(
+        self,
+        *,
+        token: str,
+        state: StepState,
+        done: Sequence[date] = (),
+        failed: Mapping[date, str] | None = None,
+        blocked: Mapping[date, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> str:
+        """Write the step's end into the ledger, and what it means for the rest of its chunk."""
+        failed, blocked = failed or {}, blocked or {}
+        phase = self.step.phase
+        dates = {(phase, day): DateState.DONE for day in done}
+        dates |= {(phase, day): DateState.FAILED for day in failed}
+        dates |= {(phase, day): DateState.BLOCKED for day in blocked}
+        if state is StepState.CANCELLED:
+            dates |= {(phase, day): DateState.CANCELLED for day in self._unfinished()}
+        later: dict[str, StepState] = {}
+        goes_on = state is StepState.SUCCEEDED or bool(done) or self._has_done()
+        if not goes_on:
+            # Its chain ends here: nobody will come by to settle the rest.
+            rest = StepState.CANCELLED if state is StepState.CANCELLED else StepState.BLOCKED
+            for other in self._later_steps():
+                later[step_id(self._chunk_id, other.phase)] = rest
+                dates |= {(other.phase, day): DateState(rest) for day in other.dates}
+        error = _first(failed) or _first(blocked)
+        kept = self.fleet.ledger.finish(
+            self.run.id,
+            self.id,
+            token=token,
+            state=state,
+            fields={
+                **(fields or {}),
+                "error": error[:ERROR_CHARS],
+                "problems": json.dumps(
+                    {str(day): why[:ERROR_CHARS] for day, why in {**failed, **blocked}.items()}
+                ),
+                "memory": "{}",
+            },
+            dates=dates,
+            with_steps=later,
+        )
+        if not kept:
+            raise Again(FIRST_WAIT_SECONDS)  # settled by somebody else: replay what they wrote
+        if not goes_on:
+            raise StepFailed(f"{self.id} {state}: {error or 'the run was cancelled'}")
+        return str(state)
+
+    def _replay(self, record: StepRecord) -> str:
+        """Say again how the step ended, so that its chain and chord hear of it."""
+        if record.state is not StepState.SUCCEEDED and not self._has_done():
+            raise StepFailed(f"{self.id} {record.state}: {record.error}")
+        return str(record.state)
+
+    def _misfit(self, record: StepRecord) -> str:
+        """This worker's pipeline file is not the plan's: leave the step to one whose is."""
+        if record.waits < MISFIT_WAITS_MAX:
+            raise self._later()
+        why = (
+            "every worker's pipeline file differs from the plan's: start workers and planner "
+            "with the same BACKFILL_PIPELINE"
+        )
+        failed = dict.fromkeys(self._unfinished(), why)
+        return self._settle(token="", state=StepState.FAILED, failed=failed)
+
+    # -- helpers -----------------------------------------------------------------------------
+
+    @property
+    def _chunk_id(self) -> str:
+        return self.id.rpartition("/")[0]
+
+    def _later_steps(self) -> list[Step]:
+        plan = self.fleet.plan(self.run.id)
+        chunks = plan.chunks if plan else ()
+        steps = next((chunk.steps for chunk in chunks if chunk.id == self._chunk_id), ())
+        names = [step.phase for step in steps]
+        return list(steps[names.index(self.step.phase) + 1 :])
+
+    def _own_dates(self) -> dict[date, DateState]:
+        pairs = [(self.step.phase, day) for day in self.step.dates]
+        found = self.fleet.ledger.dates(self.run.id, pairs)
+        return {day: state for (_, day), state in found.items()}
+
+    def _has_done(self) -> bool:
+        return DateState.DONE in self._own_dates().values()
+
+    def _unfinished(self) -> list[date]:
+        return [day for day, state in self._own_dates().items() if state is DateState.PENDING]
+
+    def _later(self) -> Again:
+        waits = self.fleet.ledger.note_wait(self.run.id, self.id)
+        pause = FIRST_WAIT_SECONDS * WAIT_GROWTH ** min(waits, 50)
+        return Again(min(pause, self.fleet.settings.poll_max_seconds))
+
+
+class _Stop:
+    """Why a running step should stop: asked often, so it asks Redis only now and then."""
+
+    LOST = "the lease was lost"
+    CANCELLED = "the run was cancelled"
+
+    def __init__(self, fleet: Fleet, run_id: str, lease: Lease) -> None:
+        self._fleet, self._run_id, self._lease = fleet, run_id, lease
+        self._next_look = time.monotonic() + STATE_LOOK_SECONDS
+
+    def __call__(self) -> str | None:
+        if self._lease.lost.is_set():
+            return self.LOST
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + STATE_LOOK_SECONDS
+            run = self._fleet.ledger.run(self._run_id)
+            if run is None or run.state in RUN_ENDED | {RunState.CANCELLING}:
+                return self.CANCELLED
+        return None
+
+
+def visit(fleet: Fleet, run_id: str, step_id: str, *, worker: str) -> str:
+    """Handle one delivery of a step's message. See `Visit.make`."""
+    run = fleet.ledger.run(run_id)
+    step = fleet.step(run_id, step_id) if run else None
+    if run is None or step is None:
+        return "forgotten"  # Redis was emptied since: the next `enqueue --gaps` sees to it
+    return Visit(
+        fleet=fleet,
+        run=run,
+        id=step_id,
+        step=step,
+        phase=fleet.pipeline.by_name.get(step.phase) or fleet.pipeline.phases[0],
+        worker=worker,
+    ).make()
+
+
+def _first(problems: Mapping[date, str]) -> str:
+    return next((f"{day}: {why}" for day, why in problems.items()), "")

@@ -1,0 +1,37 @@
+"""The two tasks: a step, and the finalization of a run.
+
+One generic step for every phase, so that a worker never meets a task that it does not know.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Task
+
+from worker import steps
+from worker.app import app
+from worker.finalize import finalize as finalize_run
+from worker.fleet import fleet_here
+
+
+@app.task(bind=True, name="backfill.step", max_retries=None)
+def step(task: Task, run_id: str, step_id: str) -> str:
+    """Do one step of a run, if it is due."""
+    try:
+        return steps.visit(fleet_here(), run_id, step_id, worker=_worker(task))
+    except steps.Again as again:
+        raise task.retry(countdown=again.seconds) from None
+
+
+@app.task(bind=True, name="backfill.finalize", max_retries=None)
+def finalize(task: Task, run_id: str) -> str:
+    """Validate and report a run whose steps have settled: the chord's body, and its errback."""
+    try:
+        return finalize_run(fleet_here(), run_id)
+    except steps.Again as again:
+        raise task.retry(countdown=again.seconds) from None
+
+
+def _worker(task: Any) -> str:
+    return str(task.request.hostname or "?")

@@ -1,0 +1,109 @@
+"""Everything that leans on private parts of Celery 5.7.0 and kombu 5.7.0. Both are pinned.
+
+Found by running them (the tests in `tests/integration/test_transport.py` fail when one of
+these is no longer needed):
+
+- A worker that runs a task and has a free slot dies when Redis goes away: a collected channel
+  is asked for its connection's parameters, and has none any more. → `_connection_parameters`
+- A lost connection makes kombu requeue messages whose tasks still run. → `_restore_unacked`
+- A message is delivered again after the visibility timeout, although its worker lives.
+  → `VisibilityHeartbeat`, which makes a short timeout safe: a dead worker's messages come back
+  within a minute, and a six-hour step is never delivered twice.
+- Revoking a link that is not the last of its chain leaves the chord waiting for ever.
+  → `settle_revoked`
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import celery.worker.state as worker_state
+import kombu.transport.redis as kombu_redis
+from celery import bootsteps, signals
+from celery.exceptions import TaskRevokedError
+
+log = logging.getLogger(__name__)
+
+TOUCH_AT_ONCE = 500  # messages per ZADD
+
+_stock_connection_parameters = kombu_redis.Channel._connparams
+_stock_restore_unacked = kombu_redis.QoS.restore_unacked
+
+
+def install(app: Any, *, visibility_seconds: float) -> None:
+    """Repair the transport of this process, and keep its messages invisible while it lives."""
+    kombu_redis.Channel._connparams = _connection_parameters
+    kombu_redis.QoS.restore_unacked = _restore_unacked
+    VisibilityHeartbeat.every_seconds = visibility_seconds / 4
+    app.steps["consumer"].add(VisibilityHeartbeat)
+    signals.task_revoked.connect(settle_revoked, weak=False)
+
+
+def _connection_parameters(channel: Any, asynchronous: bool = False) -> dict[str, Any]:
+    """What a channel connects with, also after its connection was collected: acks go by tag."""
+    remembered: dict[bool, dict[str, Any]] = channel.__dict__.setdefault("_remembered", {})
+    if getattr(channel.connection, "client", None) is not None:
+        remembered[asynchronous] = dict(_stock_connection_parameters(channel, asynchronous))
+    return dict(remembered[asynchronous])
+
+
+def _restore_unacked(qos: Any, client: Any = None) -> None:
+    """After a lost connection, give back what was only reserved; keep what runs."""
+    stopping = (worker_state.should_stop, worker_state.should_terminate)
+    if any(flag is not None and flag is not False for flag in stopping):
+        _stock_restore_unacked(qos, client)
+        return
+    running = _running_tags()
+    for tag in [tag for tag in list(qos._delivered) if tag not in running]:
+        try:
+            qos.restore_by_tag(tag)
+        except Exception:  # Redis is away: the sweep of invisible messages will do it
+            log.debug("message %s stays with the visibility sweep", tag)
+            break
+    qos._delivered.clear()
+
+
+def _running_tags() -> set[str]:
+    return {request.message.delivery_tag for request in tuple(worker_state.active_requests)}
+
+
+class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Tells Redis every quarter of the visibility timeout which messages this worker holds."""
+
+    requires = {"celery.worker.consumer.tasks:Tasks"}
+    every_seconds = 15.0
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        self.timer: Any = None
+        super().__init__(consumer, **options)
+
+    def start(self, consumer: Any) -> None:
+        self.timer = consumer.timer.call_repeatedly(
+            self.every_seconds, self.touch, (consumer,), priority=10
+        )
+
+    def stop(self, consumer: Any) -> None:
+        if self.timer:
+            self.timer.cancel()
+            self.timer = None
+
+    def touch(self, consumer: Any) -> None:
+        try:
+            channel = consumer.task_consumer.channel
+            tags = list(set(channel.qos._delivered) | _running_tags())
+            with channel.conn_or_acquire() as client:
+                for first in range(0, len(tags), TOUCH_AT_ONCE):
+                    held = dict.fromkeys(tags[first : first + TOUCH_AT_ONCE], time.time())
+                    client.zadd(channel.unacked_index_key, held, xx=True)
+        except Exception as error:  # the next beat is soon, and a lost message comes back
+            log.debug("visibility heartbeat: %r", error)
+
+
+def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:
+    """Tell the chord that a revoked task's chain is over."""
+    context = getattr(request, "_context", request)
+    sender.backend._fail_chain(
+        getattr(context, "chain", None), TaskRevokedError("revoked"), None
+    )
