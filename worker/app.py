@@ -16,7 +16,7 @@ from celery import Celery  # noqa: E402  (reads REMAP_SIGTERM when it is importe
 from kombu import Queue  # noqa: E402
 
 from planner.errors import FleetError  # noqa: E402
-from planner.pipeline import Pipeline, load_pipeline  # noqa: E402
+from planner.pipeline import HttpBatchRunner, Pipeline, load_pipeline  # noqa: E402
 from planner.settings import Settings, load_settings  # noqa: E402
 from worker import transport  # noqa: E402
 
@@ -32,9 +32,14 @@ def transport_url(settings: Settings) -> str:
 
 
 def queue_names(pipeline: Pipeline) -> list[str]:
-    """Every queue of a pipeline: one per phase, or as its file says, and the final one."""
-    phases = [phase.queue_name for phase in pipeline.phases if not phase.is_source]
-    return [*dict.fromkeys(phases), FINAL_QUEUE]
+    """Every queue of a pipeline, in the order in which a free worker looks at them.
+
+    The final one first, then phases that a service works for, because their steps are short
+    visits and one batch at a time is what everybody waits for; then the others in phase order.
+    """
+    phases = [phase for phase in pipeline.phases if not phase.is_source]
+    visits = [phase for phase in phases if isinstance(phase.runners[0], HttpBatchRunner)]
+    return list(dict.fromkeys([FINAL_QUEUE, *(p.queue_name for p in [*visits, *phases])]))
 
 
 def make_app(settings: Settings, pipeline: Pipeline) -> Celery:
@@ -67,6 +72,7 @@ def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
             "unacked_restore_interval": max(1, min(10, settings.visibility_seconds // 4)),
             "unacked_restore_throttle": 1,
             "unacked_mutex_expire": 30,
+            "queue_order_strategy": "priority",  # as `queue_names` lists them
             **socket,
         },
         "redis_socket_timeout": 15.0,

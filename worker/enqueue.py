@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -141,14 +140,13 @@ def publish(fleet: Fleet, run_id: str, plan: Plan) -> None:
     """Send a registered run to the workers."""
     from worker.app import app  # Celery costs 126 ms to import
     from worker.canvas import canvas
+    from worker.transport import publish_only
 
+    publish_only(app)
     # People wait for this: a dead Redis is an error within seconds, not an hour's silence.
     policy = {**app.conf.task_publish_retry_policy, "max_retries": 3}
     app.conf.task_publish_retry_policy = policy
-    sent = canvas(run_id, plan, fleet.pipeline).apply_async()
-    # Let go of the results while the interpreter lives: collected at its end, they complain.
-    del sent
-    gc.collect()
+    canvas(run_id, plan, fleet.pipeline).apply_async()
     # Until now the run is `incomplete`, and workers leave its steps alone.
     fleet.ledger.set_state(run_id, RunState.RUNNING)
 

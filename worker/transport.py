@@ -9,6 +9,8 @@ these is no longer needed):
 - A message is delivered again after the visibility timeout, although its worker lives.
   → `VisibilityHeartbeat`, which makes a short timeout safe: a dead worker's messages come back
   within a minute, and a six-hour step is never delivered twice.
+- A publisher subscribes to the result of everything it sends, and complains at its exit.
+  → `publish_only`
 - Revoking a link that is not the last of its chain leaves the chord waiting for ever.
   → `settle_revoked`
 """
@@ -107,3 +109,10 @@ def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:
     sender.backend._fail_chain(
         getattr(context, "chain", None), TaskRevokedError("revoked"), None
     )
+
+
+def publish_only(app: Any) -> None:
+    """For a planner: it asks the ledger how a run goes, so it listens for no results."""
+    app.backend.on_task_call = lambda producer, task_id: None
+    app.backend.result_consumer.consume_from = lambda task_id: None
+    app.backend.result_consumer.cancel_for = lambda task_id: None
