@@ -62,7 +62,5 @@ def chunk(
     return chunks[::-1] if newest_first else chunks
 
 
-def _needs(
-    pipeline: Pipeline, todo: Mapping[str, Collection[date]], day: date
-) -> tuple[str, ...]:
+def _needs(pipeline: Pipeline, todo: Mapping[str, Collection[date]], day: date) -> tuple[str, ...]:
     return tuple(phase.name for phase in pipeline.phases if day in todo.get(phase.name, ()))

@@ -1,4 +1,4 @@
-"""The command line. Commands are in `planner.commands`; what is slow to import is imported there."""
+"""The command line. What is slow to import is imported inside the commands."""
 
 from __future__ import annotations
 

@@ -109,9 +109,13 @@ def assess(pipeline: Pipeline, coverage: Mapping[str, Coverage], window: Window)
         complete[phase.name] = frozenset(done)
         counting = [cells[spec.name] for spec in phase.tables if pipeline.entity in spec.entities]
         if counting:
-            pick = max if phase.is_source else min  # one source is enough; a phase is all its tables
+            pick = (
+                max if phase.is_source else min
+            )  # one source is enough; a phase is all its tables
             held[phase.name] = {
-                day: pick(table.get(day, EMPTY).entities.get(pipeline.entity, 0) for table in counting)
+                day: pick(
+                    table.get(day, EMPTY).entities.get(pipeline.entity, 0) for table in counting
+                )
                 for day in (*done, *gaps[phase.name])
             }
     return Health(
@@ -160,9 +164,7 @@ def needed(spec: TableSpec, entity: str, due: Expected) -> int:
 
 def shortfall(spec: TableSpec, cell: Cell, due: Expected) -> tuple[int, int] | None:
     """Expected and found of the entity a table is shortest of; None when it is complete."""
-    counts = [
-        (needed(spec, entity, due), cell.entities.get(entity, 0)) for entity in spec.entities
-    ]
+    counts = [(needed(spec, entity, due), cell.entities.get(entity, 0)) for entity in spec.entities]
     short = [(want, have) for want, have in counts if have < want]
     if short:
         # The first entity is the one people know the table by, so it is the one shown.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from planner.calendar import Calendar
 from planner.gaps import Health
 from planner.pipeline import Pipeline, Window
 

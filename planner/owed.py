@@ -36,7 +36,9 @@ class Owed(BaseModel):
             phase: {day for day in days if (phase, day) not in done}
             for phase, days in self.dates.items()
         }
-        return self.model_copy(update={"dates": {phase: days for phase, days in left.items() if days}})
+        return self.model_copy(
+            update={"dates": {phase: days for phase, days in left.items() if days}}
+        )
 
 
 def save(folder: Path, owed: Owed) -> None:

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator
 from datetime import date, timedelta
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -233,7 +234,7 @@ class Pipeline(Model):
     @field_validator("seasons")
     @classmethod
     def _seasons_in_order(cls, seasons: tuple[Season, ...]) -> tuple[Season, ...]:
-        for before, after in zip(seasons, seasons[1:], strict=False):
+        for before, after in pairwise(seasons):
             if after.start <= before.end:
                 raise ValueError(f"season {after.name!r} starts before {before.name!r} ends")
         if len({season.name for season in seasons}) < len(seasons):
@@ -281,7 +282,9 @@ class Pipeline(Model):
         """The longest way back from a date to an upstream date that matters to it."""
         reach: dict[str, int] = {}
         for phase in self.phases:
-            reach[phase.name] = phase.lookback_days + max((reach[u] for u in phase.after), default=0)
+            reach[phase.name] = phase.lookback_days + max(
+                (reach[u] for u in phase.after), default=0
+            )
         return max(reach.values()) * DAY
 
     @cached_property

@@ -218,7 +218,7 @@ def read_plan(path: Path) -> Plan:
     except OSError as error:
         raise BadPlan(f"{path} cannot be read: {error.strerror}.") from None
     except (ValueError, RecursionError):
-        raise BadPlan(f"{path} is not JSON: write one with `planner plan --gaps --out FILE`.") from None
+        raise BadPlan(f"{path} is not JSON: make one with `planner plan --out FILE`.") from None
     return parse_plan(content, where=str(path))
 
 

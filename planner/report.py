@@ -201,7 +201,9 @@ def _failures(report: Report) -> Iterator[str]:
     for failure in report.failures:
         shown = ", ".join(map(str, failure.dates[:DATES_SHOWN]))
         more = len(failure.dates) - DATES_SHOWN
-        yield f"- **{failure.phase}** {failure.state}: {shown}" + (f" and {more} more" if more > 0 else "")
+        yield f"- **{failure.phase}** {failure.state}: {shown}" + (
+            f" and {more} more" if more > 0 else ""
+        )
         yield f"  - {_plain(failure.reason)}"
         yield f"  - try again: `{failure.retry}`"
     yield ""

@@ -28,9 +28,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True
     )
 
-    warehouse: str = Field(
-        default="local:warehouse", description="local:DIR or bigquery:PROJECT"
-    )
+    warehouse: str = Field(default="local:warehouse", description="local:DIR or bigquery:PROJECT")
     pipeline: str = Field(
         default="nba", description="a pipeline that ships (nba, sales), or a TOML file"
     )
@@ -41,11 +39,12 @@ class Settings(BaseSettings):
         default=1 << 40, ge=1, description="bytes that one BigQuery job may bill, at most"
     )
     location: str | None = Field(default=None, description="where BigQuery jobs run, such as US")
-    home: Path = Field(
-        default=Path(".backfill"), description="state, logs, plans and reports"
-    )
+    home: Path = Field(default=Path(".backfill"), description="state, logs, plans and reports")
     lease_seconds: float = Field(
-        default=30, ge=0.5, le=3600, description="a worker silent for twice as long has lost its step"
+        default=30,
+        ge=0.5,
+        le=3600,
+        description="a worker silent twice as long loses its step",
     )
     visibility_seconds: int = Field(
         default=60, ge=2, le=86_400, description="a dead worker's messages come back after this"

@@ -55,7 +55,9 @@ _ARROW = {
     "ARRAY<FLOAT64>": pa.list_(pa.float64()),
     "ARRAY<STRING>": pa.list_(pa.string()),
 }
-_GOOGLE = {arrow: google for google, arrow in _ARROW.items() if google not in ("INTEGER", "BOOLEAN")}
+_GOOGLE = {
+    arrow: google for google, arrow in _ARROW.items() if google not in ("INTEGER", "BOOLEAN")
+}
 
 
 class LocalWarehouse:
@@ -92,7 +94,8 @@ class LocalWarehouse:
         return _columns(self._open(table))
 
     def rows(self, statement: str, parameters: Parameters) -> Sequence[Mapping[str, Any]]:
-        return self._select(_parse(statement), parameters).to_pylist()
+        rows: list[dict[str, Any]] = self._select(_parse(statement), parameters).to_pylist()
+        return rows
 
     def run(self, statement: str, parameters: Parameters) -> int:
         tree = _parse(statement)
@@ -136,7 +139,9 @@ class LocalWarehouse:
             return
         *schema_path, view = [part.name for part in reference.parts]
         if len(schema_path) == 2:
-            self._connection.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {_quoted(schema_path[0])}")
+            self._connection.execute(
+                f"ATTACH IF NOT EXISTS ':memory:' AS {_quoted(schema_path[0])}"
+            )
         schema = ".".join(_quoted(part) for part in schema_path)
         self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         columns = _columns(table)
@@ -214,14 +219,16 @@ class LocalWarehouse:
         deleted = [when for when in whens if when.args.get("source") and when.args.get("condition")]
         inserted = [when for when in whens if isinstance(when.args["then"], exp.Insert)]
         if not (isinstance(on, exp.Boolean) and not on.this and len(whens) == 2):
-            raise Unsupported("The local warehouse runs only MERGE … ON FALSE, which replaces dates.")
+            raise Unsupported("The local warehouse runs only MERGE … ON FALSE: it replaces dates.")
         if len(deleted) != 1 or len(inserted) != 1 or inserted[0].args["then"].this.name != "ROW":
             raise Unsupported(
                 "MERGE … ON FALSE needs WHEN NOT MATCHED BY SOURCE AND … THEN DELETE "
                 "and WHEN NOT MATCHED BY TARGET THEN INSERT ROW."
             )
         source = tree.args["using"]
-        new = self._select(source.unnest() if isinstance(source, exp.Subquery) else source, parameters)
+        new = self._select(
+            source.unnest() if isinstance(source, exp.Subquery) else source, parameters
+        )
         gone = _literal(deleted[0].args["condition"], parameters)
         return self._write(_name(tree.this), new, predicate=gone)
 
@@ -242,7 +249,7 @@ class LocalWarehouse:
             lambda: write_deltalake(
                 self._path(name),
                 rows,
-                mode="overwrite" if predicate else "append",
+                mode="overwrite" if predicate else "append",  # type: ignore[call-overload]
                 predicate=predicate,
             )
         )
@@ -306,7 +313,11 @@ def _duckdb(tree: exp.Expr) -> str:
     """
 
     def typed(node: exp.Expr) -> exp.Expr:
-        if isinstance(node, exp.DataType) and node.this == exp.DType.DECIMAL and not node.expressions:
+        if (
+            isinstance(node, exp.DataType)
+            and node.this == exp.DType.DECIMAL
+            and not node.expressions
+        ):
             return exp.DataType.build("DECIMAL(38, 9)", dialect="duckdb")
         if isinstance(node, exp.Literal) and not node.is_string and not node.this.isdigit():
             return exp.cast(node, "DOUBLE", dialect="duckdb")
@@ -361,7 +372,9 @@ def _arrow_type(column: exp.ColumnDef) -> pa.DataType:
     try:
         return _ARROW[written]
     except KeyError:
-        raise Unsupported(f"The local warehouse has no type {written} (column {column.name}).") from None
+        raise Unsupported(
+            f"The local warehouse has no type {written} (column {column.name})."
+        ) from None
 
 
 def _google_type(arrow: pa.DataType) -> str:

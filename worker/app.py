@@ -12,13 +12,13 @@ from typing import Any
 # A worker that is told to stop finishes its step, or hands it back within the grace period.
 os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
 
-from celery import Celery  # noqa: E402  (reads REMAP_SIGTERM when it is imported)
-from kombu import Queue  # noqa: E402
+from celery import Celery
+from kombu import Queue
 
-from planner.errors import FleetError  # noqa: E402
-from planner.pipeline import HttpBatchRunner, Pipeline, load_pipeline  # noqa: E402
-from planner.settings import Settings, load_settings  # noqa: E402
-from worker import transport  # noqa: E402
+from planner.errors import FleetError
+from planner.pipeline import HttpBatchRunner, Pipeline, load_pipeline
+from planner.settings import Settings, load_settings
+from worker import transport
 
 FINAL_QUEUE = "final"
 DAYS = 86_400

@@ -19,10 +19,7 @@ def canvas(run_id: str, plan: Plan, pipeline: Pipeline) -> Signature:
     """The chord of a plan that has at least one chunk."""
     header = [
         chain(
-            *(
-                step_message(run_id, step_id(chunk.id, each.phase), pipeline)
-                for each in chunk.steps
-            )
+            *(step_message(run_id, step_id(chunk.id, each.phase), pipeline) for each in chunk.steps)
         )
         for chunk in plan.chunks
     ]

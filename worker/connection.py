@@ -46,7 +46,7 @@ def connect(settings: Settings, *, patient: bool) -> redis.Redis:
         )
     except ValueError as error:
         raise Unreachable(
-            f"BACKFILL_BROKER_URL {masked(settings.broker_url)} is not an address of Redis: {error}."
+            f"BACKFILL_BROKER_URL {masked(settings.broker_url)} is no address of Redis: {error}."
         ) from None
 
 
@@ -56,7 +56,8 @@ def require(client: redis.Redis, settings: Settings) -> redis.Redis:
         client.ping()
     except redis.AuthenticationError:
         raise Unreachable(
-            f"Redis at {masked(settings.broker_url)} refuses the password: check BACKFILL_BROKER_URL."
+            f"Redis at {masked(settings.broker_url)} refuses the password: "
+            "check BACKFILL_BROKER_URL."
         ) from None
     except redis.RedisError as error:
         if settings.is_embedded:

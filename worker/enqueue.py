@@ -154,9 +154,7 @@ def publish(fleet: Fleet, run_id: str, plan: Plan) -> None:
 def _note_owed(fleet: Fleet, run_id: str, plan: Plan) -> None:
     owed_files.save(
         fleet.settings.folder("owed"),
-        Owed(
-            run_id=run_id, pipeline=plan.pipeline, warehouse=plan.warehouse, dates=plan.cascades
-        ),
+        Owed(run_id=run_id, pipeline=plan.pipeline, warehouse=plan.warehouse, dates=plan.cascades),
     )
 
 

@@ -129,9 +129,7 @@ def _validate(plan: Plan, health: Health, dates: dict[tuple[str, date], DateStat
         for phase, gaps in health.gaps.items()
         for day in gaps
     )
-    return Validation(
-        passed=not short, checked=len(taken), short=tuple(short), remaining=remaining
-    )
+    return Validation(passed=not short, checked=len(taken), short=tuple(short), remaining=remaining)
 
 
 def _state(run: RunRecord, rows: tuple[StepRow, ...], validation: Validation) -> RunState:
@@ -202,5 +200,3 @@ def settle_owed(fleet: Fleet, run: RunRecord, dates: dict[tuple[str, date], Date
     for note in owed_files.read(folder, pipeline=run.pipeline, warehouse=run.warehouse):
         if note.run_id == run.id:
             owed_files.save(folder, note.without(done))
-
-

@@ -142,11 +142,9 @@ def is_dead(who: str) -> bool:
 
 
 def _born(pid: int) -> str:
-    """When a process started, as the kernel counts; empty when it does not run or cannot be seen."""
+    """When a process started, by the kernel's count; empty when it is gone, or cannot be seen."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return ""
     except OSError:
         return ""
     fields = stat.rpartition(")")[2].split()

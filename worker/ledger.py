@@ -19,7 +19,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
 import redis
 
@@ -151,7 +151,7 @@ class Ledger:
 
     def run(self, run_id: str) -> RunRecord | None:
         """A run, or None when Redis has not heard of it (or has forgotten)."""
-        found: dict[str, str] = self.client.hgetall(_run(run_id))
+        found = self._hash(_run(run_id))
         return _record(run_id, found) if found else None
 
     def require(self, run_id: str) -> RunRecord:
@@ -163,7 +163,7 @@ class Ledger:
 
     def runs(self) -> list[RunRecord]:
         """Every run that is remembered, newest first."""
-        ids: list[str] = self.client.zrevrange(f"{PREFIX}:runs", 0, -1)
+        ids = [str(run_id) for run_id in self.client.zrevrange(f"{PREFIX}:runs", 0, -1)]
         records = {run_id: self.run(run_id) for run_id in ids}
         forgotten = [run_id for run_id, record in records.items() if record is None]
         if forgotten:
@@ -177,7 +177,7 @@ class Ledger:
 
     def held(self, pipeline: str) -> dict[tuple[str, date], str]:
         """Phase and date → the run that is repairing it."""
-        found: dict[str, str] = self.client.hgetall(_held(pipeline))
+        found = self._hash(_held(pipeline))
         return {_parse_field(key): run_id for key, run_id in found.items()}
 
     # -- steps -------------------------------------------------------------------------------
@@ -190,11 +190,11 @@ class Ledger:
     def step(self, run_id: str, step_id: str) -> StepRecord:
         """All that is known of a step."""
         state = self.step_state(run_id, step_id) or StepState.PENDING
-        return _step(step_id, state, self.client.hgetall(_step_key(run_id, step_id)))
+        return _step(step_id, state, self._hash(_step_key(run_id, step_id)))
 
     def steps(self, run_id: str) -> dict[str, StepState]:
         """Step id → state, for the whole run."""
-        found: dict[str, str] = self.client.hgetall(_run(run_id, "steps"))
+        found = self._hash(_run(run_id, "steps"))
         return {step_id: StepState(state) for step_id, state in found.items()}
 
     def step_records(self, run_id: str, step_ids: Iterable[str]) -> list[StepRecord]:
@@ -231,7 +231,7 @@ class Ledger:
 
     def all_dates(self, run_id: str) -> dict[tuple[str, date], DateState]:
         """Phase and date → state, for the whole run."""
-        found: dict[str, str] = self.client.hgetall(_run(run_id, "dates"))
+        found = self._hash(_run(run_id, "dates"))
         return {_parse_field(key): DateState(state) for key, state in found.items()}
 
     def start(
@@ -288,6 +288,9 @@ class Ledger:
         """A run's report, JSON; None before the run has ended."""
         found = self.client.get(_run(run_id, "report"))
         return None if found is None else str(found)
+
+    def _hash(self, key: str) -> dict[str, str]:
+        return cast("dict[str, str]", self.client.hgetall(key))  # decode_responses
 
     def _script(self, name: str) -> Callable[..., Any]:
         return script(self.client, name)

@@ -78,9 +78,7 @@ class Visit:
         if verdict.waiting_for is not None:
             raise self._later()
         if not verdict.ready:
-            return self._settle(
-                token="", state=StepState.BLOCKED, blocked=verdict.blocked
-            )
+            return self._settle(token="", state=StepState.BLOCKED, blocked=verdict.blocked)
         return self._attempt(record, verdict.ready, verdict.blocked)
 
     # -- an attempt --------------------------------------------------------------------------

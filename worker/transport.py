@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import celery.worker.state as worker_state
 import kombu.transport.redis as kombu_redis
@@ -36,8 +36,8 @@ _stock_restore_unacked = kombu_redis.QoS.restore_unacked
 
 def install(app: Any, *, visibility_seconds: float) -> None:
     """Repair the transport of this process, and keep its messages invisible while it lives."""
-    kombu_redis.Channel._connparams = _connection_parameters
-    kombu_redis.QoS.restore_unacked = _restore_unacked
+    kombu_redis.Channel._connparams = _connection_parameters  # type: ignore[method-assign]
+    kombu_redis.QoS.restore_unacked = _restore_unacked  # type: ignore[method-assign]
     VisibilityHeartbeat.every_seconds = visibility_seconds / 4
     app.steps["consumer"].add(VisibilityHeartbeat)
     signals.task_revoked.connect(settle_revoked, weak=False)
@@ -74,7 +74,7 @@ def _running_tags() -> set[str]:
 class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
     """Tells Redis every quarter of the visibility timeout which messages this worker holds."""
 
-    requires = {"celery.worker.consumer.tasks:Tasks"}
+    requires: ClassVar[set[str]] = {"celery.worker.consumer.tasks:Tasks"}
     every_seconds = 15.0
 
     def __init__(self, consumer: Any, **options: Any) -> None:
@@ -106,9 +106,7 @@ class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
 def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:
     """Tell the chord that a revoked task's chain is over."""
     context = getattr(request, "_context", request)
-    sender.backend._fail_chain(
-        getattr(context, "chain", None), TaskRevokedError("revoked"), None
-    )
+    sender.backend._fail_chain(getattr(context, "chain", None), TaskRevokedError("revoked"), None)
 
 
 def publish_only(app: Any) -> None:

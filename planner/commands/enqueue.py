@@ -33,7 +33,9 @@ def enqueue(
     newest_first: opt.NewestFirst = False,
     limit: opt.Limit = None,
     no_cascade: opt.NoCascade = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, publish nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the plan, publish nothing.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     reason: opt.ReasonText = "",

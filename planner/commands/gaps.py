@@ -45,7 +45,8 @@ def gaps(
     if json:
         print_json(gaps_json(fleet.pipeline, health, scope, found))
     else:
-        out.print(matrix_table(matrix(fleet.pipeline, health), _title(scope), fleet.pipeline.entity))
+        counts = matrix(fleet.pipeline, health)
+        out.print(matrix_table(counts, f"{scope.start} to {scope.end}", fleet.pipeline.entity))
         _print_gaps(found)
         _print_empty(health, scope)
     raise typer.Exit(Exit.GAPS if found else Exit.DONE)
@@ -180,10 +181,6 @@ def print_skipped(plan: Plan) -> None:
         note(f"left alone: {phase} {date_ranges(left.date for left in lefts)}: {reason} ({why})")
     for phase, days in plan.owed.items():
         note(f"owed: {phase} {date_ranges(days)} has to be computed again, and is not in this plan")
-
-
-def _title(scope: Window) -> str:
-    return f"{scope.start} to {scope.end}"
 
 
 def _print_gaps(found: list[Gap]) -> None:

@@ -35,7 +35,11 @@ def choose_phases(pipeline: Pipeline, phases: str | None, from_phase: str | None
         raise UsageError("Give --phases or --from-phase, not both.")
     if from_phase:
         _known(pipeline, from_phase, runnable)
-        return [name for name in runnable if name == from_phase or from_phase in pipeline.ancestors[name]]
+        return [
+            name
+            for name in runnable
+            if name == from_phase or from_phase in pipeline.ancestors[name]
+        ]
     if phases:
         chosen = [name.strip() for name in phases.split(",") if name.strip()]
         for name in chosen:

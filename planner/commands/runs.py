@@ -127,5 +127,3 @@ def _print_status(found: dict[str, Any]) -> None:
 
 def _when(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-

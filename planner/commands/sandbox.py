@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,7 +51,7 @@ def build(
     seasons: Seasons = DEMO_SEASONS,
     seed: Seed = 1,
     until: Annotated[
-        opt.date | None, typer.Option("--until", parser=opt.parse_day, metavar="DATE")
+        date | None, typer.Option("--until", parser=opt.parse_day, metavar="DATE")
     ] = None,
 ) -> None:
     """Build a warehouse with every phase complete, in one piece."""
@@ -132,7 +133,8 @@ def demo(
     seed: Seed = 1,
     workers: Workers = 2,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Compare every table, row for row, with one never broken.")
+        bool,
+        typer.Option("--verify", help="Compare every table, row for row, with one never broken."),
     ] = False,
 ) -> None:
     """Build a pipeline with the holes of a real one, repair it with a fleet, and prove it.

@@ -204,7 +204,8 @@ def _handler(coordinator: Coordinator) -> type[BaseHTTPRequestHandler]:
             # Read first: a connection closed with unread bytes loses the answer.
             length = self.headers.get("Content-Length", "")
             if not length.isdecimal() or int(length) > _BODY_BYTES:
-                return self._answer((400, {"error": "a body of known, small length is needed"}))
+                self._answer((400, {"error": "a body of known, small length is needed"}))
+                return
             body = self.rfile.read(int(length))
             if urlsplit(self.path).path != "/start":
                 self._answer((404, {"error": "no such page"}))

@@ -55,7 +55,7 @@ class Script:
                 )
             except OSError as error:
                 return Failed(
-                    error=f"{command[0]} cannot be started in {cwd or os.getcwd()}: {error.strerror}",
+                    error=f"{command[0]} cannot be started in {cwd or '.'}: {error.strerror}",
                     is_permanent=True,
                 )
             stopped = _wait(process, job)
