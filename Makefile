@@ -1,0 +1,49 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Python 3.11+, make and git are
+# enough; uv is used when it is there.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+UV := $(shell command -v uv 2>/dev/null)
+
+.PHONY: help install demo test lint lock clean
+
+help:  ## What there is to make
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY)  ## Set up .venv from the lock file
+
+demo: $(READY)  ## Repair a broken pipeline with a fleet, on this machine
+	$(BIN)/planner demo
+
+test: $(READY)  ## Types, style, layers and tests, in under ten minutes
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest -m "not slow"
+
+lint: $(READY)  ## Types, style and layers alone
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+lock:  ## Lock anew, for uv and for pip
+	uv lock
+	uv export --quiet --locked --no-emit-project --no-header --output-file requirements.lock
+
+clean:  ## Remove what make made
+	rm -rf $(VENV) .backfill .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# Made in place of a half-made one: the mark is written when everything is there.
+$(READY): pyproject.toml uv.lock requirements.lock
+ifdef UV
+	uv sync --locked --quiet
+else
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+endif
+	@touch $@

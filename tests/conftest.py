@@ -1,0 +1,163 @@
+"""What tests of several distances share: a built sandbox, and a real fleet around it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planner.pipeline import SHIPPED, Pipeline, load_pipeline
+from planner.sandbox.boxscores import generate_boxscores
+from planner.sandbox.build import build
+from planner.sandbox.compare import Difference, differences
+from planner.sandbox.faults import VARIABLE as FAULTS
+from planner.sandbox.fleet import environment_of, sandbox_fleet
+from planner.settings import Settings
+from sql import open_warehouse
+
+BUILT_UNTIL = date(2021, 12, 20)
+"""Two months of a season: bootstrap, and a lookback window's length behind it."""
+COMMAND_SECONDS = 240.0
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests do not see the settings of whoever runs them."""
+    for name in os.environ:
+        if name.startswith("BACKFILL_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse with every phase complete, built in one piece. Not to be written to."""
+    folder = tmp_path_factory.mktemp("whole") / "warehouse"
+    season = load_pipeline("nba").seasons[0]
+    build(folder, generate_boxscores([season], seed=7), until=BUILT_UNTIL)
+    return folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(kw_only=True)
+class Sandbox:
+    """A copy of the whole warehouse to break and repair, and a fleet to do it with."""
+
+    place: Path
+    whole: Path
+    stack: ExitStack
+    overrides: dict[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> Settings:
+        defaults: dict[str, Any] = {
+            "warehouse": f"local:{self.place / 'warehouse'}",
+            "pipeline": str(self.place / "nba.toml"),
+            "home": self.place / "home",
+            "lease_seconds": 2,
+            "visibility_seconds": 8,
+            "grace_seconds": 5,
+            "poll_max_seconds": 0.5,
+        }
+        return Settings(_env_file=None, **{**defaults, **self.overrides})  # type: ignore[call-arg]
+
+    @property
+    def pipeline(self) -> Pipeline:
+        return load_pipeline(self.settings.pipeline)
+
+    @property
+    def tables(self) -> list[str]:
+        return [spec.name for phase in self.pipeline.phases for spec in phase.tables]
+
+    def edit_pipeline(self, *changes: tuple[str, str]) -> None:
+        """Change the text of the pipeline file that everybody uses."""
+        path = self.place / "nba.toml"
+        text = path.read_text()
+        for old, new in changes:
+            assert old in text, old
+            text = text.replace(old, new)
+        path.write_text(text)
+
+    def fault(self, faults: Mapping[str, Mapping[str, str]]) -> None:
+        """What is to go wrong from now on."""
+        (self.place / "faults.json").write_text(json.dumps(faults))
+
+    def start_fleet(self, *, workers: int = 2) -> None:
+        """Start Redis, workers and the coordinator; they end with the test."""
+        os.environ[FAULTS] = str(self.place / "faults.json")
+        self.stack.callback(os.environ.pop, FAULTS, None)
+        self.environment = self.stack.enter_context(sandbox_fleet(self.settings, workers=workers))
+
+    def planner(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> Done:
+        """Run a command as a user types it."""
+        environment = self.environment or {**os.environ, **environment_of(self.settings)}
+        done = subprocess.run(
+            [sys.executable, "-m", "planner", *arguments],
+            env=environment,
+            cwd=self.place,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return Done(code=done.returncode, out=done.stdout, err=done.stderr)
+
+    def differences(self) -> list[Difference]:
+        """Where the warehouse differs, row for row, from the one built in one piece."""
+        return differences(
+            open_warehouse(f"local:{self.whole}"),
+            open_warehouse(self.settings.warehouse),
+            self.tables,
+        )
+
+    def run_sql(self, statement: str, **parameters: Any) -> None:
+        warehouse = open_warehouse(self.settings.warehouse)
+        warehouse.run(statement, parameters)
+        warehouse.close()
+
+
+@pytest.fixture
+def make_sandbox(whole: Path, tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
+    """Makes sandboxes; `overrides` are settings."""
+    with ExitStack() as stack:
+
+        def make(**overrides: Any) -> Sandbox:
+            shutil.copytree(whole, tmp_path / "warehouse")
+            text = (SHIPPED / "nba.toml").read_text()
+            # Failing for good takes 35 s with the shipped retries.
+            quick = 'skips_bootstrap = true\nretries = 1\nretry_seconds = 0.2'
+            text = text.replace("skips_bootstrap = true", quick)
+            text = text.replace('after = ["raw"]', 'after = ["raw"]\nretries = 1\nretry_seconds = 0.2')
+            (tmp_path / "nba.toml").write_text(text)
+            return Sandbox(place=tmp_path, whole=whole, stack=stack, overrides=overrides)
+
+        yield make
+
+
+@pytest.fixture
+def sandbox(make_sandbox: Callable[..., Sandbox]) -> Sandbox:
+    """One sandbox with quick settings."""
+    return make_sandbox()
