@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from planner.commands import enqueue, gaps, runs, sandbox, settings, up, watch
+from planner.commands import control, enqueue, gaps, runs, sandbox, settings, up, watch
 from planner.commands.output import err
 from planner.errors import Exit, FleetError
 from sql.errors import WarehouseError
@@ -35,6 +35,10 @@ app.command()(runs.runs)
 app.command()(runs.status)
 app.command()(watch.watch)
 app.command()(runs.report)
+app.command()(control.pause)
+app.command()(control.resume)
+app.command()(control.cancel)
+app.command()(control.retry)
 app.command()(up.up)
 app.command()(settings.settings)
 app.command()(sandbox.demo)

@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(
         default=20, ge=0, le=3600, description="between SIGTERM and SIGKILL, for steps and scripts"
     )
+    reconcile_seconds: float = Field(
+        default=30, ge=0.5, le=3600, description="what has no message this long is sent again"
+    )
     poll_max_seconds: float = Field(
         default=10, ge=0.05, le=600, description="longest pause of a step that waits for others"
     )

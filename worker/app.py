@@ -6,19 +6,15 @@ things; see `docs/reliability.md`.
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
-# A worker that is told to stop finishes its step, or hands it back within the grace period.
-os.environ.setdefault("REMAP_SIGTERM", "SIGQUIT")
-
 from celery import Celery
-from kombu import Queue
+from kombu.entity import Queue
 
 from planner.errors import FleetError
 from planner.pipeline import HttpBatchRunner, Pipeline, load_pipeline
 from planner.settings import Settings, load_settings
-from worker import transport
+from worker import shutdown, transport
 
 FINAL_QUEUE = "final"
 DAYS = 86_400
@@ -47,6 +43,7 @@ def make_app(settings: Settings, pipeline: Pipeline) -> Celery:
     app = Celery("backfill", broker=transport_url(settings), backend=transport_url(settings))
     app.conf.update(_configuration(settings, pipeline))
     transport.install(app, visibility_seconds=settings.visibility_seconds)
+    shutdown.install(grace_seconds=settings.grace_seconds)
     return app
 
 
@@ -97,9 +94,6 @@ def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
         "task_track_started": True,
         "worker_send_task_events": True,
         "task_send_sent_event": True,
-        # SIGTERM: wait this long for running steps, then hand them back.
-        "worker_soft_shutdown_timeout": settings.grace_seconds,
-        "worker_enable_soft_shutdown_on_idle": True,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,
         "task_queues": [Queue(name, routing_key=name) for name in queue_names(pipeline)],
@@ -118,4 +112,5 @@ try:
 except FleetError as error:
     raise SystemExit(str(error)) from None
 
+import worker.janitor  # noqa: E402  (starts with the worker)
 import worker.tasks  # noqa: E402, F401  (registers them)

@@ -6,22 +6,24 @@ task is the chord's body and its errback, so the run is finalized however its st
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from celery import chain, chord
 from celery.canvas import Signature
 
 from planner.pipeline import Pipeline
 from planner.plan import Plan, step_id
-from worker.app import FINAL_QUEUE
-from worker.tasks import finalize, step
+from worker.app import FINAL_QUEUE, app
 
 
-def canvas(run_id: str, plan: Plan, pipeline: Pipeline) -> Signature:
-    """The chord of a plan that has at least one chunk."""
-    header = [
-        chain(
-            *(step_message(run_id, step_id(chunk.id, each.phase), pipeline) for each in chunk.steps)
-        )
+def canvas(run_id: str, plan: Plan, pipeline: Pipeline, steps: Collection[str]) -> Signature:
+    """The chord of some steps of a plan; at least one."""
+    links = [
+        [each for step in chunk.steps if (each := step_id(chunk.id, step.phase)) in steps]
         for chunk in plan.chunks
+    ]
+    header = [
+        chain(*(step_message(run_id, each, pipeline) for each in chunk)) for chunk in links if chunk
     ]
     return chord(header, final_message(run_id).on_error(final_message(run_id)))
 
@@ -29,9 +31,21 @@ def canvas(run_id: str, plan: Plan, pipeline: Pipeline) -> Signature:
 def step_message(run_id: str, which: str, pipeline: Pipeline) -> Signature:
     """A step's message, on its phase's queue; Flower shows it by its id."""
     phase = pipeline.by_name[which.rpartition("/")[2]]
-    return step.si(run_id, which).set(queue=phase.queue_name, shadow=which)
+    return app.signature(
+        "backfill.step",
+        args=(run_id, which),
+        immutable=True,
+        queue=phase.queue_name,
+        shadow=which,
+    )
 
 
 def final_message(run_id: str) -> Signature:
     """The message that finalizes a run."""
-    return finalize.si(run_id).set(queue=FINAL_QUEUE, shadow=f"finalize {run_id}")
+    return app.signature(
+        "backfill.finalize",
+        args=(run_id,),
+        immutable=True,
+        queue=FINAL_QUEUE,
+        shadow=f"finalize {run_id}",
+    )

@@ -104,7 +104,7 @@ def crew(
     finally:
         for worker in hands:
             worker.ask_to_stop()
-        # The soft shutdown takes the grace period, then Celery some seconds to hand back.
-        deadline = time.monotonic() + settings.grace_seconds + 10
+        # The step's grace, then its script's, then Celery's own way out.
+        deadline = time.monotonic() + 2 * settings.grace_seconds + 10
         for worker in hands:
             worker.wait(deadline)

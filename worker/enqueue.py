@@ -138,6 +138,15 @@ def enqueue_plan(fleet: Fleet, plan: Plan) -> tuple[str | None, Plan]:
 
 def publish(fleet: Fleet, run_id: str, plan: Plan) -> None:
     """Send a registered run to the workers."""
+    publish_steps(fleet, run_id, plan, {step_id for step_id, _ in plan.steps()})
+
+
+def publish_steps(fleet: Fleet, run_id: str, plan: Plan, steps: Collection[str]) -> None:
+    """Send some steps of a registered run to the workers, and its finalization after them.
+
+    Until that is done the run is `incomplete`: workers leave its steps alone, and should this
+    process die, `planner resume` goes on.
+    """
     from worker.app import app  # Celery costs 126 ms to import
     from worker.canvas import canvas
     from worker.transport import publish_only
@@ -146,9 +155,8 @@ def publish(fleet: Fleet, run_id: str, plan: Plan) -> None:
     # People wait for this: a dead Redis is an error within seconds, not an hour's silence.
     policy = {**app.conf.task_publish_retry_policy, "max_retries": 3}
     app.conf.task_publish_retry_policy = policy
-    canvas(run_id, plan, fleet.pipeline).apply_async()
-    # Until now the run is `incomplete`, and workers leave its steps alone.
-    fleet.ledger.set_state(run_id, RunState.RUNNING)
+    canvas(run_id, plan, fleet.pipeline, steps).apply_async()
+    fleet.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])
 
 
 def _note_owed(fleet: Fleet, run_id: str, plan: Plan) -> None:

@@ -64,6 +64,8 @@ class StepRecord:
     """Seconds since the epoch, by Redis's clock."""
     ended: float | None = None
     error: str = ""
+    token: str = ""
+    """Of the lease under which it was started."""
     parked: str = ""
     """The token it was parked under, while a service works for it."""
     waits: int = 0
@@ -133,9 +135,31 @@ class Ledger:
             pairs = zip(answer[::2], answer[1::2], strict=True)
             raise StillHeld({_parse_field(key): run for key, run in pairs})
 
-    def set_state(self, run_id: str, state: RunState) -> None:
-        """Move a run that has not ended."""
-        self.client.hset(_run(run_id), "state", state)
+    def move(self, run_id: str, to: RunState, allowed: Iterable[RunState]) -> str:
+        """Move a run that is in one of the allowed states; the state it is in afterwards."""
+        return str(self._script("move")(keys=[_run(run_id)], args=[to, *allowed]))
+
+    def reopen(self, run_id: str, dates: Iterable[tuple[str, date]], steps: Iterable[str]) -> None:
+        """Take up dates of an ended run again, as `incomplete`. Raises `StillHeld`."""
+        step_ids = list(steps)
+        run = self.require(run_id)
+        answer = self._script("reopen")(
+            keys=[
+                _run(run_id),
+                _held(run.pipeline),
+                _run(run_id, "steps"),
+                _run(run_id, "dates"),
+                *(_step_key(run_id, step_id) for step_id in step_ids),
+            ],
+            args=[run_id, json.dumps([_field(*pair) for pair in dates]), json.dumps(step_ids)],
+        )
+        if len(answer) == 1:
+            raise UsageError(f"{run_id} is {answer[0]}: only an ended run can be tried again.")
+        if answer:
+            pairs = zip(answer[::2], answer[1::2], strict=True)
+            raise StillHeld({_parse_field(key): holder for key, holder in pairs})
+        for key in self.client.scan_iter(f"{_run(run_id)}*", count=1000):
+            self.client.persist(key)
 
     def conclude(self, run_id: str, state: RunState, fields: Mapping[str, str]) -> bool:
         """End a run, once; False when it had ended. Its dates are free again."""
@@ -349,6 +373,7 @@ def _step(step_id: str, state: StepState, found: Mapping[str, str]) -> StepRecor
         started=_float(found.get("started")),
         ended=_float(found.get("ended")),
         error=found.get("error", ""),
+        token=found.get("token", ""),
         parked=found.get("parked", ""),
         waits=int(found.get("waits", 0)),
     )

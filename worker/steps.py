@@ -17,7 +17,7 @@ from typing import NoReturn
 from planner.errors import FleetError
 from planner.pipeline import HttpBatchRunner, Phase
 from planner.plan import Step, step_id
-from worker import gate
+from worker import gate, shutdown
 from worker.attempt import Attempt, Ended
 from worker.fleet import Fleet
 from worker.lease import Lease, Resource
@@ -64,7 +64,7 @@ class Visit:
         if record.state in STEP_ENDED:
             return self._replay(record)
         if self.run.state is RunState.CANCELLING:
-            return self._cancelled(token="")
+            return self._cancel(record)
         if self.run.state in RUN_ENDED:
             return f"the run is {self.run.state}"
         if self.run.state is not RunState.RUNNING:
@@ -123,7 +123,7 @@ class Visit:
                 case Park():
                     self._park(lease, outcome)
                 case Stopped():
-                    return self._stopped(lease, outcome)
+                    return self._stopped(lease, record, outcome)
                 case Ended():
                     return self._ended(lease, record, outcome, blocked)
         finally:
@@ -153,9 +153,18 @@ class Visit:
         )
         raise Again(park.seconds)
 
-    def _stopped(self, lease: Lease, outcome: Stopped) -> str:
+    def _stopped(self, lease: Lease, record: StepRecord, outcome: Stopped) -> str:
         if outcome.why == _Stop.CANCELLED:
             return self._cancelled(token=lease.token)
+        if outcome.why == _Stop.SHUTDOWN:
+            self.fleet.ledger.finish(
+                self.run.id,
+                self.id,
+                token=lease.token,
+                state=StepState.PENDING,
+                fields={"attempt": str(record.attempt), "memory": "{}"},
+            )
+            raise Again(0)  # to another worker
         raise self._later()  # the lease was lost: it is somebody else's now, see how they do
 
     # -- endings -----------------------------------------------------------------------------
@@ -197,6 +206,20 @@ class Visit:
             blocked={**blocked, **refused},
             fields={"failures": str(failures)},
         )
+
+    def _cancel(self, record: StepRecord) -> str:
+        """Settle a step of a cancelled run, unless somebody is at it, who will."""
+        lease = Lease(
+            self.fleet.redis,
+            self._resources(self.step.dates),
+            seconds=self.fleet.settings.lease_seconds,
+        )
+        if lease.acquire(instead_of=[record.parked] if record.parked else []) is not None:
+            raise self._later()
+        try:
+            return self._cancelled(token=record.token if record.state is StepState.RUNNING else "")
+        finally:
+            lease.release()
 
     def _cancelled(self, *, token: str) -> str:
         return self._settle(token=token, state=StepState.CANCELLED)
@@ -302,6 +325,7 @@ class _Stop:
 
     LOST = "the lease was lost"
     CANCELLED = "the run was cancelled"
+    SHUTDOWN = "the worker is shutting down"
 
     def __init__(self, fleet: Fleet, run_id: str, lease: Lease) -> None:
         self._fleet, self._run_id, self._lease = fleet, run_id, lease
@@ -310,6 +334,8 @@ class _Stop:
     def __call__(self) -> str | None:
         if self._lease.lost.is_set():
             return self.LOST
+        if shutdown.is_due():
+            return self.SHUTDOWN
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + STATE_LOOK_SECONDS
             run = self._fleet.ledger.run(self._run_id)

@@ -52,6 +52,10 @@ def run_exit(record: RunRecord) -> Exit:
 
 def follow(fleet: Fleet, run_id: str, *, quiet: bool = False) -> RunRecord:
     """Show a run until it has ended; the record of its end. With `quiet`, show nothing."""
+    from worker.reconciler import reconcile
+
+    pause = fleet.settings.reconcile_seconds / 2
+    next_reconciliation = time.monotonic() + pause
     view = _Plain() if quiet or not out.is_terminal else _Screen(fleet, run_id)
     with view:
         while True:
@@ -60,6 +64,9 @@ def follow(fleet: Fleet, run_id: str, *, quiet: bool = False) -> RunRecord:
             view.show(record, steps, quiet=quiet)
             if record.is_ended:
                 return record
+            if time.monotonic() >= next_reconciliation:
+                next_reconciliation = time.monotonic() + pause
+                reconcile(fleet)
             time.sleep(LOOK_SECONDS)
 
 

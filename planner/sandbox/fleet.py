@@ -57,5 +57,6 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "BACKFILL_LEASE_SECONDS": str(settings.lease_seconds),
         "BACKFILL_VISIBILITY_SECONDS": str(settings.visibility_seconds),
         "BACKFILL_GRACE_SECONDS": str(settings.grace_seconds),
+        "BACKFILL_RECONCILE_SECONDS": str(settings.reconcile_seconds),
         "BACKFILL_POLL_MAX_SECONDS": str(settings.poll_max_seconds),
     }

@@ -1,0 +1,80 @@
+"""`planner pause`, `resume`, `cancel` and `retry`: control of a run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from planner.commands import options as opt
+from planner.commands.context import open_fleet, required_ledger
+from planner.commands.output import out, print_json
+from planner.commands.watch import follow, run_exit
+
+
+def pause(run: opt.RunId, json: opt.Json = False) -> None:
+    """Start no more steps of a run; those that run go on to their end."""
+    from worker.control import pause as do
+
+    fleet = open_fleet()
+    required_ledger(fleet)
+    do(fleet, run)
+    _say(json, run, "paused", f"go on with `planner resume {run}`")
+
+
+def resume(run: opt.RunId, json: opt.Json = False) -> None:
+    """Go on with a paused run, or with one that was only half published."""
+    from worker.control import resume as do
+    from worker.reconciler import reconcile
+
+    fleet = open_fleet()
+    required_ledger(fleet)
+    do(fleet, run)
+    reconcile(fleet)
+    _say(json, run, "running", f"watch it with `planner watch {run}`")
+
+
+def cancel(run: opt.RunId, json: opt.Json = False) -> None:
+    """Stop a run: end what runs, start nothing, and report what is there."""
+    from worker.control import cancel as do
+
+    fleet = open_fleet()
+    required_ledger(fleet)
+    do(fleet, run)
+    _say(json, run, "cancelling", f"see what it did with `planner watch {run}`")
+
+
+def retry(
+    run: opt.RunId,
+    phase: Annotated[
+        str | None, typer.Option("--phase", metavar="A", help="This phase and all after it.")
+    ] = None,
+    dates: Annotated[
+        str | None, typer.Option("--dates", metavar="D1,D2", help="Only these dates.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
+    json: opt.Json = False,
+) -> None:
+    """Try the failed, blocked and cancelled dates of an ended run again."""
+    from worker.control import retry as do
+
+    fleet = open_fleet()
+    required_ledger(fleet)
+    chosen = [opt.parse_day(day.strip()) for day in dates.split(",")] if dates else None
+    steps = do(fleet, run, phase=phase, dates=chosen)
+    if not wait:
+        _say(json, run, "running", f"{steps} steps; watch it with `planner watch {run}`")
+        return
+    record = follow(fleet, run, quiet=json)
+    if json:
+        from planner.commands.runs import status_json
+
+        print_json(status_json(fleet, record))
+    raise typer.Exit(run_exit(record))
+
+
+def _say(json: bool, run: str, state: str, what_next: str) -> None:
+    if json:
+        print_json({"run_id": run, "state": state})
+    else:
+        out.print(f"{run} is {state}: {what_next}.", markup=False, soft_wrap=True)

@@ -1,0 +1,128 @@
+"""Control of a run, as a user types it, on a real fleet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import date
+
+import psutil
+import redis
+
+from tests.conftest import Sandbox
+
+DAYS = [date(2021, 11, day) for day in (10, 12, 14, 16, 18, 20)]
+WAIT_SECONDS = 60.0
+
+
+def until(condition: Callable[[], object], *, seconds: float = WAIT_SECONDS) -> None:
+    """Wait for a condition, not for a time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def make_holes(sandbox: Sandbox) -> None:
+    for table in [name for name in sandbox.tables if not name.startswith("nba_raw.")]:
+        for day in DAYS:
+            sandbox.run_sql(f"DELETE FROM {table} WHERE game_date = @day", day=day)
+
+
+def steps(sandbox: Sandbox, run_id: str) -> dict[str, int]:
+    found: dict[str, int] = sandbox.planner("status", run_id, "--json").json["steps"]
+    return found
+
+
+def enqueue(sandbox: Sandbox) -> str:
+    done = sandbox.planner("enqueue", "--gaps", "--chunk-dates", "1", "--json", "--no-cascade")
+    assert done.code == 0, done.err
+    run_id: str = done.json["run_id"]
+    return run_id
+
+
+def test_pause_and_resume(sandbox: Sandbox) -> None:
+    # Given a run that has begun
+    make_holes(sandbox)
+    sandbox.start_fleet(workers=2)
+    run_id = enqueue(sandbox)
+    until(lambda: steps(sandbox, run_id)["succeeded"] >= 1)
+
+    # When it is paused
+    assert sandbox.planner("pause", run_id).code == 0
+
+    # Then what runs ends, and nothing starts
+    until(lambda: steps(sandbox, run_id)["running"] == 0)
+    before = steps(sandbox, run_id)
+    assert before["pending"] > 0
+    assert sandbox.planner("status", run_id, "--json").json["state"] == "paused"
+    assert sandbox.planner("pause", run_id).code == 2
+
+    # When it is resumed, it goes on to its end
+    assert sandbox.planner("resume", run_id).code == 0
+    assert sandbox.planner("watch", run_id).code == 0
+    assert sandbox.differences() == []
+
+
+def test_cancel_stops_what_runs_and_retry_takes_it_up_again(sandbox: Sandbox) -> None:
+    # Given a run with a step that hangs
+    make_holes(sandbox)
+    sandbox.fault({"analytics": {str(DAYS[-1]): "hang"}})
+    sandbox.start_fleet(workers=2)
+    run_id = enqueue(sandbox)
+    until(lambda: scripts_of(sandbox) and steps(sandbox, run_id)["succeeded"] >= 1)
+
+    # When it is cancelled
+    assert sandbox.planner("cancel", run_id).code == 0
+    ended = sandbox.planner("watch", run_id)
+
+    # Then it ends, with every step settled, and no script goes on
+    assert ended.code == 4
+    after = steps(sandbox, run_id)
+    assert (after["pending"], after["running"]) == (0, 0)
+    assert after["cancelled"] > 0
+    assert scripts_of(sandbox) == []
+    assert sandbox.planner("status", run_id, "--json").json["state"] == "cancelled"
+
+    # When it is tried again without the fault, the same run repairs everything
+    sandbox.fault({})
+    retried = sandbox.planner("retry", run_id, "--wait", "--json")
+    assert retried.code == 0, retried.err
+    assert retried.json["state"] == "complete"
+    assert sandbox.differences() == []
+    assert sandbox.planner("retry", run_id).code == 2
+
+
+def test_lost_messages_are_sent_again(make_sandbox: Callable[..., Sandbox]) -> None:
+    # Given a paused run whose messages are all gone
+    sandbox = make_sandbox(reconcile_seconds=1)
+    make_holes(sandbox)
+    sandbox.start_fleet(workers=2)
+    run_id = enqueue(sandbox)
+    until(lambda: steps(sandbox, run_id)["succeeded"] >= 1)
+    assert sandbox.planner("pause", run_id).code == 0
+    until(lambda: steps(sandbox, run_id)["running"] == 0)
+    client = redis.Redis(unix_socket_path=str(sandbox.settings.socket))
+    queues = ("analytics", "precompute", "predictions", "grading", "final", "unacked")
+    client.delete(*queues, "unacked_index")
+
+    # When it is resumed
+    assert sandbox.planner("resume", run_id).code == 0
+
+    # Then it completes all the same
+    assert sandbox.planner("watch", run_id).code == 0
+    assert sandbox.differences() == []
+
+
+def scripts_of(sandbox: Sandbox) -> list[psutil.Process]:
+    """The sandbox's scripts that run on this warehouse now."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            line = process.cmdline()
+            if any("backfill" in part for part in line) and "--start-date" in line:
+                if process.environ().get("BACKFILL_WAREHOUSE") == sandbox.settings.warehouse:
+                    found.append(process)
+        except psutil.Error:
+            continue
+    return found

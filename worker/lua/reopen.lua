@@ -1,0 +1,27 @@
+-- An ended run takes some of its dates up again.
+-- KEYS: run, held, steps, dates, then one key per step to reopen.
+-- ARGV: run id, dates (JSON list), step ids (JSON list, as KEYS from the fifth).
+-- Answers {} when reopened, {state} when the run has not ended, else {date, run, ...} of those held.
+local state = redis.call('HGET', KEYS[1], 'state')
+if state ~= 'failed' and state ~= 'cancelled' and state ~= 'complete' then return {state} end
+local dates, steps, conflicts = cjson.decode(ARGV[2]), cjson.decode(ARGV[3]), {}
+for _, date in ipairs(dates) do
+  local holder = redis.call('HGET', KEYS[2], date)
+  if holder and holder ~= ARGV[1] then
+    conflicts[#conflicts + 1] = date
+    conflicts[#conflicts + 1] = holder
+  end
+end
+if #conflicts > 0 then return conflicts end
+for _, date in ipairs(dates) do
+  redis.call('HSET', KEYS[4], date, 'pending')
+  redis.call('HSET', KEYS[2], date, ARGV[1])
+end
+for i, step in ipairs(steps) do
+  redis.call('HSET', KEYS[3], step, 'pending')
+  redis.call('HSET', KEYS[4 + i], 'failures', 0, 'error', '', 'problems', '{}', 'memory', '{}')
+  redis.call('HDEL', KEYS[4 + i], 'parked')
+end
+redis.call('HDEL', KEYS[1], 'ended', 'validation')
+redis.call('HSET', KEYS[1], 'state', 'incomplete')
+return {}

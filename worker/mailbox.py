@@ -1,0 +1,50 @@
+"""What is in the broker: which runs and chunks still have a message, waiting or being worked on.
+
+Reads kombu's own keys: one list per queue, and the hash `unacked` of delivered messages.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import redis
+
+AT_ONCE = 500  # messages per round trip
+UNACKED = "unacked"  # kombu's name for the hash of delivered messages
+FINAL = ""  # what stands for the finalization, in the place of a chunk
+
+
+def chunks_with_messages(client: redis.Redis, queues: Iterable[str]) -> set[tuple[str, str]]:
+    """(run, chunk) of every message, and (run, FINAL) where the run's finalization has one."""
+    found = set()
+    for raw in _raw(client, queues):
+        try:
+            message = json.loads(raw)
+            if isinstance(message, list):  # delivered: [message, exchange, routing key]
+                message = message[0]
+            task = message["headers"]["task"]
+            run_id, *rest = json.loads(base64.b64decode(message["body"]))[0]
+        except (ValueError, LookupError, TypeError):
+            continue  # not a message of ours
+        if task == "backfill.finalize":
+            found.add((run_id, FINAL))
+        elif rest:
+            found.add((run_id, str(rest[0]).rpartition("/")[0]))
+    return found
+
+
+def _raw(client: redis.Redis, queues: Iterable[str]) -> Iterator[str]:
+    for queue in queues:
+        first = 0
+        while batch := client.lrange(queue, first, first + AT_ONCE - 1):
+            yield from _texts(batch)
+            first += AT_ONCE
+    for _, value in client.hscan_iter(UNACKED, count=AT_ONCE):
+        yield str(value)
+
+
+def _texts(batch: Any) -> Iterator[str]:
+    return (str(each) for each in batch)

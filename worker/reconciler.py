@@ -1,0 +1,116 @@
+"""The reconciler: whatever the ledger calls unfinished, and the broker has no message for, is
+sent again.
+
+Messages are lost when Redis loses its last second, when a queue is purged, when a worker dies
+between the end of one link and the sending of the next. The ledger still knows. Safe to run
+anywhere, any number of times at once: a message too many finds its step done, or held.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import redis
+from celery import chain
+
+from planner.errors import FleetError
+from planner.plan import PlannedChunk, step_id
+from sql import WarehouseError
+from worker.app import queue_names
+from worker.canvas import final_message, step_message
+from worker.fleet import Fleet
+from worker.lease import Lease, Resource
+from worker.ledger import PREFIX, RunRecord
+from worker.mailbox import FINAL, chunks_with_messages
+from worker.states import STEP_ENDED, RunState, StepState
+
+log = logging.getLogger(__name__)
+
+ACTIVE = (RunState.RUNNING, RunState.PAUSED, RunState.CANCELLING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resent:
+    """What was sent again."""
+
+    run_id: str
+    chunk: str
+    """Empty for the finalization."""
+
+
+def reconcile(fleet: Fleet) -> list[Resent]:
+    """Look once over every active run; what was sent again.
+
+    What has no message is only noted at first, and sent again when it still has none after
+    `BACKFILL_RECONCILE_SECONDS`: a message on its way from one link to the next is not lost.
+    """
+    active = [run for run in fleet.ledger.runs() if run.state in ACTIVE]
+    if not active:
+        return []
+    lease = Lease(fleet.redis, [Resource(name="reconcile")], seconds=fleet.settings.lease_seconds)
+    if lease.acquire() is not None:
+        return []  # somebody is at it
+    try:
+        with lease:
+            there = chunks_with_messages(fleet.redis, queue_names(fleet.pipeline))
+            return [sent for run in active for sent in _reconcile_run(fleet, run, there)]
+    finally:
+        lease.release()
+
+
+def _reconcile_run(fleet: Fleet, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:
+    plan = fleet.plan(run.id)
+    if plan is None or run.pipeline != fleet.pipeline.name:
+        return []
+    states = fleet.ledger.steps(run.id)
+    unfinished = {chunk.id: chunk for chunk in plan.chunks if _rest(chunk, states)}
+    wanted = {*unfinished} if unfinished else {FINAL}
+    lost = _lost_long_enough(
+        fleet, run.id, {each for each in wanted if (run.id, each) not in there}
+    )
+    for each in lost:
+        if each == FINAL:
+            final_message(run.id).apply_async()
+        else:
+            rest = [
+                step_message(run.id, step, fleet.pipeline)
+                for step in _rest(unfinished[each], states)
+            ]
+            chain(*rest).apply_async()
+        log.warning("%s: sent again: %s", run.id, each or "the finalization")
+    return [Resent(run_id=run.id, chunk=each) for each in sorted(lost)]
+
+
+def _rest(chunk: PlannedChunk, states: dict[str, StepState]) -> list[str]:
+    """The steps of a chunk that have not ended, in order."""
+    ids = [step_id(chunk.id, step.phase) for step in chunk.steps]
+    return [each for each in ids if states.get(each) not in STEP_ENDED]
+
+
+def _lost_long_enough(fleet: Fleet, run_id: str, missing: set[str]) -> set[str]:
+    """Of what has no message now, that which had none for the whole while."""
+    key = f"{PREFIX}:run:{run_id}:missing"
+    seconds, microseconds = fleet.redis.time()
+    now = seconds + microseconds / 1e6
+    noted = {str(each): float(since) for each, since in fleet.redis.hgetall(key).items()}
+    pipe = fleet.redis.pipeline()
+    for each in set(noted) - missing:
+        pipe.hdel(key, each)
+    for each in missing - set(noted):
+        pipe.hset(key, each, now)
+    lost = {e for e in missing & set(noted) if now - noted[e] >= fleet.settings.reconcile_seconds}
+    for each in lost:
+        pipe.hset(key, each, now)  # not again before as long has passed
+    pipe.execute()
+    return lost
+
+
+def reconcile_quietly(fleet: Fleet) -> None:
+    """Reconcile; whatever is in the way is only logged, for there is a next time."""
+    try:
+        reconcile(fleet)
+    except (FleetError, WarehouseError, redis.RedisError, OSError) as error:
+        log.warning("could not reconcile: %s", error)
+    except Exception:
+        log.exception("could not reconcile")
