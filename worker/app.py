@@ -40,7 +40,8 @@ def queue_names(pipeline: Pipeline) -> list[str]:
 
 def make_app(settings: Settings, pipeline: Pipeline) -> Celery:
     """The app, for these settings."""
-    app = Celery("backfill", broker=transport_url(settings), backend=transport_url(settings))
+    url = transport_url(settings)
+    app = Celery("backfill", broker=url, backend=url, include=["worker.tasks", "worker.janitor"])
     app.conf.update(_configuration(settings, pipeline))
     transport.install(app, visibility_seconds=settings.visibility_seconds)
     shutdown.install(grace_seconds=settings.grace_seconds)
@@ -111,6 +112,3 @@ try:
     app = _app_here()
 except FleetError as error:
     raise SystemExit(str(error)) from None
-
-import worker.janitor  # noqa: E402  (starts with the worker)
-import worker.tasks  # noqa: E402, F401  (registers them)

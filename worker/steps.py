@@ -67,7 +67,8 @@ class Visit:
             return self._cancel(record)
         if self.run.state in RUN_ENDED:
             return f"the run is {self.run.state}"
-        if self.run.state is not RunState.RUNNING:
+        goes_on = self.run.state is RunState.PAUSED and record.parked
+        if self.run.state is not RunState.RUNNING and not goes_on:
             raise self._later()
         if self.run.pipeline_checksum != self.fleet.pipeline.checksum:
             return self._misfit(record)

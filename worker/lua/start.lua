@@ -2,10 +2,13 @@
 -- KEYS: run, steps, step. ARGV: step id, token, worker, token it was parked under or ''.
 -- Answers {'go', attempt, memory}, or {state} of the run or step that forbids it.
 local run = redis.call('HGET', KEYS[1], 'state')
-if run ~= 'running' then return {run or 'forgotten'} end
+local parked = redis.call('HGET', KEYS[3], 'parked') or ''
+-- A paused run starts nothing, and lets what it started come to its end.
+if run ~= 'running' and not (run == 'paused' and parked ~= '') then
+  return {run or 'forgotten'}
+end
 local state = redis.call('HGET', KEYS[2], ARGV[1])
 if state ~= 'pending' and state ~= 'running' then return {state or 'forgotten'} end
-local parked = redis.call('HGET', KEYS[3], 'parked') or ''
 if parked ~= ARGV[4] then return {'taken'} end
 local t = redis.call('TIME')
 local now = t[1] .. '.' .. string.format('%06d', t[2])
