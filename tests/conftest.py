@@ -22,7 +22,7 @@ from planner.sandbox.boxscores import generate_boxscores
 from planner.sandbox.build import build
 from planner.sandbox.compare import Difference, differences
 from planner.sandbox.faults import VARIABLE as FAULTS
-from planner.sandbox.fleet import environment_of, sandbox_fleet
+from planner.sandbox.fleet import SandboxFleet, environment_of, sandbox_fleet
 from planner.settings import Settings
 from sql import open_warehouse
 
@@ -69,7 +69,7 @@ class Sandbox:
     whole: Path
     stack: ExitStack
     overrides: dict[str, Any] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
+    fleet: SandboxFleet | None = None
 
     @property
     def settings(self) -> Settings:
@@ -109,11 +109,12 @@ class Sandbox:
         """Start Redis, workers and the coordinator; they end with the test."""
         os.environ[FAULTS] = str(self.place / "faults.json")
         self.stack.callback(os.environ.pop, FAULTS, None)
-        self.environment = self.stack.enter_context(sandbox_fleet(self.settings, workers=workers))
+        self.fleet = self.stack.enter_context(sandbox_fleet(self.settings, workers=workers))
 
     def planner(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> Done:
         """Run a command as a user types it."""
-        environment = self.environment or {**os.environ, **environment_of(self.settings)}
+        own = {**os.environ, **environment_of(self.settings)}
+        environment = self.fleet.environment if self.fleet else own
         done = subprocess.run(
             [sys.executable, "-m", "planner", *arguments],
             env=environment,

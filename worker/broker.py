@@ -2,7 +2,7 @@
 
 One transport everywhere means one set of failure modes. The server is a child of the process
 that started it and ends with it; its append-only file stays in `HOME/redis`, so a run goes on
-after a restart.
+after a restart. A server that dies is started again.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ import fcntl
 import importlib.util
 import os
 import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +21,7 @@ import redis
 
 from planner.errors import Unreachable
 from planner.settings import Settings
-from worker.children import die_with_parent
+from worker.children import Child, Supervisor
 
 START_SECONDS = 15.0  # a server that does not answer by then, does not
 STOP_SECONDS = 10.0
@@ -48,23 +46,27 @@ def find_redis_server() -> Path:
 
 
 @contextmanager
-def embedded_broker(settings: Settings) -> Iterator[None]:
+def embedded_broker(settings: Settings) -> Iterator[Child | None]:
     """Run the embedded Redis while the block runs. Raises `Unreachable`.
 
-    Does nothing when the settings name a Redis of their own.
+    Does nothing, and gives None, when the settings name a Redis of their own.
     """
     if not settings.is_embedded:
-        yield
+        yield None
         return
     folder = settings.folder("redis")
     with _only_one(folder / "lock"):
-        server = _start(find_redis_server(), folder, settings.socket)
-        try:
-            _wait_until_ready(server, settings.socket, folder / "redis.log")
-            yield
-        finally:
-            _stop(server)
-            settings.socket.unlink(missing_ok=True)
+        settings.socket.unlink(missing_ok=True)
+        server = Child(
+            name="redis",
+            command=_command(find_redis_server(), folder, settings.socket),
+            log=folder / "redis.log",
+            stop_seconds=STOP_SECONDS,
+        )
+        with Supervisor([server]):
+            _wait_until_ready(settings.socket, server.log)
+            yield server
+        settings.socket.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -80,44 +82,24 @@ def _only_one(path: Path) -> Iterator[None]:
         yield
 
 
-def _start(binary: Path, folder: Path, socket: Path) -> subprocess.Popen[bytes]:
-    command = [
+def _command(binary: Path, folder: Path, socket: Path) -> list[str]:
+    return [
         str(binary),
         *("--port", "0"),
         *("--unixsocket", str(socket), "--unixsocketperm", "700"),
         *("--dir", str(folder)),
         *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
-        *("--logfile", str(folder / "redis.log")),
         *("--daemonize", "no"),
     ]
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for us: the broker ends last
-        preexec_fn=die_with_parent(),
-    )
 
 
-def _wait_until_ready(server: subprocess.Popen[bytes], socket: Path, log: Path) -> None:
+def _wait_until_ready(socket: Path, log: Path) -> None:
     client = redis.Redis(unix_socket_path=str(socket))
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
+    while time.monotonic() < deadline:
         with contextlib.suppress(redis.RedisError):
             if client.ping():
                 client.close()
                 return
         time.sleep(POLL_SECONDS)
-    _stop(server)
     raise Unreachable(f"The embedded Redis did not start: see {log}.")
-
-
-def _stop(server: subprocess.Popen[bytes]) -> None:
-    if server.poll() is None:
-        server.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(STOP_SECONDS)
-    if server.poll() is None:
-        server.kill()
-    server.wait()

@@ -120,9 +120,9 @@ def run(context: typer.Context, workers: Workers = 2) -> None:
     if not context.args:
         raise UsageError("Say which planner command to run: planner sandbox run -- gaps")
     stop_on_sigterm()
-    with sandbox_fleet(load_settings(), workers=workers) as environment:
+    with sandbox_fleet(load_settings(), workers=workers) as fleet:
         done = subprocess.run(
-            [sys.executable, "-m", "planner", *context.args], env=environment, check=False
+            [sys.executable, "-m", "planner", *context.args], env=fleet.environment, check=False
         )
     raise typer.Exit(done.returncode)
 
@@ -172,9 +172,9 @@ def demo(
     out.print(f"A pipeline with {sum(hole.rows for hole in holes):,} rows missing.\n")
     before = _matrix(settings, pipeline)
     out.print(matrix_table(before, "before", pipeline.entity))
-    with sandbox_fleet(settings, workers=workers) as environment:
+    with sandbox_fleet(settings, workers=workers) as fleet:
         out.print(f"\n[bold]$ planner enqueue --gaps[/]   ({workers} workers)")
-        os.environ.update(environment)
+        os.environ.update(fleet.environment)
         code = _enqueue()
     after = _matrix(settings, pipeline)
     out.print(matrix_table(after, "after", pipeline.entity))

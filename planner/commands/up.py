@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-import time
+import threading
 from types import FrameType
 from typing import Annotated
 
@@ -11,8 +11,6 @@ import typer
 
 from planner.commands.output import err, note
 from planner.settings import load_settings
-
-LOOK_SECONDS = 0.5  # between two looks at the workers
 
 
 def up(
@@ -30,15 +28,20 @@ def up(
 
     settings = load_settings()
     stop_on_sigterm()
-    with embedded_broker(settings), crew(settings, workers=workers, queues=queues) as hands:
+    restarted = "{} died and was started again".format
+    with (
+        embedded_broker(settings),
+        crew(
+            settings,
+            workers=workers,
+            queues=queues,
+            on_restart=lambda child: note(restarted(child.name)),
+        ),
+    ):
         err.print(f"{workers} workers are up; logs are in {settings.folder('logs')}", markup=False)
         note("In another terminal: planner enqueue --gaps. Ctrl-C stops the fleet.")
         try:
-            while True:
-                for hand in hands:
-                    if hand.restart_if_dead():
-                        note(f"worker-{hand.number} died and was started again")
-                time.sleep(LOOK_SECONDS)
+            threading.Event().wait()
         except KeyboardInterrupt:
             note(f"Stopping; running steps have {settings.grace_seconds:g} s to end.")
 

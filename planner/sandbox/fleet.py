@@ -7,19 +7,35 @@ import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from planner.errors import UsageError
 from planner.sandbox.coordinator import Coordinator
 from planner.settings import Settings
 
+if TYPE_CHECKING:
+    from worker.children import Child
+
 ROOT = Path(__file__).parent / "root"
 """The sandbox's stand-in for the owner's pipeline: its scripts."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class SandboxFleet:
+    """A fleet that runs."""
+
+    environment: Mapping[str, str]
+    """What its commands need in their environment."""
+    broker: Child | None
+    workers: list[Child]
+    coordinator: Coordinator
+
+
 @contextmanager
-def sandbox_fleet(settings: Settings, *, workers: int) -> Iterator[Mapping[str, str]]:
-    """Run everything while the block runs; what its commands need in their environment."""
+def sandbox_fleet(settings: Settings, *, workers: int) -> Iterator[SandboxFleet]:
+    """Run everything while the block runs."""
     from worker.broker import embedded_broker
     from worker.crew import crew
 
@@ -39,10 +55,15 @@ def sandbox_fleet(settings: Settings, *, workers: int) -> Iterator[Mapping[str, 
     }
     try:
         with (
-            embedded_broker(settings),
-            crew(settings, workers=workers, environment=environment),
+            embedded_broker(settings) as broker,
+            crew(settings, workers=workers, environment=environment) as hands,
         ):
-            yield {**os.environ, **environment}
+            yield SandboxFleet(
+                environment={**os.environ, **environment},
+                broker=broker,
+                workers=hands,
+                coordinator=coordinator,
+            )
     finally:
         coordinator.stop()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from datetime import date
@@ -119,11 +120,8 @@ def scripts_of(sandbox: Sandbox) -> list[psutil.Process]:
     """The sandbox's scripts that run on this warehouse now."""
     found = []
     for process in psutil.process_iter():
-        try:
-            line = process.cmdline()
-            if any("backfill" in part for part in line) and "--start-date" in line:
-                if process.environ().get("BACKFILL_WAREHOUSE") == sandbox.settings.warehouse:
-                    found.append(process)
-        except psutil.Error:
-            continue
+        with contextlib.suppress(psutil.Error):
+            is_ours = process.environ().get("BACKFILL_WAREHOUSE") == sandbox.settings.warehouse
+            if is_ours and "--start-date" in process.cmdline():
+                found.append(process)
     return found
