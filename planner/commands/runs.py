@@ -86,7 +86,8 @@ def status_json(fleet: Fleet, record: RunRecord) -> dict[str, Any]:
     tally = Counter(str(state) for state in fleet.ledger.steps(record.id).values())
     return {
         "run_id": record.id,
-        "state": str(record.state),
+        # While it is being cancelled, it still runs.
+        "state": "running" if record.state == "cancelling" else str(record.state),
         "steps": {state: tally[state] for state in STATES},
         "validation": record.validation,
         "failures": failures_json(fleet, record),
