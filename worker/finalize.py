@@ -9,18 +9,13 @@ from datetime import date
 
 from planner import owed as owed_files
 from planner.gaps import Health, Reason
+from planner.markdown import render_markdown
 from planner.matrix import matrix
 from planner.owed import write_whole
+from planner.page import render_page
 from planner.plan import Plan, step_id
-from planner.report import (
-    Failure,
-    Report,
-    Short,
-    StepRow,
-    Validation,
-    render_markdown,
-    retry_command,
-)
+from planner.report import Failure, Report, Short, StepRow, Validation, retry_command
+from planner.snapshot import snapshot
 from planner.survey import survey
 from sql import WarehouseError
 from worker.fleet import Fleet
@@ -66,6 +61,11 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, health: Health) -> str:
     validation = _validate(plan, health, dates)
     rows = _rows(fleet, run, plan)
     state = _state(run, rows, validation)
+    reach = plan.reach
+    stale = {
+        phase: {day for day in days if dates.get((phase, day)) is not DateState.DONE}
+        for phase, days in plan.cascades.items()
+    }
     report = Report(
         run_id=run.id,
         plan_id=plan.plan_id,
@@ -84,6 +84,13 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, health: Health) -> str:
         left_alone=len(plan.skipped),
         before=plan.before,
         after=matrix(fleet.pipeline, health),
+        seasons=tuple(
+            season
+            for season in fleet.pipeline.seasons
+            if season.start <= reach.end and reach.start <= season.end
+        ),
+        days_before=plan.days_before,
+        days_after=snapshot(fleet.pipeline, health, reach, stale),
     )
     fleet.ledger.save_report(run.id, report.model_dump_json())
     write_report(fleet, report)
@@ -180,7 +187,7 @@ def failures(
             dates=tuple(days),
             state=state,
             reason=why,
-            retry=retry_command(tuple(days)),
+            retry=retry_command(run.id, phase, tuple(days)),
         )
         for (phase, state, why), days in groups.items()
     )
@@ -191,6 +198,7 @@ def write_report(fleet: Fleet, report: Report) -> None:
     folder = fleet.settings.folder("reports") / report.run_id
     write_whole(folder / "report.json", json.dumps(report.as_json(), indent=1))
     write_whole(folder / "report.md", render_markdown(report))
+    write_whole(folder / "report.html", render_page(report))
 
 
 def settle_owed(fleet: Fleet, run: RunRecord, dates: dict[tuple[str, date], DateState]) -> None:
