@@ -185,7 +185,7 @@ class Phase(Model):
     timeout_seconds: float = Field(default=6 * 3600, gt=0)
     retries: int = Field(default=3, ge=0, le=100)
     """Runs of a step after the first one, when it failed or rows are missing."""
-    retry_seconds: float = Field(default=5, gt=0)
+    retry_seconds: float = Field(default=15, gt=0)
     """Pause before the first retry; doubles, with jitter."""
 
     @property

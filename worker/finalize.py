@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import defaultdict
 from datetime import date
@@ -23,6 +24,8 @@ from worker.lease import Lease, Resource
 from worker.ledger import RunRecord
 from worker.states import STEP_ENDED, DateState, RunState, StepState
 from worker.steps import Again
+
+log = logging.getLogger(__name__)
 
 UNSETTLED_LOOK_SECONDS = 5.0  # between two looks while steps are still to settle
 WAREHOUSE_LOOK_SECONDS = 30.0  # between two tries while the warehouse does not answer
@@ -96,7 +99,8 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, health: Health) -> str:
     write_report(fleet, report)
     summary = validation.model_dump(mode="json", exclude={"short"})
     summary["short"] = len(validation.short)
-    fleet.ledger.conclude(run.id, state, {"validation": json.dumps(summary)})
+    if fleet.ledger.conclude(run.id, state, {"validation": json.dumps(summary)}):
+        log.warning("%s has ended: %s", run.id, state)
     settle_owed(fleet, run, dates)
     return str(state)
 
