@@ -1,7 +1,8 @@
 -- Which orders did four made-up stores take from @start_date to @end_date?
 --
 -- Arithmetic instead of chance. No store opens on a Sunday, and store 4 on no Monday either.
--- Each visitor orders up to three times, some of them within half an hour of the last time.
+-- Each visitor orders up to three times, some within half an hour of the last time, and some
+-- after half an hour to the second.
 INSERT INTO shop_raw.orders
   (order_date, order_id, store_id, visitor_id, ordered_at, items, cents)
 SELECT
@@ -13,7 +14,7 @@ SELECT
     UNIX_DATE(order_date) * 86400
     + 32400
     + visitor * 2700
-    + visit * (600 + 500 * MOD(UNIX_DATE(order_date) + visitor * store_id, 5))
+    + visit * (600 + 400 * MOD(UNIX_DATE(order_date) + visitor * store_id, 5))
   ) AS ordered_at,
   1 + MOD(visitor + visit, 4) AS items,
   100 + MOD(UNIX_DATE(order_date) * 37 + store_id * 101 + visitor * 13 + visit * 7, 9000) AS cents

@@ -182,11 +182,17 @@ def worlds(draw: st.DrawFn) -> World:
     return World(pipeline=pipeline, whole=coverage, sound=assess(pipeline, coverage, reach))
 
 
-def some(cells: list[tuple[str, date]], *, at_most: int = 8) -> st.SearchStrategy[Any]:
-    """A few phases and dates."""
-    if not cells:
-        return st.just([])
-    return st.lists(st.sampled_from(cells), max_size=at_most, unique=True)
+def some(world: World) -> st.SearchStrategy[list[tuple[str, date]]]:
+    """Some phases and dates: days in a row, as when a phase stopped for a while."""
+    names, length = phases_of(world.pipeline), st.integers(0, 4)
+    stops = st.tuples(st.sampled_from(names), st.integers(0, DAYS - 1), length)
+    due = set(world.due)
+
+    def cells(stopped: list[tuple[str, int, int]]) -> list[tuple[str, date]]:
+        found = [(name, day) for name, n, more in stopped for day in eg.days(n, n + more)]
+        return [pair for pair in dict.fromkeys(found) if pair in due]
+
+    return st.lists(stops, max_size=6).map(cells)
 
 
 def scopes() -> st.SearchStrategy[Window]:
@@ -198,7 +204,7 @@ def scopes() -> st.SearchStrategy[Window]:
 def damage(draw: st.DrawFn, world: World, coverage: eg.Cover) -> list[tuple[str, date]]:
     """Break some dates: all of one, one table of it, or some of its entities."""
     broken = []
-    for name, day in draw(some(world.due)):
+    for name, day in draw(some(world)):
         phase = world.pipeline.by_name[name]
         match draw(st.sampled_from(["gone", "one table", "fewer"])):
             case "gone":
