@@ -96,12 +96,15 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, health: Health) -> str:
         days_after=snapshot(fleet.pipeline, health, reach, stale),
     )
     fleet.ledger.save_report(run.id, report.model_dump_json())
-    write_report(fleet, report)
     summary = validation.model_dump(mode="json", exclude={"short"})
     summary["short"] = len(validation.short)
     if fleet.ledger.conclude(run.id, state, {"validation": json.dumps(summary)}):
         log.warning("%s has ended: %s", run.id, state)
     settle_owed(fleet, run, dates)
+    try:
+        write_report(fleet, report)
+    except OSError as error:  # `planner report` writes it anew, when there is room
+        log.warning("%s: the report's files cannot be written: %s", run.id, error)
     return str(state)
 
 
