@@ -244,8 +244,10 @@ def test_a_dry_run_costs_nothing_and_shrinks_with_the_dates(
 def test_a_parameter_of_another_type_is_refused_before_any_request(
     warehouse: BigQueryWarehouse, server: BigQueryServer
 ) -> None:
-    with pytest.raises(WarehouseRefused, match="@days is a list: use str, int, float"):
-        warehouse.rows("SELECT @days", {"days": [1]})  # type: ignore[dict-item]
+    with pytest.raises(WarehouseRefused, match="@days is a set: use str, int, float"):
+        warehouse.rows("SELECT @days", {"days": {1}})  # type: ignore[dict-item]
+    with pytest.raises(WarehouseRefused, match="@days is an empty ARRAY"):
+        warehouse.rows("SELECT @days", {"days": []})
     assert server.count() == 0
 
 

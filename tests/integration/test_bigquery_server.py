@@ -68,12 +68,12 @@ def ask(url: str, method: str = "GET", body: dict[str, Any] | None = None) -> tu
 
 def test_what_it_does_not_know_is_501_and_remembered(server: BigQueryServer) -> None:
     # When something is asked for that it does not serve
-    status, answer = ask(f"{server.url}/bigquery/v2/projects/p/datasets")
+    status, answer = ask(f"{server.url}/bigquery/v2/projects/p/datasets/raw/routines")
 
     # Then it says so, and a test can fail on it
     assert status == 501
     assert answer["error"]["errors"][0]["reason"] == "notImplemented"
-    assert server.unknown == ["GET /bigquery/v2/projects/p/datasets"]
+    assert server.unknown == ["GET /bigquery/v2/projects/p/datasets/raw/routines"]
 
 
 def test_a_statement_it_cannot_run_is_remembered_too(

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from planner import criterion, pipeline
+from planner.baseline import Baseline, Comparison
 from planner.cli import app
 from planner.errors import Exit
 from planner.gaps import Reason
@@ -150,7 +151,7 @@ def parse(arguments: list[str]) -> None:
 def test_commands_exist_with_these_options(path: Path) -> None:
     for line in commands(path.read_text(encoding="utf-8")):
         try:
-            parse(shlex.split(line.partition(" # ")[0])[1:])
+            parse(shlex.split(re.split(r" # |   ", line)[0])[1:])
         except Exception as error:
             if type(error).__name__ == "MissingParameter":
                 continue  # in a sentence a command goes by its name: `planner cancel`
@@ -262,6 +263,12 @@ def test_the_shape_of_a_status() -> None:
     assert list(shown["steps"]) == list(StepState)
     told = rows(section(read("docs/json.md"), "`planner status --json` and `planner watch --json`"))
     assert set(told) == {*RunState, *StepState}
+
+
+def test_the_shapes_of_a_validation_and_a_comparison() -> None:
+    validation, comparison = blocks("`planner validate --json` and `planner compare --json`")
+    assert Baseline.model_validate_json(json.dumps(validation)).scope
+    assert Comparison.model_validate_json(json.dumps(comparison)).before
 
 
 def test_the_reasons_of_gaps() -> None:

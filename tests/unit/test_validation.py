@@ -177,12 +177,14 @@ def test_games_beyond_on_one_date_do_not_make_up_for_another() -> None:
     assert (criterion(found).found, criterion(found).status) == (4, "fails")
 
 
-def test_a_tolerance_is_exact() -> None:
-    """100 × (1 - 0.45) is more than 55 in binary."""
+@pytest.mark.parametrize(("tolerance", "enough"), [(0.45, 55), (0.3, 70)])
+def test_a_tolerance_is_exact(tolerance: float, enough: int) -> None:
+    """100 × (1 - 0.45) is more than 55 in binary, and 0.3 is less than it says."""
     [day] = days(START, 1)
-    made = pipeline(criteria=[{**ENTITIES, "tolerance": 0.45}])
-    assert criterion(ask(made, raw=games([day], 100), analytics=games([day], 55))).status == "holds"
-    assert criterion(ask(made, raw=games([day], 100), analytics=games([day], 54))).status == "fails"
+    made = pipeline(criteria=[{**ENTITIES, "tolerance": tolerance}])
+    for held, status in ((enough, "holds"), (enough - 1, "fails")):
+        found = ask(made, raw=games([day], 100), analytics=games([day], held))
+        assert criterion(found).status == status
 
 
 def test_dates_downstream_without_upstream_are_orphans() -> None:
