@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: help install demo test lint lock clean
+.PHONY: help install demo test test-all chaos audit lint lock clean
 
 help:  ## What there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,18 +17,23 @@ install: $(READY)  ## Set up .venv from the lock file
 demo: $(READY)  ## Repair a broken pipeline with a fleet, on this machine
 	$(BIN)/planner demo
 
-test: $(READY)  ## Types, style, layers and tests, in under ten minutes
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
+test: lint  ## Types, style, layers and tests, in under ten minutes
 	$(BIN)/pytest -m "not slow"
+
+test-all: lint  ## Every test but the fault suite
+	$(BIN)/pytest --ignore tests/chaos
+
+chaos: $(READY)  ## Hurt a real fleet in every way, and write docs/reliability.md (CHAOS_SEED=…)
+	CHAOS_REPORT=docs/reliability.md $(BIN)/pytest -s tests/chaos
 
 lint: $(READY)  ## Types, style and layers alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+audit: $(READY)  ## Look up the locked dependencies' known vulnerabilities
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.lock
 
 lock:  ## Lock anew, for uv and for pip
 	uv lock

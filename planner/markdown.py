@@ -40,6 +40,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     yield from _summary(report)
     yield from _failures(report)
+    yield from _criteria(report)
     yield from _matrices(report)
     yield from _durations(report)
     yield from _next(report)
@@ -60,6 +61,22 @@ def _summary(report: Report) -> Iterator[str]:
         yield f"- {report.left_alone} phase-dates were short and not taken; `planner gaps` says why"
     if check.short or report.left_alone:
         yield ""
+
+
+def _criteria(report: Report) -> Iterator[str]:
+    if not report.criteria:
+        return
+    yield "## Success criteria"
+    yield ""
+    yield "| criterion | season | status | expected | found | offending dates |"
+    yield "|---|---|---|---|---|---|"
+    for row in report.criteria:
+        dates = ", ".join(map(str, row.dates)) + (" …" if row.offending > len(row.dates) else "")
+        yield (
+            f"| {plain(row.criterion)} | {plain(row.season)} | {row.status} "
+            f"| {row.expected} | {row.found} | {dates} |"
+        )
+    yield ""
 
 
 def _failures(report: Report) -> Iterator[str]:

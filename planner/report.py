@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from planner.criteria import CriterionRow
 from planner.gaps import Reason
 from planner.matrix import Matrix
 from planner.pipeline import DAY, Season, Window
@@ -98,6 +99,8 @@ class Report(Part):
     ended: float
     steps: tuple[StepRow, ...]
     validation: Validation
+    criteria: tuple[CriterionRow, ...] = ()
+    """The success criteria of the pipeline file, over the days that the run reached."""
     failures: tuple[Failure, ...]
     left_alone: int
     """Phases and dates that the plan did not take, though short."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
 from planner.chunks import chunk
+from planner.criteria import judge
+from planner.facts import Facts
 from planner.gaps import Health, Reason, assess
 from planner.matrix import matrix
 from planner.pipeline import DAY, Pipeline, Window, load_pipeline
@@ -48,7 +50,9 @@ def make_report(
     done = {
         (step.phase, day) for name, step in plan.steps() for day in step.dates if name not in bad
     }
-    after = assess(pipeline, _repaired(pipeline, broken, whole, done), health.window)
+    repaired = _repaired(pipeline, broken, whole, done)
+    after = assess(pipeline, repaired, health.window)
+    facts = Facts(pipeline=pipeline, scope=plan.reach, coverage=repaired)
     rows = _rows(plan, bad, workers, error)
     stale = {
         phase: {day for day in days if (phase, day) not in done}
@@ -84,6 +88,7 @@ def make_report(
             short=tuple(short),
             remaining=0,
         ),
+        criteria=tuple(judge(facts)),
         failures=_failures(plan, bad, run_id, error),
         left_alone=len(plan.skipped),
         before=plan.before,

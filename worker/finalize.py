@@ -9,6 +9,8 @@ from collections import defaultdict
 from datetime import date
 
 from planner import owed as owed_files
+from planner.criteria import judge
+from planner.facts import Facts, count_tables
 from planner.gaps import Health, Reason
 from planner.markdown import render_markdown
 from planner.matrix import matrix
@@ -17,7 +19,6 @@ from planner.page import render_page
 from planner.plan import Plan, step_id
 from planner.report import Failure, Report, Short, StepRow, Validation, retry_command
 from planner.snapshot import snapshot
-from planner.survey import survey
 from sql import WarehouseError
 from worker.fleet import Fleet
 from worker.lease import Lease, Resource
@@ -51,15 +52,16 @@ def finalize(fleet: Fleet, run_id: str) -> str:
     try:
         with lease:
             try:
-                health = survey(fleet.warehouse, fleet.pipeline, plan.reach)
+                facts = count_tables(fleet.warehouse, fleet.pipeline, plan.reach)
             except WarehouseError:
                 raise Again(WAREHOUSE_LOOK_SECONDS) from None
-            return _conclude(fleet, run, plan, health)
+            return _conclude(fleet, run, plan, facts)
     finally:
         lease.release()
 
 
-def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, health: Health) -> str:
+def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts) -> str:
+    health = facts.health
     dates = fleet.ledger.all_dates(run.id)
     validation = _validate(plan, health, dates)
     rows = _rows(fleet, run, plan)
@@ -83,6 +85,7 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, health: Health) -> str:
         ended=time.time(),
         steps=rows,
         validation=validation,
+        criteria=tuple(judge(facts)),
         failures=failures(fleet, run, plan, dates),
         left_alone=len(plan.skipped),
         before=plan.before,

@@ -35,6 +35,7 @@ def render_page(report: Report) -> str:
         header=_header(report),
         figures=_figures(report),
         failures=_failures(report),
+        criteria=_criteria(report),
         legend=legend(report),
         maps=_maps_note(report),
         matrices=tables.matrices(report),
@@ -107,6 +108,13 @@ def _failures(report: Report) -> Markup:
     if not parts:
         return Markup("")
     return el("section", el("h2", "Not repaired"), *parts, aria_label="Not repaired")
+
+
+def _criteria(report: Report) -> Markup:
+    if not report.criteria:
+        return Markup("")
+    title = el("h2", "Success criteria", id="criteria")
+    return el("section", title, tables.criteria(report), aria_labelledby="criteria")
 
 
 def _maps_note(report: Report) -> Markup:

@@ -20,6 +20,7 @@ from planner.report import (
 REASON_CHARS = 2000  # the JSON has it whole
 OPEN_FAILURES = 8  # more than these are folded
 SHORT_SHOWN = 200
+CRITERION_LOOK = {"holds": "good", "fails": "bad", "no rows": "bad"}
 STATES = ("succeeded", "failed", "blocked", "cancelled")
 
 
@@ -46,6 +47,24 @@ def _failure(failure: Failure) -> Markup:
         el("td", date_runs(failure.dates), el("small", _dates(len(failure.dates))), class_="dates"),
         el("td", el("p", reason, class_="reason"), el("code", failure.retry)),
     )
+
+
+def criteria(report: Report) -> Markup:
+    """The success criteria, season by season, with the first dates that offend."""
+    head = el("thead", _row("th", "criterion", "season", "status", "expected", "found", "dates"))
+    rows = [
+        el(
+            "tr",
+            el("th", row.criterion, scope="row"),
+            el("td", row.season),
+            el("td", el("span", row.status, class_=f"badge {CRITERION_LOOK.get(row.status, '')}")),
+            el("td", f"{row.expected:,}", class_="n"),
+            el("td", f"{row.found:,}", class_="n"),
+            el("td", date_runs(row.dates) + (" …" if row.offending > len(row.dates) else "")),
+        )
+        for row in report.criteria
+    ]
+    return _scroll(el("table", head, el("tbody", *rows)))
 
 
 def short(report: Report) -> Markup:

@@ -181,3 +181,20 @@ def test_a_run_of_next_to_nothing_has_a_page(steps: int) -> None:
     )
 
     assert "</html>" in render_page(nothing)
+
+
+def test_the_success_criteria_stand_there_with_the_dates_that_offend() -> None:
+    report = make_report(seasons=2)
+    offended = next(row for row in report.criteria if row.offending)
+
+    page = render_page(report)
+
+    section = page.partition('<h2 id="criteria">Success criteria</h2>')[2].partition("</section>")[0]
+    assert section.count('<th scope="row">') == len(report.criteria)
+    assert str(offended.dates[0]) in section
+
+
+def test_without_criteria_there_is_no_section_for_them() -> None:
+    page = render_page(make_report(seasons=1).model_copy(update={"criteria": ()}))
+
+    assert "Success criteria" not in page

@@ -87,3 +87,14 @@ def test_the_model_imports_nothing_heavy() -> None:
     )
 
     assert done.stdout.strip() == "[]"
+
+
+def test_the_success_criteria_are_a_table() -> None:
+    report = make_report(seasons=2)
+
+    lines = render_markdown(report).splitlines()
+
+    start = lines.index("## Success criteria")
+    table = [line for line in lines[start : start + 4 + len(report.criteria)] if line[:1] == "|"]
+    assert len(table) == 2 + len(report.criteria)
+    assert f"| {report.criteria[0].expected} | {report.criteria[0].found} |" in table[2]
