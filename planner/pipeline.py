@@ -6,7 +6,6 @@ tables and columns are checked here once, and nothing in it is ever pasted into 
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import tomllib
 from collections.abc import Iterator
@@ -14,19 +13,13 @@ from datetime import date, timedelta
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from planner.errors import BadPipeline
+from planner.model import Line, Model, Name, nearest
+from planner.runners import Resume, Runner, ScriptRunner
 from sql.statements import is_column, is_table
 from sql.warehouse import Scalar, Table
 
@@ -47,32 +40,9 @@ def _column_name(value: str) -> str:
     return value
 
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 SeasonName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
 TableName = Annotated[str, AfterValidator(_table_name)]
 ColumnName = Annotated[str, AfterValidator(_column_name)]
-Line = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\r\n]*$")]
-"""Text of one line: a command's argument, a path, an address."""
-
-
-class Model(BaseModel):
-    """A part of the file: immutable, and strict about its keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, data: Any) -> Any:
-        if isinstance(data, dict):
-            for key in data:
-                if key not in cls.model_fields:
-                    raise ValueError(f"unknown key {key!r}; {_nearest(str(key), cls.model_fields)}")
-        return data
-
-
-def _nearest(word: str, known: Any) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
 
 
 class Window(Model):
@@ -132,54 +102,6 @@ class TableSpec(Model):
         return Table(name=self.name, date=self.date, entities=self.entities, where=self.where)
 
 
-class ScriptRunner(Model):
-    """Runs a command: an argument list, never a shell.
-
-    `{start}` and `{end}` in an argument become the step's first and last date; `{dates}` its
-    dates, joined by commas. `${NAME}` and `${NAME:-default}` are read from the worker's
-    environment when the step runs.
-    """
-
-    kind: Literal["script"]
-    command: tuple[Line, ...] = Field(min_length=1)
-    cwd: Line | None = None
-    env: dict[str, str] = {}
-
-
-class HttpBatchRunner(Model):
-    """Starts a batch at an HTTP service and polls it until it ends. One batch at a time."""
-
-    kind: Literal["http_batch"]
-    url: Line
-    """Base address; `${NAME}` is read from the worker's environment."""
-    start_path: Line = "/start"
-    status_path: Line = "/status"
-    body: dict[str, Scalar] = {"start_date": "{start}", "end_date": "{end}"}
-    token_env: Line | None = None
-    """Name of the variable that holds the bearer token."""
-    api_key_env: Line | None = None
-    """Name of the variable that holds the key sent as `X-API-Key`."""
-    start_timeout_seconds: float = Field(default=600, gt=0)
-    """The real service works up to nine minutes before it answers `/start`."""
-    poll_seconds: float = Field(default=30, gt=0)
-    """Longest pause between two looks; the first is after a second."""
-    settle_seconds: float = Field(default=300, ge=0)
-    """How long rows may take to appear after the service said complete."""
-
-
-class SqlRunner(Model):
-    """Runs GoogleSQL statements in the warehouse with `@start_date` and `@end_date`.
-
-    A name is a `.sql` file beside the pipeline file, or one that ships in `sql/`.
-    """
-
-    kind: Literal["sql"]
-    statements: tuple[Line, ...] = Field(min_length=1)
-
-
-Runner = Annotated[ScriptRunner | HttpBatchRunner | SqlRunner, Field(discriminator="kind")]
-
-
 class Phase(Model):
     """One or more tables, and what fills them."""
 
@@ -215,7 +137,19 @@ class Phase(Model):
             raise ValueError(f"phase {self.name!r} comes after others, so it needs a runner")
         if self.runners and not self.after:
             raise ValueError(f"phase {self.name!r} has a runner, so it must say what it is `after`")
+        for runner in self.runners:
+            if isinstance(runner, ScriptRunner) and runner.resume:
+                self._check_resume(runner.resume)
         return self
+
+    def _check_resume(self, resume: Resume) -> None:
+        named = [name for tables in resume.tables for name in tables]
+        known = [spec.name for spec in self.tables]
+        for name in named:
+            if name not in known:
+                raise ValueError(f"resume: {name!r} is no table here; {nearest(name, known)}")
+        if sorted(named) != sorted(known):
+            raise ValueError("resume: name every table of the phase once, by processor")
 
 
 class Pipeline(Model):
