@@ -32,7 +32,7 @@ from sqlglot.errors import SqlglotError
 from sql.coverage import coverage_of, coverage_query
 from sql.errors import TableNotFound, Unsupported, WarehouseRefused, WarehouseUnreachable
 from sql.statements import is_table
-from sql.warehouse import Coverage, Parameters, Scalar, Table
+from sql.warehouse import Coverage, Parameters, Partitioning, Scalar, Table
 
 T = TypeVar("T")
 
@@ -92,6 +92,10 @@ class LocalWarehouse:
 
     def columns(self, table: str) -> Mapping[str, str]:
         return _columns(self._open(table))
+
+    def partitioning(self, table: str) -> Partitioning:
+        columns = self._open(table).metadata().partition_columns
+        return Partitioning(column=columns[0] if columns else None)
 
     def rows(self, statement: str, parameters: Parameters) -> Sequence[Mapping[str, Any]]:
         rows: list[dict[str, Any]] = self._select(_parse(statement), parameters).to_pylist()
