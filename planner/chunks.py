@@ -36,8 +36,8 @@ def chunk(
     """Cut what is to do into chunks of at most `size` dates.
 
     A step runs over the range from a chunk's first date to its last, so a chunk never spans a
-    date of `partition_dates` (those that hold rows anywhere) that is not its own, nor the end
-    of a season.
+    date of `partition_dates` (those that hold rows anywhere) that is not its own, nor excluded
+    days, which may hold rows too, nor the end of a season.
     """
     days = {day for dates in todo.values() for day in dates}
     position = {day: n for n, day in enumerate(sorted(days | set(partition_dates)))}
@@ -50,6 +50,7 @@ def chunk(
             and position[day] == position[last] + 1
             and _needs(pipeline, todo, day) == _needs(pipeline, todo, last)
             and calendar.season_of(day) == calendar.season_of(last)
+            and not any(last < excluded.start < day for excluded in pipeline.exclude)
         )
 
     groups: list[list[date]] = []

@@ -6,13 +6,24 @@ import sys
 
 import typer
 
-from planner.commands import control, doctor, enqueue, gaps, runs, sandbox, settings, up, watch
+from planner.commands import (
+    control,
+    doctor,
+    enqueue,
+    gaps,
+    runs,
+    sandbox,
+    settings,
+    up,
+    validate,
+    watch,
+)
 from planner.commands.output import err
 from planner.errors import Exit, FleetError
 from sql.errors import WarehouseError
 
 EPILOG = """
-Exit codes: 0 done; 1 gaps remain, or the final validation failed; 2 bad usage or input;
+Exit codes: 0 done; 1 gaps remain, or a validation failed; 2 bad usage or input;
 3 warehouse or broker unreachable; 4 run cancelled or failed.
 
 Try it: planner demo · See the holes: planner gaps · Fill them: planner enqueue --gaps --wait
@@ -30,6 +41,8 @@ app = typer.Typer(
 )
 app.command()(gaps.gaps)
 app.command()(gaps.plan)
+app.command()(validate.validate)
+app.command()(validate.compare)
 app.command()(enqueue.enqueue)
 app.command()(runs.runs)
 app.command()(runs.status)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from enum import StrEnum
 
 from planner.calendar import Calendar, Why
@@ -159,7 +160,8 @@ def _upstream(
 
 def needed(spec: TableSpec, entity: str, due: Expected) -> int:
     """How many entities make a date of a table complete."""
-    return math.ceil(due.get(entity, 0) * spec.min_coverage)
+    # As written: 100 × 0.55 is more than 55 in binary.
+    return math.ceil(due.get(entity, 0) * Decimal(str(spec.min_coverage)))
 
 
 def shortfall(spec: TableSpec, cell: Cell, due: Expected) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""What every part of the pipeline file is made of."""
+"""What every part of a pipeline file is made of: strict models, and checked names."""
 
 from __future__ import annotations
 
@@ -6,9 +6,27 @@ import difflib
 from collections.abc import Iterable
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from sql.statements import is_column, is_table
+
+
+def _table_name(value: str) -> str:
+    if not is_table(value):
+        raise ValueError(f"{value!r} is not a table's name: write dataset.table")
+    return value
+
+
+def _column_name(value: str) -> str:
+    if not is_column(value):
+        raise ValueError(f"{value!r} is not a column's name")
+    return value
+
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+SeasonName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
+TableName = Annotated[str, AfterValidator(_table_name)]
+ColumnName = Annotated[str, AfterValidator(_column_name)]
 Line = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\r\n]*$")]
 """Text of one line: a command's argument, a path, an address."""
 
@@ -16,7 +34,7 @@ Line = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\r\n]*$")]
 class Model(BaseModel):
     """A part of the file: immutable, and strict about its keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -29,7 +47,7 @@ class Model(BaseModel):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that is most like one that is not."""
+    """Which known word was meant; all of them, where none is near."""
     known = list(known)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"

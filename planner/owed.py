@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from datetime import date
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from planner.errors import FleetError
 
@@ -58,7 +58,9 @@ def read(folder: Path, *, pipeline: str, warehouse: str) -> list[Owed]:
     for path in sorted(folder.glob("*.json")):
         try:
             owed = Owed.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
+        except FileNotFoundError:  # its run has just ended, and owes nothing any more
+            continue
+        except (OSError, ValueError) as error:
             raise FleetError(
                 f"{path} cannot be read ({type(error).__name__}): it says which dates a run still "
                 "owes. Restore it, or delete it and repair its dates with --phases and --start."

@@ -9,40 +9,24 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from planner.criterion import CompleteCriterion, Criterion, EntitiesCriterion
 from planner.errors import BadPipeline
-from planner.model import Line, Model, Name, nearest
+from planner.model import ColumnName, Line, Model, Name, SeasonName, TableName, nearest
 from planner.runners import Resume, Runner, ScriptRunner
-from sql.statements import is_column, is_table
-from sql.warehouse import Scalar, Table
+from sql.warehouse import GradeColumns, Scalar, Table
 
 SHIPPED = Path(__file__).parent / "pipelines"
 
 DAY = timedelta(days=1)
-
-
-def _table_name(value: str) -> str:
-    if not is_table(value):
-        raise ValueError(f"{value!r} is not a table's name: write dataset.table")
-    return value
-
-
-def _column_name(value: str) -> str:
-    if not is_column(value):
-        raise ValueError(f"{value!r} is not a column's name")
-    return value
-
-
-SeasonName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
-TableName = Annotated[str, AfterValidator(_table_name)]
-ColumnName = Annotated[str, AfterValidator(_column_name)]
 
 
 class Window(Model):
@@ -73,7 +57,7 @@ class Season(Window):
     """What people call it, such as `2021-22`."""
     year: int = Field(ge=1900, le=9999)
     """The year it starts in, as a `season_year` column holds it."""
-    windows: dict[Name, Window] = {}
+    windows: dict[Name, Window] = Field(default_factory=dict)
     """Named parts of it, such as `play_in` and `playoffs`."""
 
 
@@ -83,23 +67,57 @@ class Excluded(Window):
     reason: Line
 
 
+class Band(Model):
+    """How many there normally are, both ends included."""
+
+    low: float = Field(ge=0)
+    high: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _upward(self) -> Self:
+        if self.high < self.low:
+            raise ValueError(f"high ({self.high}) is below low ({self.low})")
+        return self
+
+
+class GradesSpec(Model):
+    """Columns that say how right something was."""
+
+    system: ColumnName
+    """Who is graded."""
+    error: ColumnName
+    """A number: how far off it was."""
+    correct: ColumnName
+    """BOOL: whether it was right."""
+
+
 class TableSpec(Model):
     """A table of a phase."""
 
     name: TableName
     date: ColumnName
     """The DATE column that partitions it."""
-    entities: dict[Name, ColumnName] = {}
+    entities: dict[Name, ColumnName] = Field(default_factory=dict)
     """What is counted per date: the entity's name → its column. The first is the one shown."""
-    where: dict[ColumnName, Scalar] = {}
+    where: dict[ColumnName, Scalar] = Field(default_factory=dict)
     """Rows that count: column → the value it must hold."""
     min_coverage: float = Field(default=1.0, ge=0.0, le=1.0)
     """Share of the upstream entities that makes a date complete."""
+    rows_per_entity: Band | None = None
+    """Rows that there normally are for each of the pipeline's own entity."""
+    grades: GradesSpec | None = None
 
     @cached_property
     def table(self) -> Table:
         """What a warehouse is asked to count."""
         return Table(name=self.name, date=self.date, entities=self.entities, where=self.where)
+
+    @cached_property
+    def table_with_grades(self) -> Table:
+        """As `table`, and sums of its grades where it has any."""
+        if self.grades is None:
+            return self.table
+        return replace(self.table, grades=GradeColumns(**self.grades.model_dump()))
 
 
 class Phase(Model):
@@ -120,7 +138,7 @@ class Phase(Model):
     timeout_seconds: float = Field(default=6 * 3600, gt=0)
     retries: int = Field(default=3, ge=0, le=100)
     """Runs of a step after the first one, when it failed or rows are missing."""
-    retry_seconds: float = Field(default=5, gt=0)
+    retry_seconds: float = Field(default=15, gt=0)
     """Pause before the first retry; doubles, with jitter."""
 
     @property
@@ -164,6 +182,8 @@ class Pipeline(Model):
     seasons: tuple[Season, ...] = Field(min_length=1)
     exclude: tuple[Excluded, ...] = ()
     phases: tuple[Phase, ...] = Field(min_length=2)
+    criteria: tuple[Criterion, ...] = ()
+    """When the pipeline counts as complete; `success_criteria` says what applies without any."""
 
     @field_validator("seasons")
     @classmethod
@@ -191,7 +211,53 @@ class Pipeline(Model):
             seen.append(phase.name)
         if not any(phase.after for phase in phases):
             raise ValueError("no phase is after another, so there is nothing to repair")
+        counted: dict[str, Table] = {}
+        for spec in (spec for phase in phases for spec in phase.tables):
+            if counted.setdefault(spec.name, spec.table) != spec.table:
+                raise ValueError(
+                    f"table {spec.name!r} is counted in two ways: give it one date, one where "
+                    "and the same entities wherever it stands, or count a view of it"
+                )
         return phases
+
+    @model_validator(mode="after")
+    def _criteria_known(self) -> Self:
+        seen: set[str] = set()
+        for criterion in self.criteria:
+            if criterion.name in seen:
+                raise ValueError(f"two criteria are named {criterion.name!r}")
+            seen.add(criterion.name)
+            self._check(criterion)
+        return self
+
+    def _check(self, criterion: Criterion) -> None:
+        """Raises `ValueError` when a criterion speaks of what the file does not have."""
+        known = {season.name: season for season in self.seasons}
+        for phase in criterion.about:
+            if phase not in self.by_name:
+                raise ValueError(f"criterion {criterion.name!r}: there is no phase {phase!r}")
+        for season in criterion.seasons:
+            if season not in known:
+                raise ValueError(f"criterion {criterion.name!r}: there is no season {season!r}")
+            if criterion.part and criterion.part not in known[season].windows:
+                raise ValueError(
+                    f"criterion {criterion.name!r}: season {season} has no window "
+                    f"{criterion.part!r}"
+                )
+        if criterion.part and not any(criterion.part in s.windows for s in self.seasons):
+            raise ValueError(f"criterion {criterion.name!r}: no season has {criterion.part!r}")
+        if isinstance(criterion, EntitiesCriterion):
+            entity = criterion.entity or self.entity
+            for phase in criterion.about:
+                if not any(entity in spec.entities for spec in self.by_name[phase].tables):
+                    raise ValueError(
+                        f"criterion {criterion.name!r}: no table of {phase!r} counts {entity!r}"
+                    )
+
+    @property
+    def success_criteria(self) -> tuple[Criterion, ...]:
+        """The criteria; without any, every date complete in every phase."""
+        return self.criteria or (CompleteCriterion(kind="complete", name="complete"),)
 
     @property
     def entity(self) -> str:
@@ -237,7 +303,7 @@ def load_pipeline(setting: str) -> Pipeline:
         return Pipeline.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise BadPipeline(f"{path} cannot be read: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadPipeline(f"{path} is not TOML: {error}.") from None
     except ValidationError as error:
         raise BadPipeline("\n".join(f"{path.name}: {line}" for line in _lines(error))) from None
@@ -248,8 +314,12 @@ def pipeline_path(setting: str) -> Path:
     shipped = sorted(file.stem for file in SHIPPED.glob("*.toml"))
     if setting in shipped:
         return SHIPPED / f"{setting}.toml"
-    path = Path(setting).expanduser()
-    if not path.is_file():
+    try:
+        path = Path(setting).expanduser()
+        is_there = path.is_file()
+    except (OSError, RuntimeError):  # a name that is too long, a home that nobody has
+        is_there = False
+    if not is_there:
         raise BadPipeline(
             f"There is no pipeline file {setting!r}: set BACKFILL_PIPELINE to a TOML file, "
             f"or to one that ships: {', '.join(shipped)}."
@@ -258,7 +328,14 @@ def pipeline_path(setting: str) -> Path:
 
 
 def _lines(error: ValidationError) -> Iterator[str]:
-    for mistake in error.errors(include_url=False):
+    mistakes = error.errors(include_url=False)
+    places = [mistake["loc"] for mistake in mistakes]
+    for mistake in mistakes:
+        above = len(mistake["loc"])
+        if mistake["type"] == "too_short" and any(
+            len(place) > above and place[:above] == mistake["loc"] for place in places
+        ):
+            continue  # only because its items are refused
         place = "".join(
             f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in mistake["loc"]
         ).lstrip(".")

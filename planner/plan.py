@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -21,6 +21,7 @@ from planner.gaps import Expected, Gap, Health, LeftAlone, Reason
 from planner.matrix import Matrix, matrix
 from planner.pipeline import Pipeline, Window
 from planner.repair import Repair
+from planner.snapshot import Snapshot, snapshot
 
 FORMAT = 1
 
@@ -92,6 +93,8 @@ class Plan(Part):
     """Dates to recompute after this run that the plan does not take."""
     before: Matrix
     """Per season and phase, what the warehouse held."""
+    days_before: Snapshot
+    """How every phase stood on every day of the reach."""
     checksum: str = ""
 
     @property
@@ -121,8 +124,7 @@ class Plan(Part):
     @property
     def reach(self) -> Window:
         """The scope and its cascade: the days that the final validation looks at."""
-        days = [day for chunk in self.chunks for day in chunk.dates]
-        return Window(start=min([self.scope.start, *days]), end=max([self.scope.end, *days]))
+        return _reach(self.scope, self.chunks)
 
     def sealed(self) -> Self:
         """The plan with its checksum."""
@@ -155,6 +157,9 @@ def make_plan(
 ) -> Plan:
     """Write down a repair as a plan."""
     created = datetime.now(UTC).replace(microsecond=0)
+    stale = {phase.name: set(repair.owed.get(phase.name, ())) for phase in pipeline.phases}
+    for phase, gaps in repair.todo.items():
+        stale[phase] |= {day for day, gap in gaps.items() if gap.reason is Reason.CASCADE}
     return Plan(
         plan_id=new_id("plan", created),
         created=created,
@@ -167,7 +172,13 @@ def make_plan(
         skipped=tuple(_skipped(left) for left in repair.skipped),
         owed={name: tuple(sorted(days)) for name, days in repair.owed.items()},
         before=matrix(pipeline, health),
+        days_before=snapshot(pipeline, health, _reach(scope, chunks), stale),
     ).sealed()
+
+
+def _reach(scope: Window, chunks: Iterable[Chunk | PlannedChunk]) -> Window:
+    days = [day for chunk in chunks for day in chunk.dates]
+    return Window(start=min([scope.start, *days]), end=max([scope.end, *days]))
 
 
 def _planned(
@@ -231,7 +242,10 @@ def parse_plan(content: Any, *, where: str) -> Plan:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise BadPlan(f"{where} is not a plan: {place}: {first['msg']}.") from None
+        what = f"{place}: {first['msg']}" if place else first["msg"]
+        raise BadPlan(f"{where} is not a plan: {what}.") from None
+    except RecursionError:
+        raise BadPlan(f"{where} is not a plan: it is nested too deeply.") from None
     if plan.format != FORMAT:
         raise BadPlan(f"{where} has format {plan.format}; this version reads format {FORMAT}.")
     if plan.checksum != plan._digest():

@@ -4,8 +4,8 @@ Pure. Three rules, applied phase by phase in order:
 
 - **cascade**: a date that is repaired makes every later date wrong whose lookback window holds
   it, so those are done again (unless the user says no);
-- **ready**: a date is taken only when everything in its lookback window is complete, or is
-  taken as well; otherwise its rows would look complete and be wrong;
+- **ready**: a date is taken only when everything in its lookback window is complete and right,
+  or is taken as well; otherwise its rows would look complete and be wrong;
 - **in flight**: a date that another run holds is left to that run, and so is every date that
   is computed from it.
 """
@@ -18,7 +18,7 @@ from datetime import date
 
 from planner.calendar import Why
 from planner.gaps import Gap, Health, LeftAlone, Reason
-from planner.pipeline import DAY, Phase, Pipeline, Window
+from planner.pipeline import Phase, Pipeline, Window
 
 Dates = Mapping[str, Collection[date]]
 """Phase → dates."""
@@ -85,7 +85,7 @@ def choose(
         for day, gap in sorted(wanted.items()):
             if phase.name not in phases:
                 continue
-            reason = _not_ready(pipeline, health, phase, day, todo, in_flight)
+            reason = _not_ready(health, phase, day, todo, left, in_flight)
             if reason is not None:
                 skipped.append(reason)
             else:
@@ -136,11 +136,11 @@ def cascade_of(phase: Phase, day: date, health: Health) -> Gap:
 
 
 def _not_ready(
-    pipeline: Pipeline,
     health: Health,
     phase: Phase,
     day: date,
     todo: Mapping[str, Mapping[date, Gap]],
+    left: Mapping[str, Collection[date]],
     in_flight: Mapping[tuple[str, date], str],
 ) -> LeftAlone | None:
     """Why a date cannot be done by this plan; None when it can."""
@@ -158,28 +158,38 @@ def _not_ready(
                     detail=f"{name} {upstream_day} is being repaired",
                     run_id=held,
                 )
+            state = None
             if upstream_day in health.gaps[name] and upstream_day not in todo.get(name, {}):
+                state = f"is {health.gaps[name][upstream_day].reason}"
+            elif upstream_day in left.get(name, ()):
+                state = "has to be computed again"
+            if state is not None:
                 return LeftAlone(
                     phase=phase.name,
                     date=day,
                     reason=Why.UPSTREAM_MISSING,
-                    detail=f"{name} {upstream_day} is {health.gaps[name][upstream_day].reason} "
-                    "and not part of this plan",
+                    detail=f"{name} {upstream_day} {state} and is not part of this plan",
                 )
     return None
 
 
 def lookback(day: date, phase: Phase) -> Window:
     """The days a date of `phase` is computed from."""
-    return Window(start=day - phase.lookback_days * DAY, end=day)
+    return Window(start=_moved(day, -phase.lookback_days), end=day)
 
 
 def _reach(changed: date, phase: Phase) -> Iterator[date]:
     """The days of `phase` that are computed from the upstream date `changed`."""
-    return Window(start=changed, end=changed + phase.lookback_days * DAY).days()
+    return Window(start=changed, end=_moved(changed, phase.lookback_days)).days()
 
 
 def with_lookback(pipeline: Pipeline, scope: Window) -> Window:
     """The days whose coverage decides about `scope`: what it is computed from, what it changes."""
-    reach = pipeline.lookback_total
-    return Window(start=scope.start - reach, end=scope.end + reach)
+    reach = pipeline.lookback_total.days
+    return Window(start=_moved(scope.start, -reach), end=_moved(scope.end, reach))
+
+
+def _moved(day: date, days: int) -> date:
+    """A day some days later or earlier, or the last or first there is."""
+    first, last = date.min.toordinal(), date.max.toordinal()
+    return date.fromordinal(min(max(day.toordinal() + days, first), last))

@@ -1,17 +1,24 @@
-"""The report of a run: what was asked, what happened, before and after, and what remains."""
+"""The report of a run: what was asked, what happened, before and after, and what remains.
+
+The model, and what is read off it. `planner.markdown`, `planner.page` and `planner.handoff`
+say it to people.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from planner.gaps import Reason
 from planner.matrix import Matrix
-from planner.pipeline import Window
+from planner.pipeline import DAY, Season, Window
+from planner.snapshot import Snapshot
 
-DATES_SHOWN = 10  # of a long list; the JSON has them all
+CONSEQUENCES = ("blocked", "cancelled", "pending")
+"""States of dates that were not tried, because of others."""
 
 
 class Part(BaseModel):
@@ -96,117 +103,171 @@ class Report(Part):
     """Phases and dates that the plan did not take, though short."""
     before: Matrix
     after: Matrix
+    seasons: tuple[Season, ...]
+    """Those that the reach touches."""
+    days_before: Snapshot
+    """Every phase on every day of the reach, when the plan was made."""
+    days_after: Snapshot
+    """The same, when every step had settled."""
+    estimate: dict[str, float] | None = None
+    """Phase → seconds of work that the plan foresaw; None when it foresaw nothing."""
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
 
+    @property
+    def phases(self) -> list[str]:
+        return list(self.days_after.phases)
 
-def retry_command(dates: tuple[date, ...]) -> str:
+
+class PhaseTime(Part):
+    """How the steps of one phase went."""
+
+    phase: str
+    steps: int
+    states: dict[str, int]
+    """State → steps."""
+    dates: int
+    work: float
+    """Seconds that its steps took, added up."""
+    span: float
+    """Seconds from its first start to its last end."""
+    planned: float | None
+    """Seconds of work that the plan foresaw."""
+    workers: int
+
+
+class NextStep(Part):
+    """Something for a person to do, and the command for it."""
+
+    text: str
+    command: str = ""
+
+
+def retry_command(run_id: str, phase: str, dates: tuple[date, ...]) -> str:
     """What a person types to try some dates again."""
-    return f"planner enqueue --gaps --start {dates[0]} --end {dates[-1]}"
+    return f"planner retry {run_id} --phase {phase} --dates {','.join(map(str, dates))}"
 
 
-def render_markdown(report: Report) -> str:
-    """The completion report, for people."""
-    return "\n".join(_lines(report)) + "\n"
-
-
-def _lines(report: Report) -> Iterator[str]:
-    yield f"# Backfill {report.run_id}: {report.state}"
-    yield ""
-    yield f"- pipeline: {report.pipeline}"
-    yield f"- warehouse: {_code(report.warehouse)}"
-    yield f"- scope: {report.scope.start} to {report.scope.end}"
-    yield f"- plan: {report.plan_id}"
-    if report.reason:
-        yield f"- reason: {_plain(report.reason)}"
-    yield f"- ended: {_when(report.ended)}, after {duration(report.ended - report.created)}"
-    yield ""
-    yield from _summary(report)
-    yield from _matrices(report)
-    yield from _durations(report)
-    yield from _failures(report)
-
-
-def _summary(report: Report) -> Iterator[str]:
+def verdict(report: Report) -> str:
+    """The result of the final validation in one sentence."""
     check = report.validation
-    yield "## Final validation"
-    yield ""
-    yield f"**{'Passed' if check.passed else 'Failed'}**: " + (
-        f"{check.checked - len(check.short)} of {check.checked} repaired phase-dates are complete "
-        f"after a recount; {check.remaining} other gaps remain in scope."
+    others = (
+        "1 other gap remains" if check.remaining == 1 else f"{check.remaining:,} other gaps remain"
     )
-    for short in check.short[:DATES_SHOWN]:
-        yield f"- {short.phase} {short.date}: {short.found} of {short.expected} ({short.reason})"
-    if len(check.short) > DATES_SHOWN:
-        yield f"- … and {len(check.short) - DATES_SHOWN} more"
-    if report.left_alone:
-        yield f"- {report.left_alone} phase-dates were short and not taken; `planner gaps` says why"
-    yield ""
+    return (
+        f"{check.checked - len(check.short):,} of {check.checked:,} repaired phase-dates are "
+        f"complete after a recount; {others} in scope."
+    )
 
 
-def _matrices(report: Report) -> Iterator[str]:
-    phases = list(next(iter(report.after.values()), {}))
-    yield f"## Before and after: complete dates of those expected, and {report.entity}s"
-    yield ""
-    yield "| season | " + " | ".join(phases) + " |"
-    yield "|---|" + "---|" * len(phases)
-    for name, after in report.after.items():
-        before = report.before.get(name, {})
-        if not any(count.expected for count in after.values()):
-            continue
-        cells = [_cell(before.get(phase), after[phase]) for phase in phases]
-        yield f"| {name} | " + " | ".join(cells) + " |"
-    yield ""
+def bare_seasons(report: Report) -> list[str]:
+    """Seasons of the reach in which no source holds anything, so that nothing is expected.
 
-
-def _cell(before: Any, after: Any) -> str:
-    text = f"{after.complete}/{after.expected}"
-    if after.entities is not None:
-        text += f" ({after.entities})"
-    if before is not None and before != after:
-        was = f"{before.complete}/{before.expected}"
-        if before.entities is not None:
-            was += f" ({before.entities})"
-        text = f"{was} → {text}"
-    return f"{text} {'✓' if after.is_complete else '✗'}"
-
-
-def _durations(report: Report) -> Iterator[str]:
-    yield "## Steps"
-    yield ""
-    yield "| phase | steps | succeeded | failed | blocked | cancelled | dates | time | workers |"
-    yield "|---|---|---|---|---|---|---|---|---|"
-    for phase in dict.fromkeys(row.phase for row in report.steps):
-        rows = [row for row in report.steps if row.phase == phase]
-        states = [row.state for row in rows]
-        spent = sum(row.seconds or 0.0 for row in rows)
-        cells = [
-            phase,
-            len(rows),
-            *(states.count(state) for state in ("succeeded", "failed", "blocked", "cancelled")),
-            sum(len(row.dates) for row in rows),
-            duration(spent),
-            len({row.worker for row in rows if row.worker}),
-        ]
-        yield "| " + " | ".join(map(str, cells)) + " |"
-    yield ""
-
-
-def _failures(report: Report) -> Iterator[str]:
-    if not report.failures:
-        return
-    yield "## Not repaired"
-    yield ""
-    for failure in report.failures:
-        shown = ", ".join(map(str, failure.dates[:DATES_SHOWN]))
-        more = len(failure.dates) - DATES_SHOWN
-        yield f"- **{failure.phase}** {failure.state}: {shown}" + (
-            f" and {more} more" if more > 0 else ""
+    They are named, and never called complete: a source that was not loaded looks the same.
+    """
+    return [
+        season.name
+        for season in report.seasons
+        if not any(
+            count.expected
+            for matrix in (report.before, report.after)
+            for count in matrix.get(season.name, {}).values()
         )
-        yield f"  - {_plain(failure.reason)}"
-        yield f"  - try again: `{failure.retry}`"
-    yield ""
+    ]
+
+
+def ordered_failures(report: Report) -> list[Failure]:
+    """The causes first, then what waited for them."""
+    return sorted(report.failures, key=lambda failure: failure.state in CONSEQUENCES)
+
+
+def phase_times(report: Report) -> list[PhaseTime]:
+    """Per phase that had steps, in order: how many, how they ended, how long they took."""
+    times = []
+    for phase in dict.fromkeys([*report.phases, *(row.phase for row in report.steps)]):
+        rows = [row for row in report.steps if row.phase == phase]
+        if not rows:
+            continue
+        timed = [(row.started, row.ended) for row in rows if row.started and row.ended]
+        states = [row.state for row in rows]
+        times.append(
+            PhaseTime(
+                phase=phase,
+                steps=len(rows),
+                states={state: states.count(state) for state in dict.fromkeys(states)},
+                dates=sum(len(row.dates) for row in rows),
+                work=sum(row.seconds or 0.0 for row in rows),
+                span=max(e for _, e in timed) - min(s for s, _ in timed) if timed else 0.0,
+                planned=(report.estimate or {}).get(phase),
+                workers=len({row.worker for row in rows if row.worker}),
+            )
+        )
+    return times
+
+
+def next_steps(report: Report) -> list[NextStep]:
+    """What is left to do, most urgent first; never empty."""
+    scope = f"--start {report.scope.start} --end {report.scope.end}"
+    check = report.validation
+    steps = []
+    if report.failures:
+        steps.append(
+            NextStep(
+                text="Look into the reasons of what is not repaired, then try all of it again.",
+                command=f"planner retry {report.run_id}",
+            )
+        )
+    elif check.short:  # every step succeeded, and rows went away since: a new plan finds them
+        steps.append(
+            NextStep(
+                text=f"{len(check.short)} phase-dates were repaired and are short again: find out "
+                "what removed their rows, then repair them.",
+                command=f"planner enqueue --gaps {scope}",
+            )
+        )
+    undone = {(failure.phase, day) for failure in report.failures for day in failure.dates}
+    owed = sum(
+        (phase, day) not in undone
+        for phase in report.phases
+        for day in report.days_after.days(phase, Reason.CASCADE)
+    )
+    if owed:
+        steps.append(
+            NextStep(
+                text=f"{owed} phase-dates hold rows that were computed before their upstream was "
+                "repaired. The next plan takes them.",
+                command="planner enqueue --gaps",
+            )
+        )
+    if check.remaining:
+        steps.append(
+            NextStep(
+                text=f"{check.remaining} gaps of the scope were not part of this plan. See them, "
+                "and why they were left alone.",
+                command=f"planner gaps {scope}",
+            )
+        )
+    if not steps:
+        steps.append(
+            NextStep(
+                text=f"Nothing is left to do from {report.scope.start} to {report.scope.end}. "
+                "Count again whenever you like.",
+                command=f"planner gaps {scope}",
+            )
+        )
+    return steps
+
+
+def date_runs(dates: Iterable[date]) -> str:
+    """Every date, those in a row as `2022-04-16..2022-04-20`."""
+    runs: list[list[date]] = []
+    for day in sorted(set(dates)):
+        if runs and day - runs[-1][-1] == DAY:
+            runs[-1][1:] = [day]
+        else:
+            runs.append([day])
+    return ", ".join("..".join(map(str, run)) for run in runs)
 
 
 def duration(seconds: float) -> str:
@@ -219,15 +280,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
-def _when(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _plain(text: str) -> str:
-    """Text of others, on one line, that Markdown shows as it is."""
-    line = " ".join(text.split())
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!" else c for c in line)
-
-
-def _code(text: str) -> str:
-    return f"`{' '.join(text.replace('`', ' ').split())}`"
+def moment(seconds: float) -> str:
+    """`2026-01-02 03:04:05 UTC`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -8,7 +8,6 @@ import re
 import tempfile
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -107,12 +106,6 @@ def load_settings() -> Settings:
 
 def masked(url: str) -> str:
     """An address without its password."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "***"
-    if parts.password:
-        user = parts.username or ""
-        host = parts.netloc.rpartition("@")[2]
-        parts = parts._replace(netloc=f"{user}:***@{host}")
-    return re.sub(r"(?i)(password=)[^&]*", r"\1***", urlunsplit(parts))
+    # To the last @: what is shown here was often refused, so it may hold any sign unescaped.
+    shown = re.sub(r"(?s)//([^:@/]*):.*@", r"//\1:***@", url)
+    return re.sub(r"(?i)(password=)[^&]*", r"\1***", shown)

@@ -14,12 +14,26 @@ from sql.errors import (
 )
 from sql.open import open_warehouse
 from sql.statements import load
-from sql.warehouse import Cell, Coverage, Scalar, Table, Warehouse
+from sql.warehouse import (
+    EVERY_SYSTEM,
+    Cell,
+    Coverage,
+    Grade,
+    GradeColumns,
+    Parameters,
+    Scalar,
+    Table,
+    Warehouse,
+)
 
 __all__ = [
+    "EVERY_SYSTEM",
     "BadWarehouse",
     "Cell",
     "Coverage",
+    "Grade",
+    "GradeColumns",
+    "Parameters",
     "Scalar",
     "Table",
     "TableNotFound",

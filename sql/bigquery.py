@@ -156,6 +156,18 @@ class BigQueryWarehouse:
             needs_filter=bool(about.require_partition_filter),
         )
 
+    def tables(self, beside: str) -> Sequence[str]:
+        quote_table(beside)  # refuses what is no name
+        project = ".".join(beside.split(".")[:-2])
+        prefix = f"{project}." if project else ""
+        options: dict[str, Any] = {"retry": self._retry, "timeout": REQUEST_TIMEOUT_SECONDS}
+        with self._in_our_words():
+            return sorted(
+                f"{prefix}{table.dataset_id}.{table.table_id}"
+                for dataset in self._client.list_datasets(project or self.project, **options)
+                for table in self._client.list_tables(dataset.reference, **options)
+            )
+
     def rows(self, statement: str, parameters: Parameters) -> Sequence[Mapping[str, Any]]:
         with self._finished(statement, parameters) as (_, rows):
             return [dict(row.items()) for row in rows]
@@ -247,25 +259,32 @@ def quote_dataset(table: str) -> str:
     return ".".join(f"`{part}`" for part in table.split(".")[:-1])
 
 
-def _parameter(name: str, value: Scalar) -> bigquery.ScalarQueryParameter:
+def _parameter(
+    name: str, value: Scalar | Sequence[Scalar]
+) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if not value:
+            raise WarehouseRefused(f"The parameter @{name} is an empty ARRAY: of which type?")
+        return bigquery.ArrayQueryParameter(name, _kind(name, value[0]), value)
+    return bigquery.ScalarQueryParameter(name, _kind(name, value), value)
+
+
+def _kind(name: str, value: object) -> str:
     # Order matters: True is an int, and a datetime is a date.
     match value:
         case bool():
-            kind = "BOOL"
+            return "BOOL"
         case str():
-            kind = "STRING"
+            return "STRING"
         case int():
-            kind = "INT64"
+            return "INT64"
         case float():
-            kind = "FLOAT64"
+            return "FLOAT64"
         case date() if not isinstance(value, datetime):
-            kind = "DATE"
-        case _:
-            raise WarehouseRefused(
-                f"The parameter @{name} is a {type(value).__name__}: "
-                "use str, int, float, bool or date."
-            )
-    return bigquery.ScalarQueryParameter(name, kind, value)
+            return "DATE"
+    raise WarehouseRefused(
+        f"The parameter @{name} is a {type(value).__name__}: use str, int, float, bool or date."
+    )
 
 
 def _partitions_of(day: date) -> Iterator[str]:

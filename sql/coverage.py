@@ -1,4 +1,4 @@
-"""Builds the coverage query of one table from `coverage.sql`."""
+"""Builds the query that counts one table: `coverage.sql`, or `graded.sql` where it is graded."""
 
 from __future__ import annotations
 
@@ -7,38 +7,75 @@ from datetime import date
 from typing import Any
 
 from sql.statements import load, quote_column, quote_table
-from sql.warehouse import Cell, Coverage, Parameters, Table
+from sql.warehouse import EVERY_SYSTEM, Cell, Coverage, Grade, Parameters, Table
 
 # A prefix that no parameter of a pipeline can have, so that filters never collide with dates.
-_FILTER = "filter_"
+FILTER = "filter_"
+
+UNNAMED_SYSTEM = "?"  # rows that do not say whose they are
 
 
-def coverage_query(table: Table, start: date, end: date) -> tuple[str, Parameters]:
+def coverage_query(
+    table: Table, start: date, end: date, *, filters: str = FILTER
+) -> tuple[str, Parameters]:
     """The statement that counts `table` per date, and its bound parameters.
 
     Columns of the answer: `date`, `row_count`, then one count per entity in `table.entities`
-    order, named `entity_0`, `entity_1`, ….
+    order, named `entity_0`, `entity_1`, …; of a graded table also those of `graded.sql`.
+    `filters` begins the names of the parameters that `table.where` is bound to.
     """
     counts = "".join(
         f",\n  COUNT(DISTINCT {quote_column(column)}) AS entity_{i}"
         for i, column in enumerate(table.entities.values())
     )
-    filters = "".join(
-        f"\n  AND {quote_column(column)} = @{_FILTER}{i}" for i, column in enumerate(table.where)
+    conditions = "".join(
+        f"\n  AND {quote_column(column)} = @{filters}{i}" for i, column in enumerate(table.where)
     )
-    statement = load("coverage").format(
-        table=quote_table(table.name), date=quote_column(table.date), counts=counts, filters=filters
-    )
-    values = {f"{_FILTER}{i}": value for i, value in enumerate(table.where.values())}
+    names = {
+        "table": quote_table(table.name),
+        "date": quote_column(table.date),
+        "counts": counts,
+        "filters": conditions,
+    }
+    if table.grades is None:
+        statement = load("coverage").format(**names)
+    else:
+        statement = load("graded").format(
+            **names,
+            system=quote_column(table.grades.system),
+            error=quote_column(table.grades.error),
+            correct=quote_column(table.grades.correct),
+        )
+    values = {f"{filters}{i}": value for i, value in enumerate(table.where.values())}
     return statement, {"start_date": start, "end_date": end, **values}
 
 
 def coverage_of(table: Table, rows: Iterable[Mapping[str, Any]]) -> Coverage:
     """Read the answer of `coverage_query`."""
-    return {
-        row["date"]: Cell(
+    if table.grades is None:
+        return {
+            row["date"]: Cell(rows=row["row_count"], entities=_entities(table, row)) for row in rows
+        }
+    grades: dict[date, dict[str, Grade]] = {}
+    for row in rows:
+        system = EVERY_SYSTEM if row["is_total"] else (row["system"] or UNNAMED_SYSTEM)
+        grades.setdefault(row["date"], {})[system] = Grade(
             rows=row["row_count"],
-            entities={name: row[f"entity_{i}"] for i, name in enumerate(table.entities)},
+            entities=_entities(table, row),
+            measured=row["measured"],
+            error_sum=row["error_sum"] or 0.0,  # NULL where nothing was measured
+            judged=row["judged"],
+            correct=row["correct"],
         )
-        for row in rows
+    return {
+        day: Cell(
+            rows=systems[EVERY_SYSTEM].rows,
+            entities=systems[EVERY_SYSTEM].entities,
+            grades=systems,
+        )
+        for day, systems in grades.items()
     }
+
+
+def _entities(table: Table, row: Mapping[str, Any]) -> dict[str, int]:
+    return {name: row[f"entity_{i}"] for i, name in enumerate(table.entities)}

@@ -15,6 +15,8 @@ Nothing is ever vacuumed, so a reader's files stay where they are.
 from __future__ import annotations
 
 import random
+import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +37,11 @@ from sql.statements import is_table
 from sql.warehouse import Coverage, Parameters, Partitioning, Scalar, Table
 
 T = TypeVar("T")
+
+# sqlglot makes its dialects ready on first use; two threads that parsed at once were told
+# "Expected TYPE after CAST" of a statement that is right.
+_ONE_AT_A_TIME = threading.RLock()
+_STYLE = re.compile("\x1b\\[[0-9;]*m")  # its messages underline for a terminal
 
 # Writers of one table that meet at the log retry; 27 commits a second were measured with four
 # writers on two cores, so a writer that lost this often has met something else.
@@ -96,6 +103,14 @@ class LocalWarehouse:
     def partitioning(self, table: str) -> Partitioning:
         columns = self._open(table).metadata().partition_columns
         return Partitioning(column=columns[0] if columns else None)
+
+    def tables(self, beside: str) -> Sequence[str]:
+        project = beside.split(".")[:-2]
+        folder = self.folder.joinpath(*project)
+        return sorted(
+            ".".join(log.parent.relative_to(self.folder).parts)
+            for log in folder.glob("*/*/_delta_log")
+        )
 
     def rows(self, statement: str, parameters: Parameters) -> Sequence[Mapping[str, Any]]:
         rows: list[dict[str, Any]] = self._select(_parse(statement), parameters).to_pylist()
@@ -304,9 +319,11 @@ def _columns(table: DeltaTable) -> dict[str, str]:
 
 def _parse(statement: str) -> exp.Expr:
     try:
-        return parse_one(statement, read="bigquery")
+        with _ONE_AT_A_TIME:
+            return parse_one(statement, read="bigquery")
     except SqlglotError as error:
-        raise WarehouseRefused(f"Not one GoogleSQL statement: {error}") from error
+        told = _STYLE.sub("", str(error))
+        raise WarehouseRefused(f"Not one GoogleSQL statement: {told}") from error
 
 
 def _duckdb(tree: exp.Expr) -> str:
@@ -327,7 +344,8 @@ def _duckdb(tree: exp.Expr) -> str:
             return exp.cast(node, "DOUBLE", dialect="duckdb")
         return node
 
-    return tree.transform(typed).sql(dialect="duckdb")
+    with _ONE_AT_A_TIME:
+        return tree.transform(typed).sql(dialect="duckdb")
 
 
 def _google_integers(rows: pa.Table) -> pa.Table:
@@ -359,7 +377,7 @@ def _literal(condition: exp.Expr, parameters: Parameters) -> str:
     return _duckdb(condition.transform(bind))
 
 
-def _value(value: Scalar) -> exp.Expr:
+def _value(value: Scalar | Sequence[Scalar]) -> exp.Expr:
     if isinstance(value, date):
         return exp.cast(exp.Literal.string(value.isoformat()), "DATE")
     return exp.convert(value)
@@ -388,7 +406,8 @@ def _google_type(arrow: pa.DataType) -> str:
 
 
 def _duck_type(google: str) -> str:
-    return _duckdb(exp.DataType.build(google, dialect="bigquery"))
+    with _ONE_AT_A_TIME:
+        return _duckdb(exp.DataType.build(google, dialect="bigquery"))
 
 
 def _quoted(identifier: str) -> str:

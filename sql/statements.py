@@ -18,6 +18,7 @@ HERE = Path(__file__).parent
 # BigQuery: projects are lower-case with dashes; datasets and tables letters, digits, underscores
 # (tables may hold dashes). Columns start with a letter or underscore.
 _TABLE = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]{0,62}\.)?[A-Za-z0-9_]{1,1024}\.[A-Za-z0-9_-]{1,1024}")
+_TEXT = re.compile(r"[A-Za-z0-9_.*-]*")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 
 
@@ -43,6 +44,16 @@ def quote_column(name: str) -> str:
     if not is_column(name):
         raise WarehouseRefused(f"{name!r} is not a column's name.")
     return f"`{name}`"
+
+
+def quote_text(name: str) -> str:
+    """The name of a phase, table or season as a GoogleSQL string.
+
+    Raises `WarehouseRefused` for text that could be anything else.
+    """
+    if _TEXT.fullmatch(name) is None:
+        raise WarehouseRefused(f"{name!r} is no name: use letters, digits, '_', '-' and '.'.")
+    return f"'{name}'"
 
 
 @cache

@@ -8,7 +8,23 @@ from datetime import date
 from typing import Any, Protocol
 
 Scalar = str | int | float | bool | date
-Parameters = Mapping[str, Scalar]
+Parameters = Mapping[str, Scalar | Sequence[Scalar]]
+"""Name → value; a sequence, which may not be empty, is an ARRAY."""
+
+EVERY_SYSTEM = "*"
+"""What all graded systems together are called."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GradeColumns:
+    """Columns of a table whose rows say how right something was."""
+
+    system: str
+    """Who is graded."""
+    error: str
+    """A number: how far off it was."""
+    correct: str
+    """BOOL: whether it was right; NULL where that cannot be said."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +39,24 @@ class Table:
     """What is counted: the entity's name → the column that identifies it."""
     where: Mapping[str, Scalar] = field(default_factory=dict)
     """Rows that count: column → the value it must hold."""
+    grades: GradeColumns | None = None
+    """What else is summed; None: rows and entities are all that is asked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grade:
+    """How one system did on one date."""
+
+    rows: int
+    entities: Mapping[str, int] = field(default_factory=dict)
+    """The entity's name → how many distinct ones."""
+    measured: int
+    """Rows with an error; the rest could not be measured."""
+    error_sum: float
+    judged: int
+    """Rows that are right or wrong."""
+    correct: int
+    """Rows that are right."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +66,8 @@ class Cell:
     rows: int
     entities: Mapping[str, int] = field(default_factory=dict)
     """The entity's name → how many distinct ones."""
+    grades: Mapping[str, Grade] = field(default_factory=dict)
+    """System → how it did, and `EVERY_SYSTEM` → all of them; empty when not asked for."""
 
 
 Coverage = Mapping[date, Cell]
@@ -72,6 +108,10 @@ class Warehouse(Protocol):
 
     def partitioning(self, table: str) -> Partitioning:
         """How a table is partitioned. Raises `TableNotFound`."""
+        ...
+
+    def tables(self, beside: str) -> Sequence[str]:
+        """The tables of the project that table `beside` is in, or would be, named as it is."""
         ...
 
     def rows(self, statement: str, parameters: Parameters) -> Sequence[Mapping[str, Any]]:

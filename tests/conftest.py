@@ -147,7 +147,7 @@ def make_sandbox(whole: Path, tmp_path: Path) -> Iterator[Callable[..., Sandbox]
     with ExitStack() as stack:
 
         def make(**overrides: Any) -> Sandbox:
-            shutil.copytree(whole, tmp_path / "warehouse")
+            shutil.copytree(whole, tmp_path / "warehouse", dirs_exist_ok=True)
             text = (SHIPPED / "nba.toml").read_text()
             # Failing for good takes 35 s with the shipped retries.
             text = re.sub(r"(after = .*)", r"\1\nretries = 1\nretry_seconds = 0.2", text)

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import defaultdict
 from datetime import date
 
 from planner import owed as owed_files
 from planner.gaps import Health, Reason
+from planner.markdown import render_markdown
 from planner.matrix import matrix
 from planner.owed import write_whole
+from planner.page import render_page
 from planner.plan import Plan, step_id
-from planner.report import (
-    Failure,
-    Report,
-    Short,
-    StepRow,
-    Validation,
-    render_markdown,
-    retry_command,
-)
+from planner.report import Failure, Report, Short, StepRow, Validation, retry_command
+from planner.snapshot import snapshot
 from planner.survey import survey
 from sql import WarehouseError
 from worker.fleet import Fleet
@@ -28,6 +24,8 @@ from worker.lease import Lease, Resource
 from worker.ledger import RunRecord
 from worker.states import STEP_ENDED, DateState, RunState, StepState
 from worker.steps import Again
+
+log = logging.getLogger(__name__)
 
 UNSETTLED_LOOK_SECONDS = 5.0  # between two looks while steps are still to settle
 WAREHOUSE_LOOK_SECONDS = 30.0  # between two tries while the warehouse does not answer
@@ -66,6 +64,11 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, health: Health) -> str:
     validation = _validate(plan, health, dates)
     rows = _rows(fleet, run, plan)
     state = _state(run, rows, validation)
+    reach = plan.reach
+    stale = {
+        phase: {day for day in days if dates.get((phase, day)) is not DateState.DONE}
+        for phase, days in plan.cascades.items()
+    }
     report = Report(
         run_id=run.id,
         plan_id=plan.plan_id,
@@ -84,13 +87,24 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, health: Health) -> str:
         left_alone=len(plan.skipped),
         before=plan.before,
         after=matrix(fleet.pipeline, health),
+        seasons=tuple(
+            season
+            for season in fleet.pipeline.seasons
+            if season.start <= reach.end and reach.start <= season.end
+        ),
+        days_before=plan.days_before,
+        days_after=snapshot(fleet.pipeline, health, reach, stale),
     )
     fleet.ledger.save_report(run.id, report.model_dump_json())
-    write_report(fleet, report)
     summary = validation.model_dump(mode="json", exclude={"short"})
     summary["short"] = len(validation.short)
-    fleet.ledger.conclude(run.id, state, {"validation": json.dumps(summary)})
+    if fleet.ledger.conclude(run.id, state, {"validation": json.dumps(summary)}):
+        log.warning("%s has ended: %s", run.id, state)
     settle_owed(fleet, run, dates)
+    try:
+        write_report(fleet, report)
+    except OSError as error:  # `planner report` writes it anew, when there is room
+        log.warning("%s: the report's files cannot be written: %s", run.id, error)
     return str(state)
 
 
@@ -180,7 +194,7 @@ def failures(
             dates=tuple(days),
             state=state,
             reason=why,
-            retry=retry_command(tuple(days)),
+            retry=retry_command(run.id, phase, tuple(days)),
         )
         for (phase, state, why), days in groups.items()
     )
@@ -191,6 +205,7 @@ def write_report(fleet: Fleet, report: Report) -> None:
     folder = fleet.settings.folder("reports") / report.run_id
     write_whole(folder / "report.json", json.dumps(report.as_json(), indent=1))
     write_whole(folder / "report.md", render_markdown(report))
+    write_whole(folder / "report.html", render_page(report))
 
 
 def settle_owed(fleet: Fleet, run: RunRecord, dates: dict[tuple[str, date], DateState]) -> None:

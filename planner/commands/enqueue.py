@@ -74,10 +74,10 @@ def enqueue(
         if json:
             print_json(made.as_json())
         else:
-            print_plan(made)
+            print_plan(made, fleet.pipeline)
         return
     if not json:
-        print_plan(made)
+        print_plan(made, fleet.pipeline)
     if made.is_empty:
         if json:
             print_json({"run_id": None, **made.as_json()})

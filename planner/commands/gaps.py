@@ -94,7 +94,7 @@ def plan(
     if json:
         print_json(made.as_json())
     else:
-        print_plan(made)
+        print_plan(made, fleet.pipeline)
 
 
 def gaps_json(
@@ -148,16 +148,15 @@ def _all_gaps(pipeline: Pipeline, health: Health, plan: Plan, scope: Window) -> 
     return found
 
 
-def print_plan(plan: Plan) -> None:
+def print_plan(plan: Plan, pipeline: Pipeline) -> None:
     """A plan for people: how many dates of which phase, for what reason."""
     if plan.is_empty:
         out.print("Nothing to do.")
     else:
-        per_phase: dict[str, Counter[str]] = {}
+        per_phase: dict[str, Counter[str]] = {name: Counter() for name in pipeline.by_name}
         for _, step in plan.steps():
-            tally = per_phase.setdefault(step.phase, Counter())
-            tally.update(str(task.reason) for task in step.tasks)
-            tally["steps"] += 1
+            per_phase[step.phase].update(str(task.reason) for task in step.tasks)
+            per_phase[step.phase]["steps"] += 1
         reasons = ("missing", "partial", "cascade")
         out.print(
             count_table(
@@ -166,6 +165,7 @@ def print_plan(plan: Plan) -> None:
                 [
                     [phase, tally["steps"], *(tally[reason] for reason in reasons)]
                     for phase, tally in per_phase.items()
+                    if tally["steps"]
                 ],
             )
         )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markdown import Markdown
@@ -14,7 +15,9 @@ from planner.commands.context import open_fleet, required_ledger
 from planner.commands.output import count_table, date_ranges, note, out, print_json
 from planner.commands.watch import run_exit
 from planner.errors import Exit, UsageError
-from planner.report import Report, render_markdown
+from planner.handoff import append_note, handoff_note
+from planner.markdown import render_markdown
+from planner.report import Report
 
 if TYPE_CHECKING:
     from worker.fleet import Fleet
@@ -59,8 +62,15 @@ def status(run: opt.RunId, json: opt.Json = False) -> None:
     raise typer.Exit(run_exit(record) if record.is_ended else Exit.DONE)
 
 
-def report(run: opt.RunId, json: opt.Json = False) -> None:
-    """Show a run's report, and write it to `BACKFILL_HOME/reports`."""
+def report(
+    run: opt.RunId,
+    handoff: Annotated[
+        Path | None,
+        typer.Option("--handoff", metavar="FILE", help="Append a short dated note to a file."),
+    ] = None,
+    json: opt.Json = False,
+) -> None:
+    """Show a run's report, and write it to `BACKFILL_HOME/reports`: Markdown, JSON, and a page."""
     fleet = open_fleet()
     ledger = required_ledger(fleet)
     record = ledger.require(run)
@@ -71,6 +81,9 @@ def report(run: opt.RunId, json: opt.Json = False) -> None:
     from worker.finalize import write_report
 
     write_report(fleet, found)
+    if handoff is not None:
+        append_note(handoff, handoff_note(found))
+        note(f"Note appended to {handoff}.")
     if json:
         print_json(found.as_json())
         return
@@ -78,7 +91,7 @@ def report(run: opt.RunId, json: opt.Json = False) -> None:
         out.print(Markdown(render_markdown(found)))
     else:
         out.print(render_markdown(found), markup=False, soft_wrap=True)
-    note(f"Written to {fleet.settings.folder('reports') / run}.")
+    note(f"Written to {fleet.settings.folder('reports') / run}: open report.html in a browser.")
 
 
 def status_json(fleet: Fleet, record: RunRecord) -> dict[str, Any]:
@@ -86,7 +99,8 @@ def status_json(fleet: Fleet, record: RunRecord) -> dict[str, Any]:
     tally = Counter(str(state) for state in fleet.ledger.steps(record.id).values())
     return {
         "run_id": record.id,
-        "state": str(record.state),
+        # While it is being cancelled, it still runs.
+        "state": "running" if record.state == "cancelling" else str(record.state),
         "steps": {state: tally[state] for state in STATES},
         "validation": record.validation,
         "failures": failures_json(fleet, record),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import subprocess
 import sys
 import time
+from contextlib import nullcontext, redirect_stdout
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -53,6 +55,7 @@ def build(
     until: Annotated[
         date | None, typer.Option("--until", parser=opt.parse_day, metavar="DATE")
     ] = None,
+    json: opt.Json = False,
 ) -> None:
     """Build a warehouse with every phase complete, in one piece."""
     from planner.sandbox.build import build as build_warehouse
@@ -60,7 +63,12 @@ def build(
     pipeline = load_pipeline("nba")
     with err.status("Building …"):
         build_warehouse(folder, _boxscores(pipeline, boxscores, seasons, seed), until=until)
-    out.print(f"Built {folder}. Use it: export BACKFILL_WAREHOUSE=local:{folder}", soft_wrap=True)
+    if json:
+        print_json({"warehouse": f"local:{folder.absolute()}"})
+    else:
+        out.print(
+            f"Built {folder}. Use it: export BACKFILL_WAREHOUSE=local:{folder}", soft_wrap=True
+        )
 
 
 @app.command()
@@ -136,6 +144,7 @@ def demo(
         bool,
         typer.Option("--verify", help="Compare every table, row for row, with one never broken."),
     ] = False,
+    json: opt.Json = False,
 ) -> None:
     """Build a pipeline with the holes of a real one, repair it with a fleet, and prove it.
 
@@ -169,35 +178,65 @@ def demo(
     warehouse = open_warehouse(settings.warehouse)
     with err.status("Making the holes …"):
         holes = punch_plan(warehouse, pipeline)
-    out.print(f"A pipeline with {sum(hole.rows for hole in holes):,} rows missing.\n")
     before = _matrix(settings, pipeline)
-    out.print(matrix_table(before, "before", pipeline.entity))
+    missing = sum(hole.rows for hole in holes)
+    if not json:
+        out.print(f"A pipeline with {missing:,} rows missing.\n")
+        out.print(matrix_table(before, "before", pipeline.entity))
     with sandbox_fleet(settings, workers=workers) as fleet:
-        out.print(f"\n[bold]$ planner enqueue --gaps[/]   ({workers} workers)")
         os.environ.update(fleet.environment)
-        code = _enqueue()
+        if not json:
+            out.print(f"\n[bold]$ planner enqueue --gaps[/]   ({workers} workers)")
+        code = _enqueue(quiet=json)
     after = _matrix(settings, pipeline)
-    out.print(matrix_table(after, "after", pipeline.entity))
-    for report in sorted((place / "reports").glob("*/report.md")):
-        out.print(f"report: {report}", markup=False, soft_wrap=True)
+    reports = sorted(str(path) for path in (place / "reports").glob("*/report.*"))
+    seconds = time.monotonic() - began
+    if not json:
+        out.print(matrix_table(after, "after", pipeline.entity))
+        for report in reports:
+            out.print(f"report: {report}", markup=False, soft_wrap=True)
     if verify:
-        _verify(place, pipeline)
-    out.print(f"{time.monotonic() - began:.0f} s in all.")
+        tables = _verify(place, pipeline)
+        if not json:
+            out.print(f"[green]Repair equals rebuild[/]: {tables} tables, row for row.")
+    if json:
+        print_json(
+            {
+                "rows_missing": missing,
+                "before": dump(before),
+                "after": dump(after),
+                "reports": reports,
+                "verified": verify,
+                "seconds": round(seconds, 1),
+            }
+        )
+    else:
+        out.print(f"{seconds:.0f} s in all.")
     raise typer.Exit(code)
 
 
-def _enqueue() -> int:
+def dump(counts: Matrix) -> dict[str, dict[str, dict[str, int | None]]]:
+    """A matrix as JSON."""
+    return {
+        name: {phase: count.model_dump() for phase, count in row.items()}
+        for name, row in counts.items()
+    }
+
+
+def _enqueue(*, quiet: bool) -> int:
     """What the user would type: `planner enqueue --gaps --wait --yes`."""
     from planner.commands.enqueue import enqueue
 
     try:
-        enqueue(gaps=True, wait=True, yes=True)
+        with redirect_stdout(io.StringIO()) if quiet else nullcontext():
+            enqueue(gaps=True, wait=True, yes=True, json=quiet)
     except typer.Exit as ended:
         return ended.exit_code
     return Exit.DONE
 
 
-def _verify(place: Path, pipeline: Pipeline) -> None:
+def _verify(place: Path, pipeline: Pipeline) -> int:
+    """Compare row for row with the copy that was never broken; how many tables."""
     from planner.sandbox.compare import differences
     from sql import open_warehouse
 
@@ -212,7 +251,7 @@ def _verify(place: Path, pipeline: Pipeline) -> None:
         note(str(difference))
     if found:
         raise FleetError(f"{len(found)} differences: the repair is not equal to the rebuild.")
-    out.print(f"[green]Repair equals rebuild[/]: {len(tables)} tables, row for row.")
+    return len(tables)
 
 
 def _matrix(settings: Settings, pipeline: Pipeline) -> Matrix:

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from planner.commands.output import err, note
-from planner.settings import load_settings
+from planner.commands import options as opt
+from planner.commands.output import err, note, print_json
+from planner.settings import load_settings, masked
 
 
 def up(
@@ -18,6 +19,7 @@ def up(
     queues: Annotated[
         str | None, typer.Option("-Q", "--queues", help="Only these queues (phases).")
     ] = None,
+    json: opt.Json = False,
 ) -> None:
     """Run the embedded Redis and some workers until Ctrl-C.
 
@@ -38,6 +40,14 @@ def up(
             on_restart=lambda child: note(restarted(child.name)),
         ),
     ):
+        if json:
+            print_json(
+                {
+                    "workers": workers,
+                    "home": settings.home_dir,
+                    "broker": masked(settings.redis_url),
+                }
+            )
         err.print(f"{workers} workers are up; logs are in {settings.folder('logs')}", markup=False)
         note("In another terminal: planner enqueue --gaps. Ctrl-C stops the fleet.")
         try:

@@ -6,13 +6,15 @@ whether it is run over that date or over a season.
 
 from __future__ import annotations
 
-import sys
+import logging
 from datetime import date
 from threading import Event
 
 from planner.sandbox.faults import faults_of, suffer
 from planner.sandbox.seasons import DAY, after_bootstrap
 from sql import Warehouse, load
+
+log = logging.getLogger(__name__)
 
 PHASES = {
     "analytics": ("player_game_summary",),
@@ -43,7 +45,7 @@ def rebuild(warehouse: Warehouse, phase: str, table: str, start: date, end: date
 def fill(
     warehouse: Warehouse, phase: str, table: str, start: date, end: date, *, stop: Event
 ) -> None:
-    """As `rebuild`, but as jobs do it: it says so on stderr, and suffers the faults asked for.
+    """As `rebuild`, but as jobs do it: it logs what it did, and suffers the faults asked for.
 
     Raises `planner.sandbox.faults.Crashed`.
     """
@@ -55,4 +57,4 @@ def fill(
         start = day + DAY
     if start <= end:
         rows = rebuild(warehouse, phase, table, start, end)
-        print(f"{table} {start} to {end}: {rows} rows", file=sys.stderr, flush=True)
+        log.info("%s %s to %s: %s rows", table, start, end, rows)

@@ -10,6 +10,7 @@ Nothing is imported that a script does not need: start-up is most of the time of
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -48,6 +49,7 @@ def run(
 ) -> int:
     """Read the command line and do the work on its spans of dates; the exit code."""
     options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")  # to standard error
     if not options.dates and not (options.start_date and options.end_date):
         parser.error("give --start-date and --end-date, or --dates")
     try:

@@ -23,6 +23,8 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         ("POST", r"/jobs/(?P<job>[^/]+)/cancel", "jobs.cancel"),
         ("POST", r"/queries", "jobs.query"),
         ("GET", r"/queries/(?P<job>[^/]+)", "jobs.getQueryResults"),
+        ("GET", r"/datasets", "datasets.list"),
+        ("GET", r"/datasets/(?P<dataset>[^/]+)/tables", "tables.list"),
         ("GET", r"/datasets/(?P<dataset>[^/]+)/tables/(?P<table>[^/]+)", "tables.get"),
     )
 )
@@ -84,6 +86,8 @@ class Api:
             "jobs.cancel": self._cancel,
             "jobs.query": self._query,
             "jobs.getQueryResults": self._results,
+            "datasets.list": self._datasets,
+            "tables.list": self._tables,
             "tables.get": self._table,
         }
 
@@ -196,6 +200,45 @@ class Api:
         return answer | page(job, start=start, rows=rows, micros=micros)
 
     # -- tables ------------------------------------------------------------------------------
+
+    def _datasets(self, request: Request, warehouse: ServedWarehouse) -> Json:
+        project = request.names["project"]
+        references = [
+            {"projectId": project, "datasetId": dataset}
+            for dataset in sorted({dataset for dataset, _ in warehouse.named(project)})
+        ]
+        return {
+            "kind": "bigquery#datasetList",
+            "datasets": [
+                {
+                    "kind": "bigquery#dataset",
+                    "id": f"{project}:{reference['datasetId']}",
+                    "datasetReference": reference,
+                }
+                for reference in references
+            ],
+        }
+
+    def _tables(self, request: Request, warehouse: ServedWarehouse) -> Json:
+        project, dataset = request.names["project"], request.names["dataset"]
+        names = [table for place, table in warehouse.named(project) if place == dataset]
+        return {
+            "kind": "bigquery#tableList",
+            "totalItems": len(names),
+            "tables": [
+                {
+                    "kind": "bigquery#table",
+                    "id": f"{project}:{dataset}.{name}",
+                    "tableReference": {
+                        "projectId": project,
+                        "datasetId": dataset,
+                        "tableId": name,
+                    },
+                    "type": "TABLE",
+                }
+                for name in names
+            ],
+        }
 
     def _table(self, request: Request, warehouse: ServedWarehouse) -> Json:
         project, dataset, table = (request.names[key] for key in ("project", "dataset", "table"))

@@ -106,25 +106,38 @@ def _cell(value: Any, field: Json, micros: bool) -> Any:
     return str(value)
 
 
-def parameters(written: Sequence[Json]) -> dict[str, Scalar]:
+def parameters(written: Sequence[Json]) -> dict[str, Scalar | list[Scalar]]:
     """Query parameters: name → value. Raises `ApiError` for what the local warehouse lacks."""
-    values: dict[str, Scalar] = {}
+    values: dict[str, Scalar | list[Scalar]] = {}
     for parameter in written:
-        name, kind = parameter.get("name"), parameter["parameterType"]["type"]
-        text = parameter["parameterValue"].get("value")
-        if not name or text is None:
-            raise ApiError("notImplemented", "This server takes named, non-null parameters only.")
-        match kind:
-            case "STRING":
-                values[name] = str(text)
-            case "INT64" | "INTEGER":
-                values[name] = int(text)
-            case "FLOAT64" | "FLOAT":
-                values[name] = float(text)
-            case "BOOL" | "BOOLEAN":
-                values[name] = str(text).lower() == "true"
-            case "DATE":
-                values[name] = date.fromisoformat(text)
-            case _:
-                raise ApiError("notImplemented", f"This server takes no parameter of type {kind}.")
+        name, kind, value = (
+            parameter.get("name"),
+            parameter["parameterType"],
+            parameter["parameterValue"],
+        )
+        if not name:
+            raise ApiError("notImplemented", "This server takes named parameters only.")
+        if kind["type"] == "ARRAY":
+            element = kind["arrayType"]["type"]
+            values[name] = [_scalar(element, part) for part in value.get("arrayValues", ())]
+        else:
+            values[name] = _scalar(kind["type"], value)
     return values
+
+
+def _scalar(kind: str, written: Json) -> Scalar:
+    text = written.get("value")
+    if text is None:
+        raise ApiError("notImplemented", "This server takes no NULL as a parameter.")
+    match kind:
+        case "STRING":
+            return str(text)
+        case "INT64" | "INTEGER":
+            return int(text)
+        case "FLOAT64" | "FLOAT":
+            return float(text)
+        case "BOOL" | "BOOLEAN":
+            return str(text).lower() == "true"
+        case "DATE":
+            return date.fromisoformat(text)
+    raise ApiError("notImplemented", f"This server takes no parameter of type {kind}.")

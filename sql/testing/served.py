@@ -87,6 +87,11 @@ class ServedWarehouse(LocalWarehouse):
                 return candidate
         return name
 
+    def named(self, project: str) -> list[tuple[str, str]]:
+        """Dataset and table of all that answers for `project`."""
+        found = {*self.tables("dataset.table"), *self.tables(f"{project}.dataset.table")}
+        return sorted({(name.split(".")[-2], name.split(".")[-1]) for name in found})
+
     def table(self, tree: exp.Expr, parameters: Parameters) -> pa.Table:
         """Run a query; unlike `rows`, with the types of its columns."""
         return self._select(tree, parameters)

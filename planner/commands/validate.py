@@ -1,0 +1,304 @@
+"""`planner validate` and `planner compare`: every question asked at once, before and after."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from planner.calendar import Calendar
+from planner.commands import options as opt
+from planner.commands.output import count_table, date_ranges, err, note, out, print_json
+from planner.errors import Exit, UsageError
+from planner.pipeline import Pipeline, load_pipeline
+from planner.settings import load_settings
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from planner.answers import Answers, MatrixRow
+    from planner.baseline import Comparison
+    from planner.criteria import CriterionRow
+
+FOLDER = "baselines"  # in BACKFILL_HOME
+
+Question = Annotated[
+    str | None,
+    typer.Option("--question", metavar="NAME", help="Show this answer alone, in full."),
+]
+Save = Annotated[
+    str | None,
+    typer.Option("--save", metavar="NAME", help="Keep the answers, for `planner compare`."),
+]
+Print = Annotated[
+    str | None,
+    typer.Option("--print", metavar="QUESTION", help="Print its SQL, and ask nothing."),
+]
+BeforeAfter = Annotated[str, typer.Argument(metavar="NAME", help="A saved baseline, or a file.")]
+
+
+def validate(
+    season: opt.SeasonOption = None,
+    start: opt.Start = None,
+    end: opt.End = None,
+    question: Question = None,
+    save: Save = None,
+    print_: Print = None,
+    json: opt.Json = False,
+) -> None:
+    """Ask every question of the validation suite, reading each table once.
+
+    The questions: counts, matrix, gaps, density, grades, criteria. Exit code 0 when all success
+    criteria hold, 1 when not.
+    """
+    from planner.baseline import baseline_of, checked_name
+    from planner.baseline import save as save_baseline
+    from planner.diagnosis import explained
+    from planner.facts import count_tables
+    from planner.questions import check_question, printed, question_query
+    from sql import open_warehouse
+
+    settings = load_settings()
+    pipeline = load_pipeline(settings.pipeline)
+    scope = Calendar(pipeline=pipeline).scope(
+        today=opt.today(), start=start, end=end, season=season
+    )
+    if print_ is not None:
+        if question or save or json:
+            raise UsageError("Give --print alone, or with --season, --start and --end.")
+        typer.echo(printed(*question_query(pipeline, print_, scope)), nl=False)
+        return
+    if question is not None:
+        check_question(question)
+    if save is not None:
+        checked_name(save)
+    warehouse = open_warehouse(
+        settings.warehouse, location=settings.location, max_bytes=settings.max_bytes
+    )
+    with err.status("Counting …") as status:
+        facts = count_tables(
+            warehouse,
+            pipeline,
+            scope,
+            on_table=lambda table: status.update(f"Counting {table} …"),
+            on_error=lambda table, error: explained(warehouse, table, error),
+        )
+    found = baseline_of(facts, warehouse=warehouse.name, now=datetime.now(UTC))
+    if save is not None:
+        note(f"Kept in {save_baseline(settings.folder(FOLDER), save, found)}.")
+    if json:
+        content = found.as_json()
+        if question is not None:
+            content["answers"] = {question: content["answers"][question]}
+        print_json(content)
+    elif question is not None:
+        _print_rows(question, getattr(found.answers, question))
+    else:
+        _print_suite(pipeline, found.answers, f"{scope.start} to {scope.end}")
+    _conclude(found.answers)
+    raise typer.Exit(Exit.DONE if found.holds else Exit.GAPS)
+
+
+def compare(before: BeforeAfter, after: BeforeAfter, json: opt.Json = False) -> None:
+    """Show what changed between two validations, per season and phase.
+
+    planner validate --save before; planner enqueue --gaps --wait; planner validate --save after;
+    planner compare before after
+    """
+    from planner.baseline import compare as compare_baselines
+    from planner.baseline import read
+
+    folder = load_settings().home_dir / FOLDER
+    found = compare_baselines(read(folder, before), read(folder, after))
+    if json:
+        print_json(found.as_json())
+    else:
+        _print_comparison(found)
+
+
+# -- the suite for people -----------------------------------------------------------------------
+
+
+def _print_suite(pipeline: Pipeline, answers: Answers, scope: str) -> None:
+    whole = [row for row in answers.matrix if not row.part]
+    there = {row.season for row in whole if row.overall != "no rows"}
+    parts = [row for row in answers.matrix if row.part and row.season in there]
+    out.print(_matrix_table(pipeline, whole, scope))
+    if parts:
+        out.print(_matrix_table(pipeline, parts, "parts of seasons"))
+    _print_grades(answers)
+    _print_density(pipeline, answers)
+    _print_gaps(answers)
+    out.print(_criteria_table(answers.criteria))
+
+
+def _matrix_table(pipeline: Pipeline, rows: Sequence[MatrixRow], title: str) -> Table:
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    table.add_column("season")
+    for phase in pipeline.by_name:
+        table.add_column(phase, justify="right")
+    table.add_column("all phases")
+    groups: dict[tuple[str, str], list[MatrixRow]] = {}
+    for row in rows:
+        groups.setdefault((row.season, row.part), []).append(row)
+    for (season, part), phases in groups.items():
+        label = f"{season} {part.replace('_', '-')}".rstrip()
+        overall = _coloured(phases[0].overall, good=["complete"], bad=["gaps"])
+        table.add_row(escape(label), *(_standing(row) for row in phases), overall)
+    table.caption = f"complete dates / expected dates ({pipeline.entity}s)"
+    return table
+
+
+def _standing(row: MatrixRow) -> str:
+    if row.status == "nothing due":
+        return "[dim]–[/]"
+    text = f"{row.complete}/{row.expected}"
+    if row.entities is not None:
+        text += f" ({row.entities})"
+    return f"[green]{text} ✓[/]" if row.status == "complete" else f"[red]{text} ✗[/]"
+
+
+def _print_grades(answers: Answers) -> None:
+    rows = [
+        [row.season, row.system, row.row_count, _number(row.mean_error), _share(row.accuracy)]
+        for row in answers.grades
+        if row.status == "graded"
+    ]
+    empty = [row.season for row in answers.grades if row.status == "no rows"]
+    if rows:
+        columns = ["season", "system", "rows", "mean error", "right"]
+        out.print(count_table("grades (* is every system)", columns, rows))
+    if empty:
+        note(f"no rows: nothing is graded in {', '.join(dict.fromkeys(empty))}")
+
+
+def _print_density(pipeline: Pipeline, answers: Answers) -> None:
+    for row in answers.density:
+        if row.status in ("low", "high"):
+            note(
+                f"{row.status}: {row.table_name} has {_number(row.per_entity)} rows per "
+                f"{pipeline.entity} in {row.season}; normal are {row.low:g} to {row.high:g}"
+            )
+
+
+def _print_gaps(answers: Answers) -> None:
+    groups: dict[tuple[str, str], list[Any]] = {}
+    for row in answers.gaps:
+        groups.setdefault((row.phase, row.status), []).append(row.date)
+    if not groups:
+        out.print("No gaps.")
+        return
+    rows = [[*key, len(days), date_ranges(days)] for key, days in groups.items()]
+    table = count_table("gaps", ["phase", "what", "dates", "which"], rows)
+    table.columns[1].justify = table.columns[3].justify = "left"
+    out.print(table)
+
+
+def _criteria_table(rows: Sequence[CriterionRow]) -> Table:
+    table = count_table("success criteria", ["criterion", "season", "expected", "found"], [])
+    table.add_column("", justify="left")
+    table.add_column("dates that fall short", justify="left", overflow="fold")
+    for row in rows:
+        more = row.offending - len(row.dates)
+        dates = ", ".join(map(str, row.dates)) + (f" … {more} more" if more else "")
+        status = _coloured(row.status, good=["holds"], bad=["fails", "no rows"])
+        numbers = (str(row.expected), str(row.found))
+        table.add_row(escape(row.criterion), escape(row.season), *numbers, status, dates)
+    return table
+
+
+def _conclude(answers: Answers) -> None:
+    states = Counter(row.status for row in answers.criteria)
+    short = states["fails"] + states["no rows"]
+    if answers.hold:
+        note("Every success criterion that is about these dates holds.")
+    elif short:
+        note(f"Success criteria that do not hold: {short} of {short + states['holds']}.")
+    else:
+        note("No success criterion is about these dates, so nothing was shown to be complete.")
+
+
+def _print_rows(title: str, rows: Sequence[BaseModel]) -> None:
+    if not rows:
+        out.print(f"{title}: no rows.")
+        return
+    columns = list(type(rows[0]).model_fields)
+    cells = [[_text(getattr(row, column)) for column in columns] for row in rows]
+    table = count_table(title, columns, cells)
+    for column in table.columns:
+        column.overflow = "fold"
+    out.print(table)
+
+
+# -- before and after ---------------------------------------------------------------------------
+
+
+def _print_comparison(found: Comparison) -> None:
+    if not found.phases and not found.criteria:
+        out.print("Nothing changed.")
+        return
+    if found.phases:
+        rows = [
+            [
+                f"{change.season} {change.part.replace('_', '-')}".rstrip(),
+                change.phase,
+                *(
+                    _changed(change.before, change.after, fields)
+                    for fields in (("complete", "expected"), ("entities",), ("row_count",))
+                ),
+            ]
+            for change in found.phases
+        ]
+        columns = ["season", "phase", "complete / expected dates", "entities", "rows"]
+        out.print(count_table("before → after", columns, rows))
+    if found.criteria:
+        rows = [
+            [
+                change.criterion,
+                change.season,
+                *(
+                    _changed(change.before, change.after, fields)
+                    for fields in (("status",), ("found", "expected"))
+                ),
+            ]
+            for change in found.criteria
+        ]
+        columns = ["criterion", "season", "status", "found / expected"]
+        out.print(count_table("success criteria, before → after", columns, rows))
+
+
+def _changed(before: BaseModel | None, after: BaseModel | None, fields: Sequence[str]) -> str:
+    was, now = (
+        " / ".join(_text(getattr(row, field)) for field in fields) if row else "not counted"
+        for row in (before, after)
+    )
+    return was if was == now else f"{was} → {now}"
+
+
+# -- text ---------------------------------------------------------------------------------------
+
+
+def _coloured(status: str, *, good: Sequence[str], bad: Sequence[str]) -> str:
+    colour = "green" if status in good else "red" if status in bad else "dim"
+    return f"[{colour}]{status}[/]"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return _number(value) if isinstance(value, float) else str(value)
+
+
+def _number(value: float | None) -> str:
+    return "no rows" if value is None else f"{value:.2f}"
+
+
+def _share(value: float | None) -> str:
+    return "no rows" if value is None else f"{value:.1%}"

@@ -1,0 +1,124 @@
+-- What should be there, date by date, and what is.
+held AS (
+  SELECT DISTINCT phase, day FROM facts
+),
+-- Dates with rows somewhere, less those on which the pipeline file expects none of a phase.
+allowed AS (
+  SELECT phases.phase, dated.day
+  FROM phases
+  CROSS JOIN (SELECT DISTINCT day FROM held) AS dated
+  LEFT JOIN bootstrap ON bootstrap.day = dated.day
+  LEFT JOIN excluded ON excluded.day = dated.day
+  WHERE excluded.day IS NULL AND NOT (phases.skips_bootstrap AND bootstrap.day IS NOT NULL)
+),
+-- A date is due in a phase when each of the phase's sources holds rows.
+due AS (
+  SELECT allowed.phase, allowed.day
+  FROM allowed
+  JOIN phases ON phases.phase = allowed.phase
+  JOIN upstreams ON upstreams.phase = allowed.phase AND upstreams.is_source
+  JOIN held ON held.phase = upstreams.upstream AND held.day = allowed.day
+  GROUP BY allowed.phase, allowed.day
+  HAVING COUNT(*) = MAX(phases.sources)
+),
+-- The most of each entity that any table upstream holds.
+expected AS (
+  SELECT upstreams.phase, facts.day, facts.entity, MAX(facts.found) AS most
+  FROM upstreams
+  JOIN facts ON facts.phase = upstreams.upstream
+  WHERE facts.entity <> '*'
+  GROUP BY upstreams.phase, facts.day, facts.entity
+),
+compared AS (
+  SELECT
+    due.phase,
+    due.day,
+    counted.table_name,
+    counted.table_place,
+    counted.entity,
+    counted.place,
+    IF(counted.entity = '*', 1, CAST(CEIL(COALESCE(expected.most, 0) * counted.share) AS INT64))
+      AS needed,
+    COALESCE(facts.found, 0) AS found
+  FROM due
+  JOIN counted ON counted.phase = due.phase
+  LEFT JOIN expected
+    ON expected.phase = due.phase
+    AND expected.day = due.day
+    AND expected.entity = counted.entity
+  LEFT JOIN facts
+    ON facts.phase = due.phase
+    AND facts.day = due.day
+    AND facts.table_name = counted.table_name
+    AND facts.entity = counted.entity
+),
+-- The first entity that a table is short of is the one that is shown.
+short AS (
+  SELECT compared.phase, day, table_name, table_place, needed, found
+  FROM compared
+  JOIN phases ON phases.phase = compared.phase
+  WHERE found < needed AND NOT phases.is_source
+  QUALIFY ROW_NUMBER() OVER (
+    PARTITION BY compared.phase, day, table_name ORDER BY compared.place
+  ) = 1
+),
+shortest AS (
+  SELECT
+    phase,
+    day,
+    STRING_AGG(table_name, ', ' ORDER BY table_place) AS table_names,
+    ARRAY_AGG(needed ORDER BY SAFE_DIVIDE(found, needed), table_place)[OFFSET(0)] AS needed,
+    ARRAY_AGG(found ORDER BY SAFE_DIVIDE(found, needed), table_place)[OFFSET(0)] AS found
+  FROM short
+  GROUP BY phase, day
+),
+-- One source is enough; any other phase is all its tables.
+entities AS (
+  SELECT
+    compared.phase,
+    day,
+    IF(LOGICAL_OR(phases.is_source), MAX(found), MIN(found)) AS found
+  FROM compared
+  JOIN phases ON phases.phase = compared.phase
+  WHERE entity = @entity
+  GROUP BY compared.phase, day
+),
+orphaned AS (
+  SELECT DISTINCT held.phase, held.day
+  FROM held
+  JOIN upstreams ON upstreams.phase = held.phase AND upstreams.is_direct
+  LEFT JOIN held AS above ON above.phase = upstreams.upstream AND above.day = held.day
+  WHERE above.day IS NULL
+),
+judged AS (
+  SELECT
+    due.phase,
+    due.day,
+    CASE
+      WHEN shortest.day IS NULL THEN 'complete'
+      WHEN held.day IS NULL THEN 'missing'
+      ELSE 'partial'
+    END AS status,
+    shortest.needed AS expected,
+    shortest.found,
+    shortest.table_names,
+    entities.found AS entities
+  FROM due
+  LEFT JOIN shortest ON shortest.phase = due.phase AND shortest.day = due.day
+  LEFT JOIN held ON held.phase = due.phase AND held.day = due.day
+  LEFT JOIN entities ON entities.phase = due.phase AND entities.day = due.day
+  UNION ALL
+  SELECT
+    orphaned.phase,
+    orphaned.day,
+    'orphan' AS status,
+    0 AS expected,
+    SUM(facts.found) AS found,
+    STRING_AGG(facts.table_name, ', ' ORDER BY tables.place) AS table_names,
+    CAST(NULL AS INT64) AS entities
+  FROM orphaned
+  JOIN facts ON facts.phase = orphaned.phase AND facts.day = orphaned.day
+  JOIN tables ON tables.phase = facts.phase AND tables.table_name = facts.table_name
+  WHERE facts.entity = '*'
+  GROUP BY orphaned.phase, orphaned.day
+)

@@ -1,0 +1,169 @@
+"""Leases on a real Redis: one holder at a time, whatever dies or sleeps."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from planner.settings import Settings
+from worker.lease import PREFIX, Busy, Lease, Resource, is_dead, owner
+
+DAY = Resource(name="nba:analytics:2022-04-16")
+OTHER_DAY = Resource(name="nba:analytics:2022-04-17")
+SHORT = 0.4  # seconds of silence that make a holder suspect
+ELSEWHERE = "another-host|1|1"
+
+
+def lease(client: redis.Redis, *resources: Resource, seconds: float = 30) -> Lease:
+    return Lease(client, resources or (DAY,), seconds=seconds)
+
+
+def test_one_holder_at_a_time(client: redis.Redis) -> None:
+    first, second = lease(client), lease(client)
+
+    assert first.acquire() is None
+    assert second.acquire() == Busy(owners=(owner(),))
+
+    first.release()
+    assert second.acquire() is None
+
+
+def test_all_resources_or_none(client: redis.Redis) -> None:
+    first, both = lease(client, DAY), lease(client, OTHER_DAY, DAY)
+    assert first.acquire() is None
+
+    assert both.acquire() is not None
+
+    # The other day was not taken on the way
+    assert lease(client, OTHER_DAY).acquire() is None
+
+
+def test_a_capacity_lets_so_many_in(client: redis.Redis) -> None:
+    slots = Resource(name="nba:analytics", capacity=2)
+    holders = [lease(client, slots) for _ in range(3)]
+
+    assert [holder.acquire() is None for holder in holders] == [True, True, False]
+
+    holders[0].release()
+    assert holders[2].acquire() is None
+
+
+def test_every_lease_has_a_higher_fence(client: redis.Redis) -> None:
+    first, second = lease(client, DAY), lease(client, OTHER_DAY)
+    first.acquire()
+    second.acquire()
+
+    assert second.fence > first.fence > 0
+
+
+def test_a_heartbeat_keeps_it(client: redis.Redis) -> None:
+    holder = lease(client, seconds=SHORT)
+    assert holder.acquire() is None
+    pretend_elsewhere(client, holder)
+
+    with holder:
+        deadline = time.monotonic() + 4 * SHORT
+        while time.monotonic() < deadline:
+            assert lease(client, seconds=SHORT).acquire() is not None
+
+    assert not holder.lost.is_set()
+
+
+def test_a_silent_holder_elsewhere_is_suspected_before_it_is_evicted(client: redis.Redis) -> None:
+    # Given a holder on another host that has gone silent
+    silent = lease(client, seconds=SHORT)
+    silent.acquire()
+    pretend_elsewhere(client, silent)
+    began = time.monotonic()
+
+    # When others try for its resources
+    next_one = lease(client, seconds=SHORT)
+    until(lambda: next_one.acquire() is None)
+
+    # Then one gets them, but only after twice the lease: it could have been Redis that was away
+    assert time.monotonic() - began >= 2 * SHORT
+
+    # And the silent one finds out, and can give nothing back that is not its own
+    assert silent.beat() is False
+    assert silent.lost.is_set()
+    silent.release()
+    assert lease(client).acquire() is not None
+
+
+def test_a_sign_of_life_clears_a_suspicion(client: redis.Redis) -> None:
+    holder = lease(client, seconds=SHORT)
+    holder.acquire()
+    pretend_elsewhere(client, holder)
+    suspect = f"{PREFIX}:suspects"
+    until(lambda: lease(client, seconds=SHORT).acquire() and client.hexists(suspect, holder.token))
+
+    assert holder.beat() is True
+
+    assert not client.hexists(suspect, holder.token)
+
+
+def test_silence_on_purpose_is_not_suspect(client: redis.Redis) -> None:
+    parked = lease(client, seconds=SHORT)
+    parked.acquire()
+    pretend_elsewhere(client, parked)
+    parked.beat(silent_seconds=60)
+
+    deadline = time.monotonic() + 3 * SHORT
+    while time.monotonic() < deadline:
+        assert lease(client, seconds=SHORT).acquire() is not None
+
+    # Who knows its token may go on in its place
+    assert lease(client, seconds=SHORT).acquire(instead_of=[parked.token]) is None
+
+
+def test_a_holder_of_this_host_whose_process_is_gone_is_evicted_at_once(
+    client: redis.Redis, redis_settings: Settings
+) -> None:
+    # Given a process that was killed while it held the lease
+    script = textwrap.dedent(
+        """
+        import os, signal, sys
+        from planner.settings import Settings
+        from worker.connection import connect
+        from worker.lease import Lease, Resource
+        client = connect(Settings(_env_file=None, home=sys.argv[1]), patient=False)
+        assert Lease(client, [Resource(name=sys.argv[2])], seconds=600).acquire() is None
+        os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    arguments = [sys.executable, "-c", script, str(redis_settings.home), DAY.name]
+    assert subprocess.run(arguments, check=False).returncode == -9
+
+    # Then the next one does not wait for the lease to run out
+    assert lease(client).acquire() is None
+
+
+@pytest.mark.parametrize(
+    ("who", "dead"),
+    [
+        (owner(), False),
+        (owner().rpartition("|")[0] + "|1", True),  # the number belongs to another process now
+        (ELSEWHERE, False),
+        ("", False),
+        ("a|b", False),
+        ("a|b|c|d", False),
+    ],
+)
+def test_who_is_dead(who: str, dead: bool) -> None:
+    assert is_dead(who) is dead
+
+
+def pretend_elsewhere(client: redis.Redis, holder: Lease) -> None:
+    client.hset(f"{PREFIX}:owners", holder.token, ELSEWHERE)
+
+
+def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"

@@ -1,0 +1,329 @@
+"""The report's page in a real browser: headless Chromium, opened from a file, offline."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Error, Locator, Page, sync_playwright
+
+from planner.page import render_page
+from planner.report import Report
+from tests.reports import FAILED, make_report
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+HOSTILE = '</script><script>hit()</script>"><img src=x onerror=hit()> `${hit()}` javascript:hit()'
+BEFORE_ANYTHING = "window.hits = 0; window.hit = () => { window.hits += 1; };"
+PAINT_MILLISECONDS = 500.0
+"""Some 6,000 cells take about 30; the machine may be busy."""
+START_MILLISECONDS = 60_000
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, NAMES)), None)
+    if found is None:
+        pytest.skip("there is no browser: `apt-get install chromium`, or have it on the PATH")
+    with sync_playwright() as playwright:
+        try:
+            started = playwright.chromium.launch(
+                executable_path=found, args=ARGUMENTS, timeout=START_MILLISECONDS
+            )
+        except Error as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"{found} does not start: {str(error).splitlines()[0]}")
+        yield started
+        started.close()
+
+
+@dataclass(kw_only=True)
+class Seen:
+    """An open page, and everything it said or asked for."""
+
+    page: Page
+    said: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def cells(self) -> Locator:
+        return self.page.locator(".cells > .cell")
+
+    @property
+    def card(self) -> Locator:
+        return self.page.locator("#card")
+
+    @property
+    def focused(self) -> str:
+        label: str = self.page.evaluate("document.activeElement.getAttribute('aria-label')")
+        return label
+
+    def count(self, state: str) -> int:
+        return self.page.locator(f".cells > .s-{state}").count()
+
+
+Open = Callable[..., Seen]
+
+
+@pytest.fixture
+def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
+    """Opens a report's page from a file. At the end nothing may have been said or asked for."""
+    opened: list[Seen] = []
+
+    def show(report: Report, *, scheme: str = "light", script: bool = True) -> Seen:
+        path = tmp_path / f"report-{len(opened)}.html"
+        path.write_text(render_page(report), encoding="utf-8")
+        context = browser.new_context(
+            color_scheme=scheme,  # type: ignore[arg-type]
+            java_script_enabled=script,
+            viewport={"width": 1440, "height": 900},
+        )
+        if script:
+            context.add_init_script(BEFORE_ANYTHING)
+        page = context.new_page()
+        seen = Seen(page=page)
+        page.on("console", lambda message: seen.said.append(message.text))
+        page.on("pageerror", lambda error: seen.said.append(str(error)))
+        page.on("request", lambda request: seen.asked.append(request.url))
+        page.goto(path.as_uri())
+        seen.asked.remove(path.as_uri())
+        opened.append(seen)
+        return seen
+
+    yield show
+    for seen in opened:
+        seen.page.context.close()
+        assert seen.said == []
+        assert [url for url in seen.asked if not url.startswith("data:")] == []
+
+
+def test_there_is_a_cell_for_every_phase_and_date_of_every_season(open_page: Open) -> None:
+    report = make_report()
+    days = sum((season.end - season.start).days + 1 for season in report.seasons)
+
+    seen = open_page(report)
+
+    assert seen.page.locator("[role=grid]").count() == len(report.seasons)
+    assert seen.cells.count() == days * len(report.phases)
+    for state in ("complete", "missing", "partial", "cascade"):
+        expected = sum(
+            report.days_after.count(phase, season).get(state, 0)  # type: ignore[call-overload]
+            for phase in report.phases
+            for season in report.seasons
+        )
+        assert seen.count(state) == expected
+
+
+def test_the_switch_shows_what_was_before_and_what_is_after(open_page: Open) -> None:
+    seen = open_page(make_report(fails=False))
+    assert (seen.count("missing"), seen.count("partial"), seen.count("cascade")) == (0, 0, 0)
+    repaired = seen.page.locator(".cells > .fixed").count()
+
+    seen.page.get_by_role("button", name="Before").click()
+
+    short = seen.count("missing") + seen.count("partial") + seen.count("cascade")
+    assert short == repaired > 500
+    assert seen.page.locator("#before").get_attribute("aria-pressed") == "true"
+    assert seen.page.locator("#after").get_attribute("aria-pressed") == "false"
+    seen.page.get_by_role("button", name="After").click()
+    assert seen.count("missing") == 0
+
+
+def test_a_season_without_any_source_has_no_calendar_and_no_tick(open_page: Open) -> None:
+    seen = open_page(make_report(seasons=1, fails=False, bare=1))
+
+    assert seen.page.locator("[role=grid]").count() == 1
+    assert (seen.page.locator(".season").nth(1).text_content() or "") == (
+        "2022-23no source holds anything, so nothing was expected"
+    )
+
+
+def test_pointing_at_a_cell_says_all_about_it(open_page: Open) -> None:
+    seen = open_page(make_report(error="exit code 7"))
+    day = (FAILED - make_report().seasons[1].start).days
+    row = seen.page.locator("[role=grid]").nth(1).locator("[role=row]").nth(1)
+
+    row.locator(".cell").nth(day).hover()
+
+    lines = seen.card.locator("div").all_text_contents()
+    assert lines[0] == "analytics, Sun 11 Dec 2022"
+    assert lines[1].startswith("partial: ")
+    assert lines[2].startswith("expected ")
+    assert lines[3] == "failed: exit code 7"
+    seen.page.mouse.move(2, 2)
+    assert seen.card.is_hidden()
+
+
+def test_without_a_mouse_arrow_keys_move_and_show_details(open_page: Open) -> None:
+    seen = open_page(make_report())
+    press = seen.page.keyboard.press
+    seen.page.locator("#after").focus()
+
+    # Tab goes into the first calendar, and on to the next: one stop each.
+    press("Tab")
+    assert seen.focused.startswith("raw, Tue 19 Oct 2021: ")
+    assert seen.card.locator("div").first.text_content() == "raw, Tue 19 Oct 2021"
+    press("ArrowRight")
+    press("ArrowDown")
+    assert seen.focused.startswith("analytics, Wed 20 Oct 2021: ")
+    press("End")
+    assert seen.focused.startswith("analytics, Thu 16 Jun 2022: ")
+    press("ArrowRight")
+    press("ArrowUp")
+    press("ArrowUp")
+    assert seen.focused.startswith("raw, Thu 16 Jun 2022: ")
+    press("Tab")
+    assert seen.focused.startswith("raw, Tue 18 Oct 2022: ")
+    press("ArrowDown")
+    press("n")
+    assert seen.focused.startswith("analytics, Sun 11 Dec 2022: partial, expected ")
+    press("Escape")
+    assert seen.card.is_hidden()
+    press("Shift+Tab")
+    assert seen.focused.startswith("raw, Thu 16 Jun 2022: ")
+
+    ring = seen.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert ring == "solid"
+
+
+def test_the_timeline_is_reached_by_keys_and_marks_what_failed(open_page: Open) -> None:
+    report = make_report()
+    seen = open_page(report)
+    bars = seen.page.locator("#timeline .bar")
+    failed = [step for step in report.steps if step.state == "failed"]
+    assert bars.count() == sum(step.started is not None for step in report.steps)
+    assert seen.page.locator("#timeline .bar.bad").count() == len(failed)
+
+    seen.page.locator("#timeline .bar[tabindex='0']").focus()
+    first = seen.focused
+    seen.page.keyboard.press("ArrowRight")
+    assert seen.focused != first
+    seen.page.keyboard.press("ArrowDown")
+    assert "worker-2@fleet" in seen.focused
+    assert seen.card.is_visible()
+
+
+def test_hostile_text_shows_as_text_and_never_runs(open_page: Open) -> None:
+    report = make_report(reason=HOSTILE, error=HOSTILE, run_id="run-</title><script>hit()</script>")
+    report = report.model_copy(
+        update={
+            "entity": HOSTILE,
+            "steps": tuple(step.model_copy(update={"worker": HOSTILE}) for step in report.steps),
+        }
+    )
+
+    seen = open_page(report)
+    for cell in ("[data-card].bad", ".cells > .s-partial"):
+        seen.page.locator(cell).first.hover(force=True)
+        assert HOSTILE in (seen.card.text_content() or "")
+
+    assert HOSTILE in (seen.page.locator(".failures .reason").first.text_content() or "")
+    assert seen.page.locator("dd").first.text_content() == HOSTILE
+    assert seen.page.locator("img").count() == 0
+    assert seen.page.evaluate("window.hits") == 0
+    assert seen.page.title().startswith("Backfill run-</title><script>hit()</script>")
+
+
+def test_script_that_gets_in_all_the_same_is_refused(open_page: Open) -> None:
+    seen = open_page(make_report(seasons=1))
+
+    seen.page.evaluate(
+        """() => {
+            const script = document.createElement("script");
+            script.textContent = "hit()";
+            document.body.append(script);
+            const image = document.createElement("img");
+            image.setAttribute("onerror", "hit()");
+            image.src = "data:,";
+            document.body.append(image);
+            const link = document.createElement("a");
+            link.href = "javascript:hit()";
+            document.body.append(link);
+            link.click();
+        }"""
+    )
+    seen.page.wait_for_function("document.images[0].complete")
+
+    assert seen.page.evaluate("window.hits") == 0
+    assert any("Content Security Policy" in text for text in seen.said)
+    seen.said.clear()
+
+
+@pytest.mark.parametrize(("scheme", "is_dark"), [("light", False), ("dark", True)])
+def test_it_is_readable_in_light_and_dark(open_page: Open, scheme: str, is_dark: bool) -> None:
+    seen = open_page(make_report(seasons=1), scheme=scheme)
+
+    def brightness(what: str) -> float:
+        channels = seen.page.evaluate(
+            f"getComputedStyle(document.body).{what}.match(/\\d+/g).slice(0, 3).map(Number)"
+        )
+        return float(sum(channels)) / 3
+
+    assert (brightness("backgroundColor") < 80) is is_dark
+    assert abs(brightness("backgroundColor") - brightness("color")) > 150
+
+
+def test_states_differ_by_more_than_colour(open_page: Open) -> None:
+    seen = open_page(make_report())
+
+    images = (
+        seen.page.locator(".legend")
+        .first.locator(".cell")
+        .evaluate_all(
+            """nodes => nodes.map(node => {
+            const style = getComputedStyle(node);
+            return (style.backgroundImage + style.backgroundSize).replace(/rgba?\\([^)]*\\)/g, "");
+        })"""
+        )
+    )
+
+    assert len(images) >= 7
+    assert len(set(images)) == len(images)
+
+
+def test_a_narrow_screen_scrolls_within_the_calendars_alone(open_page: Open) -> None:
+    seen = open_page(make_report())
+
+    seen.page.set_viewport_size({"width": 360, "height": 740})
+
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 360
+    wide = seen.page.locator(".pan").first
+    assert wide.evaluate("node => node.scrollWidth > node.clientWidth")
+
+
+def test_without_a_script_the_tables_are_there(open_page: Open) -> None:
+    seen = open_page(make_report(), script=False)
+
+    assert seen.page.locator(".matrix tbody tr").count() == 12
+    assert seen.page.locator(".failures").first.is_visible()
+    assert seen.page.locator("#switch").is_hidden()
+    assert "need JavaScript" in (seen.page.locator("#maps").text_content() or "")
+
+
+def test_five_seasons_switch_at_once(open_page: Open) -> None:
+    seen = open_page(make_report(seasons=5))
+    assert seen.cells.count() == 5985
+
+    spent = seen.page.evaluate(
+        """() => {
+            const start = performance.now();
+            document.getElementById("before").click();
+            document.body.getBoundingClientRect();
+            return performance.now() - start;
+        }"""
+    )
+
+    assert spent < PAINT_MILLISECONDS

@@ -1,0 +1,301 @@
+"""Steps on a real Redis and a real warehouse, visited by hand: any order, any number of times."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+import redis
+
+from planner.gaps import Reason
+from planner.pipeline import Window, load_pipeline
+from planner.plan import Plan
+from planner.sandbox.compare import differences
+from planner.settings import Settings
+from planner.survey import survey
+from sql import load, open_warehouse
+from worker import steps
+from worker.enqueue import Wanted, owed_now, plan_gaps
+from worker.finalize import finalize
+from worker.fleet import Fleet
+from worker.ledger import StillHeld
+from worker.states import DateState, RunState, StepState
+from worker.steps import Again, StepFailed
+
+PIPELINE = load_pipeline("sales")
+SCOPE = Window(start=date(2025, 3, 3), end=date(2025, 4, 11))
+TABLES = [spec.table for phase in PIPELINE.phases for spec in phase.tables]
+RUN = "run-of-this-test"
+DELETE = "DELETE FROM {table} WHERE {column} = @day"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("steps") / "whole"
+    warehouse = open_warehouse(f"local:{folder}")
+    span = {"start_date": SCOPE.start, "end_date": SCOPE.end}
+    for table in TABLES:
+        warehouse.run(load(f"sales/create/{table.name.partition('.')[2]}"), {})
+    orders = Path(__file__).with_name("sales_orders.sql").read_text(encoding="utf-8")
+    warehouse.run(orders, span)
+    warehouse.run(load("sales/sessions"), span)
+    warehouse.run(load("sales/store_daily"), span)
+    warehouse.close()
+    return folder
+
+
+class Shop:
+    """A broken warehouse, a ledger, and nobody who works but the test."""
+
+    def __init__(self, folder: Path, whole: Path, redis_url: str) -> None:
+        self.whole = whole
+        settings = Settings(
+            _env_file=None,  # type: ignore[call-arg]
+            warehouse=f"local:{folder / 'warehouse'}",
+            pipeline="sales",
+            broker_url=redis_url,
+            home=folder / "home",
+            poll_max_seconds=0.05,
+        )
+        self.fleet = Fleet(settings, patient=False)
+        self.ledger = self.fleet.ledger
+
+    def lose(self, table: str, column: str, *days: date) -> None:
+        for day in days:
+            self.fleet.warehouse.run(DELETE.format(table=table, column=column), {"day": day})
+
+    def lose_sessions(self, *days: date) -> None:
+        self.lose("shop_analytics.sessions", "order_date", *days)
+
+    def plan(self, *, chunk_dates: int = 1) -> Plan:
+        health = survey(self.fleet.warehouse, PIPELINE, SCOPE)
+        wanted = Wanted(scope=SCOPE, phases=["sessionise", "aggregate"], chunk_dates=chunk_dates)
+        return plan_gaps(self.fleet, health, wanted, ledger=self.ledger)
+
+    def register(self, plan: Plan, run_id: str = RUN) -> list[str]:
+        self.ledger.register(run_id, plan)
+        self.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])
+        return [step_id for step_id, _ in plan.steps()]
+
+    def visit(self, step_id: str) -> str:
+        return steps.visit(self.fleet, RUN, step_id, worker="me")
+
+    def states(self) -> dict[str, StepState]:
+        return self.ledger.steps(RUN)
+
+    def differences(self) -> list[object]:
+        return [*differences(open_warehouse(f"local:{self.whole}"), self.fleet.warehouse, TABLES)]
+
+
+@pytest.fixture
+def shop(whole: Path, tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Shop:
+    shutil.copytree(whole, tmp_path / "warehouse")
+    return Shop(tmp_path, whole, redis_settings.redis_url)
+
+
+def day(number: int) -> date:
+    """A day on which all stores are open."""
+    return date(2025, 3, number)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_order_any_number_of_times(shop: Shop, seed: int) -> None:
+    # Given holes, and a plan with their cascade
+    rng = random.Random(seed)
+    shop.lose_sessions(*(day(n) for n in rng.sample([4, 5, 6, 7, 11, 12, 13, 14], 3)))
+    shop.lose("shop_reports.store_daily", "report_date", day(20), day(21))
+    plan = shop.plan(chunk_dates=rng.choice([1, 2, 5]))
+    assert any(task.reason is Reason.CASCADE for _, s in plan.steps() for task in s.tasks)
+    ids = shop.register(plan)
+
+    # When messages come in any order, and more than once
+    visits = 0
+    while any(state is StepState.PENDING for state in shop.states().values()):
+        visits += 1
+        assert visits < 2000
+        try:
+            shop.visit(rng.choice(ids))
+        except Again:
+            continue
+
+    # Then every step was done once, and the warehouse is the one built in one piece
+    records = shop.ledger.step_records(RUN, ids)
+    assert {record.state for record in records} == {StepState.SUCCEEDED}
+    assert {record.attempt for record in records} == {1}
+    assert shop.differences() == []
+    assert finalize(shop.fleet, RUN) == "complete"
+
+
+def test_a_step_waits_for_its_lookback_window(shop: Shop) -> None:
+    shop.lose_sessions(day(11))
+    ids = shop.register(shop.plan())
+    later = next(i for i in ids if i == f"{day(13)}/aggregate")
+
+    with pytest.raises(Again):
+        shop.visit(later)
+    assert shop.states()[later] is StepState.PENDING
+
+    assert shop.visit(f"{day(11)}/sessionise") == "succeeded"
+    assert shop.visit(later) == "succeeded"
+
+
+def test_a_step_that_is_delivered_again_says_how_it_ended(shop: Shop) -> None:
+    shop.lose_sessions(day(11))
+    shop.register(shop.plan())
+    step = f"{day(11)}/sessionise"
+
+    assert shop.visit(step) == "succeeded"
+    assert shop.visit(step) == "succeeded"
+
+    assert shop.ledger.step(RUN, step).attempt == 1
+
+
+def test_what_is_computed_from_a_failure_is_blocked(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a step that cannot succeed
+    shop.lose_sessions(day(11))
+    ids = shop.register(shop.plan())
+    shop.fleet.warehouse.run(
+        "DELETE FROM shop_raw.orders WHERE order_date = @day", {"day": day(11)}
+    )
+    monkeypatch.setattr(steps, "decide", lambda *a, **k: steps.GiveUp(why="at once"))
+
+    # When it fails
+    with pytest.raises(StepFailed, match="rows missing"):
+        shop.visit(f"{day(11)}/sessionise")
+    with pytest.raises(StepFailed, match="rows missing"):
+        shop.visit(f"{day(11)}/sessionise")  # delivered again
+
+    # Then its chunk's next step is blocked at once, and others when their message comes
+    assert shop.states()[f"{day(11)}/aggregate"] is StepState.BLOCKED
+    for step in ids:
+        with pytest.raises(StepFailed):
+            shop.visit(step)
+    assert set(shop.states().values()) == {StepState.FAILED, StepState.BLOCKED}
+
+    # And the run has failed, and still owes what it could not recompute
+    assert finalize(shop.fleet, RUN) == "failed"
+    run = shop.ledger.require(RUN)
+    assert run.validation is not None
+    assert run.validation["passed"] is False
+
+
+def test_missing_rows_are_tried_again_then_given_up(shop: Shop) -> None:
+    shop.lose_sessions(day(11))
+    shop.register(shop.plan())
+    shop.fleet.warehouse.run(
+        "DELETE FROM shop_raw.orders WHERE order_date = @day", {"day": day(11)}
+    )
+    step = f"{day(11)}/sessionise"
+    retries = PIPELINE.by_name["sessionise"].retries
+
+    for failures in range(1, retries + 1):
+        with pytest.raises(Again):
+            shop.visit(step)
+        record = shop.ledger.step(RUN, step)
+        assert (record.state, record.failures) == (StepState.PENDING, failures)
+    with pytest.raises(StepFailed):
+        shop.visit(step)
+    assert shop.states()[step] is StepState.FAILED
+
+
+def test_a_step_that_kills_its_workers_is_given_up(shop: Shop) -> None:
+    shop.lose_sessions(day(11))
+    shop.register(shop.plan())
+    step = f"{day(11)}/sessionise"
+    shop.ledger.client.hset(f"backfill:run:{RUN}:step:{step}", "attempt", steps.CRASHES_MAX)
+
+    with pytest.raises(StepFailed, match="workers died"):
+        shop.visit(step)
+
+
+def test_a_run_that_is_not_wholly_published_is_left_alone(shop: Shop) -> None:
+    shop.lose_sessions(day(11))
+    shop.ledger.register(RUN, shop.plan())
+
+    with pytest.raises(Again):
+        shop.visit(f"{day(11)}/sessionise")
+
+    assert shop.ledger.require(RUN).state is RunState.INCOMPLETE
+    assert set(shop.states().values()) == {StepState.PENDING}
+
+
+def test_a_forgotten_run_is_left_alone(shop: Shop) -> None:
+    shop.lose_sessions(day(11))
+    shop.register(shop.plan())
+    shop.ledger.client.flushall()
+
+    assert shop.visit(f"{day(11)}/sessionise") == "forgotten"
+    assert finalize(shop.fleet, RUN) == "forgotten"
+
+
+def test_two_runs_never_hold_one_date(shop: Shop) -> None:
+    shop.lose_sessions(day(11))
+    plan = shop.plan()
+    shop.register(plan)
+
+    with pytest.raises(StillHeld) as held:
+        shop.ledger.register("another-run", plan)
+
+    assert set(held.value.held.values()) == {RUN}
+    assert shop.ledger.run("another-run") is None
+    assert shop.plan().is_empty  # a plan made now leaves them to the run that holds them
+
+
+def test_finalization_happens_once_and_frees_the_dates(shop: Shop) -> None:
+    shop.lose_sessions(day(11))
+    ids = shop.register(shop.plan())
+
+    with pytest.raises(Again):  # steps are still to settle
+        finalize(shop.fleet, RUN)
+    drain(shop, ids)
+    assert finalize(shop.fleet, RUN) == "complete"
+    assert shop.ledger.held("sales") == {}
+    report = shop.ledger.report(RUN)
+
+    assert finalize(shop.fleet, RUN) == "complete"
+    assert shop.ledger.report(RUN) == report
+
+
+def test_what_a_lost_run_owes_is_in_the_next_plan(shop: Shop) -> None:
+    # Given a run that repaired a date and came to none of its cascade
+    from worker.enqueue import _note_owed
+
+    shop.lose_sessions(day(11))
+    plan = shop.plan()
+    _note_owed(shop.fleet, RUN, plan)
+    shop.register(plan)
+    assert shop.visit(f"{day(11)}/sessionise") == "succeeded"
+
+    # When Redis forgets everything
+    shop.ledger.client.flushall()
+
+    # Then the next plan recomputes what no count shows
+    again = shop.plan()
+    taken = {(s.phase, t.date, t.reason) for _, s in again.steps() for t in s.tasks}
+    assert taken == {("aggregate", d, Reason.CASCADE) for d in plan.cascades["aggregate"]}
+
+    # And what the ledger saw recomputed is not owed
+    ids = shop.register(again)
+    drain(shop, ids)
+    assert all(s is DateState.DONE for s in shop.ledger.all_dates(RUN).values())
+    assert finalize(shop.fleet, RUN) == "complete"
+    assert owed_now(shop.fleet, shop.ledger) == []
+    assert shop.differences() == []
+
+
+def drain(shop: Shop, ids: list[str]) -> None:
+    """Visit steps until all have settled."""
+    for _ in range(50):
+        for step in ids:
+            try:
+                shop.visit(step)
+            except (Again, StepFailed):
+                continue
+        if all(state is not StepState.PENDING for state in shop.states().values()):
+            return
+    raise AssertionError("steps do not settle")

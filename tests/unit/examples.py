@@ -1,0 +1,107 @@
+"""Small pipelines, and coverage for them, that tests of the core begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from planner.gaps import Health, assess
+from planner.pipeline import Phase, Pipeline, Window
+from planner.repair import with_lookback
+from sql.warehouse import Cell, Coverage
+
+FIRST = date(2024, 1, 1)
+"""The first day of the only season of `pipeline()`, which lasts the year."""
+
+Cover = dict[str, dict[date, Cell]]
+"""Table → date → cell, and mutable, so that a test can break it."""
+
+
+def day(n: int) -> date:
+    """The day `n` days after the season's first."""
+    return FIRST + timedelta(days=n)
+
+
+def days(first: int, last: int) -> list[date]:
+    """Days by number, both ends included."""
+    return [day(n) for n in range(first, last + 1)]
+
+
+def window(first: int, last: int) -> Window:
+    return Window(start=day(first), end=day(last))
+
+
+def table(name: str, **options: Any) -> dict[str, Any]:
+    """A table as the file holds it; it counts orders and items."""
+    entities = {"order": "order_id", "item": "item_id"}
+    return {"name": f"shop.{name}", "date": "day", "entities": entities, **options}
+
+
+def phase(name: str, *after: str, **options: Any) -> dict[str, Any]:
+    """A phase as the file holds it, with one table of its name unless `tables` are given."""
+    runners = [{"kind": "script", "command": ["true"]}] if after else []
+    return {
+        "name": name,
+        "after": list(after),
+        "tables": [table(name)],
+        "runners": runners,
+        **options,
+    }
+
+
+def season(name: str, start: date, end: date, **options: Any) -> dict[str, Any]:
+    return {"name": name, "year": start.year, "start": start, "end": end, **options}
+
+
+def content(*phases: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """A pipeline file's content: raw → clean → report when no phases are given."""
+    return {
+        "name": "tiny",
+        "seasons": [season("2024", FIRST, date(2024, 12, 31))],
+        "phases": phases or (phase("raw"), phase("clean", "raw"), phase("report", "clean")),
+        **options,
+    }
+
+
+def pipeline(*phases: dict[str, Any], **options: Any) -> Pipeline:
+    return Pipeline.model_validate(content(*phases, **options))
+
+
+def rolling(lookback_days: int) -> Pipeline:
+    """raw → clean → report, where a report is computed from some days before it, too."""
+    return pipeline(
+        phase("raw"), phase("clean", "raw"), phase("report", "clean", lookback_days=lookback_days)
+    )
+
+
+def cell(orders: int, items: int | None = None) -> Cell:
+    """What a table holds on a date; as many items as orders unless said."""
+    items = orders if items is None else items
+    return Cell(rows=max(orders, items), entities={"order": orders, "item": items})
+
+
+def covered(of: Pipeline, on: Iterable[date], orders: int = 4) -> Cover:
+    """Every table complete on some dates."""
+    on = list(on)
+    return {
+        spec.name: dict.fromkeys(on, cell(orders)) for each in of.phases for spec in each.tables
+    }
+
+
+def empty(cover: Cover, table_name: str, *dates: date) -> None:
+    """Take dates out of a table."""
+    for each in dates:
+        del cover[f"shop.{table_name}"][each]
+
+
+def judge(of: Pipeline, cover: Mapping[str, Coverage], scope: Window) -> Health:
+    """Assess a scope and as far around it as matters."""
+    return assess(of, cover, with_lookback(of, scope))
+
+
+def repair_cells(cover: Cover, each: Phase, on: date, due: Mapping[str, int]) -> None:
+    """Give a phase on a date what it should hold."""
+    for spec in each.tables:
+        entities = {entity: due.get(entity, 0) for entity in spec.entities}
+        cover[spec.name][on] = Cell(rows=max([1, *entities.values()]), entities=entities)

@@ -1,0 +1,126 @@
+"""Which days count, and what days a command is about."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from planner.calendar import Calendar
+from planner.errors import UsageError
+from planner.pipeline import Window
+from tests.unit import examples as eg
+
+CALENDAR = Calendar(
+    pipeline=eg.pipeline(
+        seasons=[
+            eg.season("2023-24", date(2023, 10, 1), date(2024, 6, 30)),
+            eg.season("2024-25", date(2024, 10, 1), date(2025, 6, 30)),
+        ],
+        bootstrap_days=14,
+        exclude=[{"start": "2024-02-16", "end": "2024-02-18", "reason": "All-Star break"}],
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("day", "name"),
+    [
+        (date(2023, 9, 30), None),
+        (date(2023, 10, 1), "2023-24"),
+        (date(2024, 6, 30), "2023-24"),
+        (date(2024, 7, 1), None),
+        (date(2024, 10, 1), "2024-25"),
+    ],
+)
+def test_a_day_is_in_at_most_one_season(day: date, name: str | None) -> None:
+    season = CALENDAR.season_of(day)
+
+    assert (season and season.name) == name
+
+
+def test_a_season_is_known_by_its_name_and_by_the_year_it_starts_in() -> None:
+    assert CALENDAR.season_named("2024-25") == CALENDAR.season_named("2024")
+
+
+def test_an_unknown_season_names_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"no season '2025'.*2023-24, 2024-25"):
+        CALENDAR.season_named("2025")
+
+
+@pytest.mark.parametrize(
+    ("day", "is_bootstrap"),
+    [
+        (date(2023, 9, 30), False),
+        (date(2023, 10, 1), True),
+        (date(2023, 10, 14), True),
+        (date(2023, 10, 15), False),
+        (date(2024, 10, 14), True),
+    ],
+)
+def test_the_first_days_of_every_season_are_its_bootstrap(day: date, is_bootstrap: bool) -> None:
+    assert CALENDAR.is_bootstrap(day) is is_bootstrap
+
+
+def test_excluded_days_have_the_reason_of_the_file() -> None:
+    assert CALENDAR.excluded(date(2024, 2, 15)) is None
+    assert CALENDAR.excluded(date(2024, 2, 16)) == "All-Star break"
+    assert CALENDAR.excluded(date(2024, 2, 18)) == "All-Star break"
+    assert CALENDAR.excluded(date(2024, 2, 19)) is None
+
+
+# -- scope -----------------------------------------------------------------------------------
+
+TODAY = date(2024, 11, 5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "end"),
+    [
+        ({}, date(2023, 10, 1), TODAY),
+        ({"start": date(2024, 2, 1)}, date(2024, 2, 1), TODAY),
+        ({"end": date(2024, 2, 1)}, date(2023, 10, 1), date(2024, 2, 1)),
+        ({"start": TODAY, "end": TODAY}, TODAY, TODAY),
+        ({"start": date(2020, 1, 1)}, date(2020, 1, 1), TODAY),
+        ({"season": "2023-24"}, date(2023, 10, 1), date(2024, 6, 30)),
+        ({"season": "2024-25"}, date(2024, 10, 1), TODAY),
+    ],
+    ids=str,
+)
+def test_a_scope_is_what_was_asked_for_until_today(
+    asked: dict[str, object], start: date, end: date
+) -> None:
+    scope = CALENDAR.scope(today=TODAY, **asked)  # type: ignore[arg-type]
+
+    assert scope == Window(start=start, end=end)
+
+
+def test_a_scope_ends_with_the_last_season() -> None:
+    assert CALENDAR.scope(today=date(2030, 1, 1)).end == date(2025, 6, 30)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"end": date(2024, 11, 6)}, "--end 2024-11-06 is in the future"),
+        ({"start": date(2024, 11, 6)}, "reversed, or lie ahead: 2024-11-06 to 2024-11-05"),
+        ({"start": date(2024, 2, 2), "end": date(2024, 2, 1)}, "reversed"),
+        ({"season": "2024", "start": date(2024, 2, 1)}, "not both"),
+        ({"season": "2024", "end": date(2024, 2, 1)}, "not both"),
+        ({"season": "1999"}, "no season '1999'"),
+    ],
+    ids=str,
+)
+def test_a_scope_that_cannot_be_is_refused(asked: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        CALENDAR.scope(today=TODAY, **asked)  # type: ignore[arg-type]
+
+
+def test_a_season_that_has_not_begun_has_no_scope() -> None:
+    with pytest.raises(UsageError, match="lie ahead"):
+        CALENDAR.scope(today=date(2024, 9, 1), season="2024-25")
+
+
+def test_before_the_first_season_there_is_nothing_to_look_at() -> None:
+    with pytest.raises(UsageError, match="lie ahead"):
+        CALENDAR.scope(today=date(2023, 1, 1))

@@ -1,0 +1,337 @@
+"""The documents say what is so: commands, keys, settings, links, and what compose publishes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import typer
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from planner import criterion, pipeline
+from planner.cli import app
+from planner.errors import Exit
+from planner.gaps import Reason
+from planner.model import Model
+from planner.pipeline import Pipeline
+from planner.plan import Plan
+from planner.report import Report
+from planner.settings import PREFIX, Settings
+from worker.states import RunState, StepState
+
+ROOT = Path(__file__).parents[2]
+DOCS = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md")]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+SECTIONS: dict[type[Model], str] = {
+    Pipeline: "The file",
+    pipeline.Season: "`[[seasons]]`",
+    pipeline.Window: "A window of a season",
+    pipeline.Excluded: "`[[exclude]]`",
+    pipeline.Phase: "`[[phases]]`",
+    pipeline.TableSpec: "`[[phases.tables]]`",
+    pipeline.Band: "`rows_per_entity`",
+    pipeline.GradesSpec: "`grades`",
+    pipeline.ScriptRunner: "`[[phases.runners]]` of kind `script`",
+    pipeline.HttpBatchRunner: "`[[phases.runners]]` of kind `http_batch`",
+    pipeline.SqlRunner: "`[[phases.runners]]` of kind `sql`",
+    criterion.EntitiesCriterion: "`[[criteria]]` of kind `entities`",
+    criterion.DatesCriterion: "`[[criteria]]` of kind `dates`",
+    criterion.RowsCriterion: "`[[criteria]]` of kind `rows`",
+    criterion.CompleteCriterion: "`[[criteria]]` of kind `complete`",
+}
+"""Model of the pipeline file → its heading in docs/pipeline-file.md."""
+
+doc = pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def section(text: str, heading: str) -> str:
+    """What stands below a heading, until the next one."""
+    body = text.split(f"\n## {heading}\n", 1)
+    assert len(body) == 2, f"there is no heading {heading!r}"
+    return body[1].split("\n## ", 1)[0]
+
+
+def rows(text: str) -> dict[str, str]:
+    """The tables of a text: what the first column names → the second column, bare."""
+    found = re.findall(r"^\| `([^`]+)` \| (.*?) \|", text, re.MULTILINE)
+    return {name: cell.strip("`") for name, cell in found}
+
+
+def models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A model, and every model that its fields hold."""
+    yield model
+    for field in model.model_fields.values():
+        for part in parts(field.annotation):
+            yield from models(part)
+
+
+def parts(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        if issubclass(annotation, BaseModel):
+            yield annotation
+        return
+    for argument in get_args(annotation):
+        yield from parts(argument)
+
+
+def default(field: FieldInfo) -> str:
+    """A default as the documents write it."""
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if value is None or (not value and isinstance(value, tuple | dict)):
+        return "none"
+    if isinstance(value, Path):
+        return str(value)
+    return f"{value:g}" if value.__class__ is float and value >= 2 else json.dumps(value)
+
+
+# -- README ------------------------------------------------------------------------------------
+
+
+def test_the_readme_is_short() -> None:
+    assert len(read("README.md").splitlines()) <= 150
+
+
+def test_the_readmes_pipeline_file_is_one() -> None:
+    (example,) = [text for kind, text in FENCE.findall(read("README.md")) if kind == "toml"]
+    assert len(example.splitlines()) <= 18
+    assert Pipeline.model_validate(tomllib.loads(example)).phases
+
+
+# -- commands ----------------------------------------------------------------------------------
+
+
+def commands(text: str) -> Iterator[str]:
+    """Every `planner …` in code: a line of a block, or a span of more than one word."""
+    for _, block in FENCE.findall(text):
+        for line in block.splitlines():
+            line = line.removeprefix("$ ").strip().removeprefix("docker compose run --rm ")
+            line = re.sub(r"^([A-Z_]+=\S+ )+", "", line)
+            if line.startswith("planner "):
+                yield line
+    yield from re.findall(r"`(planner [^`]+)`", FENCE.sub("", text))
+    yield from re.findall(r'"retry": "([^"]+)"', text)
+
+
+def parse(arguments: list[str]) -> None:
+    """Parse a command line as `planner` would, and do nothing. Raises what the parser raises."""
+    command: Any = typer.main.get_command(app)
+    while arguments and hasattr(command, "commands"):
+        if arguments[0].startswith("-"):
+            assert arguments == ["--help"], f"{arguments[0]} is no option of {command.name}"
+            return
+        name = arguments.pop(0)
+        assert name in command.commands, f"there is no command {name!r}"
+        command = command.commands[name]
+    if not arguments and hasattr(command, "commands"):
+        return  # a group, by its name
+    if command.name == "run" and "--" in arguments:  # `planner sandbox run -- COMMAND …`
+        cut = arguments.index("--")
+        parse(arguments[cut + 1 :])
+        arguments = arguments[:cut]
+    command.make_context(command.name, arguments)
+
+
+@doc
+def test_commands_exist_with_these_options(path: Path) -> None:
+    for line in commands(path.read_text(encoding="utf-8")):
+        try:
+            parse(shlex.split(line.partition(" # ")[0])[1:])
+        except Exception as error:
+            if type(error).__name__ == "MissingParameter":
+                continue  # in a sentence a command goes by its name: `planner cancel`
+            message = getattr(error, "message", "") or str(error)
+            pytest.fail(f"{path.name}: `{line}`: {message}")
+
+
+def test_every_command_is_mentioned() -> None:
+    written = "".join(path.read_text(encoding="utf-8") for path in DOCS)
+    root: Any = typer.main.get_command(app)
+    assert [name for name in root.commands if f"planner {name}" not in written] == []
+
+
+# -- links -------------------------------------------------------------------------------------
+
+
+def anchors(path: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@doc
+def test_links_resolve(path: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        if link.startswith(("http://", "https://", "mailto:")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        assert target.is_file(), f"{path.name} links to {link}"
+        assert not anchor or anchor in anchors(target), f"{path.name} links to {link}"
+
+
+@doc
+def test_only_places_that_exist_are_named(path: Path) -> None:
+    for place in re.findall(
+        r"`((?:planner|worker|sql|docs|tests)/[\w./]+)`", path.read_text(encoding="utf-8")
+    ):
+        assert (ROOT / place).exists(), f"{path.name} names {place}"
+
+
+# -- keys and settings -------------------------------------------------------------------------
+
+
+def test_every_model_of_the_pipeline_file_has_a_section() -> None:
+    assert set(models(Pipeline)) == set(SECTIONS)
+
+
+@pytest.mark.parametrize("model", SECTIONS, ids=lambda model: model.__name__)
+def test_a_section_names_every_key_and_its_default(model: type[Model]) -> None:
+    told = rows(section(read("docs/pipeline-file.md"), SECTIONS[model]))
+    assert told == {name: default(field) for name, field in model.model_fields.items()}
+
+
+def test_the_example_of_the_pipeline_file_is_one() -> None:
+    (example,) = [
+        text for kind, text in FENCE.findall(read("docs/pipeline-file.md")) if kind == "toml"
+    ]
+    assert Pipeline.model_validate(tomllib.loads(example)).criteria
+
+
+def test_the_settings_and_their_defaults() -> None:
+    told = rows(section(read("docs/operations.md"), "Settings"))
+    known = {
+        f"{PREFIX}{name.upper()}": default(field).strip('"')
+        for name, field in Settings.model_fields.items()
+    }
+    assert told == known
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/operations.md", "docker-compose.yml"])
+def test_only_settings_that_exist_are_named(name: str) -> None:
+    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    assert set(re.findall(rf"{PREFIX}[A-Z_]+", read(name))) <= known
+
+
+def test_compose_hands_on_every_setting() -> None:
+    compose = read("docker-compose.yml")
+    for field in Settings.model_fields:
+        assert re.search(rf"^  {PREFIX}{field.upper()}:", compose, re.MULTILINE), field
+
+
+# -- JSON --------------------------------------------------------------------------------------
+
+
+def blocks(heading: str) -> list[Any]:
+    text = section(read("docs/json.md"), heading)
+    return [json.loads(block) for kind, block in FENCE.findall(text) if kind == "json"]
+
+
+def keys(model: type[BaseModel], *extra: str) -> set[str]:
+    return {*model.model_fields, *extra}
+
+
+def test_the_shape_of_a_plan() -> None:
+    (shown,) = blocks("`planner plan --json` and `planner enqueue --json`")
+    assert set(shown) == keys(Plan, "run_id", "steps_total")
+    del shown["run_id"], shown["steps_total"]
+    assert Plan.model_validate_json(json.dumps(shown)).chunks
+
+
+def test_the_shape_of_a_report() -> None:
+    (shown,) = blocks("`planner report --json`")
+    assert set(shown) == keys(Report)
+    assert Report.model_validate_json(json.dumps(shown)).steps
+
+
+def test_the_shape_of_a_status() -> None:
+    (shown,) = blocks("`planner status --json` and `planner watch --json`")
+    assert list(shown["steps"]) == list(StepState)
+    told = rows(section(read("docs/json.md"), "`planner status --json` and `planner watch --json`"))
+    assert set(told) == {*RunState, *StepState}
+
+
+def test_the_reasons_of_gaps() -> None:
+    assert set(rows(section(read("docs/json.md"), "`planner gaps --json`"))) >= set(Reason)
+
+
+def test_the_exit_codes() -> None:
+    codes = re.findall(r"^\| (\d) \|", section(read("docs/json.md"), "Exit codes"), re.MULTILINE)
+    assert [int(code) for code in codes] == list(Exit)
+
+
+# -- compose: read as text, because nothing else here needs a YAML parser ------------------------
+
+
+def services() -> dict[str, str]:
+    body = re.split(r"^services:\n", read("docker-compose.yml"), flags=re.MULTILINE)[1]
+    body = re.split(r"^\w", body, flags=re.MULTILINE)[0]
+    found = re.split(r"^  (\w+):\n", body, flags=re.MULTILINE)
+    return dict(zip(found[1::2], found[2::2], strict=True))
+
+
+def test_compose_has_the_four_services() -> None:
+    assert set(services()) == {"redis", "worker", "flower", "planner"}
+
+
+def test_compose_publishes_flower_alone_and_on_loopback() -> None:
+    published = {
+        name: re.findall(r"^    ports: (.+)$", text, re.MULTILINE)
+        for name, text in services().items()
+    }
+    assert {name: ports for name, ports in published.items() if ports} == {
+        "flower": ['["127.0.0.1:5555:5555"]']
+    }
+    text = read("docker-compose.yml")
+    assert len(re.findall(r"^ *ports:", text, re.MULTILINE)) == 1
+    assert "network_mode" not in text
+    assert "privileged: true" not in text
+
+
+@pytest.mark.parametrize("secret", ["REDIS_PASSWORD", "FLOWER_BASIC_AUTH"])
+def test_compose_has_no_default_password(secret: str) -> None:
+    uses = re.findall(rf"\${{{secret}(.*?)}}", read("docker-compose.yml"))
+    assert uses
+    assert all(use.startswith(":?") for use in uses)
+
+
+def test_compose_runs_nothing_as_root_and_writes_to_volumes_alone() -> None:
+    text = read("docker-compose.yml")
+    assert "user: redis" in services()["redis"]
+    assert "<<: *hardened" in services()["redis"]
+    fleet = re.split(r"^x-fleet:", text, flags=re.MULTILINE)[1].split("\nx-")[0]
+    assert "<<: *hardened" in fleet
+    assert "user: ${FLEET_UID:-10001}" in fleet
+    for name in ("worker", "flower", "planner"):
+        assert "<<: *fleet" in services()[name]
+    hardened = re.split(r"^x-hardened:", text, flags=re.MULTILINE)[1].split("\nx-")[0]
+    for line in ("read_only: true", "cap_drop: [ALL]", "no-new-privileges:true"):
+        assert line in hardened
+
+
+def test_compose_waits_longer_than_a_worker_needs_to_stop() -> None:
+    grace = Settings.model_fields["grace_seconds"].default
+    found = re.search(r"stop_grace_period: .*?(\d+)s", services()["worker"])
+    assert found
+    assert int(found[1]) > 2 * grace + 10
+
+
+def test_the_image_is_not_roots_and_takes_only_what_has_its_hash() -> None:
+    dockerfile = read("Dockerfile")
+    last = dockerfile.rpartition("\nFROM ")[2]
+    assert re.findall(r"^USER (\w+)$", last, re.MULTILINE) == ["fleet"]
+    assert "--require-hashes" in dockerfile
+    assert read(".dockerignore").splitlines()[1] == "*"

@@ -1,0 +1,78 @@
+"""The sales pipeline's statements fit its tables, and are GoogleSQL."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from sqlglot import exp, parse_one
+
+from planner.pipeline import SqlRunner, load_pipeline
+from sql.statements import HERE, load
+from tests.analyzer import analyze
+
+PIPELINE = load_pipeline("sales")
+STATEMENTS = sorted(
+    path.relative_to(HERE).with_suffix("").as_posix() for path in (HERE / "sales").rglob("*.sql")
+)
+ORDERS = Path(__file__).parents[1] / "integration" / "sales_orders.sql"
+
+
+def columns(table: str) -> dict[str, str]:
+    """Column → type, as the table is created."""
+    tree = parse_one(load(f"sales/create/{table}"), read="bigquery")
+    return {
+        column.name: column.args["kind"].sql(dialect="bigquery")
+        for column in tree.find_all(exp.ColumnDef)
+    }
+
+
+TABLES = {
+    spec.name: columns(spec.name.partition(".")[2])
+    for phase in PIPELINE.phases
+    for spec in phase.tables
+}
+
+
+@pytest.mark.parametrize("name", [*STATEMENTS, str(ORDERS)], ids=lambda name: Path(name).stem)
+def test_the_analyzer_accepts_a_statement(name: str) -> None:
+    statement = load(name) if name in STATEMENTS else ORDERS.read_text(encoding="utf-8")
+
+    analyze(TABLES, statement, {"start_date": date(2025, 1, 2), "end_date": date(2025, 2, 1)})
+
+
+@pytest.mark.parametrize("name", [*STATEMENTS, str(ORDERS)], ids=lambda name: Path(name).stem)
+def test_a_statement_opens_with_what_it_answers(name: str) -> None:
+    statement = load(name) if name in STATEMENTS else ORDERS.read_text(encoding="utf-8")
+
+    assert statement.startswith("-- ")
+
+
+@pytest.mark.parametrize("table", ["sessions", "store_daily"])
+def test_a_statement_gives_the_tables_columns_in_their_order(table: str) -> None:
+    """`INSERT ROW` goes by position in BigQuery, and by name in the local warehouse."""
+    source = parse_one(load(f"sales/{table}"), read="bigquery").args["using"].unnest()
+
+    assert isinstance(source, exp.Query)
+    assert source.named_selects == list(columns(table))
+
+
+def test_every_column_that_the_pipeline_names_exists() -> None:
+    for phase in PIPELINE.phases:
+        for spec in phase.tables:
+            assert {spec.date, *spec.entities.values(), *spec.where} <= set(TABLES[spec.name])
+            assert TABLES[spec.name][spec.date] == "DATE"
+
+
+def test_every_phase_runs_statements_that_ship() -> None:
+    run = [
+        name
+        for phase in PIPELINE.phases
+        for runner in phase.runners
+        if isinstance(runner, SqlRunner)
+        for name in runner.statements
+    ]
+
+    assert run == ["sales/sessions", "sales/store_daily"]
+    assert set(run) <= set(STATEMENTS)

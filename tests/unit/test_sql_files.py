@@ -1,0 +1,160 @@
+"""Google's own analyzer accepts every statement, with the plan's tables and with the live ones.
+
+That a statement runs on DuckDB proves nothing about BigQuery: `SELECT EXTRACT(YEAR FROM d) - 1 …
+GROUP BY EXTRACT(YEAR FROM d)` does. The analyzer is the one BigQuery parses with.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlglot import exp, parse_one
+
+from planner.answers import QUESTIONS
+from planner.pipeline import Pipeline, Window, load_pipeline
+from planner.questions import question_query
+from sql.coverage import coverage_query
+from sql.statements import HERE, load
+from tests.analyzer import analyze
+from tests.table_sets import (
+    created_tables,
+    live_pipeline,
+    live_tables,
+    plan_pipeline,
+    plan_tables,
+)
+
+SCOPE = Window(start=date(2021, 10, 1), end=date(2022, 12, 31))
+SETS = {
+    "plan": (plan_pipeline, plan_tables),
+    "live": (live_pipeline, live_tables),
+    "sales": (lambda: load_pipeline("sales"), lambda: created_tables("sales")),
+}
+ASKED = [
+    (which, question)
+    for which in SETS
+    for question in QUESTIONS
+    if (which, question) != ("sales", "grades")  # nothing is graded there
+]
+ALL = {path.relative_to(HERE).with_suffix("").as_posix() for path in HERE.rglob("*.sql")}
+SHARED = {name for name in ALL if name.startswith(("questions/shared/", "questions/criteria/"))}
+OWN = {name for name in ALL if name.startswith(("sandbox/", "sales/"))}
+"""Statements of pipelines that ship, over tables that they create."""
+BUILT = {"coverage", "graded", "partitions", *(f"questions/{name}" for name in QUESTIONS)}
+
+
+def test_every_file_is_checked_here() -> None:
+    assert ALL == BUILT | SHARED | OWN
+
+
+@pytest.mark.parametrize(("which", "question"), ASKED)
+def test_the_analyzer_accepts_a_question(which: str, question: str) -> None:
+    statement, parameters = question_query(SETS[which][0](), question, SCOPE)
+    analyze(SETS[which][1](), statement, parameters)
+
+
+@pytest.mark.parametrize("kind", ["entities", "dates", "rows", "complete"])
+def test_every_kind_of_criterion_is_among_the_shipped_ones(kind: str) -> None:
+    """So that the analyzer has seen its statement."""
+    assert kind in {criterion.kind for criterion in plan_pipeline().criteria}
+    assert f"questions/criteria/{kind}" in SHARED
+
+
+@pytest.mark.parametrize("which", SETS)
+def test_the_analyzer_accepts_the_coverage_of_every_table(which: str) -> None:
+    for phase in SETS[which][0]().phases:
+        for spec in phase.tables:
+            for asked in (spec.table, spec.table_with_grades):
+                analyze(SETS[which][1](), *coverage_query(asked, SCOPE.start, SCOPE.end))
+
+
+@pytest.mark.parametrize("which", SETS)
+def test_the_analyzer_accepts_the_partitions(which: str) -> None:
+    names = dict.fromkeys(("table_name", "first_partition", "last_partition"), "x")
+    analyze(
+        SETS[which][1](),
+        load("partitions").format(dataset=next(iter(SETS[which][1]())).partition(".")[0]),
+        names,
+    )
+
+
+SANDBOX_NAMES = {
+    "table": "`nba_raw.bdl_player_boxscores`",
+    "date": "`game_date`",
+    "game": "`game_id`",
+    "column": "`player_id`",
+    "also": " AND `game_id` IN (@value_0)",
+}
+SANDBOX_VALUES: dict[str, Any] = {
+    "start_date": SCOPE.start,
+    "end_date": SCOPE.end,
+    "day": SCOPE.start,
+    "game": "x",
+    "value_0": "x",
+}
+
+
+@pytest.mark.parametrize("name", sorted(OWN))
+def test_the_analyzer_accepts_what_the_pipelines_run(name: str) -> None:
+    folder, _, rest = name.partition("/")
+    statement = load(name)
+    if folder == "sandbox" and "/" not in rest:
+        statement = statement.format(**SANDBOX_NAMES)
+    analyze(created_tables(folder), statement, SANDBOX_VALUES)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "SELECT EXTRACT(YEAR FROM game_date) - 1 FROM `nba_raw.bdl_player_boxscores` "
+        "GROUP BY EXTRACT(YEAR FROM game_date) - 2",
+        "SELECT COUNT(*) FROM `nba_raw.bdl_player_boxscores` WHERE game_date >= "
+        "CASE WHEN season_year = 2021 THEN '2022-04-16' END",
+        "SELECT no_such FROM `nba_raw.bdl_player_boxscores`",
+        "SELECT 1 FROM `nba_raw.no_such`",
+    ],
+)
+def test_the_analyzer_refuses_what_is_wrong(wrong: str) -> None:
+    """Or its approval would mean nothing."""
+    with pytest.raises(Exception, match=r"(?i)no_such|not found|no matching|group"):
+        analyze(plan_tables(), wrong, {})
+
+
+@pytest.mark.parametrize(("which", "question"), ASKED)
+def test_no_question_has_a_date_or_a_season_of_its_own(which: str, question: str) -> None:
+    statement, _ = question_query(SETS[which][0](), question, SCOPE)
+    tree = parse_one(statement, read="bigquery")
+    written = [node.this for node in tree.find_all(exp.Literal)]
+    assert not [text for text in written if re.fullmatch(r"(19|20)\d\d(\D.*)?", text)]
+    assert not list(tree.find_all(exp.Extract, exp.Year))
+
+
+@pytest.mark.parametrize(("which", "question"), ASKED)
+def test_every_scan_is_filtered_on_the_partition_column(which: str, question: str) -> None:
+    """Some tables refuse a query that is not. Each is read once."""
+    pipeline: Pipeline = SETS[which][0]()
+    dates = {spec.name: spec.date for phase in pipeline.phases for spec in phase.tables}
+    statement, _ = question_query(pipeline, question, SCOPE)
+    read = []
+    for reference in parse_one(statement, read="bigquery").find_all(exp.Table):
+        if reference.db:
+            name = f"{reference.db}.{reference.name}"
+            select = reference.find_ancestor(exp.Select)
+            assert select is not None
+            where = select.args["where"].find(exp.Between)
+            assert where.this.name == dates[name]
+            assert {bound.name for bound in (where.args["low"], where.args["high"])} == {
+                "start_date",
+                "end_date",
+            }
+            read.append(name)
+    assert len(read) == len(set(read)) > 0
+
+
+def test_the_files_say_what_they_answer() -> None:
+    for name in sorted(ALL):
+        assert Path(HERE, f"{name}.sql").read_text(encoding="utf-8").startswith("-- "), name
