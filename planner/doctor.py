@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
+from difflib import get_close_matches
 
 from planner.model import nearest
 from planner.pipeline import Phase, Pipeline, TableSpec
@@ -47,7 +48,7 @@ def _table(
             what=what,
             ok=False,
             detail=f"{warehouse.name} has no such table",
-            advice="create it, or correct its name in the pipeline file",
+            advice=_nearest_table(warehouse, spec.name),
         )
     except WarehouseError as error:
         return Check(what=what, ok=False, detail=str(error), advice="see what it says")
@@ -62,6 +63,12 @@ def _columns(spec: TableSpec, columns: Iterable[str]) -> tuple[str, str] | None:
             hint = nearest(name, sorted(known.values()))
             return f"it has no column {name!r}", f"correct the pipeline file: {hint}"
     return None
+
+
+def _nearest_table(warehouse: Warehouse, name: str) -> str:
+    near = get_close_matches(name, warehouse.tables(name), n=1)
+    hint = f": did you mean {near[0]!r}?" if near else ""
+    return f"create it, or correct its name in the pipeline file{hint}"
 
 
 def _partitions(

@@ -76,6 +76,7 @@ def test_a_table_that_is_not_there_is_told(live: Warehouse, tmp_path: Path) -> N
     (check,) = failed(live, pipeline)
 
     assert "has no such table" in check.detail
+    assert "did you mean 'nba_predictions.ml_feature_store_v2'?" in check.advice
 
 
 def test_the_filter_of_a_table_is_a_column_too(live: Warehouse, tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ from typing import Literal
 from planner.runners import Rule
 
 TOO_LARGE = Rule(
-    # As a status line, as JSON, and as the title of an HTML page.
+    # As a status line, as a client's error, as JSON, and as the title of an HTML page.
     pattern=(
-        r"(?i)\b413\b.{0,20}\btoo large|HTTP\S{0,4} 413\b"
+        r"(?i)\b413\b.{0,20}\btoo large|HTTP\S{0,4} 413\b|\b413 (GET|POST|PUT) "
         r"|\"?(status|code|status_code)\"?\s*[:=]\s*\"?413\b|<(title|h1)>\s*413\b"
     ),
     then="split",
