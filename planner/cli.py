@@ -6,7 +6,18 @@ import sys
 
 import typer
 
-from planner.commands import control, enqueue, gaps, runs, sandbox, settings, up, validate, watch
+from planner.commands import (
+    control,
+    doctor,
+    enqueue,
+    gaps,
+    runs,
+    sandbox,
+    settings,
+    up,
+    validate,
+    watch,
+)
 from planner.commands.output import err
 from planner.errors import Exit, FleetError
 from sql.errors import WarehouseError
@@ -42,6 +53,7 @@ app.command()(control.resume)
 app.command()(control.cancel)
 app.command()(control.retry)
 app.command()(up.up)
+app.command()(doctor.doctor)
 app.command()(settings.settings)
 app.command()(sandbox.demo)
 app.add_typer(sandbox.app, name="sandbox")

@@ -14,13 +14,14 @@ from datetime import date, timedelta
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from planner.criterion import CompleteCriterion, Criterion, EntitiesCriterion
 from planner.errors import BadPipeline
-from planner.model import ColumnName, Line, Model, Name, SeasonName, TableName
+from planner.model import ColumnName, Line, Model, Name, SeasonName, TableName, nearest
+from planner.runners import Resume, Runner, ScriptRunner
 from sql.warehouse import GradeColumns, Scalar, Table
 
 SHIPPED = Path(__file__).parent / "pipelines"
@@ -119,54 +120,6 @@ class TableSpec(Model):
         return replace(self.table, grades=GradeColumns(**self.grades.model_dump()))
 
 
-class ScriptRunner(Model):
-    """Runs a command: an argument list, never a shell.
-
-    `{start}` and `{end}` in an argument become the step's first and last date; `{dates}` its
-    dates, joined by commas. `${NAME}` and `${NAME:-default}` are read from the worker's
-    environment when the step runs.
-    """
-
-    kind: Literal["script"]
-    command: tuple[Line, ...] = Field(min_length=1)
-    cwd: Line | None = None
-    env: dict[str, str] = Field(default_factory=dict)
-
-
-class HttpBatchRunner(Model):
-    """Starts a batch at an HTTP service and polls it until it ends. One batch at a time."""
-
-    kind: Literal["http_batch"]
-    url: Line
-    """Base address; `${NAME}` is read from the worker's environment."""
-    start_path: Line = "/start"
-    status_path: Line = "/status"
-    body: dict[str, Scalar] = Field(default={"start_date": "{start}", "end_date": "{end}"})
-    token_env: Line | None = None
-    """Name of the variable that holds the bearer token."""
-    api_key_env: Line | None = None
-    """Name of the variable that holds the key sent as `X-API-Key`."""
-    start_timeout_seconds: float = Field(default=600, gt=0)
-    """The real service works up to nine minutes before it answers `/start`."""
-    poll_seconds: float = Field(default=30, gt=0)
-    """Longest pause between two looks; the first is after a second."""
-    settle_seconds: float = Field(default=300, ge=0)
-    """How long rows may take to appear after the service said complete."""
-
-
-class SqlRunner(Model):
-    """Runs GoogleSQL statements in the warehouse with `@start_date` and `@end_date`.
-
-    A name is a `.sql` file beside the pipeline file, or one that ships in `sql/`.
-    """
-
-    kind: Literal["sql"]
-    statements: tuple[Line, ...] = Field(min_length=1)
-
-
-Runner = Annotated[ScriptRunner | HttpBatchRunner | SqlRunner, Field(discriminator="kind")]
-
-
 class Phase(Model):
     """One or more tables, and what fills them."""
 
@@ -202,7 +155,19 @@ class Phase(Model):
             raise ValueError(f"phase {self.name!r} comes after others, so it needs a runner")
         if self.runners and not self.after:
             raise ValueError(f"phase {self.name!r} has a runner, so it must say what it is `after`")
+        for runner in self.runners:
+            if isinstance(runner, ScriptRunner) and runner.resume:
+                self._check_resume(runner.resume)
         return self
+
+    def _check_resume(self, resume: Resume) -> None:
+        named = [name for tables in resume.tables for name in tables]
+        known = [spec.name for spec in self.tables]
+        for name in named:
+            if name not in known:
+                raise ValueError(f"resume: {name!r} is no table here; {nearest(name, known)}")
+        if sorted(named) != sorted(known):
+            raise ValueError("resume: name every table of the phase once, by processor")
 
 
 class Pipeline(Model):

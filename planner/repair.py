@@ -13,7 +13,7 @@ Pure. Three rules, applied phase by phase in order:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from planner.calendar import Why
@@ -74,7 +74,10 @@ def choose(
         if phase.is_source:
             continue
         wanted = dict(direct.get(phase.name, {}))
-        stale = {day for day in (owed or {}).get(phase.name, ()) if _again(health, phase, day)}
+        due = (owed or {}).get(phase.name, ())
+        # What an earlier run left half done is not only short: none of its rows can be kept.
+        wanted |= {d: replace(wanted[d], reason=Reason.CASCADE) for d in due if d in wanted}
+        stale = {day for day in due if _again(health, phase, day)}
         if cascade:
             stale |= set(_after(pipeline, health, phase, todo, left))
         wanted |= {day: cascade_of(phase, day, health) for day in stale if day not in wanted}

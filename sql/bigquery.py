@@ -29,7 +29,7 @@ from sql.bigquery_errors import THEIRS, translated
 from sql.coverage import coverage_of, coverage_query
 from sql.errors import WarehouseRefused
 from sql.statements import load, quote_table
-from sql.warehouse import Coverage, Parameters, Scalar, Table
+from sql.warehouse import Coverage, Parameters, Partitioning, Scalar, Table
 
 # 1 TiB, about $6.25 on demand: far above a recount of years, far below an accident.
 MAXIMUM_BYTES_BILLED = 1_099_511_627_776
@@ -40,6 +40,7 @@ CANCEL_TIMEOUT_SECONDS = 10.0  # whoever pressed Ctrl-C is waiting
 # The server ends the job at its time limit; we wait a little longer to hear it say so.
 _GRACE_SECONDS = 30.0
 
+_DAY_MS = 86_400_000
 _APP = "backfill-fleet"
 _LABEL_CHARACTERS = 63  # BigQuery's limit for a label's key and value
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
@@ -142,6 +143,18 @@ class BigQueryWarehouse:
 
     def columns(self, table: str) -> Mapping[str, str]:
         return {field.name: _google_type(field) for field in self._table(table).schema}
+
+    def partitioning(self, table: str) -> Partitioning:
+        about = self._table(table)
+        by_time = about.time_partitioning
+        if by_time is None:
+            return Partitioning(column=None)
+        expires = by_time.expiration_ms
+        return Partitioning(
+            column=by_time.field or "_PARTITIONTIME",
+            expires_days=expires / _DAY_MS if expires else None,
+            needs_filter=bool(about.require_partition_filter),
+        )
 
     def tables(self, beside: str) -> Sequence[str]:
         quote_table(beside)  # refuses what is no name

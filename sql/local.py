@@ -34,7 +34,7 @@ from sqlglot.errors import SqlglotError
 from sql.coverage import coverage_of, coverage_query
 from sql.errors import TableNotFound, Unsupported, WarehouseRefused, WarehouseUnreachable
 from sql.statements import is_table
-from sql.warehouse import Coverage, Parameters, Scalar, Table
+from sql.warehouse import Coverage, Parameters, Partitioning, Scalar, Table
 
 T = TypeVar("T")
 
@@ -99,6 +99,10 @@ class LocalWarehouse:
 
     def columns(self, table: str) -> Mapping[str, str]:
         return _columns(self._open(table))
+
+    def partitioning(self, table: str) -> Partitioning:
+        columns = self._open(table).metadata().partition_columns
+        return Partitioning(column=columns[0] if columns else None)
 
     def tables(self, beside: str) -> Sequence[str]:
         project = beside.split(".")[:-2]

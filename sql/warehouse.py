@@ -74,6 +74,18 @@ Coverage = Mapping[date, Cell]
 """One table's cells by date. A date without rows is absent."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Partitioning:
+    """How a table is cut up."""
+
+    column: str | None
+    """None: it is not."""
+    expires_days: float | None = None
+    """After so many days a partition is deleted. None: never."""
+    needs_filter: bool = False
+    """Whether a query has to name the dates it reads."""
+
+
 class Warehouse(Protocol):
     """Where the pipeline's tables are. Every method raises `WarehouseError`."""
 
@@ -92,6 +104,10 @@ class Warehouse(Protocol):
 
     def columns(self, table: str) -> Mapping[str, str]:
         """Column → GoogleSQL type. Raises `TableNotFound`."""
+        ...
+
+    def partitioning(self, table: str) -> Partitioning:
+        """How a table is partitioned. Raises `TableNotFound`."""
         ...
 
     def tables(self, beside: str) -> Sequence[str]:

@@ -12,7 +12,8 @@ from celery import Celery
 from kombu.entity import Queue
 
 from planner.errors import FleetError
-from planner.pipeline import HttpBatchRunner, Pipeline, load_pipeline
+from planner.pipeline import Pipeline, load_pipeline
+from planner.runners import HttpBatchRunner
 from planner.settings import Settings, load_settings
 from worker import shutdown, transport
 

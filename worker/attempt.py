@@ -1,35 +1,57 @@
 """One attempt at a step: run what is left of it, recount, and say how it ended.
 
-Knows nothing of Celery, and settles nothing: it gives back a value that the step acts on.
+What is left is a list of ranges in the attempt's memory: a range that has run is taken off, one
+that was too large is replaced by its halves, less what they did not fail at. Knows nothing of
+Celery, and settles nothing: it gives back a value that the step acts on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 from planner.pipeline import Phase
 from planner.plan import Step, Task
+from planner.runners import HttpBatchRunner
 from sql import WarehouseError, WarehouseRefused
+from worker import progress
 from worker.fleet import Fleet
-from worker.runners import Failed, Job, Park, Ran, Refused, Stopped, runner_for
-from worker.verification import recount, versions_before
+from worker.memory import Memory, Range
+from worker.runners import (
+    Failed,
+    Job,
+    NoRunner,
+    Outcome,
+    Park,
+    Partway,
+    Ran,
+    Refused,
+    Stopped,
+    TooLarge,
+    runner_for,
+)
+from worker.secrets import redacted
+from worker.verification import recount, versions_of
 
 SETTLE_LOOK_SECONDS = 5.0  # between two recounts while a service's rows may still appear
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """Every range has run, and the recount has spoken."""
+    """Every range has run, and the recount has spoken. Date → what is wrong with it."""
 
     done: tuple[date, ...]
-    short: dict[date, str]
-    """Date → what is wrong with it."""
-    is_permanent: bool = False
-    is_refused: bool = False
-    """Something it needs is not there, so it is blocked rather than failed."""
+    short: dict[date, str] = field(default_factory=dict)
+    """Trying again may help."""
+    hopeless: dict[date, str] = field(default_factory=dict)
+    """Trying again cannot help: these are quarantined."""
+    blocked: dict[date, str] = field(default_factory=dict)
+    """Something they need is not there."""
+    memory: dict[str, Any] = field(default_factory=dict)
+    """For the next attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,63 +68,92 @@ class Attempt:
     stop: Callable[[], str | None]
     memory: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def tasks(self) -> list[Task]:
-        return [task for task in self.step.tasks if task.date in self.dates]
-
     def make(self) -> Ended | Park | Stopped:
         """Run every range, then recount."""
-        memory = dict(self.memory)
+        memory = Memory.model_validate(self.memory)
         try:
-            if "versions" not in memory:
-                memory["versions"] = versions_before(self.fleet.warehouse, self.phase, self.tasks)
-            errors: dict[str, str] = memory.setdefault("errors", {})
-            ranges = self._ranges()
-            while (at := memory.setdefault("at", 0)) < len(ranges):
-                outcome = self._run(ranges[at], memory.get("runner", {}))
-                match outcome:
-                    case Stopped():
-                        return outcome
-                    case Park():
-                        return Park(
-                            seconds=outcome.seconds, memory={**memory, "runner": outcome.memory}
-                        )
-                    case Ran():
-                        memory["settle"] = max(memory.get("settle", 0.0), outcome.settle_seconds)
-                    case Failed() | Refused():
-                        for day in ranges[at]:
-                            errors[day.isoformat()] = outcome.error
-                        if isinstance(outcome, Refused):
-                            memory["refused"] = True
-                        elif outcome.is_permanent:
-                            memory["permanent"] = True
-                memory["at"] = at + 1
-                memory.pop("runner", None)
-            return self._recount(memory, errors)
+            if memory.versions is None:
+                days = self._outdated
+                memory.versions = versions_of(self.fleet.warehouse, self.phase, days)
+            if memory.left is None:
+                memory.left = self._ranges()
+            while memory.left:
+                dates = memory.left[0]
+                outcome = self._run(dates, memory)
+                if isinstance(outcome, Stopped):
+                    return outcome
+                if isinstance(outcome, Park):
+                    memory.runner = outcome.memory
+                    return Park(seconds=outcome.seconds, memory=memory.as_json())
+                memory.runner = {}
+                memory.left[:1] = self._rest(dates, outcome, memory)
+            return self._recount(memory)
         except WarehouseError as error:
-            return Ended(
-                done=(),
-                short=dict.fromkeys(self.dates, f"the recount failed: {error}"),
-                is_permanent=isinstance(error, WarehouseRefused),
-            )
+            wrong = dict.fromkeys(self.dates, f"the recount failed: {redacted(str(error))}")
+            if isinstance(error, WarehouseRefused):
+                return Ended(done=(), hopeless=wrong)
+            return Ended(done=(), short=wrong)
 
-    def _ranges(self) -> list[tuple[date, ...]]:
+    # -- ranges ------------------------------------------------------------------------------
+
+    def _ranges(self) -> list[Range]:
         """Consecutive dates together at first; each alone once something went wrong."""
-        if self.number > 1:
+        alone = any(isinstance(r, HttpBatchRunner) and r.per_date for r in self.phase.runners)
+        if alone or self.number > 1:
             return [(day,) for day in self.dates]
+        return self._consecutive(self.dates)
+
+    def _consecutive(self, dates: Sequence[date]) -> list[Range]:
         order = {day: n for n, day in enumerate(self.step.dates)}
-        ranges: list[tuple[date, ...]] = []
-        for day in self.dates:
+        ranges: list[Range] = []
+        for day in dates:
             if ranges and order[day] == order[ranges[-1][-1]] + 1:
                 ranges[-1] = (*ranges[-1], day)
             else:
                 ranges.append((day,))
         return ranges
 
-    def _run(
-        self, dates: tuple[date, ...], memory: dict[str, Any]
-    ) -> Ran | Failed | Refused | Park | Stopped:
+    def _rest(self, dates: Range, outcome: Outcome, memory: Memory) -> list[Range]:
+        """What is left to do of a range that has run; writes down what went wrong with it."""
+        match outcome:
+            case TooLarge() if len(dates) > 1:
+                left = self._short(dates, memory)
+                middle = len(dates) // 2
+                halves = dates[:middle], dates[middle:]
+                return [
+                    part
+                    for half in halves
+                    for part in self._consecutive([day for day in half if day in left])
+                ]
+            case Partway() if (now := len(self._filled(dates, memory))) > memory.reached:
+                memory.reached = now
+                return [dates]
+            case Ran():
+                memory.settle_seconds = max(memory.settle_seconds, outcome.settle_seconds)
+                if outcome.note:
+                    memory.notes |= dict.fromkeys(dates, redacted(outcome.note))
+            case Failed() | TooLarge() | Partway() | Refused():
+                memory.errors |= dict.fromkeys(dates, redacted(outcome.error))
+                if isinstance(outcome, Refused):
+                    memory.blocked |= set(dates)
+                elif isinstance(outcome, TooLarge) or (
+                    isinstance(outcome, Failed) and outcome.is_permanent
+                ):
+                    memory.hopeless |= set(dates)
+        memory.reached = 0
+        return []
+
+    # -- one range ---------------------------------------------------------------------------
+
+    def _run(self, dates: Range, memory: Memory) -> Outcome:
         settings = self.fleet.settings
+        why = self.stop()
+        if why:
+            return Stopped(why=why)
+        try:
+            memory.which, runner = runner_for(self.phase, self.fleet.pipeline_dir, memory.which)
+        except NoRunner as error:
+            return Failed(error=str(error), is_permanent=True)
         log = settings.folder(f"logs/{self.run_id}") / f"{self.step_id.replace('/', '.')}.log"
         job = Job(
             run_id=self.run_id,
@@ -110,29 +161,55 @@ class Attempt:
             phase=self.phase,
             dates=dates,
             attempt=self.number,
-            memory=memory,
+            memory=memory.runner,
             log=log,
             pipeline_dir=self.fleet.pipeline_dir,
             warehouse=self.fleet.warehouse,
             grace_seconds=settings.grace_seconds,
             stop=self.stop,
+            filled=lambda: self._filled(dates, memory),
+            force=settings.force_service,
         )
-        why = self.stop()
-        return Stopped(why=why) if why else runner_for(self.phase).run(job)
+        return runner.run(job)
 
-    def _recount(self, memory: dict[str, Any], errors: dict[str, str]) -> Ended | Park:
-        short = recount(self.fleet.warehouse, self.phase, self.tasks, memory["versions"])
-        settled = memory.get("settled", 0.0)
-        if short and not errors and settled < memory.get("settle", 0.0):
-            pause = min(SETTLE_LOOK_SECONDS, 0.5 + settled)
-            return Park(seconds=pause, memory={**memory, "settled": settled + pause})
-        told = {
-            day: f"{errors[day.isoformat()]} ({what})" if day.isoformat() in errors else what
-            for day, what in short.items()
-        }
+    # -- what the warehouse shows ------------------------------------------------------------
+
+    def _tasks(self, dates: Collection[date]) -> list[Task]:
+        return [task for task in self.step.tasks if task.date in dates]
+
+    @cached_property
+    def _outdated(self) -> list[date]:
+        tasks = self._tasks(self.dates)
+        return progress.outdated(self.fleet.ledger, self.run_id, self.phase, tasks)
+
+    def _filled(self, dates: Range, memory: Memory) -> frozenset[str]:
+        return progress.filled(
+            self.fleet.warehouse,
+            self.phase,
+            self._tasks(dates),
+            outdated=self._outdated,
+            before=memory.versions or {},
+        )
+
+    def _short(self, dates: Collection[date], memory: Memory) -> dict[date, str]:
+        tasks = self._tasks(dates)
+        return recount(self.fleet.warehouse, self.phase, tasks, memory.versions or {})
+
+    def _recount(self, memory: Memory) -> Ended | Park:
+        short = self._short(self.dates, memory)
+        waited = memory.settled_seconds
+        if short.keys() - memory.errors.keys() and waited < memory.settle_seconds:
+            pause = min(SETTLE_LOOK_SECONDS, 0.5 + waited, memory.settle_seconds - waited)
+            memory.settled_seconds += pause
+            return Park(seconds=pause, memory=memory.as_json())
+        said = memory.notes | memory.errors
+        told = {d: f"{said[d]} ({what})" if d in said else what for d, what in short.items()}
+        hopeless = {day: why for day, why in told.items() if day in memory.hopeless}
+        blocked = {day: why for day, why in told.items() if day in memory.blocked}
         return Ended(
             done=tuple(day for day in self.dates if day not in short),
-            short=told,
-            is_permanent=bool(memory.get("permanent")),
-            is_refused=bool(memory.get("refused")),
+            short={d: why for d, why in told.items() if d not in hopeless and d not in blocked},
+            hopeless=hopeless,
+            blocked=blocked,
+            memory={"versions": memory.versions or {}},
         )

@@ -21,12 +21,22 @@ LOOK_SECONDS = 0.2  # how soon a dead child is noticed
 RESTART_SECONDS = 1.0  # a child that dies at once is not started more often than this
 
 
-def die_with_parent() -> Callable[[], None] | None:
-    """What a child calls before it becomes its command; None where the kernel cannot do it."""
+def die_with_parent(parent: int | None = None) -> Callable[[], None] | None:
+    """What a child calls before it becomes its command; None where the kernel cannot do it.
+
+    `parent` is who starts it: this process.
+    """
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None, use_errno=True).prctl
-    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    parent = parent or os.getpid()
+
+    def prepare() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it died just before
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return prepare
 
 
 @dataclass(kw_only=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
 from celery import signals
 
+from worker.children import die_with_parent
 from worker.fleet import Fleet, fleet_here
 from worker.reconciler import reconcile_quietly
 
@@ -28,6 +30,14 @@ class Janitor(threading.Thread):
 
 
 _janitor: Janitor | None = None
+
+
+@signals.worker_process_init.connect
+def _die_with_worker(**ignored: Any) -> None:
+    """A killed worker's pool process would go on with its step, and nobody could stop it."""
+    prepare = die_with_parent(os.getppid())
+    if prepare is not None:
+        prepare()
 
 
 @signals.worker_ready.connect

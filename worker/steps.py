@@ -15,8 +15,9 @@ from datetime import date
 from typing import NoReturn
 
 from planner.errors import FleetError
-from planner.pipeline import HttpBatchRunner, Phase
+from planner.pipeline import Phase
 from planner.plan import Step, step_id
+from planner.runners import HttpBatchRunner
 from worker import gate, shutdown
 from worker.attempt import Attempt, Ended
 from worker.fleet import Fleet
@@ -173,38 +174,38 @@ class Visit:
     def _ended(
         self, lease: Lease, record: StepRecord, ended: Ended, blocked: Mapping[date, str]
     ) -> str:
-        failures = record.failures + bool(ended.short)
-        if ended.short and not ended.is_refused:
-            next_ = decide(self.phase, attempt=failures, is_permanent=ended.is_permanent)
-            if not isinstance(next_, GiveUp):
-                kept = self.fleet.ledger.finish(
-                    self.run.id,
-                    self.id,
-                    token=lease.token,
-                    state=StepState.PENDING,
-                    fields={
-                        "failures": str(failures),
-                        "error": _first(ended.short)[:ERROR_CHARS],
-                        "memory": "{}",
-                    },
-                    dates={(self.phase.name, day): DateState.DONE for day in ended.done},
-                )
-                raise Again(next_.seconds if kept else FIRST_WAIT_SECONDS)
-        failed = {} if ended.is_refused else ended.short
-        refused = ended.short if ended.is_refused else {}
-        state = (
-            StepState.FAILED
-            if failed
-            else StepState.BLOCKED
-            if refused or blocked
-            else StepState.SUCCEEDED
-        )
+        failures = record.failures + bool(ended.short or ended.hopeless)
+        failed, blocked = {**ended.short, **ended.hopeless}, {**blocked, **ended.blocked}
+        next_ = decide(self.phase, attempt=failures, is_permanent=not ended.short)
+        if ended.short and not isinstance(next_, GiveUp):
+            dates = {(self.phase.name, day): DateState.DONE for day in ended.done}
+            dates |= {(self.phase.name, day): DateState.FAILED for day in ended.hopeless}
+            dates |= {(self.phase.name, day): DateState.BLOCKED for day in ended.blocked}
+            kept = self.fleet.ledger.finish(
+                self.run.id,
+                self.id,
+                token=lease.token,
+                state=StepState.PENDING,
+                fields={
+                    "failures": str(failures),
+                    "error": _first(ended.short)[:ERROR_CHARS],
+                    "problems": self._problems({**ended.hopeless, **ended.blocked}),
+                    "memory": json.dumps(ended.memory),
+                },
+                dates=dates,
+            )
+            raise Again(next_.seconds if kept else FIRST_WAIT_SECONDS)
+        state = StepState.SUCCEEDED
+        if failed or DateState.FAILED in self._own_dates().values():
+            state = StepState.FAILED
+        elif blocked or DateState.BLOCKED in self._own_dates().values():
+            state = StepState.BLOCKED
         return self._settle(
             token=lease.token,
             state=state,
             done=ended.done,
             failed=failed,
-            blocked={**blocked, **refused},
+            blocked=blocked,
             fields={"failures": str(failures)},
         )
 
@@ -251,7 +252,7 @@ class Visit:
             for other in self._later_steps():
                 later[step_id(self._chunk_id, other.phase)] = rest
                 dates |= {(other.phase, day): DateState(rest) for day in other.dates}
-        error = _first(failed) or _first(blocked)
+        error = _first(failed) or _first(blocked) or self._error_before()
         kept = self.fleet.ledger.finish(
             self.run.id,
             self.id,
@@ -260,9 +261,7 @@ class Visit:
             fields={
                 **(fields or {}),
                 "error": error[:ERROR_CHARS],
-                "problems": json.dumps(
-                    {str(day): why[:ERROR_CHARS] for day, why in {**failed, **blocked}.items()}
-                ),
+                "problems": self._problems({**failed, **blocked}),
                 "memory": "{}",
             },
             dates=dates,
@@ -314,6 +313,14 @@ class Visit:
 
     def _unfinished(self) -> list[date]:
         return [day for day, state in self._own_dates().items() if state is DateState.PENDING]
+
+    def _problems(self, new: Mapping[date, str]) -> str:
+        """What is wrong with the step's dates, those of earlier attempts included."""
+        problems = {**self.fleet.ledger.problems(self.run.id, self.id), **new}
+        return json.dumps({str(day): why[:ERROR_CHARS] for day, why in problems.items()})
+
+    def _error_before(self) -> str:
+        return _first(self.fleet.ledger.problems(self.run.id, self.id))
 
     def _later(self) -> Again:
         waits = self.fleet.ledger.note_wait(self.run.id, self.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
 from planner.gaps import EMPTY, Reason, shortfall
@@ -14,12 +14,11 @@ Versions = Mapping[str, Mapping[str, str]]
 """Table → date (ISO) → version of its rows. JSON, because a parked step keeps it."""
 
 
-def versions_before(warehouse: Warehouse, phase: Phase, tasks: Sequence[Task]) -> Versions:
-    """The versions of the dates whose rows are there already, and must be written anew.
+def versions_of(warehouse: Warehouse, phase: Phase, days: Collection[date]) -> Versions:
+    """The versions of some dates' rows, where there are any.
 
-    Counts cannot tell whether those were recomputed; a new version of their rows can.
+    Counts cannot tell whether rows were recomputed; a new version of them can.
     """
-    days = [task.date for task in tasks if task.reason is Reason.CASCADE]
     if not days:
         return {}
     return {
@@ -37,7 +36,8 @@ def recount(
 ) -> dict[date, str]:
     """Dates that are short after the step, each with what is wrong. One query per table."""
     start, end = tasks[0].date, tasks[-1].date
-    after = versions_before(warehouse, phase, tasks)
+    cascades = {task.date for task in tasks if task.reason is Reason.CASCADE}
+    after = versions_of(warehouse, phase, cascades)
     short: dict[date, str] = {}
     for spec in phase.tables:
         cells = warehouse.coverage(spec.table, start, end)
@@ -50,6 +50,10 @@ def recount(
                 short.setdefault(
                     task.date, f"rows missing: {spec.name} holds {have} of {want} on {day}"
                 )
-            elif old is not None and after.get(spec.name, {}).get(day) == old:
+            elif (
+                task.date in cascades
+                and old is not None
+                and after.get(spec.name, {}).get(day) == old
+            ):
                 short.setdefault(task.date, f"not recomputed: {spec.name} on {day} is unchanged")
     return short

@@ -10,7 +10,7 @@ import typer
 
 from planner.calendar import Calendar
 from planner.commands import options as opt
-from planner.commands.context import open_fleet, read_health, required_ledger
+from planner.commands.context import open_fleet, read_health, require_runners, required_ledger
 from planner.commands.gaps import print_plan, print_skipped
 from planner.commands.output import err, note, out, print_json
 from planner.commands.watch import follow, run_exit
@@ -69,6 +69,7 @@ def enqueue(
         )
         health = read_health(fleet, scope)
         made = plan_gaps(fleet, health, wanted, ledger=ledger)
+    require_runners(fleet, made)
     if dry_run:
         if json:
             print_json(made.as_json())

@@ -9,7 +9,7 @@ import typer
 
 from planner.calendar import Calendar
 from planner.commands import options as opt
-from planner.commands.context import ledger_if_any, open_fleet, read_health
+from planner.commands.context import ledger_if_any, open_fleet, read_health, require_runners
 from planner.commands.output import count_table, date_ranges, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
 from planner.errors import Exit
@@ -85,6 +85,7 @@ def plan(
     )
     ledger = ledger_if_any(fleet)
     made = plan_gaps(fleet, read_health(fleet, scope), wanted, ledger=ledger)
+    require_runners(fleet, made)
     if out_file is not None:
         import json as json_module
 

@@ -16,7 +16,7 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from planner import criterion, pipeline
+from planner import criterion, pipeline, runners
 from planner.baseline import Baseline, Comparison
 from planner.cli import app
 from planner.errors import Exit
@@ -41,9 +41,12 @@ SECTIONS: dict[type[Model], str] = {
     pipeline.TableSpec: "`[[phases.tables]]`",
     pipeline.Band: "`rows_per_entity`",
     pipeline.GradesSpec: "`grades`",
-    pipeline.ScriptRunner: "`[[phases.runners]]` of kind `script`",
-    pipeline.HttpBatchRunner: "`[[phases.runners]]` of kind `http_batch`",
-    pipeline.SqlRunner: "`[[phases.runners]]` of kind `sql`",
+    runners.ScriptRunner: "`[[phases.runners]]` of kind `script`",
+    runners.Rule: "`outcomes`",
+    runners.Resume: "`resume`",
+    runners.HttpBatchRunner: "`[[phases.runners]]` of kind `http_batch`",
+    runners.Secret: "`token` and `api_key`",
+    runners.SqlRunner: "`[[phases.runners]]` of kind `sql`",
     criterion.EntitiesCriterion: "`[[criteria]]` of kind `entities`",
     criterion.DatesCriterion: "`[[criteria]]` of kind `dates`",
     criterion.RowsCriterion: "`[[criteria]]` of kind `rows`",

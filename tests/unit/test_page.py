@@ -189,7 +189,8 @@ def test_the_success_criteria_stand_there_with_the_dates_that_offend() -> None:
 
     page = render_page(report)
 
-    section = page.partition('<h2 id="criteria">Success criteria</h2>')[2].partition("</section>")[0]
+    title = '<h2 id="criteria">Success criteria</h2>'
+    section = page.partition(title)[2].partition("</section>")[0]
     assert section.count('<th scope="row">') == len(report.criteria)
     assert str(offended.dates[0]) in section
 

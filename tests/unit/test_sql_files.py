@@ -44,7 +44,7 @@ ALL = {path.relative_to(HERE).with_suffix("").as_posix() for path in HERE.rglob(
 SHARED = {name for name in ALL if name.startswith(("questions/shared/", "questions/criteria/"))}
 OWN = {name for name in ALL if name.startswith(("sandbox/", "sales/"))}
 """Statements of pipelines that ship, over tables that they create."""
-BUILT = {"coverage", "graded", "partitions", *(f"questions/{name}" for name in QUESTIONS)}
+BUILT = {"coverage", "graded", "partitions", "probe", *(f"questions/{name}" for name in QUESTIONS)}
 
 
 def test_every_file_is_checked_here() -> None:
@@ -80,6 +80,10 @@ def test_the_analyzer_accepts_the_partitions(which: str) -> None:
         load("partitions").format(dataset=next(iter(SETS[which][1]())).partition(".")[0]),
         names,
     )
+
+
+def test_the_analyzer_accepts_the_probe() -> None:
+    analyze(plan_tables(), load("probe"), {})
 
 
 SANDBOX_NAMES = {

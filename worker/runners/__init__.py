@@ -1,16 +1,30 @@
 """Runners: what makes a phase's rows. Each gives back an outcome; none decides what is next."""
 
-from worker.runners.choose import runner_for
-from worker.runners.job import Failed, Job, Outcome, Park, Ran, Refused, Runner, Stopped
+from worker.runners.choose import NoRunner, runner_for
+from worker.runners.job import (
+    Failed,
+    Job,
+    Outcome,
+    Park,
+    Partway,
+    Ran,
+    Refused,
+    Runner,
+    Stopped,
+    TooLarge,
+)
 
 __all__ = [
     "Failed",
     "Job",
+    "NoRunner",
     "Outcome",
     "Park",
+    "Partway",
     "Ran",
     "Refused",
     "Runner",
     "Stopped",
+    "TooLarge",
     "runner_for",
 ]

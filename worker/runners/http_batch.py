@@ -1,28 +1,33 @@
 """Starts a batch at an HTTP service, and looks at it by short visits until it ends.
 
-Between visits the step is parked: no process waits. The service's own 409 decides who may run
-a batch; the batch's id is written down before the first look, so that whoever comes next goes
-on with it instead of starting another.
+Between visits the step is parked: no process waits. Before a start the service is asked what it
+runs, because an earlier start may have worked although its answer was lost; whatever batch runs
+then, or is the reason of a 409, is waited for, and nothing is started when it made the rows.
 """
 
 from __future__ import annotations
 
-import os
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
-from planner.pipeline import HttpBatchRunner
+from planner.runners import HttpBatchRunner
+from worker.runners.answers import Batch, Status, content, status_of, text_of
+from worker.runners.credentials import Auth, NoSecret
 from worker.runners.environment import Unset, expand, fill
-from worker.runners.job import Failed, Job, Outcome, Park, Ran, Refused
+from worker.runners.job import Failed, Job, Outcome, Park, Ran, Refused, TooLarge
 
 FIRST_LOOK_SECONDS = 0.5  # short batches are noticed soon
 LOOK_GROWTH = 1.5  # then pauses grow up to the pipeline file's `poll_seconds`
 STATUS_SECONDS = 30.0  # a status that takes longer is no status
-MESSAGE_CHARS = 500  # of a service's answer, shown in an error
-ENDED_WELL = frozenset({"complete", "completed", "success", "succeeded", "done"})
-ENDED_BADLY = frozenset({"failed", "error", "stalled", "cancelled", "aborted"})
+LOST_LOOKS_MAX = 5  # looks in a row that failed, before the batch is given up
+
+ADVICE = {
+    401: "the token was refused, also a new one: see where the pipeline file takes it from",
+    403: "the token is known, and may not do this: give its account the right to call the service",
+}
 
 
 @dataclass(frozen=True)
@@ -33,86 +38,143 @@ class HttpBatch:
 
     def run(self, job: Job) -> Outcome:
         try:
-            with self._client() as client:
+            url = expand(self.spec.url)
+            auth = Auth(url, token=self.spec.token, api_key=self.spec.api_key)
+            with httpx.Client(base_url=url, auth=auth) as client:
                 if "batch_id" in job.memory:
                     return self._look(client, job)
-                return self._start(client, job)
-        except Unset as error:
+                return self._begin(client, job)
+        except (Unset, NoSecret) as error:
             return Failed(error=str(error), is_permanent=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Failed(error=f"{self.spec.url}: {type(error).__name__}: {error}")
 
-    def _client(self) -> httpx.Client:
-        headers = {}
-        if self.spec.token_env and (token := os.environ.get(self.spec.token_env)):
-            headers["Authorization"] = f"Bearer {token}"
-        if self.spec.api_key_env and (key := os.environ.get(self.spec.api_key_env)):
-            headers["X-API-Key"] = key
-        return httpx.Client(base_url=expand(self.spec.url), headers=headers)
+    # -- start -------------------------------------------------------------------------------
+
+    def _begin(self, client: httpx.Client, job: Job) -> Outcome:
+        """Start a batch, unless one runs, or the one that ran made the rows."""
+        running = self._running(client)
+        if running is not None and not (running.is_stalled and job.force):
+            if running.is_stalled:
+                return Failed(
+                    error=f"batch {running.batch_id} of somebody has stalled, and a start would "
+                    f"end it: do so with BACKFILL_FORCE_SERVICE=1 ({running.text})"
+                )
+            return self._wait_for_others(job, running.moved)
+        if "waited" in job.memory and job.filled().issuperset(t.name for t in job.phase.tables):
+            return Ran()
+        return self._start(client, job)
+
+    def _running(self, client: httpx.Client) -> Status | None:
+        """The batch that the service works on now, as far as it can tell."""
+        try:
+            response = client.get(self.spec.status_path, timeout=STATUS_SECONDS)
+            status = status_of(response)
+        except httpx.HTTPStatusError:
+            return None  # it has no such page, or refuses: its 409 will tell
+        is_held = status.batch is Batch.RUNNING or status.is_stalled
+        return status if is_held and status.batch_id else None
 
     def _start(self, client: httpx.Client, job: Job) -> Outcome:
-        body = {
+        body: dict[str, Any] = {
             name: fill(value, job.dates) if isinstance(value, str) else value
             for name, value in self.spec.body.items()
         }
-        response = client.post(
-            self.spec.start_path, json=body, timeout=self.spec.start_timeout_seconds
-        )
-        answer = _json(response)
-        if response.status_code == 409:
-            return self._later(job)  # somebody else's batch: nothing of ours went wrong
-        if response.status_code == 503 and isinstance(answer, dict):
-            return Refused(error=f"the service says: {_text(answer)}")
-        if response.status_code in (400, 401, 403, 404, 500):
-            return Failed(
-                error=f"{self.spec.start_path} answers {response.status_code}: {_text(answer)}",
-                is_permanent=response.status_code in (400, 401, 403),
-            )
+        if "force" in body:
+            body["force"] = job.force
+        path, timeout = self.spec.start_path, self.spec.start_timeout_seconds
+        response = client.post(path, json=body, timeout=timeout)
+        answer, code = content(response), response.status_code
+        told = f"{path} answers {code}: {text_of(answer)}"
+        if code == 409:
+            return self._wait_for_others(job, str(answer))
+        if code == 413:
+            return TooLarge(error=told)
+        if code == 503 and isinstance(answer, dict) and "error" in answer:
+            return Refused(error=f"the service says: {text_of(answer)}")
+        if code in ADVICE:
+            return Failed(error=f"{told}; {ADVICE[code]}", is_permanent=True)
         if not response.is_success or not isinstance(answer, dict):
-            return Failed(error=f"{self.spec.start_path} answers {response.status_code}")
+            return Failed(error=told, is_permanent=code in (400, 405, 422))
         batch = answer.get("batch_id")
         if not isinstance(batch, str) or not batch:
-            return Ran()  # nothing to do, it says; the recount tells
-        return Park(seconds=FIRST_LOOK_SECONDS, memory={"batch_id": batch, "looks": 0})
+            return Ran(note=f"{path} says {text_of(answer)}")  # nothing to do, it says
+        memory = {"batch_id": batch, "looks": 0, "started": time.time()}
+        return Park(seconds=FIRST_LOOK_SECONDS, memory=memory)
+
+    def _wait_for_others(self, job: Job, moved: str) -> Outcome:
+        """Wait for somebody else's batch, which is nobody's failure, unless it never ends."""
+        memory = {**self._moved(job, moved), "waited": True}
+        if _still_for(memory) > self.spec.stall_seconds:
+            return Failed(
+                error=f"another batch holds the service, and has not moved for "
+                f"{self.spec.stall_seconds:g} s: {moved[:200]}"
+            )
+        return self._later(memory)
+
+    # -- status ------------------------------------------------------------------------------
 
     def _look(self, client: httpx.Client, job: Job) -> Outcome:
-        response = client.get(
-            self.spec.status_path,
-            params={"batch_id": job.memory["batch_id"]},
-            timeout=STATUS_SECONDS,
-        )
-        answer = _json(response)
-        if not response.is_success or not isinstance(answer, dict):
-            return Failed(
-                error=f"{self.spec.status_path} answers {response.status_code}: {_text(answer)}"
+        batch_id, memory = job.memory["batch_id"], job.memory
+        try:
+            status = status_of(
+                client.get(
+                    self.spec.status_path, params={"batch_id": batch_id}, timeout=STATUS_SECONDS
+                )
             )
-        progress = answer.get("progress")
-        status = str(answer.get("status", "")).lower()
-        if status in ENDED_BADLY or answer.get("is_stalled") is True:
-            return Failed(error=f"batch {job.memory['batch_id']}: {_text(answer)}")
-        if (isinstance(progress, dict) and progress.get("is_complete") is True) or (
-            not isinstance(progress, dict) and status in ENDED_WELL | {"no_active_batch"}
-        ):
-            return Ran(settle_seconds=self.spec.settle_seconds)
-        return self._later(job)
+        except httpx.HTTPError as error:
+            lost = int(memory.get("lost", 0)) + 1
+            if lost > LOST_LOOKS_MAX or _is_refused(error):
+                return Failed(
+                    error=f"batch {batch_id}: no status: {error}{_advice(error)}",
+                    is_permanent=_is_refused(error),
+                )
+            return self._later({**memory, "lost": lost})
+        match status.batch:
+            case Batch.COMPLETE:
+                return Ran(settle_seconds=self.spec.settle_seconds)
+            case Batch.GONE:
+                return Ran(
+                    settle_seconds=self.spec.settle_seconds,
+                    note=f"the service lost batch {batch_id}: {status.text}",
+                )
+            case Batch.BROKEN:
+                return Failed(error=f"batch {batch_id}: {status.text}")
+        memory = {**self._moved(job, status.moved), "lost": 0}
+        if _still_for(memory) > self.spec.stall_seconds:
+            return Failed(
+                error=f"batch {batch_id} stalled: it has not moved for "
+                f"{self.spec.stall_seconds:g} s ({status.text})"
+            )
+        if time.time() - float(memory.get("started", time.time())) > job.phase.timeout_seconds:
+            return Failed(error=f"batch {batch_id} ran for {job.phase.timeout_seconds:g} s")
+        return self._later(memory)
 
-    def _later(self, job: Job) -> Park:
-        looks = int(job.memory.get("looks", 0))
+    # -- memory ------------------------------------------------------------------------------
+
+    def _moved(self, job: Job, moved: str) -> dict[str, Any]:
+        """The memory with what a batch has come to, and since when."""
+        if job.memory.get("moved") == moved and "since" in job.memory:
+            return dict(job.memory)
+        return {**job.memory, "moved": moved, "since": time.time()}
+
+    def _later(self, memory: dict[str, Any]) -> Park:
+        looks = int(memory.get("looks", 0))
         pause = FIRST_LOOK_SECONDS * LOOK_GROWTH ** min(looks, 50)
         return Park(
-            seconds=min(self.spec.poll_seconds, pause), memory={**job.memory, "looks": looks + 1}
+            seconds=min(self.spec.poll_seconds, pause), memory={**memory, "looks": looks + 1}
         )
 
 
-def _json(response: httpx.Response) -> Any:
-    try:
-        return response.json()
-    except (ValueError, RecursionError):
-        return response.text[:MESSAGE_CHARS]
+def _still_for(memory: dict[str, Any]) -> float:
+    """Seconds since a batch moved."""
+    return time.time() - float(memory["since"])
 
 
-def _text(answer: Any) -> str:
-    if isinstance(answer, dict):
-        told = [answer.get(key) for key in ("message", "error", "status", "reason")]
-        answer = "; ".join(str(part) for part in told if part) or str(answer)
-    return str(answer)[:MESSAGE_CHARS]
+def _is_refused(error: httpx.HTTPError) -> bool:
+    return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in ADVICE
+
+
+def _advice(error: httpx.HTTPError) -> str:
+    code = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else 0
+    return f"; {ADVICE[code]}" if code in ADVICE else ""

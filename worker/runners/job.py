@@ -31,6 +31,10 @@ class Job:
     grace_seconds: float
     stop: Callable[[], str | None]
     """Why to stop now, if so: asked several times a second while something runs."""
+    filled: Callable[[], frozenset[str]] = frozenset
+    """The phase's tables that need no more work on any of the dates, by a fresh count."""
+    force: bool = False
+    """Whether a service may be told to end what it is doing for others."""
 
     @property
     def start(self) -> date:
@@ -47,6 +51,8 @@ class Ran:
 
     settle_seconds: float = 0.0
     """How long rows may take to appear."""
+    note: str = ""
+    """What was odd about it; told when rows are missing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +62,20 @@ class Failed:
     error: str
     is_permanent: bool = False
     """Whether trying again cannot help."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TooLarge:
+    """The range was too much at once: halves of it may do."""
+
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Partway:
+    """It ended badly, and goes on from where it got when it is run again."""
+
+    error: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +103,7 @@ class Stopped:
     why: str
 
 
-Outcome = Ran | Failed | Refused | Park | Stopped
+Outcome = Ran | Failed | TooLarge | Partway | Refused | Park | Stopped
 
 
 class Runner(Protocol):

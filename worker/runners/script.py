@@ -1,8 +1,8 @@
 """Runs a command: an argument list, in its own process group, its output in a log file.
 
-The whole group is ended when the step must stop, and after the command itself has ended, so
-that nothing goes on writing once the lease is given back. Should the worker be killed, the
-kernel kills the command.
+Every process that the command started is ended when the step must stop, and after the command
+itself has ended, so that nothing goes on writing once the lease is given back. Should the worker
+be killed, the kernel kills the command, and the next step on this host what is left of it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
-from planner.pipeline import ScriptRunner
+from planner.runners import ScriptRunner
+from worker import secrets
 from worker.children import die_with_parent
+from worker.runners import orphans
 from worker.runners.environment import Unset, expand, fill
-from worker.runners.job import Failed, Job, Outcome, Ran, Stopped
+from worker.runners.job import Failed, Job, Outcome, Partway, Ran, Stopped, TooLarge
+from worker.runners.output import Output
+from worker.runners.rules import rules_of, then
 
 POLL_SECONDS = 0.1  # how soon the end of a command, or a reason to stop it, is noticed
-TAIL_BYTES = 2000  # of a failed command's output, shown in its error
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,28 @@ class Script:
         try:
             command = [expand(fill(part, job.dates)) for part in self.spec.command]
             cwd = expand(self.spec.cwd) if self.spec.cwd else None
-            environment = {name: expand(value) for name, value in self.spec.env.items()}
+            own = {name: expand(value) for name, value in self.spec.env.items()}
         except Unset as error:
             return Failed(error=str(error), is_permanent=True)
-        with job.log.open("ab") as log:
-            log.write(f"$ {' '.join(command)}\n".encode())
-            log.flush()
-            start = log.tell()
+        if self.spec.resume is not None:
+            number = self._first_unfilled(job)
+            if number is None:
+                return Ran()
+            if number > 1:
+                command += [self.spec.resume.argument, str(number)]
+        mark = orphans.new_mark()
+        environment = {**os.environ, **own, orphans.VARIABLE: mark}
+        rules = rules_of(self.spec.outcomes, resumes=self.spec.resume is not None)
+        orphans.reap()
+        with Output(log=job.log, rules=rules, hidden=secrets.known(environment)) as output:
+            output.say(f"$ {' '.join(command)}")
             try:
                 process = subprocess.Popen(
                     command,
                     cwd=cwd,
-                    env={**os.environ, **environment},
+                    env=environment,
                     stdin=subprocess.DEVNULL,
-                    stdout=log,
+                    stdout=output.pipe,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                     preexec_fn=die_with_parent(),
@@ -58,57 +67,53 @@ class Script:
                     error=f"{command[0]} cannot be started in {cwd or '.'}: {error.strerror}",
                     is_permanent=True,
                 )
-            stopped = _wait(process, job)
-            _end_group(process, job.grace_seconds if stopped else 0.0)
+            ended = False
+            try:
+                ended, stopped = _wait(process, job)
+            finally:
+                orphans.end(mark, process.pid, grace_seconds=0.0 if ended else job.grace_seconds)
+                process.wait()
         if stopped is not None:
             return stopped
-        if process.returncode:
-            return Failed(error=f"{_how(process.returncode)}: {_tail(job.log, start)}")
-        return Ran()
+        code = process.returncode if ended else None
+        what = _how(code) if ended else f"timed out after {job.phase.timeout_seconds:g} s"
+        resumes = self.spec.resume is not None
+        told = f"{what}: {output.tail}"
+        match then(rules, code=code, said=output.said, resumes=resumes):
+            case None:
+                return Ran()
+            case "split" if ended or len(job.dates) > 1:
+                return TooLarge(error=told)
+            case "resume" if resumes:
+                return Partway(error=told)
+            case decided:
+                return Failed(error=told, is_permanent=decided == "fail")
+
+    def _first_unfilled(self, job: Job) -> int | None:
+        """The first processor, from 1, that has a table to fill; None when all are filled."""
+        filled = job.filled()
+        tables = self.spec.resume.tables if self.spec.resume else ()
+        return next((n for n, of in enumerate(tables, 1) if not filled.issuperset(of)), None)
 
 
-def _wait(process: subprocess.Popen[bytes], job: Job) -> Stopped | Failed | None:
-    """Wait for the command; why it was not waited for to the end, else None."""
+def _wait(process: subprocess.Popen[bytes], job: Job) -> tuple[bool, Stopped | None]:
+    """Wait for the command: whether it has ended by itself, and why it has to stop."""
     deadline = time.monotonic() + job.phase.timeout_seconds
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(POLL_SECONDS)
-            return None
+            return True, None
         why = job.stop()
         if why is not None:
-            return Stopped(why=why)
+            return False, Stopped(why=why)
         if time.monotonic() > deadline:
-            return Failed(error=f"timed out after {job.phase.timeout_seconds:g} s")
+            return False, None
 
 
-def _end_group(process: subprocess.Popen[bytes], grace_seconds: float) -> None:
-    """End whatever is left of the command's process group: TERM, then KILL."""
-    if process.poll() is None and grace_seconds:
-        _signal(process.pid, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(grace_seconds)
-    _signal(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _signal(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
-
-
-def _how(code: int) -> str:
-    if code < 0:
-        return f"killed by {signal.Signals(-code).name}"
+def _how(code: int | None) -> str:
+    if code is not None and code < 0:
+        try:
+            return f"killed by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"killed by signal {-code}"
     return f"exit code {code}"
-
-
-def _tail(path: Path, start: int) -> str:
-    """The last lines that were written to the log since `start`."""
-    with path.open("rb") as log:
-        return _last(log, start).decode("utf-8", "replace").strip() or "no output"
-
-
-def _last(log: BinaryIO, start: int) -> bytes:
-    end = log.seek(0, os.SEEK_END)
-    log.seek(max(start, end - TAIL_BYTES))
-    return log.read()

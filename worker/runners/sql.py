@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from planner.pipeline import SqlRunner
+from planner.runners import SqlRunner
 from sql import WarehouseError, WarehouseRefused, load
 from worker.runners.job import Failed, Job, Outcome, Ran, Stopped
 

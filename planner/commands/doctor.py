@@ -1,0 +1,88 @@
+"""`planner doctor`: is everything there that a run needs?"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from planner.commands import options as opt
+from planner.commands.context import open_fleet
+from planner.commands.output import out, print_json
+from planner.doctor import Check, check_tables
+from planner.errors import Exit
+from sql import WarehouseError, load
+
+if TYPE_CHECKING:
+    from worker.fleet import Fleet
+
+
+def doctor(json: opt.Json = False) -> None:
+    """Check broker, warehouse, tables, columns, partitions, scripts, services and clock.
+
+    Exit code 0 when all is well, 3 when something is not; each line says what to do.
+    """
+    checks = []
+    for check in _checks():
+        checks.append(check)
+        if not json:
+            _print(check)
+    is_well = all(check.ok for check in checks)
+    if json:
+        print_json({"ok": is_well, "checks": [asdict(check) for check in checks]})
+    raise typer.Exit(Exit.DONE if is_well else Exit.UNREACHABLE)
+
+
+def _checks() -> Iterator[Check]:
+    from worker.health import check_broker, check_runners
+
+    fleet = open_fleet()
+    pipeline = fleet.pipeline  # a file that cannot be used is an error of its own
+    yield Check(
+        what="pipeline file", ok=True, detail=f"{pipeline.name} ({fleet.settings.pipeline})"
+    )
+    yield _home(fleet.settings.home_dir)
+    yield from check_broker(fleet)
+    warehouse = _warehouse(fleet)
+    yield warehouse
+    if warehouse.ok:
+        yield from check_tables(fleet.warehouse, pipeline, today=opt.today())
+    yield from check_runners(fleet)
+
+
+def _home(home: Path) -> Check:
+    folder = next(path for path in (home, *home.parents) if path.exists())
+    is_writable = os.access(folder, os.W_OK)
+    return Check(
+        what="home", ok=is_writable, detail=str(home), advice=f"make {folder} writable for you"
+    )
+
+
+def _warehouse(fleet: Fleet) -> Check:
+    """It opens, answers a query, and (on this machine) may be written to."""
+    name = fleet.settings.warehouse
+    try:
+        fleet.warehouse.rows(load("probe"), {})
+    except WarehouseError as error:
+        return Check(what="warehouse", ok=False, detail=name, advice=str(error))
+    kind, _, place = name.partition(":")
+    if kind == "local" and not Path(place).expanduser().is_dir():
+        advice = "set BACKFILL_WAREHOUSE, or build one: planner sandbox build DIR"
+        return Check(what="warehouse", ok=False, detail=f"there is no {place}", advice=advice)
+    if kind == "local" and not os.access(Path(place).expanduser(), os.W_OK):
+        return Check(
+            what="warehouse", ok=False, detail=f"{place} is read-only", advice="make it writable"
+        )
+    return Check(what="warehouse", ok=True, detail=name)
+
+
+def _print(check: Check) -> None:
+    mark = "✓" if check.ok else "✗"
+    text = f"{mark} {check.what}: {check.detail}"
+    if not check.ok and check.advice:
+        text += f" → {check.advice}"
+    out.print(text, style=None if check.ok else "red", markup=False, soft_wrap=True)

@@ -1,0 +1,259 @@
+"""Runners that go wrong, on a real fleet, as a user sees it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import date
+
+import psutil
+import pytest
+import redis
+
+from tests.conftest import Sandbox
+
+DAYS = [date(2021, 11, day) for day in (17, 18, 19, 20)]
+FIRST, LAST = DAYS[0], DAYS[-1]
+ANALYTICS = "nba_analytics.player_game_summary"
+WAIT_SECONDS = 60.0
+
+TOO_LARGE = """#!/bin/sh
+# More than one date is too large; the second date always is.
+if [ "$2" != "$4" ] || [ "$2" = "2021-11-18" ]; then
+  echo '{"error": "413 Request Entity Too Large", "token": "'$SERVICE_TOKEN'"}' >&2
+  exit 1
+fi
+exec "$PIPELINE_PYTHON" \
+  backfill_jobs/analytics/player_game_summary/player_game_summary_analytics_backfill.py "$@"
+"""
+
+LEAVES = """#!/bin/sh
+# Starts a child in a session of its own, and hangs with it.
+setsid sleep 600 &
+sleep 600 &
+touch READY
+wait
+"""
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition, not for a time."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def use_script(sandbox: Sandbox, text: str) -> None:
+    """Put a script in the place of analytics' own."""
+    path = sandbox.place / "job.sh"
+    path.write_text(text)
+    path.chmod(0o755)
+    old = (
+        '    "${PIPELINE_PYTHON:-.venv/bin/python}",\n    "backfill_jobs/analytics/'
+        'player_game_summary/player_game_summary_analytics_backfill.py",\n'
+    )
+    sandbox.edit_pipeline((old, f'    "{path}",\n'))
+
+
+def punch(sandbox: Sandbox, *tables: str) -> None:
+    for table in tables:
+        for day in DAYS:
+            sandbox.run_sql(f"DELETE FROM {table} WHERE game_date = @day", day=day)
+
+
+def test_what_is_too_large_is_halved_and_one_date_is_quarantined(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a chunk of dates that is too large, one of them also alone
+    monkeypatch.setenv("SERVICE_TOKEN", "no-harm-done")
+    punch(sandbox, ANALYTICS)
+    use_script(sandbox, TOO_LARGE)
+    sandbox.start_fleet(workers=2)
+
+    # When it is repaired
+    done = sandbox.planner("enqueue", "--gaps", "--wait", "--yes", "--no-cascade", "--json")
+
+    # Then the other dates are there, and the one is named with what was said
+    assert done.code == 4, done.err
+    (failure,) = [f for f in done.json["status"]["failures"] if f["phase"] == "analytics"]
+    assert failure["dates"] == ["2021-11-18"]
+    assert "413 Request Entity Too Large" in failure["reason"]
+    assert "***" in failure["reason"]
+    (difference,) = [d for d in sandbox.differences() if d.table == ANALYTICS]
+    assert list(difference.dates) == [date(2021, 11, 18)]
+
+
+def test_a_killed_workers_children_are_gone_before_the_step_runs_again(
+    make_sandbox: Callable[..., Sandbox],
+) -> None:
+    # Given a worker whose script has children, one in a session of its own
+    sandbox = make_sandbox(reconcile_seconds=2, visibility_seconds=4)
+    punch(sandbox, ANALYTICS)
+    ready = sandbox.place / "ready"
+    use_script(sandbox, LEAVES.replace("READY", str(ready)))
+    sandbox.start_fleet(workers=1)
+    assert sandbox.planner("enqueue", "--gaps", "--no-cascade", "--json").code == 0
+    until(ready.exists)
+    before = set(marked(sandbox))
+    assert len(before) >= 3
+
+    # When the worker is killed
+    (worker,) = workers_of(sandbox)
+    use_quick_script(sandbox)
+    worker.kill()
+
+    # Then the next attempt finds the dates alone, and repairs them
+    until(lambda: not before & set(marked(sandbox)))
+    until(lambda: not sandbox.differences())
+
+
+def use_quick_script(sandbox: Sandbox) -> None:
+    """From now on the script does its work."""
+    (sandbox.place / "job.sh").write_text(
+        '#!/bin/sh\nexec "$PIPELINE_PYTHON" backfill_jobs/analytics/player_game_summary/'
+        'player_game_summary_analytics_backfill.py "$@"\n'
+    )
+
+
+def workers_of(sandbox: Sandbox) -> list[psutil.Process]:
+    assert sandbox.fleet is not None
+    pids = [child.process.pid for child in sandbox.fleet.workers if child.process]
+    return [psutil.Process(pid) for pid in pids]
+
+
+def marked(sandbox: Sandbox) -> list[int]:
+    """Processes of scripts that this sandbox's workers started."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            of = process.environ()
+        except psutil.Error:
+            continue
+        is_ours = of.get("BACKFILL_WAREHOUSE") == sandbox.settings.warehouse
+        if is_ours and "BACKFILL_SCRIPT" in of:
+            found.append(process.pid)
+    return found
+
+
+def test_a_plan_without_anything_to_run_it_is_refused(sandbox: Sandbox) -> None:
+    # Given a phase whose script is not there
+    punch(sandbox, ANALYTICS)
+    sandbox.edit_pipeline(("player_game_summary_analytics_backfill.py", "gone.py"))
+    sandbox.start_fleet(workers=1)
+
+    # When its repair is asked for
+    done = sandbox.planner("enqueue", "--gaps", "--yes")
+
+    # Then nothing runs, and both say what was looked for
+    assert done.code == 2
+    assert "gone.py" in done.err
+    doctor = sandbox.planner("doctor", "--json")
+    assert doctor.code == 3
+    (wrong,) = [check for check in doctor.json["checks"] if not check["ok"]]
+    assert wrong["what"] == "analytics: script 1"
+    assert "gone.py" in wrong["detail"]
+
+
+def test_the_doctor_finds_a_whole_sandbox_well(sandbox: Sandbox) -> None:
+    sandbox.start_fleet(workers=1)
+
+    done = sandbox.planner("doctor")
+
+    assert done.code == 0, done.out
+    assert "✗" not in done.out
+    assert "✓ broker" in done.out
+    assert "✓ predictions: http_batch 1" in done.out
+
+
+def test_the_doctor_says_what_is_wrong_and_what_to_do(sandbox: Sandbox) -> None:
+    sandbox.edit_pipeline(('date = "game_date"', 'date = "gamedate"'))
+
+    done = sandbox.planner("doctor")
+
+    assert done.code == 3
+    assert "did you mean 'game_date'?" in done.out
+    assert "planner up" in done.out
+
+
+SECRETS = {
+    "SERVICE_TOKEN": "env-secret-4711",
+    "SCRIPT_PASSWORD": "script-secret-4712",
+    "OTHER_URL": "https://user:url-secret-4713@service.example/path",
+}
+FILE_SECRET = "file-secret-4714"
+
+SAYS_ALL = """#!/bin/sh
+# A script that says everything it knows.
+env
+echo "$SCRIPT_PASSWORD"
+exit 3
+"""
+
+
+def test_a_secret_is_nowhere(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given secrets in the environment, in a file, in an address and in a script's own environment
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    punch(sandbox, ANALYTICS)
+    use_script(sandbox, SAYS_ALL)
+    (sandbox.place / "token").write_text(FILE_SECRET)
+    predictions = "nba_predictions.player_prop_predictions"
+    sandbox.run_sql(f"DELETE FROM {predictions} WHERE game_date = @day", day=date(2021, 12, 10))
+    sandbox.edit_pipeline(
+        (
+            'env = { PYTHONPATH = "." }',
+            'env = { PYTHONPATH = ".", MY_SECRET = "${SERVICE_TOKEN}" }',
+        ),
+        (
+            'token = { env = "COORDINATOR_TOKEN" }',
+            f'token = {{ file = "{sandbox.place}/token" }}\napi_key = {{ env = "SERVICE_TOKEN" }}',
+        ),
+    )
+    sandbox.start_fleet(workers=2)
+
+    # When everything fails with all that it can say
+    done = sandbox.planner("enqueue", "--gaps", "--wait", "--yes", "--no-cascade", "--json")
+    assert done.code == 4, done.err
+    run_id = done.json["run_id"]
+    said = [done.out, done.err]
+    for command in (["status", run_id], ["report", run_id], ["doctor"], ["settings"], ["runs"]):
+        told = sandbox.planner(*command)
+        said += [told.out, told.err]
+
+    # Then no secret is in what was said, in any file, or anywhere in Redis
+    assert "exit code 3" in done.out
+    assert "refused" in done.out  # the token
+    client = redis.Redis(unix_socket_path=str(sandbox.settings.socket))
+    kept = {f"redis {key!r}": client.dump(key) or b"" for key in client.scan_iter(count=1000)}
+    assert kept
+    for key in client.scan_iter(count=1000):
+        kept[f"text of {key!r}"] = everything(client, key)
+    home = sandbox.settings.home_dir
+    files = {
+        str(path): path.read_bytes()
+        for path in home.rglob("*")
+        if path.is_file() and not path.is_socket()
+    }
+    assert any(b"***" in text for name, text in files.items() if "logs/run-" in name)
+    texts = {**kept, **files, **{f"command {n}": t.encode() for n, t in enumerate(said)}}
+    secrets = [b"env-secret", b"script-secret", b"url-secret", b"file-secret"]
+    assert [(name, s) for name, t in texts.items() for s in secrets if s in t] == []
+
+
+def everything(client: redis.Redis, key: bytes) -> bytes:
+    """A key's value, however it is kept: a dump is compressed, so it hides text."""
+    match client.type(key):
+        case b"string":
+            value: object = client.get(key)
+        case b"hash":
+            value = client.hgetall(key)
+        case b"list":
+            value = client.lrange(key, 0, -1)
+        case b"set":
+            value = client.smembers(key)
+        case b"zset":
+            value = client.zrange(key, 0, -1)
+        case _:
+            value = b""
+    return repr(value).encode()

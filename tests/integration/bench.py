@@ -1,0 +1,203 @@
+"""A pipeline of two phases on a small warehouse, and attempts at its second one: real scripts,
+a real HTTP server, a real warehouse; no Redis, no Celery."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from planner.gaps import Reason
+from planner.plan import Step, Task
+from planner.settings import Settings
+from sql import Table, Warehouse, open_warehouse
+from worker.attempt import Attempt, Ended
+from worker.fleet import Fleet
+from worker.runners import Park, Stopped
+
+FIRST = date(2024, 1, 1)
+DAYS = tuple(FIRST + timedelta(days=n) for n in range(8))
+GAMES = 3  # per date
+TABLES = ("lake.first", "lake.second", "lake.third")
+
+PIPELINE = """
+name = "bench"
+[[seasons]]
+name = "2024"
+year = 2024
+start = 2024-01-01
+end = 2024-12-31
+[[phases]]
+name = "raw"
+[[phases.tables]]
+name = "lake.raw"
+date = "day"
+entities = {{ game = "game" }}
+[[phases]]
+name = "facts"
+after = ["raw"]
+timeout_seconds = {timeout}
+{tables}
+{runners}
+"""
+
+TABLE = """
+[[phases.tables]]
+name = "{name}"
+date = "day"
+entities = {{ game = "game" }}
+"""
+
+SCRIPT = """
+[[phases.runners]]
+kind = "script"
+command = ["{python}", "{job}", "{{start}}", "{{end}}", "{fault}"]
+"""
+
+JOB = Path(__file__).with_name("job.py")
+WAIT_SECONDS = 30.0
+
+
+@dataclass(kw_only=True)
+class NoLedger:
+    """A ledger that knows of some dates that the run repairs upstream."""
+
+    changed: set[tuple[str, date]] = field(default_factory=set)
+
+    def dates(self, run_id: str, wanted: Iterable[tuple[str, date]]) -> dict[Any, str]:
+        return {pair: "done" for pair in wanted if pair in self.changed}
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """Everything an attempt needs."""
+
+    place: Path
+    tables: Sequence[str] = TABLES[:1]
+    timeout: float = 60.0
+    ledger: NoLedger = field(default_factory=NoLedger)
+    grace_seconds: float = 2.0
+    force: bool = False
+
+    def __post_init__(self) -> None:
+        warehouse = self.warehouse(make=True)
+        for name in ("lake.raw", *TABLES):
+            warehouse.run(f"CREATE TABLE {name} (day DATE, game STRING) PARTITION BY day", {})
+        warehouse.run(
+            "INSERT INTO lake.raw SELECT day, CAST(game AS STRING) AS game "
+            "FROM UNNEST(GENERATE_DATE_ARRAY(@first, @last)) AS day "
+            "CROSS JOIN UNNEST(GENERATE_ARRAY(1, @games)) AS game",
+            {"first": DAYS[0], "last": DAYS[-1], "games": GAMES},
+        )
+        warehouse.close()
+
+    def warehouse(self, *, make: bool = False) -> Warehouse:
+        folder = self.place / "warehouse"
+        if make:
+            folder.mkdir()
+        return open_warehouse(f"local:{folder}")
+
+    def script(self, fault: str = "none", more: str = "") -> str:
+        return SCRIPT.format(python=sys.executable, job=JOB, fault=fault) + more
+
+    def fleet(self, runners: str) -> Fleet:
+        tables = "".join(TABLE.format(name=name) for name in self.tables)
+        (self.place / "bench.toml").write_text(
+            PIPELINE.format(timeout=self.timeout, tables=tables, runners=runners)
+        )
+        settings = Settings(
+            _env_file=None,  # type: ignore[call-arg]
+            warehouse=f"local:{self.place / 'warehouse'}",
+            pipeline=str(self.place / "bench.toml"),
+            home=self.place / "home",
+            grace_seconds=self.grace_seconds,
+            force_service=self.force,
+        )
+        fleet = Fleet(settings)
+        fleet.__dict__["ledger"] = self.ledger
+        return fleet
+
+    def attempt(
+        self,
+        runners: str,
+        dates: Sequence[date] = DAYS,
+        *,
+        number: int = 1,
+        reason: Reason = Reason.MISSING,
+        memory: Mapping[str, Any] | None = None,
+        stop: Callable[[], str | None] = lambda: None,
+    ) -> Ended | Park | Stopped:
+        """One visit."""
+        fleet = self.fleet(runners)
+        step = Step(
+            phase="facts",
+            start=DAYS[0],
+            end=DAYS[-1],
+            tasks=tuple(
+                Task(date=day, reason=reason, tables=tuple(self.tables), expected={"game": GAMES})
+                for day in DAYS
+            ),
+        )
+        return Attempt(
+            fleet=fleet,
+            run_id="run-1",
+            step_id="c/facts",
+            step=step,
+            phase=fleet.pipeline.by_name["facts"],
+            dates=dates,
+            number=number,
+            stop=stop,
+            memory=dict(memory or {}),
+        ).make()
+
+    def to_the_end(self, runners: str, dates: Sequence[date] = DAYS, **options: Any) -> Ended:
+        """Visits until the attempt has ended; pauses are cut short."""
+        memory: dict[str, Any] = {}
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            outcome = self.attempt(runners, dates, **{**options, "memory": memory})
+            if isinstance(outcome, Ended):
+                return outcome
+            assert isinstance(outcome, Park), outcome
+            assert time.monotonic() < deadline, outcome
+            memory = outcome.memory
+            time.sleep(min(outcome.seconds, 0.05))
+
+    def fill(self, table: str, days: Collection[date]) -> None:
+        """Rows as the job would write them."""
+        warehouse = self.warehouse()
+        for day in days:
+            warehouse.run(
+                f"INSERT INTO {table} SELECT day, game FROM lake.raw WHERE day = @day", {"day": day}
+            )
+        warehouse.close()
+
+    def days_of(self, table: str = TABLES[0]) -> list[date]:
+        """Dates that a table holds in full."""
+        warehouse = self.warehouse()
+        spec = Table(name=table, date="day", entities={"game": "game"})
+        cells = warehouse.coverage(spec, DAYS[0], DAYS[-1])
+        warehouse.close()
+        return sorted(day for day, cell in cells.items() if cell.entities["game"] == GAMES)
+
+    @property
+    def calls(self) -> list[str]:
+        """The job's command lines so far, without the first words."""
+        path = self.place / "warehouse" / "calls"
+        return path.read_text().splitlines() if path.is_file() else []
+
+    @property
+    def log(self) -> str:
+        return (self.place / "home" / "logs" / "run-1" / "c.facts.log").read_text()
+
+
+def until(condition: Callable[[], object], *, seconds: float = WAIT_SECONDS) -> None:
+    """Wait for a condition, not for a time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)

@@ -1,0 +1,75 @@
+"""A job that does its work, and goes wrong when told to.
+
+    job.py START END FAULT[:ARGUMENT] [--start-from N]
+
+Tables are processors in order: lake.first, lake.second, lake.third.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+from sql import open_warehouse
+
+HTML = "<html>\n<head><title>413 Request Entity Too Large</title></head>\n</html>"
+TABLES = ["lake.first", "lake.second", "lake.third"]
+
+
+def main() -> int:
+    start, end = (date.fromisoformat(text) for text in sys.argv[1:3])
+    fault, _, argument = sys.argv[3].partition(":")
+    first = int(sys.argv[5]) if "--start-from" in sys.argv else 1
+    place = os.environ["WAREHOUSE_PLACE"]
+    with (Path(place) / "calls").open("a") as calls:
+        calls.write(" ".join([str(start), str(end), *sys.argv[4:]]) + "\n")
+    days = [start + timedelta(days=n) for n in range((end - start).days + 1)]
+    bad = [date.fromisoformat(text) for text in argument.split(",")] if "-" in argument else []
+    print(f"working on {len(days)} dates", flush=True)
+    if fault == "says":
+        print(argument, flush=True)
+    if fault == "nothing":
+        return 0
+    if fault == "hang" and (not bad or set(bad) & set(days)):
+        time.sleep(600)
+    if fault == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        subprocess.Popen(["sleep", "600"])
+        subprocess.Popen(["sleep", "600"], start_new_session=True)
+        (Path(place) / "ready").touch()
+        time.sleep(600)
+    if fault == "leaves":
+        subprocess.Popen(["sleep", "600"])
+        subprocess.Popen(["sleep", "600"], start_new_session=True)
+    if fault == "signal":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if fault in ("413", "html") and len(days) > int(argument or 1):
+        print(HTML if fault == "html" else "error: 413 Request Entity Too Large", file=sys.stderr)
+        return 1
+    if fault == "413on" and set(bad) & set(days):
+        print('{"error": "too large", "status_code": 413}', file=sys.stderr)
+        return 1
+    warehouse = open_warehouse(f"local:{place}")
+    for n, table in enumerate(TABLES, 1):
+        if fault == "dies" and n == int(argument):
+            print(f"processor {n} dies", file=sys.stderr)
+            return 70
+        if n >= first:
+            for day in days:
+                if fault != "skips" or day not in bad:
+                    warehouse.run(
+                        f"MERGE {table} USING (SELECT day, game FROM lake.raw WHERE day = @day) "
+                        "ON FALSE WHEN NOT MATCHED BY SOURCE AND day = @day THEN DELETE "
+                        "WHEN NOT MATCHED BY TARGET THEN INSERT ROW",
+                        {"day": day},
+                    )
+        if not os.environ.get("ALL_TABLES"):
+            break
+    return int(argument) if fault == "exits" else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,16 @@
+-- player_daily_cache as the live pipeline defines it, in the columns that matter: its
+-- definition lets partitions expire after 30 days.
+CREATE TABLE nba_precompute.player_daily_cache (
+  player_lookup STRING,
+  universal_player_id STRING,
+  cache_date DATE,
+  data_hash STRING,
+  early_season_flag BOOLEAN,
+  expected_games_count INT64,
+  actual_games_count INT64,
+  completeness_percentage FLOAT64,
+  is_production_ready BOOLEAN,
+  created_at TIMESTAMP,
+  processed_at TIMESTAMP
+)
+PARTITION BY cache_date

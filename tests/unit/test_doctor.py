@@ -1,0 +1,125 @@
+"""The doctor on real warehouses: what is as the pipeline file says, and what is not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from planner.doctor import Check, check_tables
+from planner.pipeline import SHIPPED, Pipeline, load_pipeline
+from sql import Warehouse, load, open_warehouse
+from sql.warehouse import Partitioning
+
+LIVE = Path(__file__).parents[1] / "live_schema"
+TODAY = date(2026, 7, 1)
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Warehouse:
+    """The live tables, empty."""
+    return made(tmp_path, [path.read_text() for path in sorted(LIVE.glob("*.sql"))])
+
+
+def made(folder: Path, statements: list[str]) -> Warehouse:
+    warehouse = open_warehouse(f"local:{folder}")
+    for statement in statements:
+        warehouse.run(statement, {})
+    return warehouse
+
+
+def failed(warehouse: Warehouse, pipeline: Pipeline) -> list[Check]:
+    return [check for check in check_tables(warehouse, pipeline, today=TODAY) if not check.ok]
+
+
+def edited(tmp_path: Path, *changes: tuple[str, str]) -> Pipeline:
+    text = (SHIPPED / "nba-live.toml").read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = tmp_path / "edited.toml"
+    path.write_text(text)
+    return load_pipeline(str(path))
+
+
+def test_the_live_pipeline_fits_the_live_tables(live: Warehouse) -> None:
+    pipeline = load_pipeline("nba-live")
+
+    assert failed(live, pipeline) == []
+    assert sum(len(phase.tables) for phase in pipeline.phases) == 14
+
+
+def test_the_planned_pipeline_fits_the_planned_tables(tmp_path: Path) -> None:
+    creates = sorted((Path("sql/sandbox/create")).glob("*.sql"))
+    statements = [load(f"sandbox/create/{path.stem}") for path in creates]
+
+    assert failed(made(tmp_path, statements), load_pipeline("nba")) == []
+
+
+def test_a_wrong_column_is_told_with_the_nearest_one(live: Warehouse, tmp_path: Path) -> None:
+    pipeline = edited(tmp_path, ('date = "cache_date"', 'date = "cached_date"'))
+
+    (check,) = failed(live, pipeline)
+
+    assert check.what == "precompute: nba_precompute.player_daily_cache"
+    assert "no column 'cached_date'" in check.detail
+    assert "did you mean 'cache_date'?" in check.advice
+
+
+def test_a_table_that_is_not_there_is_told(live: Warehouse, tmp_path: Path) -> None:
+    pipeline = edited(tmp_path, ("ml_feature_store_v2", "ml_feature_store_v3"))
+
+    (check,) = failed(live, pipeline)
+
+    assert "has no such table" in check.detail
+    assert "did you mean 'nba_predictions.ml_feature_store_v2'?" in check.advice
+
+
+def test_the_filter_of_a_table_is_a_column_too(live: Warehouse, tmp_path: Path) -> None:
+    (check,) = failed(live, edited(tmp_path, ("is_voided = false", "is_void = false")))
+
+    assert "did you mean 'is_voided'?" in check.advice
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"expires_days": 90.0}, "expire after 90 days"),
+        ({"column": "other_date", "needs_filter": True}, "a filter on 'other_date'"),
+    ],
+)
+def test_partitions_that_cannot_keep_or_show_the_dates_are_told(
+    live: Warehouse,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, object],
+    told: str,
+) -> None:
+    stock: Callable[[str], Partitioning] = live.partitioning
+
+    def partitioning(table: str) -> Partitioning:
+        found = stock(table)
+        return replace(found, **change) if table.endswith("prediction_accuracy") else found
+
+    monkeypatch.setattr(live, "partitioning", partitioning)
+
+    (check,) = failed(live, load_pipeline("nba-live"))
+
+    assert told in check.detail
+    assert check.advice
+
+
+def test_a_table_without_partitions_is_fine_and_told(live: Warehouse, tmp_path: Path) -> None:
+    text = (LIVE / "ml_feature_store_v2.sql").read_text()
+    bare = re.sub(r"PARTITION BY \w+", "", text).replace("_v2", "_v3")
+    live.run(bare, {})
+
+    pipeline = edited(tmp_path, ("ml_feature_store_v2", "ml_feature_store_v3"))
+    checks = {c.what: c for c in check_tables(live, pipeline, today=TODAY)}
+
+    check = checks["precompute: nba_predictions.ml_feature_store_v3"]
+    assert check.ok
+    assert "not partitioned" in check.detail

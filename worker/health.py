@@ -1,0 +1,116 @@
+"""Whether a fleet has what it needs: broker, clock, scripts, services. For `planner doctor`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import httpx
+
+from planner.doctor import Check
+from planner.errors import BadPipeline, Unreachable
+from planner.pipeline import Phase
+from planner.plan import Plan
+from planner.runners import HttpBatchRunner
+from planner.settings import masked
+from worker.connection import require
+from worker.fleet import Fleet
+from worker.runners.choose import absence, choose
+from worker.runners.credentials import Auth, NoSecret
+from worker.runners.environment import Unset, expand
+from worker.secrets import redacted
+
+CLOCK_SECONDS = 5.0  # apart, and times in reports begin to look odd
+HEALTH_SECONDS = 10.0  # for a service to say that it is well
+
+
+def check_broker(fleet: Fleet) -> Iterator[Check]:
+    """Redis answers, and its clock is ours."""
+    where = masked(fleet.settings.broker_url)
+    try:
+        require(fleet.redis, fleet.settings)
+        seconds, microseconds = fleet.redis.time()
+    except Unreachable as error:
+        yield Check(what="broker", ok=False, detail=f"{where} does not answer", advice=str(error))
+        return
+    yield Check(what="broker", ok=True, detail=where)
+    apart = abs(time.time() - (seconds + microseconds / 1e6))
+    yield Check(
+        what="clock",
+        ok=apart < CLOCK_SECONDS,
+        detail=f"{apart:.1f} s from the broker's",
+        advice="set both by NTP",
+    )
+
+
+def check_runners(fleet: Fleet) -> Iterator[Check]:
+    """One check per runner: fallbacks may be absent, as long as one of the phase is there."""
+    for phase in fleet.pipeline.phases:
+        if phase.runners:
+            is_there = choose(phase, fleet.pipeline_dir).number is not None
+            for number, spec in enumerate(phase.runners):
+                what = f"{phase.name}: {spec.kind} {number + 1}"
+                why = absence(spec, fleet.pipeline_dir)
+                if why is not None:
+                    advice = "correct the pipeline file, or put it there"
+                    yield Check(what=what, ok=is_there, detail=why, advice=advice)
+                elif isinstance(spec, HttpBatchRunner):
+                    yield _service(what, spec)
+                else:
+                    yield _command(what, phase, number)
+
+
+def _command(what: str, phase: Phase, number: int) -> Check:
+    spec = phase.runners[number]
+    texts = (*spec.command, spec.cwd or "", *spec.env.values()) if spec.kind == "script" else ()
+    try:
+        for text in texts:
+            expand(text)
+    except Unset as error:
+        return Check(what=what, ok=False, detail="cannot be looked for here", advice=str(error))
+    return Check(what=what, ok=True, detail="is there")
+
+
+def _service(what: str, spec: HttpBatchRunner) -> Check:
+    try:
+        url = expand(spec.url)
+        auth = Auth(url, token=spec.token, api_key=spec.api_key)
+        with httpx.Client(base_url=url, auth=auth, timeout=HEALTH_SECONDS) as client:
+            code = client.get(spec.health_path).status_code
+            refused = client.get(spec.status_path).status_code in (401, 403)
+    except Unset as error:
+        return Check(what=what, ok=False, detail="cannot be looked for here", advice=str(error))
+    except NoSecret as error:
+        advice = "see its token in the pipeline file"
+        return Check(what=what, ok=False, detail=str(error), advice=advice)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        detail = redacted(f"{url} does not answer: {type(error).__name__}")
+        return Check(what=what, ok=False, detail=detail, advice="start it, or correct its address")
+    if refused:
+        advice = "see where the pipeline file takes its token from"
+        return Check(what=what, ok=False, detail=f"{url} refuses the token", advice=advice)
+    detail = f"{url}{spec.health_path} answers {code}"
+    return Check(what=what, ok=code < 400, detail=detail, advice="see its logs")
+
+
+def require_runners(fleet: Fleet, plan: Plan) -> list[str]:
+    """Notes on the fallbacks that a plan's phases will use. Raises `BadPipeline` if one has none.
+
+    What only workers can know, such as a variable that is not set here, is left to them.
+    """
+    notes = []
+    for name in dict.fromkeys(step.phase for _, step in plan.steps()):
+        phase = fleet.pipeline.by_name[name]
+        choice = choose(phase, fleet.pipeline_dir)
+        if choice.number is None:
+            raise BadPipeline(
+                f"Nothing can run {name}: {'; '.join(choice.absent)}. "
+                "`planner doctor` shows what is missing."
+            )
+        if choice.absent:
+            kind = phase.runners[choice.number].kind
+            notes.append(
+                f"{name} is run by its runner {choice.number + 1} ({kind}), because "
+                f"{'; '.join(choice.absent)}"
+            )
+    return notes

@@ -1,0 +1,90 @@
+"""What a batch service's answers mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import httpx
+
+MESSAGE_CHARS = 500  # of a service's answer, shown in an error
+ENDED_WELL = frozenset({"complete", "completed", "success", "succeeded", "done"})
+ENDED_BADLY = frozenset({"failed", "error", "stalled", "cancelled", "aborted"})
+
+
+class Batch(Enum):
+    """Where a batch is."""
+
+    RUNNING = auto()
+    COMPLETE = auto()
+    BROKEN = auto()
+    GONE = auto()
+    """The service does not know it, or cannot look: only a recount tells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """A service's answer to how a batch is."""
+
+    batch: Batch
+    batch_id: str | None
+    moved: str
+    """Changes whenever the batch gets on."""
+    is_stalled: bool
+    text: str
+
+
+def status_of(response: httpx.Response) -> Status:
+    """Read either shape: with `progress`, or with the counts at the top.
+
+    A 404 is a batch that is gone. Raises `httpx.HTTPStatusError` for other refusals.
+    """
+    if response.status_code == httpx.codes.NOT_FOUND:
+        return Status(batch=Batch.GONE, batch_id=None, moved="", is_stalled=False, text="not found")
+    answer = content(response)
+    if not response.is_success or not isinstance(answer, dict):
+        raise httpx.HTTPStatusError(
+            f"answers {response.status_code}: {text_of(answer)}",
+            request=response.request,
+            response=response,
+        )
+    progress = answer.get("progress")
+    state = str(answer.get("status", "")).lower()
+    stalled = answer.get("is_stalled") is True or state == "stalled"
+    if isinstance(progress, dict) and progress.get("is_complete") is True:
+        batch = Batch.COMPLETE
+    elif state in ENDED_BADLY or stalled:
+        batch = Batch.BROKEN
+    elif state in ENDED_WELL and not isinstance(progress, dict):
+        batch = Batch.COMPLETE
+    elif state in ("no_active_batch", "not_found"):
+        batch = Batch.GONE
+    else:
+        batch = Batch.RUNNING
+    found = answer.get("batch_id")
+    counts = progress if isinstance(progress, dict) else answer
+    moved = [counts.get(key) for key in ("completed", "failed", "completed_players")]
+    return Status(
+        batch=batch,
+        batch_id=found if isinstance(found, str) and found else None,
+        moved=f"{found} {state} {moved}",
+        is_stalled=stalled,
+        text=text_of(answer),
+    )
+
+
+def content(response: httpx.Response) -> Any:
+    """The answer's JSON, else the beginning of its text."""
+    try:
+        return response.json()
+    except (ValueError, RecursionError):
+        return response.text[:MESSAGE_CHARS]
+
+
+def text_of(answer: Any) -> str:
+    """What an answer says, for people."""
+    if isinstance(answer, dict):
+        told = [answer.get(key) for key in ("message", "error", "status", "reason", "summary")]
+        answer = "; ".join(str(part) for part in told if part) or str(answer)
+    return str(answer)[:MESSAGE_CHARS]

@@ -1,0 +1,148 @@
+"""Tokens and keys for services: read where the step runs, kept until shortly before they expire.
+
+Google's library is imported only by those who use it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from planner.runners import Secret
+from worker.runners.environment import Unset, expand
+from worker.secrets import learn
+
+KEEP_SECONDS = 1800.0  # a token that does not say when it expires is asked for again after this
+EARLY_SECONDS = 300.0  # a token this close to its end is not used any more
+COMMAND_SECONDS = 60.0  # for a command to print a token
+
+
+class NoSecret(Exception):
+    """A secret cannot be had. The message says where it was looked for, and never holds it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    value: str
+    until: float
+    """By the clock of the machine."""
+
+
+_kept: dict[tuple[Secret, str], _Kept] = {}
+_lock = threading.Lock()
+
+
+def read(secret: Secret, url: str, *, fresh: bool = False) -> str:
+    """The secret's value; `fresh` when the one that is kept was refused. Raises `NoSecret`."""
+    key = (secret, url)
+    with _lock:
+        kept = _kept.get(key)
+        if kept is None or fresh or time.time() > kept.until - EARLY_SECONDS:
+            value = learn(_look(secret, url))
+            kept = _kept[key] = _Kept(value=value, until=_expiry(value))
+        if not (secret.command or secret.google):
+            del _kept[key]  # costs nothing to read again, and may have been replaced
+        return kept.value
+
+
+def _look(secret: Secret, url: str) -> str:
+    if secret.env is not None:
+        value, where = os.environ.get(secret.env, ""), f"the variable {secret.env}"
+    elif secret.file is not None:
+        value, where = _from_file(secret.file)
+    elif secret.command:
+        value, where = _from_command(secret.command)
+    else:
+        value, where = _from_google(secret.audience or url)
+    value = value.strip()
+    if not value:
+        raise NoSecret(f"there is no token in {where}")
+    if not value.isascii() or not value.isprintable():
+        raise NoSecret(f"what is in {where} is no token: it has more than one line")
+    return value
+
+
+def _from_file(name: str) -> tuple[str, str]:
+    try:
+        path = Path(expand(name)).expanduser()
+        return path.read_text(encoding="utf-8"), f"the file {path}"
+    except Unset as error:
+        raise NoSecret(str(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoSecret(f"{name} cannot be read: {type(error).__name__}") from None
+
+
+def _from_command(command: tuple[str, ...]) -> tuple[str, str]:
+    where = f"the output of {command[0]}"
+    try:
+        done = subprocess.run(
+            [expand(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+    except Unset as error:
+        raise NoSecret(str(error)) from None
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
+        raise NoSecret(f"{command[0]} gives no token: {type(error).__name__}") from None
+    if done.returncode:
+        raise NoSecret(f"{command[0]} gives no token: exit code {done.returncode}")
+    return done.stdout, where
+
+
+def _from_google(audience: str) -> tuple[str, str]:
+    from google.auth.exceptions import GoogleAuthError
+    from google.auth.transport.requests import Request
+    from google.oauth2 import id_token
+
+    try:
+        token = id_token.fetch_id_token(Request(), audience)  # type: ignore[no-untyped-call]
+    except GoogleAuthError as error:
+        raise NoSecret(
+            f"Google gives no identity token for {audience}: {type(error).__name__}. Set "
+            "GOOGLE_APPLICATION_CREDENTIALS to a service account's key, or use the command "
+            "`gcloud auth print-identity-token`"
+        ) from None
+    return str(token), "Google's credentials"
+
+
+def _expiry(token: str) -> float:
+    """When a JSON Web Token ends; a while from now for any other."""
+    try:
+        claims = token.split(".")[1]
+        content = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+        return float(content["exp"])
+    except (IndexError, KeyError, TypeError, ValueError):
+        return time.time() + KEEP_SECONDS + EARLY_SECONDS
+
+
+class Auth(httpx.Auth):
+    """Puts the token and the key into every request; asks for new ones once when refused."""
+
+    def __init__(self, url: str, *, token: Secret | None, api_key: Secret | None) -> None:
+        self._url, self._token, self._api_key = url, token, api_key
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        self._sign(request, fresh=False)
+        response = yield request
+        if response.status_code == httpx.codes.UNAUTHORIZED and (self._token or self._api_key):
+            self._sign(request, fresh=True)
+            yield request
+
+    def _sign(self, request: httpx.Request, *, fresh: bool) -> None:
+        if self._token is not None:
+            token = read(self._token, self._url, fresh=fresh)
+            request.headers["Authorization"] = f"Bearer {token}"
+        if self._api_key is not None:
+            request.headers["X-API-Key"] = read(self._api_key, self._url, fresh=fresh)
