@@ -92,8 +92,11 @@ def enqueue(
             enqueue_plan(fleet, made) if plan is not None else publish(fleet, made, again)
         )
     if run_id is None:
-        out.print("Nothing to do: other runs took every date meanwhile.")
-        print_skipped(made)
+        if json:
+            print_json({"run_id": None, **made.as_json()})
+        else:
+            out.print("Nothing to do: other runs took every date meanwhile.")
+            print_skipped(made)
         raise typer.Exit(Exit.DONE)
     if not json:
         out.print(f"Run [bold]{run_id}[/] is on its way: watch it with `planner watch {run_id}`.")

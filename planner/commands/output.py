@@ -67,7 +67,8 @@ def count_table(title: str, columns: list[str], rows: Iterable[Iterable[Any]]) -
     """A plain table; numbers stand right."""
     table = Table(title=title, title_justify="left")
     for n, column in enumerate(columns):
-        table.add_column(column, justify="left" if n == 0 else "right")
+        # The first is what people copy: it is never cut.
+        table.add_column(column, justify="left" if n == 0 else "right", no_wrap=n == 0)
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     return table

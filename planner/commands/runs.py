@@ -33,7 +33,7 @@ def runs(json: opt.Json = False) -> None:
     rows = [
         {
             "run_id": record.id,
-            "state": record.state,
+            "state": _state(record),
             "pipeline": record.pipeline,
             "created": _when(record.created),
             "steps_total": record.steps_total,
@@ -99,12 +99,16 @@ def status_json(fleet: Fleet, record: RunRecord) -> dict[str, Any]:
     tally = Counter(str(state) for state in fleet.ledger.steps(record.id).values())
     return {
         "run_id": record.id,
-        # While it is being cancelled, it still runs.
-        "state": "running" if record.state == "cancelling" else str(record.state),
+        "state": _state(record),
         "steps": {state: tally[state] for state in STATES},
         "validation": record.validation,
         "failures": failures_json(fleet, record),
     }
+
+
+def _state(record: RunRecord) -> str:
+    """One of the documented states: a run that is being cancelled still runs."""
+    return "running" if record.state == "cancelling" else str(record.state)
 
 
 def failures_json(fleet: Fleet, record: RunRecord) -> list[dict[str, Any]]:

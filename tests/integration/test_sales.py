@@ -16,9 +16,10 @@ import pytest
 
 from planner.chunks import chunk
 from planner.gaps import Health, Reason
-from planner.pipeline import SHIPPED, Phase, SqlRunner, Window, load_pipeline
+from planner.pipeline import SHIPPED, Phase, Window, load_pipeline
 from planner.plan import Plan, make_plan
 from planner.repair import choose
+from planner.runners import SqlRunner
 from planner.sandbox.compare import Difference, differences
 from planner.survey import survey
 from sql import Warehouse, load, open_warehouse
