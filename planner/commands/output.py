@@ -14,6 +14,7 @@ from rich.table import Table
 
 from planner.matrix import Count, Matrix
 
+WIDE_COLUMNS = 104  # a matrix of five phases with its counts of entities fits
 DATES_SHOWN = 6  # of a long list of dates on the terminal
 
 # rich honours NO_COLOR, and writes no colours to what is not a terminal.
@@ -35,6 +36,7 @@ def matrix_table(counts: Matrix, title: str, entity: str) -> Table:
     """Season × phase: complete dates of those expected, and how many entities they hold."""
     table = Table(title=title, title_justify="left")
     phases = list(next(iter(counts.values()), {}))
+    is_wide = out.width >= WIDE_COLUMNS
     table.add_column("season")
     for phase in phases:
         table.add_column(phase, justify="right")
@@ -42,15 +44,15 @@ def matrix_table(counts: Matrix, title: str, entity: str) -> Table:
         if any(count.expected for count in row.values()):
             label = name.partition("/")
             shown = f"  {label[2].replace('_', '-')}" if label[1] else label[0]
-            table.add_row(escape(shown), *(_cell(row[phase]) for phase in phases))
-    table.caption = f"complete dates / expected dates ({entity}s)"
+            table.add_row(escape(shown), *(_cell(row[phase], is_wide=is_wide) for phase in phases))
+    table.caption = "complete dates / expected dates" + (f" ({entity}s)" if is_wide else "")
     table.caption_justify = "left"
     return table
 
 
-def _cell(count: Count) -> str:
+def _cell(count: Count, *, is_wide: bool) -> str:
     text = f"{count.complete}/{count.expected}"
-    if count.entities is not None:
+    if count.entities is not None and is_wide:
         text += f" ({count.entities})"
     return f"[green]{text} ✓[/]" if count.is_complete else f"[red]{text} ✗[/]"
 
