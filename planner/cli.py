@@ -24,7 +24,8 @@ from sql.errors import WarehouseError
 
 EPILOG = """
 Exit codes: 0 done; 1 gaps remain, or a validation failed; 2 bad usage or input;
-3 warehouse or broker unreachable; 4 run cancelled or failed.
+3 warehouse or broker unreachable; 4 run cancelled or failed;
+130 interrupted.
 
 Try it: planner demo · See the holes: planner gaps · Fill them: planner enqueue --gaps --wait
 One machine: planner up --workers 4 · Settings: planner settings
@@ -68,7 +69,7 @@ def main() -> None:
     except WarehouseError as error:
         _complain(str(error), Exit.UNREACHABLE)
     except KeyboardInterrupt:
-        _complain("Interrupted.", Exit.FAILED)
+        _complain("Interrupted.", Exit.INTERRUPTED)
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("redis", "kombu"):
             raise

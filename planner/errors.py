@@ -29,6 +29,8 @@ class Exit(IntEnum):
     """The warehouse or the broker cannot be reached, or refuses."""
     FAILED = 4
     """The run was cancelled or failed."""
+    INTERRUPTED = 130
+    """Ctrl-C: 128 and the number of the signal, as shells count."""
 
 
 class FleetError(Exception):

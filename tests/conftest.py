@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -25,9 +26,11 @@ from planner.sandbox.faults import VARIABLE as FAULTS
 from planner.sandbox.fleet import SandboxFleet, environment_of, sandbox_fleet
 from planner.settings import Settings
 from sql import open_warehouse
+from worker.fleet import Fleet
+from worker.ledger import Ledger
 
-BUILT_UNTIL = date(2021, 12, 20)
-"""Two months of a season: bootstrap, and a lookback window's length behind it."""
+BUILT_UNTIL = date(2021, 11, 28)
+"""Six weeks of a season: bootstrap, and four weeks that all depend on each other."""
 COMMAND_SECONDS = 240.0
 
 
@@ -134,6 +137,15 @@ class Sandbox:
             open_warehouse(self.settings.warehouse),
             self.tables,
         )
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the fleet writes down; reading it costs no process."""
+        return Fleet(self.settings, patient=False).ledger
+
+    def steps(self, run_id: str) -> Counter[str]:
+        """How many steps of a run are in which state."""
+        return Counter(str(state) for state in self.ledger.steps(run_id).values())
 
     def run_sql(self, statement: str, **parameters: Any) -> None:
         warehouse = open_warehouse(self.settings.warehouse)

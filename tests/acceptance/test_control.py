@@ -30,11 +30,6 @@ def make_holes(sandbox: Sandbox) -> None:
             sandbox.run_sql(f"DELETE FROM {table} WHERE game_date = @day", day=day)
 
 
-def steps(sandbox: Sandbox, run_id: str) -> dict[str, int]:
-    found: dict[str, int] = sandbox.planner("status", run_id, "--json").json["steps"]
-    return found
-
-
 def enqueue(sandbox: Sandbox) -> str:
     done = sandbox.planner("enqueue", "--gaps", "--chunk-dates", "1", "--json", "--no-cascade")
     assert done.code == 0, done.err
@@ -47,14 +42,14 @@ def test_pause_and_resume(sandbox: Sandbox) -> None:
     make_holes(sandbox)
     sandbox.start_fleet(workers=2)
     run_id = enqueue(sandbox)
-    until(lambda: steps(sandbox, run_id)["succeeded"] >= 1)
+    until(lambda: sandbox.steps(run_id)["succeeded"] >= 1)
 
     # When it is paused
     assert sandbox.planner("pause", run_id).code == 0
 
     # Then what runs ends, and nothing starts
-    until(lambda: steps(sandbox, run_id)["running"] == 0)
-    before = steps(sandbox, run_id)
+    until(lambda: sandbox.steps(run_id)["running"] == 0)
+    before = sandbox.steps(run_id)
     assert before["pending"] > 0
     assert sandbox.planner("status", run_id, "--json").json["state"] == "paused"
     assert sandbox.planner("pause", run_id).code == 0  # it is
@@ -71,7 +66,7 @@ def test_cancel_stops_what_runs_and_retry_takes_it_up_again(sandbox: Sandbox) ->
     sandbox.fault({"analytics": {str(DAYS[-1]): "hang"}})
     sandbox.start_fleet(workers=2)
     run_id = enqueue(sandbox)
-    until(lambda: scripts_of(sandbox) and steps(sandbox, run_id)["succeeded"] >= 1)
+    until(lambda: scripts_of(sandbox) and sandbox.steps(run_id)["succeeded"] >= 1)
 
     # When it is cancelled
     assert sandbox.planner("cancel", run_id).code == 0
@@ -79,7 +74,7 @@ def test_cancel_stops_what_runs_and_retry_takes_it_up_again(sandbox: Sandbox) ->
 
     # Then it ends, with every step settled, and no script goes on
     assert ended.code == 4
-    after = steps(sandbox, run_id)
+    after = sandbox.steps(run_id)
     assert (after["pending"], after["running"]) == (0, 0)
     assert after["cancelled"] > 0
     assert scripts_of(sandbox) == []
@@ -101,9 +96,9 @@ def test_lost_messages_are_sent_again(make_sandbox: Callable[..., Sandbox]) -> N
     make_holes(sandbox)
     sandbox.start_fleet(workers=2)
     run_id = enqueue(sandbox)
-    until(lambda: steps(sandbox, run_id)["succeeded"] >= 1)
+    until(lambda: sandbox.steps(run_id)["succeeded"] >= 1)
     assert sandbox.planner("pause", run_id).code == 0
-    until(lambda: steps(sandbox, run_id)["running"] == 0)
+    until(lambda: sandbox.steps(run_id)["running"] == 0)
     client = redis.Redis(unix_socket_path=str(sandbox.settings.socket))
     queues = ("analytics", "precompute", "predictions", "grading", "final", "unacked")
     client.delete(*queues, "unacked_index")

@@ -199,7 +199,7 @@ def test_a_secret_is_nowhere(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) 
     use_script(sandbox, SAYS_ALL)
     (sandbox.place / "token").write_text(FILE_SECRET)
     predictions = "nba_predictions.player_prop_predictions"
-    sandbox.run_sql(f"DELETE FROM {predictions} WHERE game_date = @day", day=date(2021, 12, 10))
+    sandbox.run_sql(f"DELETE FROM {predictions} WHERE game_date = @day", day=date(2021, 11, 28))
     sandbox.edit_pipeline(
         (
             'env = { PYTHONPATH = "." }',

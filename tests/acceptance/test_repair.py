@@ -47,7 +47,7 @@ def test_repair_equals_rebuild(sandbox: Sandbox, workers: int, chunk_dates: int,
 
 def test_a_failing_date_blocks_its_chain_alone(sandbox: Sandbox) -> None:
     # Given two holes far apart, one of which cannot be filled
-    other = "2021-12-19"
+    other = "2021-11-28"
     for day in (DATE, other):
         sandbox.run_sql(DELETE.format(table=ANALYTICS), day=day_of(day))
     sandbox.fault({"analytics": {DATE: "crash"}})
@@ -115,7 +115,7 @@ def test_a_date_that_was_computed_from_a_repaired_one_is_computed_again(sandbox:
         "FROM nba_precompute.player_daily_cache WHERE game_date = @day) ON FALSE "
         "WHEN NOT MATCHED BY SOURCE AND game_date = @day THEN DELETE "
         "WHEN NOT MATCHED BY TARGET THEN INSERT ROW",
-        day=day_of("2021-12-01"),
+        day=day_of("2021-11-26"),
     )
     assert sandbox.differences()
     sandbox.start_fleet(workers=2)

@@ -279,7 +279,7 @@ def test_the_reasons_of_gaps() -> None:
 
 
 def test_the_exit_codes() -> None:
-    codes = re.findall(r"^\| (\d) \|", section(read("docs/json.md"), "Exit codes"), re.MULTILINE)
+    codes = re.findall(r"^\| (\d+) \|", section(read("docs/json.md"), "Exit codes"), re.MULTILINE)
     assert [int(code) for code in codes] == list(Exit)
 
 
