@@ -24,10 +24,25 @@ def punch(sandbox: Sandbox, *, seed: int, holes: int) -> None:
     assert sandbox.differences()
 
 
-@pytest.mark.parametrize(("workers", "chunk_dates", "seed"), [(1, 14, 1), (2, 1, 2), (4, 3, 3)])
-def test_repair_equals_rebuild(sandbox: Sandbox, workers: int, chunk_dates: int, seed: int) -> None:
+MANY = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("workers", "chunk_dates", "seed", "holes"),
+    [
+        (1, 14, 1, 2),
+        (2, 1, 2, 1),
+        (4, 3, 3, 2),
+        pytest.param(1, 3, 4, 8, marks=MANY),
+        pytest.param(2, 14, 5, 8, marks=MANY),
+        pytest.param(4, 1, 6, 8, marks=MANY),
+    ],
+)
+def test_repair_equals_rebuild(
+    sandbox: Sandbox, workers: int, chunk_dates: int, seed: int, holes: int
+) -> None:
     # Given a pipeline with random holes in all phases: dates, tables, single games
-    punch(sandbox, seed=seed, holes=6)
+    punch(sandbox, seed=seed, holes=holes)
     sandbox.start_fleet(workers=workers)
 
     # When it is repaired
