@@ -138,6 +138,8 @@ class Phase(Model):
     timeout_seconds: float = Field(default=6 * 3600, gt=0)
     retries: int = Field(default=3, ge=0, le=100)
     """Runs of a step after the first one, when it failed or rows are missing."""
+    seconds_per_date: float | None = Field(default=None, gt=0)
+    """Work that one date is known to take: what a report calls planned."""
     retry_seconds: float = Field(default=15, gt=0)
     """Pause before the first retry; doubles, with jitter."""
 

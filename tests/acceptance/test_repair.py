@@ -212,6 +212,7 @@ def test_runs_status_and_report_speak_of_a_run(sandbox: Sandbox) -> None:
     report = sandbox.planner("report", run_id)
     assert f"# Backfill {run_id}: complete" in report.out
     assert "**Passed**" in report.out
+    assert "| planned |" in report.out
     assert (sandbox.settings.home_dir / "reports" / run_id / "report.json").is_file()
 
     unknown = sandbox.planner("status", "run-of-nobody")
