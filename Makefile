@@ -18,7 +18,7 @@ demo: $(READY)  ## Repair a broken pipeline with a fleet, on this machine
 	$(BIN)/planner demo
 
 test: lint  ## Types, style, layers and tests, in under ten minutes
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses 2 --dist worksteal
 
 test-all: lint  ## Every test but the fault suite
 	$(BIN)/pytest --ignore tests/chaos
