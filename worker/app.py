@@ -1,7 +1,7 @@
 """The Celery app: `celery -A worker.app worker`, `celery -A worker.app flower`.
 
 Every setting that is not Celery's default has its reason here. They were found by killing
-things; see `docs/reliability.md`.
+things; `make chaos` does it again.
 """
 
 from __future__ import annotations
