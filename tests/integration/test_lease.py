@@ -154,6 +154,7 @@ def test_a_holder_of_this_host_whose_process_is_gone_is_evicted_at_once(
         ("a|b", False),
         ("a|b|c|d", False),
     ],
+    ids=["this process", "its number, reused", "elsewhere", "nobody", "no birth", "too long"],
 )
 def test_who_is_dead(who: str, dead: bool) -> None:
     assert is_dead(who) is dead
