@@ -77,10 +77,10 @@ def test_a_heartbeat_keeps_it(client: redis.Redis) -> None:
 
 def test_a_silent_holder_elsewhere_is_suspected_before_it_is_evicted(client: redis.Redis) -> None:
     # Given a holder on another host that has gone silent
+    began = time.monotonic()
     silent = lease(client, seconds=SHORT)
     silent.acquire()
     pretend_elsewhere(client, silent)
-    began = time.monotonic()
 
     # When others try for its resources
     next_one = lease(client, seconds=SHORT)
