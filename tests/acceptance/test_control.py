@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 from datetime import date
 
@@ -11,17 +10,9 @@ import psutil
 import redis
 
 from tests.conftest import Sandbox
+from tests.waiting import until
 
 DAYS = [date(2021, 11, day) for day in (10, 14, 18)]
-WAIT_SECONDS = 60.0
-
-
-def until(condition: Callable[[], object], *, seconds: float = WAIT_SECONDS) -> None:
-    """Wait for a condition, not for a time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def make_holes(sandbox: Sandbox) -> None:

@@ -8,14 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
 from planner.errors import Exit
+from tests.waiting import until
 
 BOXSCORES = Path(__file__).parents[3] / "shared/data/nba/player_boxscores.parquet"
 PLAYOFF_GAMES = {"2021-22/playoffs": 87, "2022-23/playoffs": 84, "2023-24/playoffs": 82}
@@ -52,7 +51,10 @@ def test_interrupted_at_work_it_leaves_nothing_running(
 ) -> None:
     # Given a demo whose workers have begun
     demo = start(tmp_path, "--seasons", "2021")
-    until(lambda: any(tmp_path.glob("home/demo/logs/run-*/*.log")) or demo.poll() is not None)
+    until(
+        lambda: any(tmp_path.glob("home/demo/logs/run-*/*.log")) or demo.poll() is not None,
+        seconds=WAIT_SECONDS,
+    )
     assert demo.poll() is None, demo.communicate()[1]
 
     # When it is interrupted
@@ -67,7 +69,10 @@ def test_interrupted_at_work_it_leaves_nothing_running(
 
 def test_interrupted_while_it_builds_it_leaves_nothing_running(tmp_path: Path) -> None:
     demo = start(tmp_path, "--seasons", "2021,2022")
-    until(lambda: any(tmp_path.glob("home/demo/warehouse/*/*")) or demo.poll() is not None)
+    until(
+        lambda: any(tmp_path.glob("home/demo/warehouse/*/*")) or demo.poll() is not None,
+        seconds=WAIT_SECONDS,
+    )
 
     demo.send_signal(signal.SIGINT)
     _, err = demo.communicate(timeout=WAIT_SECONDS)
@@ -99,10 +104,3 @@ def test_on_real_box_scores_it_repairs_every_playoff_game(tmp_path: Path, boxsco
     for season, games in PLAYOFF_GAMES.items():
         assert f"| {season} |" in report
         assert f"({games}) ✓" in report
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)

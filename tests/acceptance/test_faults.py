@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import date
 
@@ -11,11 +10,11 @@ import pytest
 import redis
 
 from tests.conftest import Sandbox
+from tests.waiting import until
 
 DAYS = [date(2021, 11, day) for day in (17, 18, 19, 20)]
 FIRST, LAST = DAYS[0], DAYS[-1]
 ANALYTICS = "nba_analytics.player_game_summary"
-WAIT_SECONDS = 60.0
 
 TOO_LARGE = """#!/bin/sh
 # More than one date is too large; the second date always is.
@@ -34,14 +33,6 @@ sleep 600 &
 touch READY
 wait
 """
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition, not for a time."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def use_script(sandbox: Sandbox, text: str) -> None:

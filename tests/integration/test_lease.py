@@ -6,12 +6,12 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
 
 import pytest
 import redis
 
 from planner.settings import Settings
+from tests.waiting import until
 from worker.lease import PREFIX, Busy, Lease, Resource, is_dead, owner
 
 DAY = Resource(name="nba:analytics:2022-04-16")
@@ -84,7 +84,7 @@ def test_a_silent_holder_elsewhere_is_suspected_before_it_is_evicted(client: red
 
     # When others try for its resources
     next_one = lease(client, seconds=SHORT)
-    until(lambda: next_one.acquire() is None)
+    until(lambda: next_one.acquire() is None, seconds=10)
 
     # Then one gets them, but only after twice the lease: it could have been Redis that was away
     assert time.monotonic() - began >= 2 * SHORT
@@ -101,7 +101,10 @@ def test_a_sign_of_life_clears_a_suspicion(client: redis.Redis) -> None:
     holder.acquire()
     pretend_elsewhere(client, holder)
     suspect = f"{PREFIX}:suspects"
-    until(lambda: lease(client, seconds=SHORT).acquire() and client.hexists(suspect, holder.token))
+    until(
+        lambda: lease(client, seconds=SHORT).acquire() and client.hexists(suspect, holder.token),
+        seconds=10,
+    )
 
     assert holder.beat() is True
 
@@ -162,9 +165,3 @@ def test_who_is_dead(who: str, dead: bool) -> None:
 
 def pretend_elsewhere(client: redis.Redis, holder: Lease) -> None:
     client.hset(f"{PREFIX}:owners", holder.token, ELSEWHERE)
-
-
-def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
