@@ -22,7 +22,8 @@ COPY pyproject.toml uv.lock requirements.lock ./
 RUN python -m pip install --no-cache-dir uv==0.13.9 \
  && uv export --quiet --locked --no-dev --no-emit-project --no-header --output-file runtime.lock \
  && python -m venv /opt/fleet \
- && /opt/fleet/bin/python -m pip install --no-cache-dir --require-hashes --requirement runtime.lock
+ && /opt/fleet/bin/python -m pip install --no-cache-dir --no-deps --require-hashes \
+    --requirement runtime.lock
 COPY planner planner
 COPY worker worker
 COPY sql sql

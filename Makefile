@@ -42,13 +42,15 @@ lock:  ## Lock anew, for uv and for pip
 clean:  ## Remove what make made
 	rm -rf $(VENV) .backfill .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-# Made in place of a half-made one: the mark is written when everything is there.
+# Made in place of a half-made one: the mark is written when everything is there. The lock names
+# every package, so nothing is resolved again: an older pip would look past it, and stumble over a
+# release that is newer than the lock.
 $(READY): pyproject.toml uv.lock requirements.lock
 ifdef UV
 	uv sync --locked --quiet
 else
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 endif
 	@touch $@
