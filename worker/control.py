@@ -47,12 +47,13 @@ def retry(
     *,
     phase: str | None = None,
     dates: Collection[date] | None = None,
+    deadline_seconds: int | None = None,
 ) -> int:
     """Try failed, blocked and cancelled dates again, under the same run; how many steps.
 
     `phase` means that phase and all after it; `dates` only those, and what was blocked by them.
-    Raises `UsageError` when the
-    run goes on, or nothing is left to try, and `FleetError` when another run holds a date.
+    An earlier deadline is void. Raises `UsageError` when the run goes on, or nothing is left to
+    try, and `FleetError` when another run holds a date.
     """
     run, plan = fleet.ledger.require(run_id), fleet.plan(run_id)
     if plan is None:
@@ -88,7 +89,7 @@ def retry(
     if not steps:
         raise UsageError(f"Nothing of {run_id} is left to try again there.")
     try:
-        fleet.ledger.reopen(run_id, again, steps)
+        fleet.ledger.reopen(run_id, again, steps, deadline_seconds=deadline_seconds)
     except StillHeld as error:
         raise FleetError(
             f"{next(iter(error.held.values()))} is repairing some of these dates: watch it, "

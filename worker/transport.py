@@ -29,6 +29,7 @@ from celery.exceptions import TaskRevokedError
 log = logging.getLogger(__name__)
 
 TOUCH_AT_ONCE = 500  # messages per ZADD
+PLANNER_TRIES = 3  # to publish a message
 
 _stock_connection_parameters = kombu_redis.Channel._connparams
 _stock_restore_unacked = kombu_redis.QoS.restore_unacked
@@ -110,7 +111,12 @@ def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:
 
 
 def publish_only(app: Any) -> None:
-    """For a planner: it asks the ledger how a run goes, so it listens for no results."""
+    """For a planner: it asks the ledger how a run goes, so it listens for no results.
+
+    People wait for it: a dead Redis is an error within seconds, not an hour's silence.
+    """
+    policy = {**app.conf.task_publish_retry_policy, "max_retries": PLANNER_TRIES}
+    app.conf.task_publish_retry_policy = policy
     app.backend.on_task_call = lambda producer, task_id: None
     app.backend.result_consumer.consume_from = lambda task_id: None
     app.backend.result_consumer.cancel_for = lambda task_id: None

@@ -52,6 +52,7 @@ def retry(
     dates: Annotated[
         str | None, typer.Option("--dates", metavar="D1,D2", help="Only these dates.")
     ] = None,
+    deadline: opt.Deadline = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
     json: opt.Json = False,
 ) -> None:
@@ -61,7 +62,7 @@ def retry(
     fleet = open_fleet()
     required_ledger(fleet)
     chosen = [opt.parse_day(day.strip()) for day in dates.split(",")] if dates else None
-    steps = do(fleet, run, phase=phase, dates=chosen)
+    steps = do(fleet, run, phase=phase, dates=chosen, deadline_seconds=deadline)
     if not wait:
         _say(json, run, "running", f"{steps} steps; watch it with `planner watch {run}`")
         return

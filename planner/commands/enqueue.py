@@ -36,6 +36,7 @@ def enqueue(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan, publish nothing.")
     ] = False,
+    deadline: opt.Deadline = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     reason: opt.ReasonText = "",
@@ -45,7 +46,7 @@ def enqueue(
 
     Exit code 0 when published (or, with --wait, repaired), or when there is nothing to do.
     """
-    from worker.enqueue import Wanted, enqueue_plan, plan_gaps
+    from worker.enqueue import Wanted, enqueue_plan, plan_gaps, require_here
     from worker.enqueue import enqueue as publish
 
     if gaps == (plan is not None):
@@ -54,6 +55,8 @@ def enqueue(
     ledger = None if dry_run else required_ledger(fleet)
     if plan is not None:
         made = read_plan(plan)
+        require_here(fleet, made)
+        health = read_health(fleet, made.scope)
     else:
         scope = Calendar(pipeline=fleet.pipeline).scope(
             today=opt.today(), start=start, end=end, season=season
@@ -89,7 +92,9 @@ def enqueue(
 
     with err.status("Publishing …"):
         run_id, made = (
-            enqueue_plan(fleet, made) if plan is not None else publish(fleet, made, again)
+            enqueue_plan(fleet, made, health, deadline_seconds=deadline)
+            if plan is not None
+            else publish(fleet, made, again, deadline_seconds=deadline)
         )
     if run_id is None:
         if json:

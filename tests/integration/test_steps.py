@@ -207,7 +207,7 @@ def test_a_step_that_kills_its_workers_is_given_up(shop: Shop) -> None:
     shop.lose_sessions(day(11))
     shop.register(shop.plan())
     step = f"{day(11)}/sessionise"
-    shop.ledger.client.hset(f"backfill:run:{RUN}:step:{step}", "attempt", steps.CRASHES_MAX)
+    shop.ledger.client.hset(f"backfill:run:{RUN}:step:{step}", "crashes", steps.CRASHES_MAX)
 
     with pytest.raises(StepFailed, match="workers died"):
         shop.visit(step)
