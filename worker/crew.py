@@ -21,21 +21,25 @@ def crew(
     settings: Settings,
     *,
     workers: int,
+    first: int = 1,
     environment: Mapping[str, str] | None = None,
     queues: str | None = None,
     on_restart: Callable[[Child], None] = lambda child: None,
 ) -> Iterator[list[Child]]:
-    """Run some workers while the block runs; they hand back their steps when it ends."""
+    """Run some workers while the block runs; they hand back their steps when it ends.
+
+    They are numbered from `first`: no two on one machine have one name.
+    """
     hands = [
         Child(
-            name=f"worker-{n + 1}",
-            command=_command(n + 1, queues),
-            log=settings.folder("logs") / f"worker-{n + 1}.log",
+            name=f"worker-{n}",
+            command=_command(n, queues),
+            log=settings.folder("logs") / f"worker-{n}.log",
             # The step's grace, then its script's.
             stop_seconds=2 * settings.grace_seconds + STOP_SECONDS,
             environment=environment or {},
         )
-        for n in range(workers)
+        for n in range(first, first + workers)
     ]
     with Supervisor(hands, on_restart=on_restart):
         yield hands

@@ -1,9 +1,10 @@
 """The reconciler: whatever the ledger calls unfinished, and the broker has no message for, is
 sent again.
 
-Part of every worker, of `planner watch` and of `planner status`. Messages are lost when Redis loses its last second, when a queue is purged, when a worker dies
-between the end of one link and the sending of the next. The ledger still knows. Safe to run
-anywhere, any number of times at once: a message too many finds its step done, or held.
+Messages are lost when Redis loses its last second, when a queue is purged, when a worker dies
+between the end of one link and the sending of the next. The ledger still knows. Part of every
+worker, of `planner watch` and of `planner status`; safe to run anywhere, any number of times at
+once: a message too many finds its step done, or held.
 """
 
 from __future__ import annotations
