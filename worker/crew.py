@@ -30,19 +30,28 @@ def crew(
 
     They are numbered from `first`: no two on one machine have one name.
     """
-    hands = [
-        Child(
-            name=f"worker-{n}",
-            command=_command(n, queues),
-            log=settings.folder("logs") / f"worker-{n}.log",
-            # The step's grace, then its script's.
-            stop_seconds=2 * settings.grace_seconds + STOP_SECONDS,
-            environment=environment or {},
-        )
-        for n in range(first, first + workers)
-    ]
+    numbers = range(first, first + workers)
+    hands = [hand(settings, n, environment=environment, queues=queues) for n in numbers]
     with Supervisor(hands, on_restart=on_restart):
         yield hands
+
+
+def hand(
+    settings: Settings,
+    number: int,
+    *,
+    environment: Mapping[str, str] | None = None,
+    queues: str | None = None,
+) -> Child:
+    """One worker, to be started."""
+    return Child(
+        name=f"worker-{number}",
+        command=_command(number, queues),
+        log=settings.folder("logs") / f"worker-{number}.log",
+        # The step's grace, then its script's.
+        stop_seconds=2 * settings.grace_seconds + STOP_SECONDS,
+        environment=environment or {},
+    )
 
 
 def _command(number: int, queues: str | None) -> list[str]:

@@ -23,7 +23,7 @@ from worker.canvas import final_message, step_message
 from worker.fleet import Fleet
 from worker.lease import Lease, Resource
 from worker.ledger import PREFIX, RunRecord
-from worker.mailbox import FINAL, chunks_with_messages
+from worker.mailbox import FINAL, chunks_with_messages, correct_times
 from worker.states import STEP_ENDED, RunState, StepState
 from worker.transport import publish_only
 
@@ -57,6 +57,7 @@ def reconcile(fleet: Fleet) -> list[Resent]:
         return []  # somebody is at it
     try:
         with lease:
+            correct_times(fleet.redis)
             there = chunks_with_messages(fleet.redis, queue_names(fleet.pipeline))
             return [sent for run in active for sent in _reconcile_run(fleet, run, there)]
     finally:

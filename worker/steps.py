@@ -243,7 +243,7 @@ class Visit:
         if state is StepState.CANCELLED:
             dates |= {(phase, day): DateState.CANCELLED for day in self._unfinished()}
         later: dict[str, StepState] = {}
-        goes_on = state is StepState.SUCCEEDED or bool(done) or self._has_done()
+        goes_on = bool(done) or self._goes_on(state)
         if not goes_on:
             # Its chain ends here: nobody will come by to settle the rest.
             rest = StepState.CANCELLED if state is StepState.CANCELLED else StepState.BLOCKED
@@ -273,7 +273,7 @@ class Visit:
 
     def _replay(self, record: StepRecord) -> str:
         """Say again how the step ended, so that its chain and chord hear of it."""
-        if record.state is not StepState.SUCCEEDED and not self._has_done():
+        if not self._goes_on(record.state):
             raise StepFailed(f"{self.id} {record.state}: {record.error}")
         return str(record.state)
 
@@ -306,8 +306,14 @@ class Visit:
         found = self.fleet.ledger.dates(self.run.id, pairs)
         return {day: state for (_, day), state in found.items()}
 
-    def _has_done(self) -> bool:
-        return DateState.DONE in self._own_dates().values()
+    def _goes_on(self, state: StepState) -> bool:
+        """Whether the chain goes on after the step: something is left that can still be done."""
+        if state is StepState.SUCCEEDED or DateState.DONE in self._own_dates().values():
+            return True
+        ancestors = self.fleet.pipeline.ancestors
+        return state is not StepState.CANCELLED and any(
+            self.step.phase not in ancestors[other.phase] for other in self._later_steps()
+        )
 
     def _unfinished(self) -> list[date]:
         return [day for day, state in self._own_dates().items() if state is DateState.PENDING]

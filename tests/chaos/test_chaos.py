@@ -40,7 +40,7 @@ from tests.conftest import Sandbox
 from tests.waiting import until
 from worker.broker import find_redis_server
 from worker.children import Child, Supervisor
-from worker.crew import crew
+from worker.crew import crew, hand
 from worker.states import RunState
 
 MakeSandbox = Callable[..., Sandbox]
@@ -341,32 +341,38 @@ def test_clocks_are_off_by_an_hour(broken: Sandbox) -> None:
     began = time.monotonic()
     broken.start_fleet(workers=1)
     assert broken.fleet is not None
-    off = {
-        hours: {
-            **broken.fleet.environment,
-            "PYTHONPATH": str(PATCHES / "clock"),
-            "CHAOS_CLOCK": str(hours * 3600),
-        }
-        for hours in (1, -1)
-    }
-    with (
-        crew(broken.settings, workers=1, first=2, environment=off[1]) as (ahead,),
-        crew(broken.settings, workers=1, first=3, environment=off[-1]) as (behind,),
-    ):
+    workers = [
+        hand(
+            broken.settings,
+            number,
+            environment={
+                **broken.fleet.environment,
+                "PYTHONPATH": str(PATCHES / "clock"),
+                "CHAOS_CLOCK": str(seconds),
+            },
+        )
+        for number, seconds in ((2, 3600), (3, -3600))
+    ]
+
+    # When each of the two is killed while it runs a step, for good
+    def kill(n: int) -> bool:
+        if not running_on(broken, workers[n]):
+            return False
+        for process in tree(workers[n]):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        return True
+
+    for worker in workers:
+        worker.start()
+    try:
         run_id = enqueue(broken, chunk_dates=1)
+        record, hurts = under_fire(broken, run_id, kill, times=2, pause=(2.0, 4.0))
+    finally:
+        for worker in workers:
+            worker.stop()
 
-        # When each of the two is killed while it runs a step
-        victims = [ahead, behind]
-
-        def kill(n: int) -> bool:
-            if not running_on(broken, victims[n]):
-                return False
-            for process in tree(victims[n]):
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
-            return True
-
-        record, hurts = under_fire(broken, run_id, kill, times=2, pause=(1.0, 2.0))
+    # Then nothing that they held, or put off, waits for an hour
     assert hurts == 2
     name = "clocks of two workers an hour ahead and behind, each killed -9 in a step"
     expect_whole(judge(broken, name, record, injected=2, began=began))
