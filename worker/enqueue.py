@@ -124,7 +124,7 @@ def enqueue_plan(
     `health` is how the plan's scope stands now.
     """
     require_here(fleet, plan)
-    _require_now(fleet, plan, health)
+    require_now(fleet, plan, health)
     return enqueue(fleet, plan, lambda: plan, deadline_seconds=deadline_seconds)
 
 
@@ -142,7 +142,7 @@ def require_here(fleet: Fleet, plan: Plan) -> None:
         )
 
 
-def _require_now(fleet: Fleet, plan: Plan, health: Health) -> None:
+def require_now(fleet: Fleet, plan: Plan, health: Health) -> None:
     """Raises `BadPlan` if another run is at the plan's dates, or the warehouse has changed."""
     held = fleet.ledger.held(plan.pipeline)
     tasks = {(step.phase, task.date): task for _, step in plan.steps() for task in step.tasks}
