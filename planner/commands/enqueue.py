@@ -14,7 +14,7 @@ from planner.commands.context import open_fleet, read_health, require_runners, r
 from planner.commands.gaps import print_plan, print_skipped
 from planner.commands.output import err, note, out, print_json
 from planner.commands.watch import follow, run_exit
-from planner.errors import Exit, UsageError
+from planner.errors import BadPlan, Exit, UsageError
 from planner.plan import Plan, read_plan
 
 
@@ -46,7 +46,7 @@ def enqueue(
 
     Exit code 0 when published (or, with --wait, repaired), or when there is nothing to do.
     """
-    from worker.enqueue import Wanted, enqueue_plan, plan_gaps, require_here
+    from worker.enqueue import Wanted, plan_gaps, require_here, require_now
     from worker.enqueue import enqueue as publish
 
     if gaps == (plan is not None):
@@ -56,7 +56,6 @@ def enqueue(
     if plan is not None:
         made = read_plan(plan)
         require_here(fleet, made)
-        health = read_health(fleet, made.scope)
     else:
         scope = Calendar(pipeline=fleet.pipeline).scope(
             today=opt.today(), start=start, end=end, season=season
@@ -85,17 +84,17 @@ def enqueue(
         if json:
             print_json({"run_id": None, **made.as_json()})
         raise typer.Exit(Exit.DONE)
+    if plan is not None:
+        require_now(fleet, made, read_health(fleet, made.scope))
     _confirm(made.steps_total, ask=not (yes or json))
 
     def again() -> Plan:
+        if plan is not None:
+            raise BadPlan(f"Another run has just taken dates of {made.plan_id}: make a new plan.")
         return plan_gaps(fleet, health, wanted, ledger=ledger)
 
     with err.status("Publishing …"):
-        run_id, made = (
-            enqueue_plan(fleet, made, health, deadline_seconds=deadline)
-            if plan is not None
-            else publish(fleet, made, again, deadline_seconds=deadline)
-        )
+        run_id, made = publish(fleet, made, again, deadline_seconds=deadline)
     if run_id is None:
         if json:
             print_json({"run_id": None, **made.as_json()})

@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
 from tests.integration.tiny import Tiny
 from tests.waiting import until
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
-    world = Tiny(tmp_path_factory.mktemp("control"))
-    with world.up():
-        yield world
 
 
 def test_a_deadline_ends_what_runs_with_all_its_processes(tiny: Tiny) -> None:

@@ -11,7 +11,6 @@ import ast
 import itertools
 import json
 import signal
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -24,13 +23,6 @@ import worker.tasks as tasks_module
 from tests.integration.tiny import ALL, Tiny
 from tests.waiting import until
 from worker.ledger import RunRecord
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
-    world = Tiny(tmp_path_factory.mktemp("tiny"))
-    with world.up():
-        yield world
 
 
 def whole(record: RunRecord) -> bool:

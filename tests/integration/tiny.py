@@ -38,7 +38,7 @@ from worker.fleet import Fleet
 from worker.ledger import RunRecord
 
 FIRST = date(2024, 1, 1)
-DAYS = 80
+DAYS = 120
 GAMES = 2  # per date
 ALL = ("a", "b", "d", "c")
 PATCHES = Path(__file__).with_name("patches")
