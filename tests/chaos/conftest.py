@@ -12,7 +12,7 @@ import pytest
 
 from tests.chaos import harness
 
-TEST_SECONDS = 240  # the longest takes a third of it, on two cores
+TEST_SECONDS = 300  # the longest takes a third of it, on two cores
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,7 +20,7 @@ from worker.fleet import Fleet
 from worker.ledger import RunRecord
 from worker.states import STEP_ENDED, DateState, StepState
 
-RUN_SECONDS = 200.0
+RUN_SECONDS = 240.0
 LOOK_SECONDS = 0.1
 
 SEED = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))

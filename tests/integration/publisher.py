@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 from planner.settings import load_settings
 from worker.app import app
@@ -38,9 +39,16 @@ def do(fleet: Fleet, what: str, *more: str) -> str:
         case ["retry", run_id]:
             return str(retry(fleet, run_id))
         case ["reconcile", times]:
+            together = Barrier(int(times))
+
+            def once(_: int) -> int:
+                one = Fleet(fleet.settings, patient=False)
+                one.redis.ping()
+                together.wait()
+                return len(reconcile(one))
+
             with ThreadPoolExecutor(int(times)) as pool:
-                found = pool.map(lambda _: reconcile(fleet), range(int(times)))
-                return str(sum(len(sent) for sent in found))
+                return str(sum(pool.map(once, range(int(times)))))
         case ["unknown", queue]:
             app.send_task("backfill.unknown", queue=queue)
         case ["settings"]:
