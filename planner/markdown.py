@@ -15,6 +15,7 @@ from planner.report import (
     next_steps,
     ordered_failures,
     phase_times,
+    publication_lines,
     verdict,
 )
 
@@ -41,6 +42,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _summary(report)
     yield from _failures(report)
     yield from _criteria(report)
+    yield from _publication(report)
     yield from _matrices(report)
     yield from _durations(report)
     yield from _next(report)
@@ -76,6 +78,16 @@ def _criteria(report: Report) -> Iterator[str]:
             f"| {plain(row.criterion)} | {plain(row.season)} | {row.status} "
             f"| {row.expected} | {row.found} | {dates} |"
         )
+    yield ""
+
+
+def _publication(report: Report) -> Iterator[str]:
+    if report.publication is None:
+        return
+    yield "## Published"
+    yield ""
+    for line in publication_lines(report.publication):
+        yield f"- {plain(line)}"
     yield ""
 
 

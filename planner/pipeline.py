@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from planner.criterion import CompleteCriterion, Criterion, EntitiesCriterion
 from planner.errors import BadPipeline
 from planner.model import ColumnName, Line, Model, Name, SeasonName, TableName, nearest
+from planner.publishing import Publish
 from planner.runners import Resume, Runner, ScriptRunner
 from sql.warehouse import GradeColumns, Scalar, Table
 
@@ -184,6 +185,8 @@ class Pipeline(Model):
     seasons: tuple[Season, ...] = Field(min_length=1)
     exclude: tuple[Excluded, ...] = ()
     phases: tuple[Phase, ...] = Field(min_length=2)
+    publish: Publish | None = None
+    """What is run for repaired dates when their run has ended, and writes no table."""
     criteria: tuple[Criterion, ...] = ()
     """When the pipeline counts as complete; `success_criteria` says what applies without any."""
 
@@ -221,6 +224,17 @@ class Pipeline(Model):
                     "and the same entities wherever it stands, or count a view of it"
                 )
         return phases
+
+    @model_validator(mode="after")
+    def _publishes_what_is_repaired(self) -> Self:
+        if self.publish is not None:
+            runnable = [phase.name for phase in self.phases if not phase.is_source]
+            if self.publish.after not in runnable:
+                raise ValueError(
+                    f"publish: {self.publish.after!r} is no phase that is repaired; "
+                    f"{nearest(self.publish.after, runnable)}"
+                )
+        return self
 
     @model_validator(mode="after")
     def _criteria_known(self) -> Self:

@@ -75,6 +75,16 @@ class Skipped(Part):
     run_id: str | None = None
 
 
+class PlannedRunner(Part):
+    """What is to fill a phase: the first of its runners that exists, seen from the planner."""
+
+    number: int
+    """From 1, in the order of the pipeline file."""
+    kind: str
+    absent: tuple[str, ...]
+    """What was looked for in vain before it, and where."""
+
+
 class Plan(Part):
     """Everything a run needs to know, in one file."""
 
@@ -89,6 +99,10 @@ class Plan(Part):
     scope: Window
     chunks: tuple[PlannedChunk, ...]
     skipped: tuple[Skipped, ...]
+    runners: dict[str, PlannedRunner] = {}
+    """Phase with steps → what is to run it."""
+    publishes: tuple[date, ...] = ()
+    """Dates that are published when the run has ended, by a script that nothing can verify."""
     owed: dict[str, tuple[date, ...]]
     """Dates to recompute after this run that the plan does not take."""
     before: Matrix

@@ -16,6 +16,7 @@ from planner.criteria import CriterionRow
 from planner.gaps import Reason
 from planner.matrix import Matrix
 from planner.pipeline import DAY, Season, Window
+from planner.publishing import Publication
 from planner.snapshot import Snapshot
 
 CONSEQUENCES = ("blocked", "cancelled", "pending")
@@ -101,6 +102,8 @@ class Report(Part):
     validation: Validation
     criteria: tuple[CriterionRow, ...] = ()
     """The success criteria of the pipeline file, over the days that the run reached."""
+    publication: Publication | None = None
+    """What the run published; None without any. Never verified."""
     failures: tuple[Failure, ...]
     left_alone: int
     """Phases and dates that the plan did not take, though short."""
@@ -243,6 +246,14 @@ def next_steps(report: Report) -> list[NextStep]:
                 command="planner enqueue --gaps",
             )
         )
+    if report.publication is not None and report.publication.failed:
+        steps.append(
+            NextStep(
+                text=f"{len(report.publication.failed)} dates could not be published. Mend that, "
+                "then publish each by hand; the first one:",
+                command=report.publication.again[0],
+            )
+        )
     if check.remaining:
         steps.append(
             NextStep(
@@ -260,6 +271,15 @@ def next_steps(report: Report) -> list[NextStep]:
             )
         )
     return steps
+
+
+def publication_lines(publication: Publication) -> list[str]:
+    """What was published, and that nobody knows more than that; then what failed."""
+    lines = [f"Not verified: no table shows what was published after {publication.phase}."]
+    if publication.ran:
+        lines.append(f"The script ended well for {date_runs(publication.ran)}.")
+    lines += [f"{day}: {why}" for day, why in publication.failed.items()]
+    return lines
 
 
 def date_runs(dates: Iterable[date]) -> str:

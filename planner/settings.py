@@ -57,9 +57,6 @@ class Settings(BaseSettings):
     poll_max_seconds: float = Field(
         default=10, ge=0.05, le=600, description="longest pause of a step that waits for others"
     )
-    force_service: bool = Field(
-        default=False, description="let services end what they do for others, to start at once"
-    )
 
     @property
     def is_embedded(self) -> bool:

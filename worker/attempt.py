@@ -66,6 +66,8 @@ class Attempt:
     dates: Sequence[date]
     number: int
     stop: Callable[[], str | None]
+    force: bool = False
+    """Whether the user lets a service end what it is doing for others."""
     memory: dict[str, Any] = field(default_factory=dict)
 
     def make(self) -> Ended | Park | Stopped:
@@ -168,7 +170,7 @@ class Attempt:
             grace_seconds=settings.grace_seconds,
             stop=self.stop,
             filled=lambda: self._filled(dates, memory),
-            force=settings.force_service,
+            force=self.force,
         )
         return runner.run(job)
 

@@ -20,12 +20,14 @@ def pause(fleet: Fleet, run_id: str) -> None:
     _move(fleet, run_id, RunState.PAUSED, RunState.RUNNING, doing="paused")
 
 
-def resume(fleet: Fleet, run_id: str) -> None:
+def resume(fleet: Fleet, run_id: str, *, force_service: bool = False) -> None:
     """Go on with a paused run, or with one whose planner died while publishing it.
 
-    What has no message is sent by the reconciler.
+    What has no message is sent by the reconciler. `force_service` adds to what the run may do.
     """
     _move(fleet, run_id, RunState.RUNNING, RunState.PAUSED, RunState.INCOMPLETE, doing="resumed")
+    if force_service:
+        fleet.ledger.force_service(run_id, True)
 
 
 def cancel(fleet: Fleet, run_id: str) -> None:
@@ -47,12 +49,13 @@ def retry(
     *,
     phase: str | None = None,
     dates: Collection[date] | None = None,
+    force_service: bool = False,
 ) -> int:
     """Try failed, blocked and cancelled dates again, under the same run; how many steps.
 
     `phase` means that phase and all after it; `dates` only those, and what was blocked by them.
-    Raises `UsageError` when the
-    run goes on, or nothing is left to try, and `FleetError` when another run holds a date.
+    `force_service` holds for this try alone. Raises `UsageError` when the run goes on, or nothing
+    is left to try, and `FleetError` when another run holds a date.
     """
     run, plan = fleet.ledger.require(run_id), fleet.plan(run_id)
     if plan is None:
@@ -94,6 +97,7 @@ def retry(
             f"{next(iter(error.held.values()))} is repairing some of these dates: watch it, "
             "then try again."
         ) from None
+    fleet.ledger.force_service(run_id, force_service)
     publish_steps(fleet, run_id, plan, set(steps))
     return len(steps)
 

@@ -15,6 +15,7 @@ from planner.pipeline import Window
 from planner.plan import Plan, make_plan, new_id
 from planner.repair import choose
 from worker.fleet import Fleet
+from worker.health import with_runners
 from worker.ledger import Ledger, StillHeld
 from worker.states import DateState, RunState
 
@@ -88,10 +89,13 @@ def owed_now(fleet: Fleet, ledger: Ledger | None) -> list[Owed]:
     return left
 
 
-def enqueue(fleet: Fleet, plan: Plan, again: Callable[[], Plan]) -> tuple[str | None, Plan]:
+def enqueue(
+    fleet: Fleet, plan: Plan, again: Callable[[], Plan], *, force_service: bool = False
+) -> tuple[str | None, Plan]:
     """Register a plan as a run, and publish it; no run id when there is nothing to do.
 
     `again` makes a new plan, when another planner took some of this one's dates meanwhile.
+    `force_service` lets services end what they do for others.
     """
     for _ in range(REPLANS_MAX):
         if plan.is_empty:
@@ -100,7 +104,7 @@ def enqueue(fleet: Fleet, plan: Plan, again: Callable[[], Plan]) -> tuple[str | 
         taken = {(step.phase, day) for _, step in plan.steps() for day in step.dates}
         _note_owed(fleet, run_id, plan)
         try:
-            fleet.ledger.register(run_id, plan)
+            fleet.ledger.register(run_id, plan, force_service=force_service)
         except StillHeld:
             _forget_owed(fleet, run_id)
             plan = again()
@@ -113,8 +117,24 @@ def enqueue(fleet: Fleet, plan: Plan, again: Callable[[], Plan]) -> tuple[str | 
     )
 
 
-def enqueue_plan(fleet: Fleet, plan: Plan) -> tuple[str | None, Plan]:
+def enqueue_plan(
+    fleet: Fleet, plan: Plan, *, force_service: bool = False
+) -> tuple[str | None, Plan]:
     """Publish a plan that was made before. Raises `BadPlan` if it is not for here and now."""
+    require_fit(fleet, plan)
+    held = fleet.ledger.held(plan.pipeline)
+    pairs = [(step.phase, day) for _, step in plan.steps() for day in step.dates]
+    busy = sorted({held[pair] for pair in pairs if pair in held})
+    if busy:
+        raise BadPlan(
+            f"{plan.plan_id} cannot start: {', '.join(busy)} is repairing some of its dates. "
+            f"Watch it with `planner watch {busy[0]}`, then make a new plan."
+        )
+    return enqueue(fleet, plan, lambda: plan, force_service=force_service)
+
+
+def require_fit(fleet: Fleet, plan: Plan) -> None:
+    """Raises `BadPlan` when a plan was made for other settings, or other runners, than are here."""
     if plan.pipeline_checksum != fleet.pipeline.checksum:
         raise BadPlan(
             f"{plan.plan_id} was made with another pipeline file than BACKFILL_PIPELINE "
@@ -125,15 +145,13 @@ def enqueue_plan(fleet: Fleet, plan: Plan) -> tuple[str | None, Plan]:
             f"{plan.plan_id} was made for {plan.warehouse}, and BACKFILL_WAREHOUSE is "
             f"{fleet.warehouse.name}."
         )
-    held = fleet.ledger.held(plan.pipeline)
-    pairs = [(step.phase, day) for _, step in plan.steps() for day in step.dates]
-    busy = sorted({held[pair] for pair in pairs if pair in held})
-    if busy:
-        raise BadPlan(
-            f"{plan.plan_id} cannot start: {', '.join(busy)} is repairing some of its dates. "
-            f"Watch it with `planner watch {busy[0]}`, then make a new plan."
-        )
-    return enqueue(fleet, plan, lambda: plan)
+    for name, now in with_runners(fleet, plan).runners.items():
+        then = plan.runners.get(name)
+        if then is not None and then.number != now.number:
+            raise BadPlan(
+                f"{plan.plan_id} has {name} run by its runner {then.number} ({then.kind}), and now "
+                f"it would be runner {now.number} ({now.kind}): make a new plan."
+            )
 
 
 def publish(fleet: Fleet, run_id: str, plan: Plan) -> None:

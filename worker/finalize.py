@@ -18,12 +18,14 @@ from planner.owed import write_whole
 from planner.page import render_page
 from planner.pipeline import Pipeline
 from planner.plan import Plan, step_id
+from planner.publishing import Publication
 from planner.report import Failure, Report, Short, StepRow, Validation, retry_command
 from planner.snapshot import snapshot
 from sql import WarehouseError
 from worker.fleet import Fleet
 from worker.lease import Lease, Resource
 from worker.ledger import RunRecord
+from worker.publish import Interrupted, publish
 from worker.states import STEP_ENDED, DateState, RunState, StepState
 from worker.steps import Again
 
@@ -56,15 +58,16 @@ def finalize(fleet: Fleet, run_id: str) -> str:
                 facts = count_tables(fleet.warehouse, fleet.pipeline, plan.reach)
             except WarehouseError:
                 raise Again(WAREHOUSE_LOOK_SECONDS) from None
-            return _conclude(fleet, run, plan, facts)
+            return _conclude(fleet, run, plan, facts, lease)
     finally:
         lease.release()
 
 
-def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts) -> str:
+def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lease) -> str:
     health = facts.health
     dates = fleet.ledger.all_dates(run.id)
     validation = _validate(plan, health, dates)
+    publication = _publish(fleet, run, validation, dates, lease)
     rows = _rows(fleet, run, plan)
     state = _state(run, rows, validation)
     reach = plan.reach
@@ -87,6 +90,7 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts) -> str:
         steps=rows,
         validation=validation,
         criteria=tuple(judge(facts)),
+        publication=publication,
         failures=failures(fleet, run, plan, dates),
         left_alone=len(plan.skipped),
         before=plan.before,
@@ -103,7 +107,9 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts) -> str:
     fleet.ledger.save_report(run.id, report.model_dump_json())
     summary = validation.model_dump(mode="json", exclude={"short"})
     summary["short"] = len(validation.short)
-    if fleet.ledger.conclude(run.id, state, {"validation": json.dumps(summary)}):
+    published = publication.model_dump_json() if publication else ""
+    fields = {"validation": json.dumps(summary), "publication": published}
+    if fleet.ledger.conclude(run.id, state, fields):
         log.warning("%s has ended: %s", run.id, state)
     settle_owed(fleet, run, dates)
     try:
@@ -111,6 +117,28 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts) -> str:
     except OSError as error:  # `planner report` writes it anew, when there is room
         log.warning("%s: the report's files cannot be written: %s", run.id, error)
     return str(state)
+
+
+def _publish(
+    fleet: Fleet,
+    run: RunRecord,
+    validation: Validation,
+    dates: dict[tuple[str, date], DateState],
+    lease: Lease,
+) -> Publication | None:
+    """Publish what the run repaired and the validation found; None when there is nothing to."""
+    publishing = fleet.pipeline.publish
+    if publishing is None or run.state is RunState.CANCELLING:
+        return None
+    short = {(each.phase, each.date) for each in validation.short}
+    done = {pair for pair, state in dates.items() if state is DateState.DONE} - short
+    repaired = [day for phase, day in done if phase == publishing.after]
+    try:
+        return publish(fleet, run.id, repaired, lease) if repaired else None
+    except Interrupted:
+        raise Again(0) from None
+    except WarehouseError:
+        raise Again(WAREHOUSE_LOOK_SECONDS) from None
 
 
 def _estimate(pipeline: Pipeline, plan: Plan) -> dict[str, float] | None:

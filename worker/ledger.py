@@ -8,6 +8,7 @@ Keys, below `backfill:`
     run:ID:plan           string       the plan, JSON
     run:ID:steps          hash         step id → state
     run:ID:dates          hash         `phase|date` → state
+    run:ID:published      set          dates that were published
     run:ID:step:STEP      hash         token, worker, attempt, times, error
 
 Every transition is one Lua script. Ended runs stay for `KEEP_SECONDS`.
@@ -88,6 +89,10 @@ class RunRecord:
     ended: float | None
     validation: dict[str, Any] | None
     steps_total: int
+    publication: dict[str, Any] | None = None
+    """What was published when the run had ended; None without any."""
+    force_service: bool = False
+    """Whether a service may be told to end what it is doing for others."""
 
     @property
     def is_ended(self) -> bool:
@@ -102,7 +107,7 @@ class Ledger:
 
     # -- runs --------------------------------------------------------------------------------
 
-    def register(self, run_id: str, plan: Plan) -> None:
+    def register(self, run_id: str, plan: Plan, *, force_service: bool = False) -> None:
         """Write a run down as `incomplete`, and hold its dates. Raises `StillHeld`."""
         header = {
             "plan_id": plan.plan_id,
@@ -111,6 +116,7 @@ class Ledger:
             "warehouse": plan.warehouse,
             "reason": plan.reason,
             "steps_total": str(plan.steps_total),
+            "force_service": str(int(force_service)),
             "state": RunState.INCOMPLETE,
         }
         dates = [_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
@@ -138,6 +144,10 @@ class Ledger:
     def move(self, run_id: str, to: RunState, allowed: Iterable[RunState]) -> str:
         """Move a run that is in one of the allowed states; the state it is in afterwards."""
         return str(self._script("move")(keys=[_run(run_id)], args=[to, *allowed]))
+
+    def force_service(self, run_id: str, force: bool) -> None:
+        """Whether a service may end what it does for others, from the run's next step on."""
+        self.client.hset(_run(run_id), "force_service", str(int(force)))
 
     def reopen(self, run_id: str, dates: Iterable[tuple[str, date]], steps: Iterable[str]) -> None:
         """Take up dates of an ended run again, as `incomplete`. Raises `StillHeld`."""
@@ -302,6 +312,15 @@ class Ledger:
         """Count that a step waits once more; how often in a row by now."""
         return int(self.client.hincrby(_step_key(run_id, step_id), "waits", 1))
 
+    def note_published(self, run_id: str, day: date) -> None:
+        """Write down that a date was published."""
+        self.client.sadd(_run(run_id, "published"), day.isoformat())
+
+    def published(self, run_id: str) -> set[date]:
+        """The dates that a run has published so far."""
+        found = cast("set[str]", self.client.smembers(_run(run_id, "published")))
+        return {date.fromisoformat(day) for day in found}
+
     # -- the report --------------------------------------------------------------------------
 
     def save_report(self, run_id: str, report: str) -> None:
@@ -346,7 +365,7 @@ def _float(text: str | None) -> float | None:
 
 
 def _record(run_id: str, found: Mapping[str, str]) -> RunRecord:
-    validation = found.get("validation")
+    validation, publication = found.get("validation"), found.get("publication")
     return RunRecord(
         id=run_id,
         plan_id=found.get("plan_id", ""),
@@ -360,6 +379,8 @@ def _record(run_id: str, found: Mapping[str, str]) -> RunRecord:
         ended=_float(found.get("ended")),
         validation=json.loads(validation) if validation else None,
         steps_total=int(found.get("steps_total", 0)),
+        publication=json.loads(publication) if publication else None,
+        force_service=found.get("force_service") == "1",
     )
 
 

@@ -118,6 +118,7 @@ class Visit:
                     dates=ready,
                     number=record.failures + 1,
                     stop=_Stop(self.fleet, self.run.id, lease),
+                    force=self.run.force_service,
                     memory=started.memory,
                 ).make()
             keep = isinstance(outcome, Park)

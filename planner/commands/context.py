@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from planner.commands.output import err, note
 from planner.gaps import Health
 from planner.pipeline import Window
-from planner.plan import Plan
 from planner.settings import Settings, load_settings, masked
 from planner.survey import survey
 
@@ -41,14 +40,6 @@ def ledger_if_any(fleet: Fleet) -> Ledger | None:
         where = masked(fleet.settings.broker_url)
         note(f"The broker ({where}) does not answer, so nothing is known to be in flight.")
         return None
-
-
-def require_runners(fleet: Fleet, plan: Plan) -> None:
-    """Say which fallbacks a plan uses. Raises `BadPipeline` when a phase has nothing to run it."""
-    from worker.health import require_runners as require
-
-    for text in require(fleet, plan):
-        note(text)
 
 
 def read_health(fleet: Fleet, scope: Window) -> Health:

@@ -22,14 +22,14 @@ def pause(run: opt.RunId, json: opt.Json = False) -> None:
     _say(json, run, "paused", f"go on with `planner resume {run}`")
 
 
-def resume(run: opt.RunId, json: opt.Json = False) -> None:
+def resume(run: opt.RunId, force_service: opt.ForceService = False, json: opt.Json = False) -> None:
     """Go on with a paused run, or with one that was only half published."""
     from worker.control import resume as do
     from worker.reconciler import reconcile
 
     fleet = open_fleet()
     required_ledger(fleet)
-    do(fleet, run)
+    do(fleet, run, force_service=force_service)
     reconcile(fleet)
     _say(json, run, "running", f"watch it with `planner watch {run}`")
 
@@ -52,6 +52,7 @@ def retry(
     dates: Annotated[
         str | None, typer.Option("--dates", metavar="D1,D2", help="Only these dates.")
     ] = None,
+    force_service: opt.ForceService = False,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
     json: opt.Json = False,
 ) -> None:
@@ -61,7 +62,7 @@ def retry(
     fleet = open_fleet()
     required_ledger(fleet)
     chosen = [opt.parse_day(day.strip()) for day in dates.split(",")] if dates else None
-    steps = do(fleet, run, phase=phase, dates=chosen)
+    steps = do(fleet, run, phase=phase, dates=chosen, force_service=force_service)
     if not wait:
         _say(json, run, "running", f"{steps} steps; watch it with `planner watch {run}`")
         return

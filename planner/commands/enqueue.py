@@ -10,7 +10,7 @@ import typer
 
 from planner.calendar import Calendar
 from planner.commands import options as opt
-from planner.commands.context import open_fleet, read_health, require_runners, required_ledger
+from planner.commands.context import open_fleet, read_health, required_ledger
 from planner.commands.gaps import print_plan, print_skipped
 from planner.commands.output import err, note, out, print_json
 from planner.commands.watch import follow, run_exit
@@ -33,6 +33,7 @@ def enqueue(
     newest_first: opt.NewestFirst = False,
     limit: opt.Limit = None,
     no_cascade: opt.NoCascade = False,
+    force_service: opt.ForceService = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan, publish nothing.")
     ] = False,
@@ -45,8 +46,9 @@ def enqueue(
 
     Exit code 0 when published (or, with --wait, repaired), or when there is nothing to do.
     """
-    from worker.enqueue import Wanted, enqueue_plan, plan_gaps
+    from worker.enqueue import Wanted, enqueue_plan, plan_gaps, require_fit
     from worker.enqueue import enqueue as publish
+    from worker.health import with_runners
 
     if gaps == (plan is not None):
         raise UsageError("Say what to enqueue: --gaps, or --plan FILE.")
@@ -54,6 +56,7 @@ def enqueue(
     ledger = None if dry_run else required_ledger(fleet)
     if plan is not None:
         made = read_plan(plan)
+        require_fit(fleet, made)
     else:
         scope = Calendar(pipeline=fleet.pipeline).scope(
             today=opt.today(), start=start, end=end, season=season
@@ -68,8 +71,7 @@ def enqueue(
             reason=reason,
         )
         health = read_health(fleet, scope)
-        made = plan_gaps(fleet, health, wanted, ledger=ledger)
-    require_runners(fleet, made)
+        made = with_runners(fleet, plan_gaps(fleet, health, wanted, ledger=ledger))
     if dry_run:
         if json:
             print_json(made.as_json())
@@ -85,11 +87,13 @@ def enqueue(
     _confirm(made.steps_total, ask=not (yes or json))
 
     def again() -> Plan:
-        return plan_gaps(fleet, health, wanted, ledger=ledger)
+        return with_runners(fleet, plan_gaps(fleet, health, wanted, ledger=ledger))
 
     with err.status("Publishing …"):
         run_id, made = (
-            enqueue_plan(fleet, made) if plan is not None else publish(fleet, made, again)
+            enqueue_plan(fleet, made, force_service=force_service)
+            if plan is not None
+            else publish(fleet, made, again, force_service=force_service)
         )
     if run_id is None:
         if json:

@@ -9,7 +9,7 @@ import typer
 
 from planner.calendar import Calendar
 from planner.commands import options as opt
-from planner.commands.context import ledger_if_any, open_fleet, read_health, require_runners
+from planner.commands.context import ledger_if_any, open_fleet, read_health
 from planner.commands.output import count_table, date_ranges, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
 from planner.errors import Exit
@@ -69,6 +69,7 @@ def plan(
 ) -> None:
     """Plan the repair of the gaps, and do nothing. `--out` keeps it for `enqueue --plan`."""
     from worker.enqueue import Wanted, plan_gaps
+    from worker.health import with_runners
 
     fleet = open_fleet()
     scope = Calendar(pipeline=fleet.pipeline).scope(
@@ -84,8 +85,7 @@ def plan(
         reason=reason,
     )
     ledger = ledger_if_any(fleet)
-    made = plan_gaps(fleet, read_health(fleet, scope), wanted, ledger=ledger)
-    require_runners(fleet, made)
+    made = with_runners(fleet, plan_gaps(fleet, read_health(fleet, scope), wanted, ledger=ledger))
     if out_file is not None:
         import json as json_module
 
@@ -169,6 +169,13 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
                 ],
             )
         )
+    for phase, runner in plan.runners.items():
+        if runner.absent:
+            why = "; ".join(runner.absent)
+            note(f"{phase} is run by its runner {runner.number} ({runner.kind}), because {why}")
+    if plan.publishes:
+        days = date_ranges(plan.publishes)
+        note(f"published when the run has ended, and never verified, as no table shows it: {days}")
     print_skipped(plan)
 
 

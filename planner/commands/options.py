@@ -85,6 +85,12 @@ NoCascade = Annotated[
         "--no-cascade", help="Do not redo dates that were computed from what is repaired."
     ),
 ]
+ForceService = Annotated[
+    bool,
+    typer.Option(
+        "--force-service", help="Let a service end what it does for others, to start ours at once."
+    ),
+]
 ReasonText = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the run.")
 ]

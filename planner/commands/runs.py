@@ -102,6 +102,7 @@ def status_json(fleet: Fleet, record: RunRecord) -> dict[str, Any]:
         "state": _state(record),
         "steps": {state: tally[state] for state in STATES},
         "validation": record.validation,
+        "publication": record.publication,
         "failures": failures_json(fleet, record),
     }
 
@@ -135,6 +136,11 @@ def _print_status(found: dict[str, Any]) -> None:
             f"{check['checked']} phase-dates checked, {check['short']} short, "
             f"{check['remaining']} other gaps in scope"
         )
+    if found["publication"]:
+        ran, failed = found["publication"]["ran"], found["publication"]["failed"]
+        out.print(f"published, and not verified: {len(ran)} dates; {len(failed)} failed")
+        for day, why in failed.items():
+            out.print(f"publishing {day}: {why}", markup=False)
     for failure in found["failures"]:
         from datetime import date
 

@@ -115,7 +115,6 @@ class Bench:
             pipeline=str(self.place / "bench.toml"),
             home=self.place / "home",
             grace_seconds=self.grace_seconds,
-            force_service=self.force,
         )
         fleet = Fleet(settings)
         fleet.__dict__["ledger"] = self.ledger
@@ -151,6 +150,7 @@ class Bench:
             dates=dates,
             number=number,
             stop=stop,
+            force=self.force,
             memory=dict(memory or {}),
         ).make()
 

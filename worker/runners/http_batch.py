@@ -58,7 +58,7 @@ class HttpBatch:
             if running.is_stalled:
                 return Failed(
                     error=f"batch {running.batch_id} of somebody has stalled, and a start would "
-                    f"end it: do so with BACKFILL_FORCE_SERVICE=1 ({running.text})"
+                    f"end it: `planner retry {job.run_id} --force-service` does ({running.text})"
                 )
             return self._wait_for_others(job, running.moved)
         if "waited" in job.memory and job.filled().issuperset(t.name for t in job.phase.tables):
