@@ -40,6 +40,9 @@ CANCEL_TIMEOUT_SECONDS = 10.0  # whoever pressed Ctrl-C is waiting
 # The server ends the job at its time limit; we wait a little longer to hear it say so.
 _GRACE_SECONDS = 30.0
 
+# What a MERGE, an INSERT or a load job into a table asks for; roles/bigquery.dataEditor has them.
+WRITE_RIGHTS = ("bigquery.tables.getData", "bigquery.tables.updateData")
+
 _DAY_MS = 86_400_000
 _APP = "backfill-fleet"
 _LABEL_CHARACTERS = 63  # BigQuery's limit for a label's key and value
@@ -155,6 +158,16 @@ class BigQueryWarehouse:
             expires_days=expires / _DAY_MS if expires else None,
             needs_filter=bool(about.require_partition_filter),
         )
+
+    def missing_rights(self, table: str) -> Sequence[str]:
+        quote_table(table)  # refuses what is no name
+        where = bigquery.TableReference.from_string(table, default_project=self.project)
+        with self._in_our_words():
+            answer = self._client.test_iam_permissions(
+                where, WRITE_RIGHTS, retry=self._retry, timeout=REQUEST_TIMEOUT_SECONDS
+            )
+        held = answer.get("permissions", ())  # absent when there is none
+        return [right for right in WRITE_RIGHTS if right not in held]
 
     def tables(self, beside: str) -> Sequence[str]:
         quote_table(beside)  # refuses what is no name

@@ -14,6 +14,7 @@ Nothing is ever vacuumed, so a reader's files stay where they are.
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import threading
@@ -103,6 +104,11 @@ class LocalWarehouse:
     def partitioning(self, table: str) -> Partitioning:
         columns = self._open(table).metadata().partition_columns
         return Partitioning(column=columns[0] if columns else None)
+
+    def missing_rights(self, table: str) -> Sequence[str]:
+        self._open(table)  # is it there?
+        folder = self.folder.joinpath(*table.split("."))
+        return [f"write to {path}" for path in (folder, folder / "_delta_log") if not _may(path)]
 
     def tables(self, beside: str) -> Sequence[str]:
         project = beside.split(".")[:-2]
@@ -315,6 +321,10 @@ def _refusals() -> Iterator[None]:
 def _columns(table: DeltaTable) -> dict[str, str]:
     schema = pa.schema(table.schema().to_arrow())
     return {field.name: _google_type(field.type) for field in schema}
+
+
+def _may(folder: Path) -> bool:
+    return os.access(folder, os.W_OK)
 
 
 def _parse(statement: str) -> exp.Expr:

@@ -110,6 +110,13 @@ class Warehouse(Protocol):
         """How a table is partitioned. Raises `TableNotFound`."""
         ...
 
+    def missing_rights(self, table: str) -> Sequence[str]:
+        """What we may not do and have to, to replace rows of a table; empty when all is allowed.
+
+        Changes nothing. Raises `TableNotFound`.
+        """
+        ...
+
     def tables(self, beside: str) -> Sequence[str]:
         """The tables of the project that table `beside` is in, or would be, named as it is."""
         ...

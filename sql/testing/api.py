@@ -26,6 +26,11 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         ("GET", r"/datasets", "datasets.list"),
         ("GET", r"/datasets/(?P<dataset>[^/]+)/tables", "tables.list"),
         ("GET", r"/datasets/(?P<dataset>[^/]+)/tables/(?P<table>[^/]+)", "tables.get"),
+        (
+            "POST",
+            r"/datasets/(?P<dataset>[^/]+)/tables/(?P<table>[^/:]+):testIamPermissions",
+            "tables.testIamPermissions",
+        ),
     )
 )
 
@@ -73,11 +78,13 @@ class Api:
         page_rows: int,
         wait_seconds: float,
         filtered: frozenset[str],
+        read_only: frozenset[str],
         unknown: Callable[[str], None],
     ) -> None:
         self.jobs = Jobs(faults=faults, filtered=filtered, unknown=unknown)
         self._wait_seconds = wait_seconds
         self._filtered = filtered
+        self._read_only = read_only
         self._location = location
         self._page_rows = page_rows
         self._methods: Mapping[str, Callable[[Request, ServedWarehouse], Json]] = {
@@ -89,6 +96,7 @@ class Api:
             "datasets.list": self._datasets,
             "tables.list": self._tables,
             "tables.get": self._table,
+            "tables.testIamPermissions": self._permissions,
         }
 
     def answer(self, request: Request, warehouse: ServedWarehouse) -> Json:
@@ -239,6 +247,13 @@ class Api:
                 for name in names
             ],
         }
+
+    def _permissions(self, request: Request, warehouse: ServedWarehouse) -> Json:
+        self._table(request, warehouse)  # is it there?
+        asked = [str(right) for right in request.body.get("permissions", ())]
+        if f"{request.names['dataset']}.{request.names['table']}" in self._read_only:
+            asked = [right for right in asked if not right.endswith("updateData")]
+        return {"permissions": asked} if asked else {}
 
     def _table(self, request: Request, warehouse: ServedWarehouse) -> Json:
         project, dataset, table = (request.names[key] for key in ("project", "dataset", "table"))
