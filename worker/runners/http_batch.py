@@ -61,7 +61,9 @@ class HttpBatch:
                     f"end it: `planner retry {job.run_id} --force-service` does ({running.text})"
                 )
             return self._wait_for_others(job, running.moved)
-        if "waited" in job.memory and job.filled().issuperset(t.name for t in job.phase.tables):
+        # A batch that was waited for, or whose start had no answer, may have made the rows.
+        may_be_made = "waited" in job.memory or job.attempt > 1
+        if may_be_made and job.filled().issuperset(table.name for table in job.phase.tables):
             return Ran()
         return self._start(client, job)
 
