@@ -24,7 +24,7 @@ test-all: lint  ## Every test but the fault suite
 	$(BIN)/pytest --ignore tests/chaos
 
 chaos: $(READY)  ## Hurt a real fleet in every way, and write docs/reliability.md (CHAOS_SEED=…)
-	CHAOS_REPORT=docs/reliability.md $(BIN)/pytest -s tests/chaos
+	CHAOS_REPORT=docs/reliability.md $(BIN)/pytest -s -m slow tests/chaos
 
 lint: $(READY)  ## Types, style and layers alone
 	$(BIN)/ruff check .

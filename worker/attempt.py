@@ -95,6 +95,9 @@ class Attempt:
             if isinstance(error, WarehouseRefused):
                 return Ended(done=(), hopeless=wrong)
             return Ended(done=(), short=wrong)
+        except OSError as error:  # a full disk, and what else befalls a machine
+            why = redacted(f"the worker's machine: {error}")
+            return Ended(done=(), short=dict.fromkeys(self.dates, why))
 
     # -- ranges ------------------------------------------------------------------------------
 

@@ -58,6 +58,8 @@ def finalize(fleet: Fleet, run_id: str) -> str:
                 facts = count_tables(fleet.warehouse, fleet.pipeline, plan.reach)
             except WarehouseError:
                 raise Again(WAREHOUSE_LOOK_SECONDS) from None
+            if lease.is_lost:  # somebody else is at it by now
+                raise Again(UNSETTLED_LOOK_SECONDS)
             return _conclude(fleet, run, plan, facts, lease)
     finally:
         lease.release()
@@ -104,13 +106,13 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lea
         days_after=snapshot(fleet.pipeline, health, reach, stale),
         estimate=_estimate(fleet.pipeline, plan),
     )
-    fleet.ledger.save_report(run.id, report.model_dump_json())
     summary = validation.model_dump(mode="json", exclude={"short"})
     summary["short"] = len(validation.short)
     published = publication.model_dump_json() if publication else ""
     fields = {"validation": json.dumps(summary), "publication": published}
-    if fleet.ledger.conclude(run.id, state, fields):
-        log.warning("%s has ended: %s", run.id, state)
+    if not fleet.ledger.conclude(run.id, state, fields, report=report.model_dump_json()):
+        return str(fleet.ledger.require(run.id).state)  # somebody else has ended it
+    log.warning("%s has ended: %s", run.id, state)
     settle_owed(fleet, run, dates)
     try:
         write_report(fleet, report)
@@ -228,6 +230,8 @@ def failures(
                 state = dates.get((step.phase, day), DateState.PENDING)
                 if state is not DateState.DONE:
                     why = problems.get(day) or cause or str(state)
+                    if state is DateState.CANCELLED and run.stopped_by == "deadline":
+                        why = "the run's deadline passed"
                     groups[step.phase, str(state), why].append(day)
             if problems and not cause:
                 cause = f"after {step.phase}: {next(iter(problems.values()))}"
@@ -253,8 +257,5 @@ def write_report(fleet: Fleet, report: Report) -> None:
 
 def settle_owed(fleet: Fleet, run: RunRecord, dates: dict[tuple[str, date], DateState]) -> None:
     """Cross out what the run has recomputed, if its note is on this machine."""
-    folder = fleet.settings.folder("owed")
     done = {pair for pair, state in dates.items() if state is DateState.DONE}
-    for note in owed_files.read(folder, pipeline=run.pipeline, warehouse=run.warehouse):
-        if note.run_id == run.id:
-            owed_files.save(folder, note.without(done))
+    owed_files.cross_out(fleet.settings.folder("owed"), run.id, done)

@@ -27,6 +27,7 @@ import redis
 from planner.errors import UsageError
 from planner.plan import Plan, parse_plan
 from worker.connection import script
+from worker.orders import PLAIN, Orders
 from worker.states import RUN_ENDED, DateState, RunState, StepState
 
 PREFIX = "backfill"
@@ -45,8 +46,8 @@ class StillHeld(Exception):
 class Started:
     """A step may run."""
 
-    attempt: int
-    """1 for the first."""
+    crashes: int
+    """Attempts so far that never came to an end."""
     memory: dict[str, Any]
     """What the runner wrote down when it parked the step."""
 
@@ -58,8 +59,9 @@ class StepRecord:
     id: str
     state: StepState
     attempt: int = 0
+    """How often it was begun."""
     failures: int = 0
-    """Attempts that ended badly; the rest ended with their worker."""
+    """Attempts that ended badly; the rest ended with their worker, or were handed back."""
     worker: str = ""
     started: float | None = None
     """Seconds since the epoch, by Redis's clock."""
@@ -93,6 +95,12 @@ class RunRecord:
     """What was published when the run had ended; None without any."""
     force_service: bool = False
     """Whether a service may be told to end what it is doing for others."""
+    endings: int = 0
+    """How often it was finalized: once, and once more for every retry."""
+    deadline: int | None = None
+    """When it is to be cancelled, if it still goes on; seconds since the epoch."""
+    stopped_by: str = ""
+    """`deadline` when that is what cancelled it."""
 
     @property
     def is_ended(self) -> bool:
@@ -107,7 +115,7 @@ class Ledger:
 
     # -- runs --------------------------------------------------------------------------------
 
-    def register(self, run_id: str, plan: Plan, *, force_service: bool = False) -> None:
+    def register(self, run_id: str, plan: Plan, orders: Orders = PLAIN) -> None:
         """Write a run down as `incomplete`, and hold its dates. Raises `StillHeld`."""
         header = {
             "plan_id": plan.plan_id,
@@ -116,7 +124,7 @@ class Ledger:
             "warehouse": plan.warehouse,
             "reason": plan.reason,
             "steps_total": str(plan.steps_total),
-            "force_service": str(int(force_service)),
+            "force_service": str(int(orders.force_service)),
             "state": RunState.INCOMPLETE,
         }
         dates = [_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
@@ -135,6 +143,7 @@ class Ledger:
                 plan.model_dump_json(),
                 json.dumps([step for step, _ in plan.steps()]),
                 json.dumps(dates),
+                _text(orders.deadline_seconds),
             ],
         )
         if answer:
@@ -145,11 +154,17 @@ class Ledger:
         """Move a run that is in one of the allowed states; the state it is in afterwards."""
         return str(self._script("move")(keys=[_run(run_id)], args=[to, *allowed]))
 
-    def force_service(self, run_id: str, force: bool) -> None:
-        """Whether a service may end what it does for others, from the run's next step on."""
-        self.client.hset(_run(run_id), "force_service", str(int(force)))
+    def force_service(self, run_id: str) -> None:
+        """From now on services may end what they do for others, for this run."""
+        self.client.hset(_run(run_id), "force_service", "1")
 
-    def reopen(self, run_id: str, dates: Iterable[tuple[str, date]], steps: Iterable[str]) -> None:
+    def reopen(
+        self,
+        run_id: str,
+        dates: Iterable[tuple[str, date]],
+        steps: Iterable[str],
+        orders: Orders = PLAIN,
+    ) -> None:
         """Take up dates of an ended run again, as `incomplete`. Raises `StillHeld`."""
         step_ids = list(steps)
         run = self.require(run_id)
@@ -161,7 +176,13 @@ class Ledger:
                 _run(run_id, "dates"),
                 *(_step_key(run_id, step_id) for step_id in step_ids),
             ],
-            args=[run_id, json.dumps([_field(*pair) for pair in dates]), json.dumps(step_ids)],
+            args=[
+                run_id,
+                json.dumps([_field(*pair) for pair in dates]),
+                json.dumps(step_ids),
+                str(int(orders.force_service)),
+                _text(orders.deadline_seconds),
+            ],
         )
         if len(answer) == 1:
             raise UsageError(f"{run_id} is {answer[0]}: only an ended run can be tried again.")
@@ -171,12 +192,19 @@ class Ledger:
         for key in self.client.scan_iter(f"{_run(run_id)}*", count=1000):
             self.client.persist(key)
 
-    def conclude(self, run_id: str, state: RunState, fields: Mapping[str, str]) -> bool:
-        """End a run, once; False when it had ended. Its dates are free again."""
+    def conclude(
+        self, run_id: str, state: RunState, fields: Mapping[str, str], *, report: str
+    ) -> bool:
+        """End a run with its report, once; False when it had ended. Its dates are free again."""
         pipeline = self.client.hget(_run(run_id), "pipeline") or ""
         ended = self._script("conclude")(
-            keys=[_run(run_id), _held(str(pipeline)), _run(run_id, "dates")],
-            args=[run_id, state, json.dumps(dict(fields))],
+            keys=[
+                _run(run_id),
+                _held(str(pipeline)),
+                _run(run_id, "dates"),
+                _run(run_id, "report"),
+            ],
+            args=[run_id, state, json.dumps(dict(fields)), report],
         )
         if ended:
             for key in self.client.scan_iter(f"{_run(run_id)}*", count=1000):
@@ -184,8 +212,12 @@ class Ledger:
         return bool(ended)
 
     def run(self, run_id: str) -> RunRecord | None:
-        """A run, or None when Redis has not heard of it (or has forgotten)."""
-        found = self._hash(_run(run_id))
+        """A run, or None when Redis has not heard of it (or has forgotten).
+
+        One whose deadline has passed is `cancelling`.
+        """
+        answer = self._script("look")(keys=[_run(run_id)])
+        found = dict(zip(answer[::2], answer[1::2], strict=True))
         return _record(run_id, found) if found else None
 
     def require(self, run_id: str) -> RunRecord:
@@ -278,7 +310,7 @@ class Ledger:
         )
         if answer[0] != "go":
             return str(answer[0])
-        return Started(attempt=int(answer[1]), memory=json.loads(answer[2]))
+        return Started(crashes=int(answer[1]), memory=json.loads(answer[2]))
 
     def finish(
         self,
@@ -323,10 +355,6 @@ class Ledger:
 
     # -- the report --------------------------------------------------------------------------
 
-    def save_report(self, run_id: str, report: str) -> None:
-        """Keep a run's report where every machine finds it."""
-        self.client.set(_run(run_id, "report"), report, ex=KEEP_SECONDS)
-
     def report(self, run_id: str) -> str | None:
         """A run's report, JSON; None before the run has ended."""
         found = self.client.get(_run(run_id, "report"))
@@ -360,6 +388,10 @@ def _parse_field(text: str) -> tuple[str, date]:
     return phase, date.fromisoformat(day)
 
 
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
 def _float(text: str | None) -> float | None:
     return float(text) if text else None
 
@@ -381,6 +413,9 @@ def _record(run_id: str, found: Mapping[str, str]) -> RunRecord:
         steps_total=int(found.get("steps_total", 0)),
         publication=json.loads(publication) if publication else None,
         force_service=found.get("force_service") == "1",
+        endings=int(found.get("endings", 0)),
+        deadline=int(found["deadline"]) if "deadline" in found else None,
+        stopped_by=found.get("stopped_by", ""),
     )
 
 

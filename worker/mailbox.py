@@ -14,6 +14,8 @@ import redis
 
 AT_ONCE = 500  # messages per round trip
 UNACKED = "unacked"  # kombu's name for the hash of delivered messages
+UNACKED_INDEX = "unacked_index"  # and for when each was delivered, by its worker's clock
+AHEAD_SECONDS = 5.0  # a clock so much ahead of Redis's is wrong
 FINAL = ""  # what stands for the finalization, in the place of a chunk
 
 
@@ -34,6 +36,13 @@ def chunks_with_messages(client: redis.Redis, queues: Iterable[str]) -> set[tupl
         elif rest:
             found.add((run_id, str(rest[0]).rpartition("/")[0]))
     return found
+
+
+def correct_times(client: redis.Redis) -> None:
+    """Let no message be delivered in the future: it would stay with a dead worker until then."""
+    now, _ = client.time()
+    for tag in client.zrangebyscore(UNACKED_INDEX, now + AHEAD_SECONDS, "+inf"):
+        client.zadd(UNACKED_INDEX, {str(tag): now}, xx=True)
 
 
 def _raw(client: redis.Redis, queues: Iterable[str]) -> Iterator[str]:

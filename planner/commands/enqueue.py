@@ -37,6 +37,7 @@ def enqueue(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan, publish nothing.")
     ] = False,
+    deadline: opt.Deadline = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     reason: opt.ReasonText = "",
@@ -46,9 +47,10 @@ def enqueue(
 
     Exit code 0 when published (or, with --wait, repaired), or when there is nothing to do.
     """
-    from worker.enqueue import Wanted, enqueue_plan, plan_gaps, require_fit
+    from worker.enqueue import Wanted, enqueue_plan, plan_gaps, require_here
     from worker.enqueue import enqueue as publish
     from worker.health import with_runners
+    from worker.orders import Orders
 
     if gaps == (plan is not None):
         raise UsageError("Say what to enqueue: --gaps, or --plan FILE.")
@@ -56,7 +58,8 @@ def enqueue(
     ledger = None if dry_run else required_ledger(fleet)
     if plan is not None:
         made = read_plan(plan)
-        require_fit(fleet, made)
+        require_here(fleet, made)
+        health = read_health(fleet, made.scope)
     else:
         scope = Calendar(pipeline=fleet.pipeline).scope(
             today=opt.today(), start=start, end=end, season=season
@@ -89,11 +92,12 @@ def enqueue(
     def again() -> Plan:
         return with_runners(fleet, plan_gaps(fleet, health, wanted, ledger=ledger))
 
+    orders = Orders(force_service=force_service, deadline_seconds=deadline)
     with err.status("Publishing …"):
         run_id, made = (
-            enqueue_plan(fleet, made, force_service=force_service)
+            enqueue_plan(fleet, made, health, orders)
             if plan is not None
-            else publish(fleet, made, again, force_service=force_service)
+            else publish(fleet, made, again, orders)
         )
     if run_id is None:
         if json:

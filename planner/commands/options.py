@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,22 @@ def parse_day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a date: write YYYY-MM-DD") from None
+
+
+DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+DEADLINE_MAX_DAYS = 366
+
+
+def parse_duration(text: str) -> int:
+    """A duration as people type it, in seconds: `6h`, `1d12h`, `90m`."""
+    found = DURATION.fullmatch(text.strip())
+    days, hours, minutes, seconds = (int(n or 0) for n in (found.groups() if found else [0] * 4))
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    if not 0 < total <= DEADLINE_MAX_DAYS * 86_400:
+        raise typer.BadParameter(
+            f"{text!r} is no time: write 6h, 1d12h or 90m, up to {DEADLINE_MAX_DAYS}d"
+        )
+    return total
 
 
 def today() -> date:
@@ -95,6 +112,15 @@ ReasonText = Annotated[
     str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the run.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else.")]
+Deadline = Annotated[
+    int | None,
+    typer.Option(
+        "--deadline",
+        parser=parse_duration,
+        metavar="TIME",
+        help="Cancel the run if it has not ended after this long, such as 6h.",
+    ),
+]
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id; `planner runs` lists them.")]
 OutFile = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="Write it to a file.", dir_okay=False)

@@ -54,6 +54,10 @@ def status(run: opt.RunId, json: opt.Json = False) -> None:
     """Show where a run is. The exit code is that of the run: 0, 1 or 4; 0 while it runs."""
     fleet = open_fleet()
     record = required_ledger(fleet).require(run)
+    if not record.is_ended:
+        from worker.reconciler import reconcile
+
+        reconcile(fleet)
     found = status_json(fleet, record)
     if json:
         print_json(found)
@@ -100,6 +104,8 @@ def status_json(fleet: Fleet, record: RunRecord) -> dict[str, Any]:
     return {
         "run_id": record.id,
         "state": _state(record),
+        "deadline": None if record.deadline is None else _iso(record.deadline),
+        "stopped_by": record.stopped_by or None,
         "steps": {state: tally[state] for state in STATES},
         "validation": record.validation,
         "publication": record.publication,
@@ -129,6 +135,9 @@ def failures_json(fleet: Fleet, record: RunRecord) -> list[dict[str, Any]]:
 def _print_status(found: dict[str, Any]) -> None:
     steps = ", ".join(f"{n} {state}" for state, n in found["steps"].items() if n)
     out.print(f"{found['run_id']}: [bold]{found['state']}[/]; steps: {steps or 'none'}")
+    if found["deadline"]:
+        passed = " has passed: what had not ended by then was cancelled"
+        out.print(f"deadline: {found['deadline']}{passed if found['stopped_by'] else ''}")
     if found["validation"]:
         check = found["validation"]
         out.print(
@@ -147,6 +156,10 @@ def _print_status(found: dict[str, Any]) -> None:
         days = [date.fromisoformat(day) for day in failure["dates"]]
         out.print(f"{failure['phase']} {date_ranges(days)}: {failure['reason']}", markup=False)
         out.print(f"  try again: {failure['retry']}", markup=False)
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _when(moment: float) -> str:

@@ -32,7 +32,7 @@ from tests.integration.test_http_runner import (
     token_command,
 )
 from tests.integration.visits import RUN, Visits
-from worker.enqueue import require_fit
+from worker.enqueue import require_here
 from worker.health import with_runners
 from worker.lease import Lease, Resource
 from worker.states import DateState, StepState
@@ -353,7 +353,7 @@ def test_the_plan_says_which_fallback_is_used_and_what_was_looked_for(
     script.parent.mkdir()
     script.touch()
     with pytest.raises(BadPlan, match=r"runner 3 \(script\), and now it would be runner 1"):
-        require_fit(visits.fleet, plan)
+        require_here(visits.fleet, plan)
 
 
 def test_without_any_fallback_there_is_no_plan(

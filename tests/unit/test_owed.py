@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,29 @@ def test_notes_of_several_runs_are_taken_together(tmp_path: Path) -> None:
 
     assert merged(read(tmp_path)) == {"clean": {day(1), day(2), day(7)}, "report": {day(2)}}
     assert merged([]) == {}
+
+
+def test_what_several_processes_cross_out_at_once_stays_crossed_out(tmp_path: Path) -> None:
+    # Given a note of many dates
+    wanted = days(0, 39)
+    notes.save(tmp_path, NOTE.model_copy(update={"dates": {"clean": set(wanted)}}))
+
+    # When many cross out one each, all but the last
+    with ThreadPoolExecutor(8) as pool:
+        list(
+            pool.map(
+                lambda each: notes.cross_out(tmp_path, "run-1", {("clean", each)}), wanted[:-1]
+            )
+        )
+
+    # Then none was written back by another
+    assert merged(read(tmp_path)) == {"clean": {wanted[-1]}}
+
+
+def test_a_note_that_is_not_here_is_crossed_out_elsewhere(tmp_path: Path) -> None:
+    notes.cross_out(tmp_path, "run-9", {("clean", day(1))})
+
+    assert read(tmp_path) == []
 
 
 @pytest.mark.parametrize(
