@@ -113,8 +113,8 @@ def enqueue(fleet: Fleet, plan: Plan, again: Callable[[], Plan]) -> tuple[str | 
     )
 
 
-def enqueue_plan(fleet: Fleet, plan: Plan) -> tuple[str | None, Plan]:
-    """Publish a plan that was made before. Raises `BadPlan` if it is not for here and now."""
+def require_fit(fleet: Fleet, plan: Plan) -> None:
+    """Raises `BadPlan` for a plan that was made for another pipeline file or warehouse."""
     if plan.pipeline_checksum != fleet.pipeline.checksum:
         raise BadPlan(
             f"{plan.plan_id} was made with another pipeline file than BACKFILL_PIPELINE "
@@ -123,8 +123,22 @@ def enqueue_plan(fleet: Fleet, plan: Plan) -> tuple[str | None, Plan]:
     if plan.warehouse != fleet.warehouse.name:
         raise BadPlan(
             f"{plan.plan_id} was made for {plan.warehouse}, and BACKFILL_WAREHOUSE is "
-            f"{fleet.warehouse.name}."
+            f"{fleet.warehouse.name}: set that, or make a new plan."
         )
+    # A checksum is no signature: whoever makes a plan by hand can make one that fits.
+    runnable = [phase.name for phase in fleet.pipeline.phases if not phase.is_source]
+    for chunk_ in plan.chunks:
+        named = [step.phase for step in chunk_.steps]
+        if named != [name for name in runnable if name in named]:
+            raise BadPlan(
+                f"{plan.plan_id} names phases that {fleet.pipeline.name} does not have, or not in "
+                f"this order ({chunk_.id}): make a new plan."
+            )
+
+
+def enqueue_plan(fleet: Fleet, plan: Plan) -> tuple[str | None, Plan]:
+    """Publish a plan that was made before. Raises `BadPlan` if it is not for here and now."""
+    require_fit(fleet, plan)
     held = fleet.ledger.held(plan.pipeline)
     pairs = [(step.phase, day) for _, step in plan.steps() for day in step.dates]
     busy = sorted({held[pair] for pair in pairs if pair in held})

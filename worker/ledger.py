@@ -16,6 +16,7 @@ Every transition is one Lua script. Ended runs stay for `KEEP_SECONDS`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -24,12 +25,15 @@ from typing import Any, cast
 import redis
 
 from planner.errors import UsageError
+from planner.model import RUN_ID
 from planner.plan import Plan, parse_plan
 from worker.connection import script
 from worker.states import RUN_ENDED, DateState, RunState, StepState
 
 PREFIX = "backfill"
 KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
+
+_RUN_ID = re.compile(RUN_ID)
 
 
 class StillHeld(Exception):
@@ -175,6 +179,8 @@ class Ledger:
 
     def run(self, run_id: str) -> RunRecord | None:
         """A run, or None when Redis has not heard of it (or has forgotten)."""
+        if not isinstance(run_id, str) or _RUN_ID.fullmatch(run_id) is None:
+            return None  # from a message, or from Redis: it would be part of paths
         found = self._hash(_run(run_id))
         return _record(run_id, found) if found else None
 
