@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from planner.model import nearest
 
@@ -64,8 +64,9 @@ def parse_address(text: str) -> Address:
             raise ValueError("after the host stands a database's number, such as /0")
     if options and parts.scheme != "rediss":
         raise ValueError(f"options are for rediss://, and this is {parts.scheme}://")
-    bare = urlunsplit(parts._replace(query=""))
-    return Address(url=bare, tls=_tls(options) if parts.scheme == "rediss" else {})
+    return Address(
+        url=text.partition("?")[0], tls=_tls(options) if parts.scheme == "rediss" else {}
+    )
 
 
 def _tls(options: Mapping[str, str]) -> dict[str, Any]:

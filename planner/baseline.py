@@ -120,7 +120,10 @@ def read(folder: Path, word: str) -> Baseline:
             f"There is no baseline {word!r}; {hint} Make one with `planner validate --save NAME`."
         ) from None
     except OSError as error:
-        raise UsageError(f"The baseline {path} cannot be read: {error.strerror}.") from None
+        raise UsageError(
+            f"The baseline {path} cannot be read: {error.strerror}. Make one with "
+            "`planner validate --save NAME`."
+        ) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))

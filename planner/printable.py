@@ -14,6 +14,9 @@ _CONTROL = re.compile(
 )
 
 
+_STYLE = re.compile("\x1b\\[[0-9;]*m")  # colours, which many scripts print
+
+
 def printable(text: str) -> str:
-    """The text with a mark in the place of every character that does something."""
-    return _CONTROL.sub(MARK, text)
+    """The text without colours, and with a mark for every other character that does something."""
+    return _CONTROL.sub(MARK, _STYLE.sub("", text))

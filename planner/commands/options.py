@@ -88,7 +88,10 @@ def _known(pipeline: Pipeline, name: str, runnable: list[str]) -> None:
     if name in runnable:
         return
     if name in pipeline.by_name:
-        raise UsageError(f"Phase {name!r} is a source: nothing here can fill it.")
+        raise UsageError(
+            f"Phase {name!r} is a source, which nothing here can fill: name one of "
+            f"{', '.join(runnable)}."
+        )
     raise UsageError(
         f"There is no phase {name!r} in {pipeline.name}; {nearest(name, runnable, what='phases')}"
     )
