@@ -12,16 +12,19 @@ MB = 1_000_000
 
 def read_capped(path: Path, limit: int) -> bytes:
     """A file's bytes. Raises `OSError`, also when it holds more than `limit` of them."""
+    blocks, left = [], limit
     with path.open("rb") as file:
-        found = file.read(limit + 1)
-    if len(found) > limit:
-        raise OSError(errno.EFBIG, f"it holds more than {limit // MB} MB", str(path))
-    return found
+        while block := file.read(MB):  # a whole file asked for at once takes `limit` of memory
+            blocks.append(block)
+            left -= len(block)
+            if left < 0:
+                raise OSError(errno.EFBIG, f"it holds more than {limit:,} bytes", str(path))
+    return b"".join(blocks)
 
 
 def write_whole(path: Path, text: str) -> None:
     """Write a file, for its owner alone, so that nobody ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -32,6 +35,14 @@ def write_whole(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and every one above it that is missing, for its owner alone."""
+    if not path.is_dir():
+        for missing in reversed([each for each in (path, *path.parents) if not each.exists()]):
+            missing.mkdir(exist_ok=True, mode=0o700)
+        path.mkdir(exist_ok=True)  # says what is wrong, when a file stands there
 
 
 def private(path: str, flags: int) -> int:

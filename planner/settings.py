@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from planner.address import EMBEDDED, Address, parse_address
 from planner.errors import UsageError
+from planner.files import make_folder
 from planner.printable import printable
 
 PREFIX = "BACKFILL_"
@@ -116,10 +117,7 @@ class Settings(BaseSettings):
         Raises `OSError` when it cannot be made.
         """
         path = self.home_dir / name
-        if not path.is_dir():
-            for missing in reversed([each for each in (path, *path.parents) if not each.exists()]):
-                missing.mkdir(exist_ok=True, mode=0o700)
-            path.mkdir(exist_ok=True)  # says what is wrong, when a file stands there
+        make_folder(path)
         return path
 
 

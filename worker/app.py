@@ -64,6 +64,8 @@ def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
         "event_serializer": "json",
         "accept_content": ["json"],
         "result_accept_content": ["json"],
+        # What is not even a task is thrown away: it must not end the worker that reads it.
+        "worker_consumer": "worker.wire:Consumer",
         # A message is acknowledged when its step has ended, so a killed worker loses none.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
