@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from planner.criterion import CompleteCriterion, Criterion, EntitiesCriterion
 from planner.errors import BadPipeline
+from planner.files import MB, read_capped
 from planner.model import ColumnName, Line, Model, Name, SeasonName, TableName, nearest
 from planner.publishing import Publish
 from planner.runners import Resume, Runner, ScriptRunner
@@ -28,6 +29,7 @@ from sql.warehouse import GradeColumns, Scalar, Table
 SHIPPED = Path(__file__).parent / "pipelines"
 
 DAY = timedelta(days=1)
+FILE_BYTES = MB  # the one that ships for NBA is 12 kB
 
 
 class Window(Model):
@@ -316,7 +318,8 @@ def load_pipeline(setting: str) -> Pipeline:
     """
     path = pipeline_path(setting)
     try:
-        return Pipeline.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        text = read_capped(path, FILE_BYTES).decode("utf-8")
+        return Pipeline.model_validate(tomllib.loads(text))
     except OSError as error:
         raise BadPipeline(f"{path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -13,17 +13,20 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from planner.chunks import Chunk
+from planner.chunks import Chunk, chunk_id
 from planner.errors import BadPlan
+from planner.files import MB, read_capped
 from planner.gaps import Expected, Gap, Health, LeftAlone, Reason
 from planner.matrix import Matrix, matrix
+from planner.model import Name, RunId
 from planner.pipeline import Pipeline, Window
 from planner.repair import Repair
 from planner.snapshot import Snapshot, snapshot
 
 FORMAT = 1
+FILE_BYTES = 256 * MB  # four seasons date by date are 4 MB
 
 
 class Part(BaseModel):
@@ -46,7 +49,7 @@ class Task(Part):
 class Step(Part):
     """One phase of one chunk."""
 
-    phase: str
+    phase: Name
     start: date
     end: date
     tasks: tuple[Task, ...]
@@ -61,8 +64,8 @@ class PlannedChunk(Part):
     """Consecutive dates, and their steps in phase order."""
 
     id: str
-    dates: tuple[date, ...]
-    steps: tuple[Step, ...]
+    dates: tuple[date, ...] = Field(min_length=1)
+    steps: tuple[Step, ...] = Field(min_length=1)
 
 
 class Skipped(Part):
@@ -89,9 +92,9 @@ class Plan(Part):
     """Everything a run needs to know, in one file."""
 
     format: int = FORMAT
-    plan_id: str
+    plan_id: RunId
     created: datetime
-    pipeline: str
+    pipeline: Name
     pipeline_checksum: str
     warehouse: str
     reason: str = ""
@@ -239,9 +242,11 @@ def new_id(kind: str, now: datetime) -> str:
 def read_plan(path: Path) -> Plan:
     """Read a plan file. Raises `BadPlan` when it is not one, or was edited."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_capped(path, FILE_BYTES).decode("utf-8"))
     except OSError as error:
-        raise BadPlan(f"{path} cannot be read: {error.strerror}.") from None
+        raise BadPlan(
+            f"{path} cannot be read: {error.strerror}. Make one with `planner plan --out FILE`."
+        ) from None
     except (ValueError, RecursionError):
         raise BadPlan(f"{path} is not JSON: make one with `planner plan --out FILE`.") from None
     return parse_plan(content, where=str(path))
@@ -264,4 +269,28 @@ def parse_plan(content: Any, *, where: str) -> Plan:
         raise BadPlan(f"{where} has format {plan.format}; this version reads format {FORMAT}.")
     if plan.checksum != plan._digest():
         raise BadPlan(f"{where} was edited: its checksum does not match. Make a new plan.")
+    for chunk in plan.chunks:
+        wrong = _misfit(chunk)
+        if wrong is not None:
+            raise BadPlan(f"{where} is not a plan: chunk {chunk.id!r}: {wrong}. Make a new one.")
+    dates = [day for chunk in plan.chunks for day in chunk.dates]
+    if len(set(dates)) < len(dates):
+        raise BadPlan(f"{where} is not a plan: two chunks share a date. Make a new one.")
     return plan
+
+
+def _misfit(chunk: PlannedChunk) -> str | None:
+    """What cannot be in a chunk of ours; None when all fits.
+
+    Its id names files, and its dates are what leases are taken for; and a checksum is no
+    signature, so a plan that was made by hand may have one.
+    """
+    if list(chunk.dates) != sorted(set(chunk.dates)) or chunk.id != chunk_id(chunk.dates):
+        return "its id and its dates do not fit"
+    if len({step.phase for step in chunk.steps}) < len(chunk.steps):
+        return "it has a phase twice"
+    ends = (chunk.dates[0], chunk.dates[-1])
+    for step in chunk.steps:
+        if step.dates != chunk.dates or (step.start, step.end) != ends:
+            return f"the dates of {step.phase} are not its own"
+    return None

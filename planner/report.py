@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from planner.criteria import CriterionRow
 from planner.gaps import Reason
 from planner.matrix import Matrix
+from planner.model import RunId
 from planner.pipeline import DAY, Season, Window
 from planner.publishing import Publication
 from planner.snapshot import Snapshot
@@ -26,7 +27,7 @@ CONSEQUENCES = ("blocked", "cancelled", "pending")
 class Part(BaseModel):
     """A part of the report."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Short(Part):
@@ -87,7 +88,7 @@ class StepRow(Part):
 class Report(Part):
     """Everything there is to say about an ended run."""
 
-    run_id: str
+    run_id: RunId
     plan_id: str
     pipeline: str
     warehouse: str

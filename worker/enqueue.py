@@ -139,8 +139,17 @@ def require_here(fleet: Fleet, plan: Plan) -> None:
     if plan.warehouse != fleet.warehouse.name:
         raise BadPlan(
             f"{plan.plan_id} was made for {plan.warehouse}, and BACKFILL_WAREHOUSE is "
-            f"{fleet.warehouse.name}."
+            f"{fleet.warehouse.name}: set that, or make a new plan."
         )
+    # A checksum is no signature: whoever makes a plan by hand can make one that fits.
+    runnable = [phase.name for phase in fleet.pipeline.phases if not phase.is_source]
+    for chunk_ in plan.chunks:
+        named = [step.phase for step in chunk_.steps]
+        if named != [name for name in runnable if name in named]:
+            raise BadPlan(
+                f"{plan.plan_id} names phases that {fleet.pipeline.name} does not have, or not in "
+                f"this order ({chunk_.id}): make a new plan."
+            )
     for name, now in with_runners(fleet, plan).runners.items():
         then = plan.runners.get(name)
         if then is not None and then.number != now.number:

@@ -11,10 +11,10 @@ from datetime import date
 from planner import owed as owed_files
 from planner.criteria import judge
 from planner.facts import Facts, count_tables
+from planner.files import write_whole
 from planner.gaps import Health, Reason
 from planner.markdown import render_markdown
 from planner.matrix import matrix
-from planner.owed import write_whole
 from planner.page import render_page
 from planner.pipeline import Pipeline
 from planner.plan import Plan, step_id

@@ -17,6 +17,7 @@ Every transition is one Lua script. Ended runs stay for `KEEP_SECONDS`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -25,6 +26,7 @@ from typing import Any, cast
 import redis
 
 from planner.errors import UsageError
+from planner.model import RUN_ID
 from planner.plan import Plan, parse_plan
 from worker.connection import script
 from worker.orders import PLAIN, Orders
@@ -32,6 +34,8 @@ from worker.states import RUN_ENDED, DateState, RunState, StepState
 
 PREFIX = "backfill"
 KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
+
+_RUN_ID = re.compile(RUN_ID)
 
 
 class StillHeld(Exception):
@@ -216,6 +220,8 @@ class Ledger:
 
         One whose deadline has passed is `cancelling`.
         """
+        if not isinstance(run_id, str) or _RUN_ID.fullmatch(run_id) is None:
+            return None  # from a message, or from Redis: it would be part of paths
         answer = self._script("look")(keys=[_run(run_id)])
         found = dict(zip(answer[::2], answer[1::2], strict=True))
         return _record(run_id, found) if found else None

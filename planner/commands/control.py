@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 
 import typer
@@ -50,7 +51,8 @@ def retry(
         str | None, typer.Option("--phase", metavar="A", help="This phase and all after it.")
     ] = None,
     dates: Annotated[
-        str | None, typer.Option("--dates", metavar="D1,D2", help="Only these dates.")
+        list[date] | None,
+        typer.Option("--dates", parser=opt.parse_days, metavar="D1,D2", help="Only these dates."),
     ] = None,
     force_service: opt.ForceService = False,
     deadline: opt.Deadline = None,
@@ -63,9 +65,8 @@ def retry(
 
     fleet = open_fleet()
     required_ledger(fleet)
-    chosen = [opt.parse_day(day.strip()) for day in dates.split(",")] if dates else None
     orders = Orders(force_service=force_service, deadline_seconds=deadline)
-    steps = do(fleet, run, phase=phase, dates=chosen, orders=orders)
+    steps = do(fleet, run, phase=phase, dates=dates, orders=orders)
     if not wait:
         _say(json, run, "running", f"{steps} steps; watch it with `planner watch {run}`")
         return

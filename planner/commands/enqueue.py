@@ -54,10 +54,15 @@ def enqueue(
 
     if gaps == (plan is not None):
         raise UsageError("Say what to enqueue: --gaps, or --plan FILE.")
+    made_before = read_plan(plan) if plan is not None else None
+    if made_before is not None and any(
+        (start, end, season, phases, from_phase, chunk_dates, newest_first, limit, no_cascade)
+    ):
+        raise UsageError("A plan file says what to do: give its options to `planner plan`.")
     fleet = open_fleet()
     ledger = None if dry_run else required_ledger(fleet)
-    if plan is not None:
-        made = read_plan(plan)
+    if made_before is not None:
+        made = made_before
         require_here(fleet, made)
         health = read_health(fleet, made.scope)
     else:

@@ -12,10 +12,10 @@ from planner.commands import options as opt
 from planner.commands.context import ledger_if_any, open_fleet, read_health
 from planner.commands.output import count_table, date_ranges, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
-from planner.errors import Exit
+from planner.errors import Exit, UsageError
+from planner.files import write_whole
 from planner.gaps import Gap, Health
 from planner.matrix import matrix
-from planner.owed import write_whole
 from planner.pipeline import Pipeline, Window
 from planner.plan import Plan
 from planner.repair import cascade_of
@@ -89,7 +89,13 @@ def plan(
     if out_file is not None:
         import json as json_module
 
-        write_whole(out_file, json_module.dumps(made.as_json(), indent=1))
+        try:
+            write_whole(out_file, json_module.dumps(made.as_json(), indent=1))
+        except OSError as error:
+            raise UsageError(
+                f"--out {out_file} cannot be written: {error.strerror}. Name a file in a folder "
+                "that you may write to."
+            ) from None
         note(f"Written to {out_file}: run it with `planner enqueue --plan {out_file}`.")
     if json:
         print_json(made.as_json())

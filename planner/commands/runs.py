@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.markdown import Markdown
 
 from planner.commands import options as opt
 from planner.commands.context import open_fleet, required_ledger
 from planner.commands.output import count_table, date_ranges, note, out, print_json
 from planner.commands.watch import run_exit
-from planner.errors import Exit, UsageError
+from planner.errors import Exit, FleetError, UsageError
 from planner.handoff import append_note, handoff_note
 from planner.markdown import render_markdown
 from planner.report import Report
@@ -81,7 +82,13 @@ def report(
     text = ledger.report(run)
     if text is None:
         raise UsageError(f"{run} is {record.state}: its report is written when it has ended.")
-    found = Report.model_validate_json(text)
+    try:
+        found = Report.model_validate_json(text)
+    except ValidationError:
+        raise FleetError(
+            f"The report of {run} in Redis is none of this version: `planner status {run}` tells "
+            "how it ended."
+        ) from None
     from worker.finalize import write_report
 
     write_report(fleet, found)
