@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from planner import owed as owed_files
 from planner.chunks import chunk
+from planner.cost import Cost
 from planner.errors import BadPlan, FleetError
 from planner.gaps import Health
 from planner.owed import Owed
@@ -32,9 +33,18 @@ class Wanted:
     newest_first: bool = False
     limit: int | None = None
     reason: str = ""
+    plan_id: str = field(default_factory=lambda: new_id("plan", datetime.now(UTC)))
+    """Known before the plan is made: the queries that it rests on carry it."""
 
 
-def plan_gaps(fleet: Fleet, health: Health, wanted: Wanted, *, ledger: Ledger | None) -> Plan:
+def plan_gaps(
+    fleet: Fleet,
+    health: Health,
+    wanted: Wanted,
+    *,
+    ledger: Ledger | None,
+    cost: Cost | None = None,
+) -> Plan:
     """Plan the repair of what `health` shows. Without a ledger, nothing counts as in flight."""
     pipeline = fleet.pipeline
     in_flight = ledger.held(pipeline.name) if ledger else {}
@@ -65,6 +75,8 @@ def plan_gaps(fleet: Fleet, health: Health, wanted: Wanted, *, ledger: Ledger | 
         warehouse=fleet.warehouse.name,
         scope=wanted.scope,
         reason=wanted.reason,
+        plan_id=wanted.plan_id,
+        cost=cost,
     )
 
 
@@ -162,7 +174,12 @@ def publish_steps(fleet: Fleet, run_id: str, plan: Plan, steps: Collection[str])
 def _note_owed(fleet: Fleet, run_id: str, plan: Plan) -> None:
     owed_files.save(
         fleet.settings.folder("owed"),
-        Owed(run_id=run_id, pipeline=plan.pipeline, warehouse=plan.warehouse, dates=plan.cascades),
+        Owed(
+            run_id=run_id,
+            pipeline=plan.pipeline,
+            warehouse=plan.warehouse,
+            dates={phase: set(days) for phase, days in plan.again.items()},
+        ),
     )
 
 

@@ -119,6 +119,7 @@ class Visit:
                     number=record.failures + 1,
                     stop=_Stop(self.fleet, self.run.id, lease),
                     memory=started.memory,
+                    plan_id=self.run.plan_id,
                 ).make()
             keep = isinstance(outcome, Park)
             match outcome:

@@ -33,6 +33,8 @@ def enqueue(
     newest_first: opt.NewestFirst = False,
     limit: opt.Limit = None,
     no_cascade: opt.NoCascade = False,
+    stale: opt.Stale = False,
+    max_bytes: opt.MaxBytes = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan, publish nothing.")
     ] = False,
@@ -67,8 +69,10 @@ def enqueue(
             limit=limit,
             reason=reason,
         )
-        health = read_health(fleet, scope)
-        made = plan_gaps(fleet, health, wanted, ledger=ledger)
+        health, cost = read_health(
+            fleet, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
+        )
+        made = plan_gaps(fleet, health, wanted, ledger=ledger, cost=cost)
     require_runners(fleet, made)
     if dry_run:
         if json:
@@ -85,7 +89,7 @@ def enqueue(
     _confirm(made.steps_total, ask=not (yes or json))
 
     def again() -> Plan:
-        return plan_gaps(fleet, health, wanted, ledger=ledger)
+        return plan_gaps(fleet, health, wanted, ledger=ledger, cost=cost)
 
     with err.status("Publishing …"):
         run_id, made = (
