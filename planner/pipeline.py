@@ -283,6 +283,14 @@ class Pipeline(Model):
         return next(iter(self.phases[0].tables[0].entities), "row")
 
     @cached_property
+    def tables(self) -> tuple[TableSpec, ...]:
+        """Every table once, in order; one that stands in two phases is counted alike in both."""
+        found: dict[str, TableSpec] = {}
+        for spec in (spec for phase in self.phases for spec in phase.tables):
+            found.setdefault(spec.name, spec)
+        return tuple(found.values())
+
+    @cached_property
     def by_name(self) -> dict[str, Phase]:
         """Phases by name, in order."""
         return {phase.name: phase for phase in self.phases}

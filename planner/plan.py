@@ -16,9 +16,10 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from planner.chunks import Chunk, chunk_id
+from planner.cost import MINIMUM_BYTES, Cost
 from planner.errors import BadPlan
 from planner.files import MB, read_capped
-from planner.gaps import Expected, Gap, Health, LeftAlone, Reason
+from planner.gaps import AGAIN, Expected, Gap, Health, LeftAlone, Reason
 from planner.matrix import Matrix, matrix
 from planner.model import Name, RunId
 from planner.pipeline import Pipeline, Window
@@ -88,6 +89,15 @@ class PlannedRunner(Part):
     """What was looked for in vain before it, and where."""
 
 
+class PlanCost(Part):
+    """What reading the warehouse costs, at most; what runners read is not in it."""
+
+    counting: Cost
+    """The plan's own queries."""
+    recounts: Cost
+    """The run's: one per step and table, at BigQuery's minimum, and the final validation."""
+
+
 class Plan(Part):
     """Everything a run needs to know, in one file."""
 
@@ -112,6 +122,8 @@ class Plan(Part):
     """Per season and phase, what the warehouse held."""
     days_before: Snapshot
     """How every phase stood on every day of the reach."""
+    cost: PlanCost | None = None
+    """What reading the warehouse costs; None where it costs nothing."""
     checksum: str = ""
 
     @property
@@ -129,13 +141,17 @@ class Plan(Part):
                 yield step_id(chunk.id, step.phase), step
 
     @property
-    def cascades(self) -> dict[str, set[date]]:
-        """Dates whose rows will be wrong from the moment their upstream is repaired."""
-        dates: dict[str, set[date]] = {name: set(days) for name, days in self.owed.items()}
+    def again(self) -> dict[str, dict[date, Reason]]:
+        """Dates that are complete by count, and have to be computed again; and why.
+
+        Those of a cascade are wrong from the moment their upstream is repaired; some are owed,
+        and not done by this plan.
+        """
+        dates = {name: dict.fromkeys(days, Reason.CASCADE) for name, days in self.owed.items()}
         for _, step in self.steps():
             for task in step.tasks:
-                if task.reason is Reason.CASCADE:
-                    dates.setdefault(step.phase, set()).add(task.date)
+                if task.reason in AGAIN:
+                    dates.setdefault(step.phase, {})[task.date] = task.reason
         return dates
 
     @property
@@ -171,14 +187,20 @@ def make_plan(
     warehouse: str,
     scope: Window,
     reason: str = "",
+    plan_id: str | None = None,
+    cost: Cost | None = None,
 ) -> Plan:
-    """Write down a repair as a plan."""
+    """Write down a repair as a plan. `cost` is that of the counts it rests on."""
     created = datetime.now(UTC).replace(microsecond=0)
-    stale = {phase.name: set(repair.owed.get(phase.name, ())) for phase in pipeline.phases}
+    again = {
+        phase.name: dict.fromkeys(health.stale.get(phase.name, ()), Reason.STALE)
+        | dict.fromkeys(repair.owed.get(phase.name, ()), Reason.CASCADE)
+        for phase in pipeline.phases
+    }
     for phase, gaps in repair.todo.items():
-        stale[phase] |= {day for day, gap in gaps.items() if gap.reason is Reason.CASCADE}
+        again[phase] |= {day: gap.reason for day, gap in gaps.items() if gap.reason in AGAIN}
     return Plan(
-        plan_id=new_id("plan", created),
+        plan_id=plan_id or new_id("plan", created),
         created=created,
         pipeline=pipeline.name,
         pipeline_checksum=pipeline.checksum,
@@ -189,8 +211,23 @@ def make_plan(
         skipped=tuple(_skipped(left) for left in repair.skipped),
         owed={name: tuple(sorted(days)) for name, days in repair.owed.items()},
         before=matrix(pipeline, health),
-        days_before=snapshot(pipeline, health, _reach(scope, chunks), stale),
+        days_before=snapshot(pipeline, health, _reach(scope, chunks), again),
+        cost=_cost(pipeline, chunks, cost) if cost else None,
     ).sealed()
+
+
+def _cost(pipeline: Pipeline, chunks: list[Chunk], counting: Cost) -> PlanCost:
+    """A step's dates are a few megabytes of a table at most, so its recount is billed the minimum.
+
+    The final validation counts what was counted for the plan.
+    """
+    queries = sum(len(pipeline.by_name[name].tables) for each in chunks for name in each.phases)
+    dollars_per_byte = counting.dollars / counting.bytes if counting.bytes else 0.0
+    billed = queries * MINIMUM_BYTES + counting.bytes
+    return PlanCost(
+        counting=counting,
+        recounts=Cost(bytes=billed, dollars=round(billed * dollars_per_byte, 6)),
+    )
 
 
 def _reach(scope: Window, chunks: Iterable[Chunk | PlannedChunk]) -> Window:

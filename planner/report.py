@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from planner.criteria import CriterionRow
-from planner.gaps import Reason
+from planner.gaps import AGAIN
 from planner.matrix import Matrix
 from planner.model import RunId
 from planner.pipeline import DAY, Season, Window
@@ -237,7 +237,8 @@ def next_steps(report: Report) -> list[NextStep]:
     owed = sum(
         (phase, day) not in undone
         for phase in report.phases
-        for day in report.days_after.days(phase, Reason.CASCADE)
+        for reason in AGAIN
+        for day in report.days_after.days(phase, reason)
     )
     if owed:
         steps.append(

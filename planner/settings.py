@@ -40,6 +40,9 @@ class Settings(BaseSettings):
     max_bytes: int = Field(
         default=1 << 40, ge=1, description="bytes that one BigQuery job may bill, at most"
     )
+    dollars_per_tib: float = Field(
+        default=6.25, ge=0, description="what BigQuery bills for a TiB that queries read"
+    )
     location: str | None = Field(default=None, description="where BigQuery jobs run, such as US")
     home: Path = Field(default=Path(".backfill"), description="state, logs, plans and reports")
     lease_seconds: float = Field(

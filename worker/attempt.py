@@ -16,7 +16,7 @@ from typing import Any
 from planner.pipeline import Phase
 from planner.plan import Step, Task
 from planner.runners import HttpBatchRunner
-from sql import WarehouseError, WarehouseRefused
+from sql import Warehouse, WarehouseError, WarehouseRefused
 from worker import progress
 from worker.fleet import Fleet
 from worker.memory import Memory, Range
@@ -69,6 +69,12 @@ class Attempt:
     force: bool = False
     """Whether the user lets a service end what it is doing for others."""
     memory: dict[str, Any] = field(default_factory=dict)
+    plan_id: str = ""
+
+    @cached_property
+    def _warehouse(self) -> Warehouse:
+        """Its jobs say which plan and phase they are for."""
+        return self.fleet.warehouse.labelled(plan_id=self.plan_id, phase=self.phase.name)
 
     def make(self) -> Ended | Park | Stopped:
         """Run every range, then recount."""
@@ -76,7 +82,7 @@ class Attempt:
         try:
             if memory.versions is None:
                 days = self._outdated
-                memory.versions = versions_of(self.fleet.warehouse, self.phase, days)
+                memory.versions = versions_of(self._warehouse, self.phase, days)
             if memory.left is None:
                 memory.left = self._ranges()
             while memory.left:
@@ -169,7 +175,7 @@ class Attempt:
             memory=memory.runner,
             log=log,
             pipeline_dir=self.fleet.pipeline_dir,
-            warehouse=self.fleet.warehouse,
+            warehouse=self._warehouse,
             grace_seconds=settings.grace_seconds,
             stop=self.stop,
             filled=lambda: self._filled(dates, memory),
@@ -189,7 +195,7 @@ class Attempt:
 
     def _filled(self, dates: Range, memory: Memory) -> frozenset[str]:
         return progress.filled(
-            self.fleet.warehouse,
+            self._warehouse,
             self.phase,
             self._tasks(dates),
             outdated=self._outdated,
@@ -198,7 +204,7 @@ class Attempt:
 
     def _short(self, dates: Collection[date], memory: Memory) -> dict[date, str]:
         tasks = self._tasks(dates)
-        return recount(self.fleet.warehouse, self.phase, tasks, memory.versions or {})
+        return recount(self._warehouse, self.phase, tasks, memory.versions or {})
 
     def _recount(self, memory: Memory) -> Ended | Park:
         short = self._short(self.dates, memory)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from planner import owed as owed_files
 from planner.chunks import chunk
+from planner.cost import Cost
 from planner.errors import BadPlan, FleetError
-from planner.gaps import Expected, Health, Reason
+from planner.gaps import AGAIN, Expected, Health
 from planner.owed import Owed
 from planner.pipeline import Phase, Window
 from planner.plan import Plan, Task, make_plan, new_id
@@ -34,9 +35,18 @@ class Wanted:
     newest_first: bool = False
     limit: int | None = None
     reason: str = ""
+    plan_id: str = field(default_factory=lambda: new_id("plan", datetime.now(UTC)))
+    """Known before the plan is made: the queries that it rests on carry it."""
 
 
-def plan_gaps(fleet: Fleet, health: Health, wanted: Wanted, *, ledger: Ledger | None) -> Plan:
+def plan_gaps(
+    fleet: Fleet,
+    health: Health,
+    wanted: Wanted,
+    *,
+    ledger: Ledger | None,
+    cost: Cost | None = None,
+) -> Plan:
     """Plan the repair of what `health` shows. Without a ledger, nothing counts as in flight."""
     pipeline = fleet.pipeline
     in_flight = ledger.held(pipeline.name) if ledger else {}
@@ -67,6 +77,8 @@ def plan_gaps(fleet: Fleet, health: Health, wanted: Wanted, *, ledger: Ledger | 
         warehouse=fleet.warehouse.name,
         scope=wanted.scope,
         reason=wanted.reason,
+        plan_id=wanted.plan_id,
+        cost=cost,
     )
 
 
@@ -194,7 +206,7 @@ def _changed(
             is_short = past in health.gaps[upstream] or past in owed.get(upstream, ())
             if is_short and (upstream, past) not in planned:
                 return f"needs {upstream} {past}, which is short now and no part of the plan"
-    if task.reason is not Reason.CASCADE and task.date not in health.gaps[phase.name]:
+    if task.reason not in AGAIN and task.date not in health.gaps[phase.name]:
         return "is complete now"
     expected = health.expected[phase.name][task.date]
     if dict(expected) != task.expected:
@@ -229,7 +241,12 @@ def publish_steps(fleet: Fleet, run_id: str, plan: Plan, steps: Collection[str])
 def _note_owed(fleet: Fleet, run_id: str, plan: Plan) -> None:
     owed_files.save(
         fleet.settings.folder("owed"),
-        Owed(run_id=run_id, pipeline=plan.pipeline, warehouse=plan.warehouse, dates=plan.cascades),
+        Owed(
+            run_id=run_id,
+            pipeline=plan.pipeline,
+            warehouse=plan.warehouse,
+            dates={phase: set(days) for phase, days in plan.again.items()},
+        ),
     )
 
 

@@ -6,13 +6,14 @@ import json
 import logging
 import time
 from collections import defaultdict
+from dataclasses import replace
 from datetime import date
 
 from planner import owed as owed_files
 from planner.criteria import judge
 from planner.facts import Facts, count_tables
 from planner.files import write_whole
-from planner.gaps import Health, Reason
+from planner.gaps import AGAIN, Health, Reason
 from planner.markdown import render_markdown
 from planner.matrix import matrix
 from planner.page import render_page
@@ -55,7 +56,8 @@ def finalize(fleet: Fleet, run_id: str) -> str:
     try:
         with lease:
             try:
-                facts = count_tables(fleet.warehouse, fleet.pipeline, plan.reach)
+                warehouse = fleet.warehouse.labelled(plan_id=plan.plan_id, phase="final")
+                facts = count_tables(warehouse, fleet.pipeline, plan.reach)
             except WarehouseError:
                 raise Again(WAREHOUSE_LOOK_SECONDS) from None
             if lease.is_lost:  # somebody else is at it by now
@@ -66,17 +68,21 @@ def finalize(fleet: Fleet, run_id: str) -> str:
 
 
 def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lease) -> str:
-    health = facts.health
     dates = fleet.ledger.all_dates(run.id)
+    again = {
+        phase: {d: why for d, why in days.items() if dates.get((phase, d)) is not DateState.DONE}
+        for phase, days in plan.again.items()
+    }
+    stale = {
+        phase: [day for day, why in days.items() if why is Reason.STALE]
+        for phase, days in again.items()
+    }
+    health = replace(facts.health, stale=stale)
     validation = _validate(plan, health, dates)
     publication = _publish(fleet, run, validation, dates, lease)
     rows = _rows(fleet, run, plan)
     state = _state(run, rows, validation)
     reach = plan.reach
-    stale = {
-        phase: {day for day in days if dates.get((phase, day)) is not DateState.DONE}
-        for phase, days in plan.cascades.items()
-    }
     report = Report(
         run_id=run.id,
         plan_id=plan.plan_id,
@@ -103,7 +109,7 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lea
             if season.start <= reach.end and reach.start <= season.end
         ),
         days_before=plan.days_before,
-        days_after=snapshot(fleet.pipeline, health, reach, stale),
+        days_after=snapshot(fleet.pipeline, health, reach, again),
         estimate=_estimate(fleet.pipeline, plan),
     )
     summary = validation.model_dump(mode="json", exclude={"short"})
@@ -172,13 +178,13 @@ def _validate(plan: Plan, health: Health, dates: dict[tuple[str, date], DateStat
                         found=gap.found,
                     )
                 )
-            elif task.reason is Reason.CASCADE and dates.get(pair) is not DateState.DONE:
+            elif task.reason in AGAIN and dates.get(pair) is not DateState.DONE:
                 count = max(task.expected.values(), default=1)
                 short.append(
                     Short(
                         phase=step.phase,
                         date=task.date,
-                        reason=Reason.CASCADE,
+                        reason=task.reason,
                         expected=count,
                         found=count,
                     )

@@ -118,6 +118,7 @@ class Visit:
                     stop=_Stop(self.fleet, self.run.id, lease),
                     force=self.run.force_service,
                     memory=started.memory,
+                    plan_id=self.run.plan_id,
                 ).make()
             keep = isinstance(outcome, Park)
             match outcome:

@@ -34,6 +34,8 @@ def enqueue(
     limit: opt.Limit = None,
     no_cascade: opt.NoCascade = False,
     force_service: opt.ForceService = False,
+    stale: opt.Stale = False,
+    max_bytes: opt.MaxBytes = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan, publish nothing.")
     ] = False,
@@ -56,7 +58,18 @@ def enqueue(
         raise UsageError("Say what to enqueue: --gaps, or --plan FILE.")
     made_before = read_plan(plan) if plan is not None else None
     if made_before is not None and any(
-        (start, end, season, phases, from_phase, chunk_dates, newest_first, limit, no_cascade)
+        (
+            start,
+            end,
+            season,
+            phases,
+            from_phase,
+            chunk_dates,
+            newest_first,
+            limit,
+            no_cascade,
+            stale,
+        )
     ):
         raise UsageError("A plan file says what to do: give its options to `planner plan`.")
     fleet = open_fleet()
@@ -64,7 +77,7 @@ def enqueue(
     if made_before is not None:
         made = made_before
         require_here(fleet, made)
-        health = read_health(fleet, made.scope)
+        health, _ = read_health(fleet, made.scope, plan_id=made.plan_id, max_bytes=max_bytes)
     else:
         scope = Calendar(pipeline=fleet.pipeline).scope(
             today=opt.today(), start=start, end=end, season=season
@@ -78,8 +91,10 @@ def enqueue(
             limit=limit,
             reason=reason,
         )
-        health = read_health(fleet, scope)
-        made = with_runners(fleet, plan_gaps(fleet, health, wanted, ledger=ledger))
+        health, cost = read_health(
+            fleet, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
+        )
+        made = with_runners(fleet, plan_gaps(fleet, health, wanted, ledger=ledger, cost=cost))
     if dry_run:
         if json:
             print_json(made.as_json())
@@ -95,7 +110,7 @@ def enqueue(
     _confirm(made.steps_total, ask=not (yes or json))
 
     def again() -> Plan:
-        return with_runners(fleet, plan_gaps(fleet, health, wanted, ledger=ledger))
+        return with_runners(fleet, plan_gaps(fleet, health, wanted, ledger=ledger, cost=cost))
 
     orders = Orders(force_service=force_service, deadline_seconds=deadline)
     with err.status("Publishing …"):

@@ -12,13 +12,14 @@ from planner.commands import options as opt
 from planner.commands.context import ledger_if_any, open_fleet, read_health
 from planner.commands.output import count_table, date_ranges, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
+from planner.cost import Cost
 from planner.errors import Exit, UsageError
 from planner.files import write_whole
-from planner.gaps import Gap, Health
+from planner.gaps import Gap, Health, Reason
 from planner.matrix import matrix
 from planner.pipeline import Pipeline, Window
 from planner.plan import Plan
-from planner.repair import cascade_of
+from planner.repair import again
 
 
 def gaps(
@@ -26,6 +27,8 @@ def gaps(
     end: opt.End = None,
     season: opt.SeasonOption = None,
     no_cascade: opt.NoCascade = False,
+    stale: opt.Stale = False,
+    max_bytes: opt.MaxBytes = None,
     json: opt.Json = False,
 ) -> None:
     """Show which phases and dates are short of what their upstream holds, and why.
@@ -37,13 +40,15 @@ def gaps(
     fleet = open_fleet()
     calendar = Calendar(pipeline=fleet.pipeline)
     scope = calendar.scope(today=opt.today(), start=start, end=end, season=season)
-    health = read_health(fleet, scope)
     runnable = opt.choose_phases(fleet.pipeline, None, None)
     wanted = Wanted(scope=scope, phases=runnable, cascade=not no_cascade)
+    health, cost = read_health(
+        fleet, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
+    )
     plan = plan_gaps(fleet, health, wanted, ledger=None)
     found = _all_gaps(fleet.pipeline, health, plan, scope)
     if json:
-        print_json(gaps_json(fleet.pipeline, health, scope, found))
+        print_json(gaps_json(fleet.pipeline, health, scope, found, cost))
     else:
         counts = matrix(fleet.pipeline, health)
         out.print(matrix_table(counts, f"{scope.start} to {scope.end}", fleet.pipeline.entity))
@@ -63,6 +68,8 @@ def plan(
     newest_first: opt.NewestFirst = False,
     limit: opt.Limit = None,
     no_cascade: opt.NoCascade = False,
+    stale: opt.Stale = False,
+    max_bytes: opt.MaxBytes = None,
     reason: opt.ReasonText = "",
     out_file: opt.OutFile = None,
     json: opt.Json = False,
@@ -85,7 +92,10 @@ def plan(
         reason=reason,
     )
     ledger = ledger_if_any(fleet)
-    made = with_runners(fleet, plan_gaps(fleet, read_health(fleet, scope), wanted, ledger=ledger))
+    health, cost = read_health(
+        fleet, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
+    )
+    made = with_runners(fleet, plan_gaps(fleet, health, wanted, ledger=ledger, cost=cost))
     if out_file is not None:
         import json as json_module
 
@@ -104,7 +114,7 @@ def plan(
 
 
 def gaps_json(
-    pipeline: Pipeline, health: Health, scope: Window, found: list[Gap]
+    pipeline: Pipeline, health: Health, scope: Window, found: list[Gap], cost: Cost | None
 ) -> dict[str, Any]:
     """The documented shape of `planner gaps --json`."""
     return {
@@ -114,7 +124,11 @@ def gaps_json(
             {
                 "phase": phase.name,
                 "expected": sum(health.is_due(phase.name, day) for day in scope.days()),
-                "complete": sum(day in scope for day in health.complete[phase.name]),
+                "complete": sum(
+                    day in scope
+                    for day in health.complete[phase.name]
+                    if day not in health.stale.get(phase.name, ())
+                ),
                 "gaps": sum(gap.phase == phase.name for gap in found),
             }
             for phase in pipeline.phases
@@ -136,18 +150,19 @@ def gaps_json(
             for day, left in sorted(health.empty[phase.name].items())
             if day in scope
         ],
+        "cost": cost and cost.model_dump(),
     }
 
 
 def _all_gaps(pipeline: Pipeline, health: Health, plan: Plan, scope: Window) -> list[Gap]:
-    """Counted gaps of the scope, and the cascades of repairing them."""
-    cascades = plan.cascades
+    """Counted gaps of the scope, stale dates, and the cascades of repairing them."""
+    redo = plan.again
     found: list[Gap] = []
     for phase in pipeline.phases:
         counted = {day: gap for day, gap in health.gaps[phase.name].items() if day in scope}
         redone = {
-            day: cascade_of(phase, day, health)
-            for day in cascades.get(phase.name, ())
+            day: again(phase, day, health, reason)
+            for day, reason in redo.get(phase.name, {}).items()
             if day not in counted
         }
         found += [gap for _, gap in sorted({**redone, **counted}.items())]
@@ -163,7 +178,8 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
         for _, step in plan.steps():
             per_phase[step.phase].update(str(task.reason) for task in step.tasks)
             per_phase[step.phase]["steps"] += 1
-        reasons = ("missing", "partial", "cascade")
+        stale = any(tally[Reason.STALE] for tally in per_phase.values())
+        reasons = [reason for reason in Reason if reason is not Reason.STALE or stale]
         out.print(
             count_table(
                 f"{plan.plan_id}: {len(plan.chunks)} chunks, {plan.steps_total} steps",
@@ -183,6 +199,8 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
         days = date_ranges(plan.publishes)
         note(f"published when the run has ended, and never verified, as no table shows it: {days}")
     print_skipped(plan)
+    if plan.cost is not None and not plan.is_empty:
+        note(f"Recounts of the run are billed about {plan.cost.recounts}.")
 
 
 def print_skipped(plan: Plan) -> None:

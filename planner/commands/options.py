@@ -155,6 +155,19 @@ ReasonText = Annotated[
     str,
     typer.Option("--reason", parser=parse_line, metavar="TEXT", help="Why; kept with the run."),
 ]
+Stale = Annotated[
+    bool,
+    typer.Option("--stale", help="Redo dates, too, whose upstream was written after them: a hint."),
+]
+MaxBytes = Annotated[
+    int | None,
+    typer.Option(
+        "--max-bytes",
+        min=1,
+        metavar="BYTES",
+        help="Count nothing when counting would be billed more; exit code 2.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else.")]
 Deadline = Annotated[
     int | None,

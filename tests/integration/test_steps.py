@@ -288,7 +288,7 @@ def test_what_a_lost_run_owes_is_in_the_next_plan(shop: Shop) -> None:
     # Then the next plan recomputes what no count shows
     again = shop.plan()
     taken = {(s.phase, t.date, t.reason) for _, s in again.steps() for t in s.tasks}
-    assert taken == {("aggregate", d, Reason.CASCADE) for d in plan.cascades["aggregate"]}
+    assert taken == {("aggregate", d, Reason.CASCADE) for d in plan.again["aggregate"]}
 
     # And what the ledger saw recomputed is not owed
     ids = shop.register(again)
