@@ -13,7 +13,7 @@ from rich.markdown import Markdown
 from planner.commands import options as opt
 from planner.commands.context import open_fleet, required_ledger
 from planner.commands.output import count_table, date_ranges, note, out, print_json
-from planner.commands.watch import run_exit
+from planner.commands.watch import run_exit, waits
 from planner.errors import Exit, UsageError
 from planner.handoff import append_note, handoff_note
 from planner.markdown import render_markdown
@@ -96,11 +96,13 @@ def report(
 
 def status_json(fleet: Fleet, record: RunRecord) -> dict[str, Any]:
     """The documented shape of `planner status --json`."""
-    tally = Counter(str(state) for state in fleet.ledger.steps(record.id).values())
+    steps = fleet.ledger.step_records(record.id, fleet.ledger.steps(record.id))
+    tally = Counter(str(step.state) for step in steps)
     return {
         "run_id": record.id,
         "state": _state(record),
         "steps": {state: tally[state] for state in STATES},
+        "waiting": [{"for": what, "steps": n} for what, n in waits(record, steps).items()],
         "validation": record.validation,
         "failures": failures_json(fleet, record),
     }
@@ -128,6 +130,8 @@ def failures_json(fleet: Fleet, record: RunRecord) -> list[dict[str, Any]]:
 def _print_status(found: dict[str, Any]) -> None:
     steps = ", ".join(f"{n} {state}" for state, n in found["steps"].items() if n)
     out.print(f"{found['run_id']}: [bold]{found['state']}[/]; steps: {steps or 'none'}")
+    for wait in found["waiting"]:
+        out.print(f"{wait['steps']} waiting for {wait['for']}", markup=False)
     if found["validation"]:
         check = found["validation"]
         out.print(

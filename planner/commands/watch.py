@@ -93,8 +93,11 @@ class _Plain:
             tally = Counter(str(step.state) for step in steps)
             done = sum(tally[state] for state in ENDED)
             parts = ", ".join(f"{n} {state}" for state, n in sorted(tally.items()))
+            waiting = "".join(
+                f"; {n} waiting for {what}" for what, n in waits(record, steps).items()
+            )
             err.print(
-                f"{record.id} {record.state}: {done}/{len(steps)} steps ({parts}); "
+                f"{record.id} {record.state}: {done}/{len(steps)} steps ({parts}){waiting}; "
                 f"{_left(record, steps)}",
                 soft_wrap=True,
                 markup=False,
@@ -143,7 +146,16 @@ class _Screen:
             for step in steps
             if step.state == "failed"
         ]
-        return Group(table, *workers, *failed[-3:], _left(record, steps))
+        waiting = [f"  {n} waiting for {escape(what)}" for what, n in waits(record, steps).items()]
+        return Group(table, *workers, *waiting, *failed[-3:], _left(record, steps))
+
+
+def waits(record: RunRecord, steps: Iterable[StepRecord]) -> dict[str, int]:
+    """What steps wait for, in words → how many of them, most first."""
+    if record.is_ended:
+        return {}
+    pending = Counter(step.waiting for step in steps if step.state == "pending" and step.waiting)
+    return dict(pending.most_common())
 
 
 def _left(record: RunRecord, steps: Iterable[StepRecord]) -> str:

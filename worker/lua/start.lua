@@ -12,10 +12,13 @@ if state ~= 'pending' and state ~= 'running' then return {state or 'forgotten'} 
 if parked ~= ARGV[4] then return {'taken'} end
 local t = redis.call('TIME')
 local now = t[1] .. '.' .. string.format('%06d', t[2])
-if parked == '' then redis.call('HINCRBY', KEYS[3], 'attempt', 1) end
+if parked == '' then
+  redis.call('HINCRBY', KEYS[3], 'attempt', 1)
+  redis.call('HSET', KEYS[3], 'began', now)
+end
 redis.call('HDEL', KEYS[3], 'parked')
 redis.call('HSETNX', KEYS[3], 'started', now)
 redis.call('HSETNX', KEYS[1], 'started', now)
-redis.call('HSET', KEYS[3], 'token', ARGV[2], 'worker', ARGV[3], 'waits', 0)
+redis.call('HSET', KEYS[3], 'token', ARGV[2], 'worker', ARGV[3], 'waits', 0, 'waiting', '')
 redis.call('HSET', KEYS[2], ARGV[1], 'running')
 return {'go', redis.call('HGET', KEYS[3], 'attempt'), redis.call('HGET', KEYS[3], 'memory') or '{}'}
