@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from planner.chunks import Chunk
 from planner.errors import BadPlan
+from planner.estimate import Estimate
 from planner.gaps import Expected, Gap, Health, LeftAlone, Reason
 from planner.matrix import Matrix, matrix
 from planner.pipeline import Pipeline, Window
@@ -95,6 +96,8 @@ class Plan(Part):
     """Per season and phase, what the warehouse held."""
     days_before: Snapshot
     """How every phase stood on every day of the reach."""
+    estimate: Estimate | None = None
+    """How long it will take; None when there is nothing to do."""
     checksum: str = ""
 
     @property
@@ -154,6 +157,7 @@ def make_plan(
     warehouse: str,
     scope: Window,
     reason: str = "",
+    estimate: Estimate | None = None,
 ) -> Plan:
     """Write down a repair as a plan."""
     created = datetime.now(UTC).replace(microsecond=0)
@@ -173,6 +177,7 @@ def make_plan(
         owed={name: tuple(sorted(days)) for name, days in repair.owed.items()},
         before=matrix(pipeline, health),
         days_before=snapshot(pipeline, health, _reach(scope, chunks), stale),
+        estimate=estimate,
     ).sealed()
 
 

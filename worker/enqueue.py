@@ -15,6 +15,7 @@ from planner.pipeline import Window
 from planner.plan import Plan, make_plan, new_id
 from planner.repair import choose
 from worker.fleet import Fleet
+from worker.forecast import forecast
 from worker.ledger import Ledger, StillHeld
 from worker.states import DateState, RunState
 
@@ -34,7 +35,14 @@ class Wanted:
     reason: str = ""
 
 
-def plan_gaps(fleet: Fleet, health: Health, wanted: Wanted, *, ledger: Ledger | None) -> Plan:
+def plan_gaps(
+    fleet: Fleet,
+    health: Health,
+    wanted: Wanted,
+    *,
+    ledger: Ledger | None,
+    with_estimate: bool = False,
+) -> Plan:
     """Plan the repair of what `health` shows. Without a ledger, nothing counts as in flight."""
     pipeline = fleet.pipeline
     in_flight = ledger.held(pipeline.name) if ledger else {}
@@ -65,6 +73,7 @@ def plan_gaps(fleet: Fleet, health: Health, wanted: Wanted, *, ledger: Ledger | 
         warehouse=fleet.warehouse.name,
         scope=wanted.scope,
         reason=wanted.reason,
+        estimate=forecast(fleet, chunks, ledger) if with_estimate else None,
     )
 
 

@@ -16,7 +16,6 @@ from planner.markdown import render_markdown
 from planner.matrix import matrix
 from planner.owed import write_whole
 from planner.page import render_page
-from planner.pipeline import Pipeline
 from planner.plan import Plan, step_id
 from planner.report import Failure, Report, Short, StepRow, Validation, retry_command
 from planner.snapshot import snapshot
@@ -98,7 +97,7 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts) -> str:
         ),
         days_before=plan.days_before,
         days_after=snapshot(fleet.pipeline, health, reach, stale),
-        estimate=_estimate(fleet.pipeline, plan),
+        estimate=_foreseen(plan),
     )
     fleet.ledger.save_report(run.id, report.model_dump_json())
     summary = validation.model_dump(mode="json", exclude={"short"})
@@ -113,14 +112,10 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts) -> str:
     return str(state)
 
 
-def _estimate(pipeline: Pipeline, plan: Plan) -> dict[str, float] | None:
-    """Phase → seconds of work, as far as the pipeline file knows; None when it knows nothing."""
-    seconds: dict[str, float] = {}
-    for _, step in plan.steps():
-        of_a_date = pipeline.by_name[step.phase].seconds_per_date
-        if of_a_date is not None:
-            seconds[step.phase] = seconds.get(step.phase, 0.0) + of_a_date * len(step.dates)
-    return seconds or None
+def _foreseen(plan: Plan) -> dict[str, float] | None:
+    """Phase → seconds of work, as far as the plan knew; None when it knew nothing."""
+    phases = plan.estimate.phases if plan.estimate else {}
+    return {name: phase.seconds for name, phase in phases.items()} or None
 
 
 def _validate(plan: Plan, health: Health, dates: dict[tuple[str, date], DateState]) -> Validation:
@@ -182,6 +177,7 @@ def _rows(fleet: Fleet, run: RunRecord, plan: Plan) -> tuple[StepRow, ...]:
             started=record.started,
             ended=record.ended,
             error=record.error,
+            worked=record.worked,
         )
         for record in fleet.ledger.step_records(run.id, steps)
     )

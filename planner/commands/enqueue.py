@@ -68,7 +68,7 @@ def enqueue(
             reason=reason,
         )
         health = read_health(fleet, scope)
-        made = plan_gaps(fleet, health, wanted, ledger=ledger)
+        made = plan_gaps(fleet, health, wanted, ledger=ledger, with_estimate=True)
     require_runners(fleet, made)
     if dry_run:
         if json:
@@ -85,7 +85,7 @@ def enqueue(
     _confirm(made.steps_total, ask=not (yes or json))
 
     def again() -> Plan:
-        return plan_gaps(fleet, health, wanted, ledger=ledger)
+        return plan_gaps(fleet, health, wanted, ledger=ledger, with_estimate=True)
 
     with err.status("Publishing …"):
         run_id, made = (

@@ -13,12 +13,14 @@ from planner.commands.context import ledger_if_any, open_fleet, read_health, req
 from planner.commands.output import count_table, date_ranges, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
 from planner.errors import Exit
+from planner.estimate import Estimate
 from planner.gaps import Gap, Health
 from planner.matrix import matrix
 from planner.owed import write_whole
 from planner.pipeline import Pipeline, Window
 from planner.plan import Plan
 from planner.repair import cascade_of
+from planner.report import duration
 
 
 def gaps(
@@ -84,7 +86,8 @@ def plan(
         reason=reason,
     )
     ledger = ledger_if_any(fleet)
-    made = plan_gaps(fleet, read_health(fleet, scope), wanted, ledger=ledger)
+    health = read_health(fleet, scope)
+    made = plan_gaps(fleet, health, wanted, ledger=ledger, with_estimate=True)
     require_runners(fleet, made)
     if out_file is not None:
         import json as json_module
@@ -169,7 +172,42 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
                 ],
             )
         )
+        for line in estimate_lines(plan.estimate):
+            out.print(line, soft_wrap=True, markup=False)
     print_skipped(plan)
+
+
+def estimate_lines(estimate: Estimate | None) -> list[str]:
+    """An estimate for people: how long, with how many slots, and where that is known from."""
+    if estimate is None:
+        return []
+    slots = f"{estimate.slots} slot{'s' if estimate.slots > 1 else ''}"
+    if estimate.slots_are_assumed:
+        slots += " (assumed: no worker is there)"
+    if estimate.seconds is None:
+        lines = [
+            f"No estimate: {', '.join(estimate.unknown)} never ran here. `seconds_per_date` in the "
+            "pipeline file would say how long a date takes."
+        ]
+    else:
+        line = f"about {duration(estimate.seconds)} with {slots}"
+        if (estimate.worst_seconds or 0) > estimate.seconds:
+            line += f", at worst {duration(estimate.worst_seconds or 0)}"
+        lines = [f"{line}; {_sources(estimate)}"]
+    lines += [
+        f"{each.table} needs {each.writes:,} writes, and has {each.daily_writes:,} in 24 hours: "
+        f"the plan takes {each.days} days."
+        for each in estimate.budgets
+    ]
+    return lines
+
+
+def _sources(estimate: Estimate) -> str:
+    filed = [name for name, phase in estimate.phases.items() if phase.source == "file"]
+    if len(filed) == len(estimate.phases):
+        return "from the pipeline file's figures"
+    runs = f"from {estimate.runs} earlier run{'s' if estimate.runs > 1 else ''}"
+    return runs + (f", {', '.join(filed)} from the pipeline file" if filed else "")
 
 
 def print_skipped(plan: Plan) -> None:

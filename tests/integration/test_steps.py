@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import redis
 
+from planner.commands.watch import drift_warning
+from planner.estimate import PhaseEstimate
 from planner.gaps import Reason
 from planner.pipeline import Window, load_pipeline
 from planner.plan import Plan
@@ -23,9 +25,11 @@ from worker.budget import spent, table_key
 from worker.enqueue import Wanted, owed_now, plan_gaps
 from worker.finalize import finalize
 from worker.fleet import Fleet
+from worker.forecast import Outlook, history, outlook
 from worker.lease import Lease, Resource
 from worker.ledger import StillHeld
 from worker.runners import Job, Outcome, Runner, TooLarge
+from worker.slots import sign_off, sign_on
 from worker.states import DateState, RunState, StepState
 from worker.steps import Again, StepFailed
 
@@ -74,10 +78,12 @@ class Shop:
     def lose_sessions(self, *days: date) -> None:
         self.lose("shop_analytics.sessions", "order_date", *days)
 
-    def plan(self, *, chunk_dates: int = 1) -> Plan:
+    def plan(self, *, chunk_dates: int = 1, with_estimate: bool = False) -> Plan:
         health = survey(self.fleet.warehouse, PIPELINE, SCOPE)
         wanted = Wanted(scope=SCOPE, phases=["sessionise", "aggregate"], chunk_dates=chunk_dates)
-        return plan_gaps(self.fleet, health, wanted, ledger=self.ledger)
+        return plan_gaps(
+            self.fleet, health, wanted, ledger=self.ledger, with_estimate=with_estimate
+        )
 
     def register(self, plan: Plan, run_id: str = RUN) -> list[str]:
         self.ledger.register(run_id, plan)
@@ -290,6 +296,97 @@ def test_what_a_lost_run_owes_is_in_the_next_plan(shop: Shop) -> None:
     assert finalize(shop.fleet, RUN) == "complete"
     assert owed_now(shop.fleet, shop.ledger) == []
     assert shop.differences() == []
+
+
+# -- estimates -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["files", "ledger"])
+def test_a_plan_foresees_what_the_last_run_took(shop: Shop, where: str) -> None:
+    # Given a pipeline file without figures, nobody at work, and a run that has ended
+    shop.lose_sessions(day(11))
+    first = shop.plan(with_estimate=True)
+    assert first.estimate is not None
+    assert (first.estimate.seconds, first.estimate.slots_are_assumed) == (None, True)
+    assert first.estimate.unknown == ("sessionise", "aggregate")
+    drain(shop, shop.register(first))
+    assert finalize(shop.fleet, RUN) == "complete"
+    if where == "files":
+        shop.ledger.client.flushall()
+    else:
+        shutil.rmtree(shop.fleet.settings.folder("reports"))
+
+    # When the same is to do, and two workers are there, one of them dead
+    sign_on(shop.ledger.client, "here", 3, seconds=60)
+    sign_on(shop.ledger.client, "dead", 5, seconds=-1)
+    sign_on(shop.ledger.client, "leaving", 7, seconds=60)
+    sign_off(shop.ledger.client, "leaving", 7)
+    shop.lose_sessions(day(11))
+    made = shop.plan(with_estimate=True).estimate
+
+    # Then it is estimated by what the steps took
+    assert made is not None
+    assert (made.runs, made.slots, made.slots_are_assumed) == (1, 3, False)
+    assert {phase.source for phase in made.phases.values()} == {"runs"}
+    assert made.seconds is not None
+    assert made.worst_seconds is not None
+    assert 0 < made.seconds <= made.worst_seconds < 60
+
+
+def test_runs_of_other_warehouses_and_broken_reports_say_nothing(shop: Shop) -> None:
+    shop.lose_sessions(day(11))
+    drain(shop, shop.register(shop.plan()))
+    finalize(shop.fleet, RUN)
+    path = shop.fleet.settings.folder("reports") / RUN / "report.json"
+    text = path.read_text()
+    shop.ledger.client.flushall()
+
+    path.write_text(text.replace(shop.fleet.warehouse.name, "local:/elsewhere"))
+    assert history(shop.fleet, None).runs == 0
+    path.write_text(text[:-20])
+    assert history(shop.fleet, None).runs == 0
+    path.write_text(text)
+    assert history(shop.fleet, None).runs == 1
+
+
+def test_a_run_that_takes_far_longer_than_planned_drifts(shop: Shop) -> None:
+    # Given a run of four chunks whose plan foresaw a second a date
+    shop.lose_sessions(day(11))
+    bare = shop.plan(with_estimate=True)
+    assert bare.estimate is not None
+    phases = {
+        name: PhaseEstimate(
+            steps=9,
+            dates=10,
+            seconds_per_date=1,
+            slow_seconds_per_date=1,
+            seconds=10,
+            slow_seconds=10,
+            source="file",
+        )
+        for name in ("sessionise", "aggregate")
+    }
+    update = {"phases": phases, "seconds": 8.0}
+    foreseen = bare.estimate.model_copy(update=update)
+    ids = shop.register(bare.model_copy(update={"estimate": foreseen}).sealed())
+
+    def now() -> Outlook:
+        records = shop.ledger.step_records(RUN, ids)
+        return outlook(shop.fleet, shop.ledger.require(RUN), records)
+
+    # At first it is as planned: every step a second, one after the other
+    assert (now().planned, now().left, now().drifts) == (8.0, pytest.approx(len(ids)), False)
+
+    # When steps take a minute each, it is corrected by the run's own pace, from three on
+    real = [shop.visit(each) for each in ids[:4]]
+    assert real == ["succeeded"] * 4
+    aggregates = [each for each in ids[:4] if each.endswith("aggregate")]
+    assert len(aggregates) == 3
+    for each in aggregates:
+        shop.ledger.client.hset(f"backfill:run:{RUN}:step:{each}", "worked", 60)
+    assert now().left == pytest.approx(60 * (len(ids) - 4))
+    assert now().drifts
+    assert "drifts" in drift_warning(shop.ledger.require(RUN), now())
 
 
 # -- limits of a table -------------------------------------------------------------------------
