@@ -109,6 +109,21 @@ class TableSpec(Model):
     rows_per_entity: Band | None = None
     """Rows that there normally are for each of the pipeline's own entity."""
     grades: GradesSpec | None = None
+    writers: int | None = Field(default=None, ge=1, le=10_000)
+    """Steps that may write it at once, over the whole fleet and all phases. None: any number."""
+    daily_writes: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Load and DML statements in any 24 hours, at most. None: any number."""
+    writes_per_date: int = Field(default=1, ge=1, le=10_000)
+    """How many of them one date costs, each time it is run."""
+
+    @model_validator(mode="after")
+    def _affordable(self) -> Self:
+        if self.daily_writes is not None and self.writes_per_date > self.daily_writes:
+            raise ValueError(
+                f"one date of {self.name!r} costs {self.writes_per_date} writes, and a day allows "
+                f"{self.daily_writes}: no date could ever be run"
+            )
+        return self
 
     @cached_property
     def table(self) -> Table:
@@ -153,6 +168,12 @@ class Phase(Model):
     @property
     def queue_name(self) -> str:
         return self.queue or self.name
+
+    @property
+    def dates_at_once(self) -> int | None:
+        """Dates that one run may take, so that its writes fit a day's budget; None: any number."""
+        limits = [t.daily_writes // t.writes_per_date for t in self.tables if t.daily_writes]
+        return min(limits, default=None)
 
     @model_validator(mode="after")
     def _runnable(self) -> Self:
@@ -224,6 +245,14 @@ class Pipeline(Model):
                 raise ValueError(
                     f"table {spec.name!r} is counted in two ways: give it one date, one where "
                     "and the same entities wherever it stands, or count a view of it"
+                )
+        limits: dict[str, tuple[int | None, int | None]] = {}
+        for spec in (spec for phase in phases for spec in phase.tables):
+            own = (spec.writers, spec.daily_writes)
+            if limits.setdefault(spec.name, own) != own:
+                raise ValueError(
+                    f"table {spec.name!r} is limited in two ways: give it the same writers and "
+                    "daily_writes wherever it stands"
                 )
         return phases
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from planner.chunks import Chunk, chunk_id
 from planner.cost import MINIMUM_BYTES, Cost
 from planner.errors import BadPlan
+from planner.estimate import Estimate
 from planner.files import MB, read_capped
 from planner.gaps import AGAIN, Expected, Gap, Health, LeftAlone, Reason
 from planner.matrix import Matrix, matrix
@@ -124,6 +125,8 @@ class Plan(Part):
     """How every phase stood on every day of the reach."""
     cost: PlanCost | None = None
     """What reading the warehouse costs; None where it costs nothing."""
+    estimate: Estimate | None = None
+    """How long it will take; None when there is nothing to do."""
     checksum: str = ""
 
     @property
@@ -189,6 +192,7 @@ def make_plan(
     reason: str = "",
     plan_id: str | None = None,
     cost: Cost | None = None,
+    estimate: Estimate | None = None,
 ) -> Plan:
     """Write down a repair as a plan. `cost` is that of the counts it rests on."""
     created = datetime.now(UTC).replace(microsecond=0)
@@ -213,6 +217,7 @@ def make_plan(
         before=matrix(pipeline, health),
         days_before=snapshot(pipeline, health, _reach(scope, chunks), again),
         cost=_cost(pipeline, chunks, cost) if cost else None,
+        estimate=estimate,
     ).sealed()
 
 

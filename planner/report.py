@@ -77,9 +77,13 @@ class StepRow(Part):
     """Seconds since the epoch."""
     ended: float | None
     error: str
+    worked: float | None = None
+    """Seconds at work over all attempts, those of a service included; no pause between them."""
 
     @property
     def seconds(self) -> float | None:
+        if self.worked is not None:
+            return self.worked
         if self.started is None or self.ended is None:
             return None
         return max(0.0, self.ended - self.started)

@@ -18,6 +18,7 @@ from planner.plan import Step, Task
 from planner.runners import HttpBatchRunner
 from sql import Warehouse, WarehouseError, WarehouseRefused
 from worker import progress
+from worker.budget import Exceeded, spend
 from worker.fleet import Fleet
 from worker.memory import Memory, Range
 from worker.runners import (
@@ -55,6 +56,16 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OverBudget:
+    """A table may not be written to so often today: what is left waits, and nobody holds it."""
+
+    why: str
+    seconds: float
+    """Until there is room."""
+    memory: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attempt:
     """What an attempt works on."""
 
@@ -76,7 +87,7 @@ class Attempt:
         """Its jobs say which plan and phase they are for."""
         return self.fleet.warehouse.labelled(plan_id=self.plan_id, phase=self.phase.name)
 
-    def make(self) -> Ended | Park | Stopped:
+    def make(self) -> Ended | Park | Stopped | OverBudget:
         """Run every range, then recount."""
         memory = Memory.model_validate(self.memory)
         try:
@@ -87,6 +98,9 @@ class Attempt:
                 memory.left = self._ranges()
             while memory.left:
                 dates = memory.left[0]
+                over = None if memory.runner else self._spend(dates)
+                if over is not None:
+                    return OverBudget(why=str(over), seconds=over.seconds, memory=memory.as_json())
                 outcome = self._run(dates, memory)
                 if isinstance(outcome, Stopped):
                     return outcome
@@ -118,7 +132,8 @@ class Attempt:
         order = {day: n for n, day in enumerate(self.step.dates)}
         ranges: list[Range] = []
         for day in dates:
-            if ranges and order[day] == order[ranges[-1][-1]] + 1:
+            follows = ranges and order[day] == order[ranges[-1][-1]] + 1
+            if follows and len(ranges[-1]) < (self.phase.dates_at_once or len(order)):
                 ranges[-1] = (*ranges[-1], day)
             else:
                 ranges.append((day,))
@@ -153,6 +168,10 @@ class Attempt:
                     memory.hopeless |= set(dates)
         memory.reached = 0
         return []
+
+    def _spend(self, dates: Range) -> Exceeded | None:
+        """Count what a run of the range writes, before it does; a retry and a half count anew."""
+        return spend(self.fleet.redis, self.fleet.warehouse.name, self.phase, dates)
 
     # -- one range ---------------------------------------------------------------------------
 

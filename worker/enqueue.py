@@ -16,6 +16,7 @@ from planner.pipeline import Phase, Window
 from planner.plan import Plan, Task, make_plan, new_id
 from planner.repair import choose, lookback
 from worker.fleet import Fleet
+from worker.forecast import forecast
 from worker.health import with_runners
 from worker.ledger import Ledger, StillHeld
 from worker.orders import PLAIN, Orders
@@ -46,6 +47,7 @@ def plan_gaps(
     *,
     ledger: Ledger | None,
     cost: Cost | None = None,
+    with_estimate: bool = False,
 ) -> Plan:
     """Plan the repair of what `health` shows. Without a ledger, nothing counts as in flight."""
     pipeline = fleet.pipeline
@@ -79,7 +81,16 @@ def plan_gaps(
         reason=wanted.reason,
         plan_id=wanted.plan_id,
         cost=cost,
+        estimate=forecast(fleet, chunks, ledger) if with_estimate else None,
     )
+
+
+def plan_repair(
+    fleet: Fleet, health: Health, wanted: Wanted, *, ledger: Ledger | None, cost: Cost | None
+) -> Plan:
+    """As `plan_gaps`, with how long it takes and what runs it. Raises `BadPipeline`."""
+    plan = plan_gaps(fleet, health, wanted, ledger=ledger, cost=cost, with_estimate=True)
+    return with_runners(fleet, plan)
 
 
 def _days_with_rows(health: Health, phase: str) -> set[date]:

@@ -17,7 +17,6 @@ from planner.gaps import AGAIN, Health, Reason
 from planner.markdown import render_markdown
 from planner.matrix import matrix
 from planner.page import render_page
-from planner.pipeline import Pipeline
 from planner.plan import Plan, step_id
 from planner.publishing import Publication
 from planner.report import Failure, Report, Short, StepRow, Validation, retry_command
@@ -110,7 +109,7 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lea
         ),
         days_before=plan.days_before,
         days_after=snapshot(fleet.pipeline, health, reach, again),
-        estimate=_estimate(fleet.pipeline, plan),
+        estimate=_foreseen(plan),
     )
     summary = validation.model_dump(mode="json", exclude={"short"})
     summary["short"] = len(validation.short)
@@ -149,14 +148,10 @@ def _publish(
         raise Again(WAREHOUSE_LOOK_SECONDS) from None
 
 
-def _estimate(pipeline: Pipeline, plan: Plan) -> dict[str, float] | None:
-    """Phase → seconds of work, as far as the pipeline file knows; None when it knows nothing."""
-    seconds: dict[str, float] = {}
-    for _, step in plan.steps():
-        of_a_date = pipeline.by_name[step.phase].seconds_per_date
-        if of_a_date is not None:
-            seconds[step.phase] = seconds.get(step.phase, 0.0) + of_a_date * len(step.dates)
-    return seconds or None
+def _foreseen(plan: Plan) -> dict[str, float] | None:
+    """Phase → seconds of work, as far as the plan knew; None when it knew nothing."""
+    phases = plan.estimate.phases if plan.estimate else {}
+    return {name: phase.seconds for name, phase in phases.items()} or None
 
 
 def _validate(plan: Plan, health: Health, dates: dict[tuple[str, date], DateState]) -> Validation:
@@ -218,6 +213,7 @@ def _rows(fleet: Fleet, run: RunRecord, plan: Plan) -> tuple[StepRow, ...]:
             started=record.started,
             ended=record.ended,
             error=record.error,
+            worked=record.worked,
         )
         for record in fleet.ledger.step_records(run.id, steps)
     )

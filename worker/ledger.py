@@ -76,7 +76,12 @@ class StepRecord:
     parked: str = ""
     """The token it was parked under, while a service works for it."""
     waits: int = 0
-    """How often it waited for its upstream phases in a row."""
+    """How often it waited in a row, for its upstream phases or for others to make room."""
+    waiting: str = ""
+    """What it waited for when it last came by, in words."""
+    worked: float = 0.0
+    """Seconds that it was at work: all attempts, and batches that a service worked on for it, but
+    no pause between attempts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -346,9 +351,13 @@ class Ledger:
         )
         return bool(answer)
 
-    def note_wait(self, run_id: str, step_id: str) -> int:
-        """Count that a step waits once more; how often in a row by now."""
-        return int(self.client.hincrby(_step_key(run_id, step_id), "waits", 1))
+    def note_wait(self, run_id: str, step_id: str, what: str) -> int:
+        """Count that a step waits once more, and for what; how often in a row by now."""
+        key = _step_key(run_id, step_id)
+        pipe = self.client.pipeline(transaction=False)
+        pipe.hincrby(key, "waits", 1)
+        pipe.hset(key, "waiting", what)
+        return int(pipe.execute()[0])
 
     def note_published(self, run_id: str, day: date) -> None:
         """Write down that a date was published."""
@@ -438,4 +447,6 @@ def _step(step_id: str, state: StepState, found: Mapping[str, str]) -> StepRecor
         token=found.get("token", ""),
         parked=found.get("parked", ""),
         waits=int(found.get("waits", 0)),
+        waiting=found.get("waiting", ""),
+        worked=float(found.get("worked", 0)),
     )

@@ -49,9 +49,8 @@ def enqueue(
 
     Exit code 0 when published (or, with --wait, repaired), or when there is nothing to do.
     """
-    from worker.enqueue import Wanted, enqueue_plan, plan_gaps, require_here
+    from worker.enqueue import Wanted, enqueue_plan, plan_repair, require_here
     from worker.enqueue import enqueue as publish
-    from worker.health import with_runners
     from worker.orders import Orders
 
     if gaps == (plan is not None):
@@ -94,7 +93,7 @@ def enqueue(
         health, cost = read_health(
             fleet, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
         )
-        made = with_runners(fleet, plan_gaps(fleet, health, wanted, ledger=ledger, cost=cost))
+        made = plan_repair(fleet, health, wanted, ledger=ledger, cost=cost)
     if dry_run:
         if json:
             print_json(made.as_json())
@@ -110,7 +109,7 @@ def enqueue(
     _confirm(made.steps_total, ask=not (yes or json))
 
     def again() -> Plan:
-        return with_runners(fleet, plan_gaps(fleet, health, wanted, ledger=ledger, cost=cost))
+        return plan_repair(fleet, health, wanted, ledger=ledger, cost=cost)
 
     orders = Orders(force_service=force_service, deadline_seconds=deadline)
     with err.status("Publishing …"):

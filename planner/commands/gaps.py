@@ -14,12 +14,14 @@ from planner.commands.output import count_table, date_ranges, matrix_table, note
 from planner.commands.output import summary as counted
 from planner.cost import Cost
 from planner.errors import Exit, UsageError
+from planner.estimate import Estimate
 from planner.files import write_whole
 from planner.gaps import Gap, Health, Reason
 from planner.matrix import matrix
 from planner.pipeline import Pipeline, Window
 from planner.plan import Plan
 from planner.repair import again
+from planner.report import duration
 
 
 def gaps(
@@ -75,8 +77,7 @@ def plan(
     json: opt.Json = False,
 ) -> None:
     """Plan the repair of the gaps, and do nothing. `--out` keeps it for `enqueue --plan`."""
-    from worker.enqueue import Wanted, plan_gaps
-    from worker.health import with_runners
+    from worker.enqueue import Wanted, plan_repair
 
     fleet = open_fleet()
     scope = Calendar(pipeline=fleet.pipeline).scope(
@@ -95,7 +96,7 @@ def plan(
     health, cost = read_health(
         fleet, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
     )
-    made = with_runners(fleet, plan_gaps(fleet, health, wanted, ledger=ledger, cost=cost))
+    made = plan_repair(fleet, health, wanted, ledger=ledger, cost=cost)
     if out_file is not None:
         import json as json_module
 
@@ -191,6 +192,8 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
                 ],
             )
         )
+        for line in estimate_lines(plan.estimate):
+            out.print(line, soft_wrap=True, markup=False)
     for phase, runner in plan.runners.items():
         if runner.absent:
             why = "; ".join(runner.absent)
@@ -201,6 +204,39 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
     print_skipped(plan)
     if plan.cost is not None and not plan.is_empty:
         note(f"Recounts of the run are billed about {plan.cost.recounts}.")
+
+
+def estimate_lines(estimate: Estimate | None) -> list[str]:
+    """An estimate for people: how long, with how many slots, and where that is known from."""
+    if estimate is None:
+        return []
+    slots = f"{estimate.slots} slot{'s' if estimate.slots > 1 else ''}"
+    if estimate.slots_are_assumed:
+        slots += " (assumed: no worker is there)"
+    if estimate.seconds is None:
+        lines = [
+            f"No estimate: {', '.join(estimate.unknown)} never ran here. `seconds_per_date` in the "
+            "pipeline file would say how long a date takes."
+        ]
+    else:
+        line = f"about {duration(estimate.seconds)} with {slots}"
+        if (estimate.worst_seconds or 0) > estimate.seconds:
+            line += f", at worst {duration(estimate.worst_seconds or 0)}"
+        lines = [f"{line}; {_sources(estimate)}"]
+    lines += [
+        f"{each.table} needs {each.writes:,} writes, and has {each.daily_writes:,} in 24 hours: "
+        f"the plan takes {each.days} days."
+        for each in estimate.budgets
+    ]
+    return lines
+
+
+def _sources(estimate: Estimate) -> str:
+    filed = [name for name, phase in estimate.phases.items() if phase.source == "file"]
+    if len(filed) == len(estimate.phases):
+        return "from the pipeline file's figures"
+    runs = f"from {estimate.runs} earlier run{'s' if estimate.runs > 1 else ''}"
+    return runs + (f", {', '.join(filed)} from the pipeline file" if filed else "")
 
 
 def print_skipped(plan: Plan) -> None:

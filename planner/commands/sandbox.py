@@ -193,6 +193,7 @@ def demo(
         os.environ.update(fleet.environment)
         if not json:
             out.print(f"\n[bold]$ planner enqueue --gaps[/]   ({workers} workers)")
+            note("The first estimate is of the real jobs; this sandbox's take about a second each.")
         code = _enqueue(quiet=json)
     after = _matrix(settings, pipeline)
     reports = sorted(str(path) for path in (place / "reports").glob("*/report.*"))

@@ -299,7 +299,7 @@ def test_every_gap_is_in_one_step_or_is_left_with_a_reason(
     assert gaps <= {*taken, *left}
     assert all(each.reason for each in made.skipped)
     # and what is taken beside is done because of it: it was complete
-    cascades = {(name, day) for name, days in made.cascades.items() for day in days}
+    cascades = {(name, day) for name, days in made.again.items() for day in days}
     assert {*taken} - gaps <= cascades
     # and a plan whose phases are all that can be run leaves only what others hold
     if not held and set(phases) == set(worlds.phases_of(world.pipeline)) and scope == worlds.SCOPE:
