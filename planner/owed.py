@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
@@ -19,6 +17,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from planner.errors import FleetError
+from planner.files import MB, read_capped, write_whole
+from planner.model import RunId
+
+NOTE_BYTES = 16 * MB  # every date of every phase of 50 years is half of that
 
 
 class Owed(BaseModel):
@@ -26,7 +28,7 @@ class Owed(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    run_id: str
+    run_id: RunId
     pipeline: str
     warehouse: str
     dates: dict[str, set[date]]
@@ -78,7 +80,7 @@ def cross_out(folder: Path, run_id: str, done: Collection[tuple[str, date]]) -> 
 def _read(path: Path) -> Owed | None:
     """A note; None when its run owes nothing any more. Raises `FleetError` for a broken one."""
     try:
-        return Owed.model_validate_json(path.read_text(encoding="utf-8"))
+        return Owed.model_validate_json(read_capped(path, NOTE_BYTES))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -102,18 +104,3 @@ def merged(all_owed: Collection[Owed]) -> Mapping[str, set[date]]:
         for phase, days in owed.dates.items():
             dates.setdefault(phase, set()).update(days)
     return dates
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from planner import owed as owed_files
 from planner.chunks import chunk
+from planner.cost import Cost
 from planner.errors import BadPlan, FleetError
-from planner.gaps import Expected, Health, Reason
+from planner.gaps import AGAIN, Expected, Health
 from planner.owed import Owed
 from planner.pipeline import Phase, Window
 from planner.plan import Plan, Task, make_plan, new_id
 from planner.repair import choose, lookback
 from worker.fleet import Fleet
+from worker.forecast import forecast
+from worker.health import with_runners
 from worker.ledger import Ledger, StillHeld
+from worker.orders import PLAIN, Orders
 from worker.states import DateState, RunState
 
 REPLANS_MAX = 5  # other planners that took dates from under this one, before it gives up
@@ -32,9 +36,19 @@ class Wanted:
     newest_first: bool = False
     limit: int | None = None
     reason: str = ""
+    plan_id: str = field(default_factory=lambda: new_id("plan", datetime.now(UTC)))
+    """Known before the plan is made: the queries that it rests on carry it."""
 
 
-def plan_gaps(fleet: Fleet, health: Health, wanted: Wanted, *, ledger: Ledger | None) -> Plan:
+def plan_gaps(
+    fleet: Fleet,
+    health: Health,
+    wanted: Wanted,
+    *,
+    ledger: Ledger | None,
+    cost: Cost | None = None,
+    with_estimate: bool = False,
+) -> Plan:
     """Plan the repair of what `health` shows. Without a ledger, nothing counts as in flight."""
     pipeline = fleet.pipeline
     in_flight = ledger.held(pipeline.name) if ledger else {}
@@ -65,7 +79,18 @@ def plan_gaps(fleet: Fleet, health: Health, wanted: Wanted, *, ledger: Ledger | 
         warehouse=fleet.warehouse.name,
         scope=wanted.scope,
         reason=wanted.reason,
+        plan_id=wanted.plan_id,
+        cost=cost,
+        estimate=forecast(fleet, chunks, ledger) if with_estimate else None,
     )
+
+
+def plan_repair(
+    fleet: Fleet, health: Health, wanted: Wanted, *, ledger: Ledger | None, cost: Cost | None
+) -> Plan:
+    """As `plan_gaps`, with how long it takes and what runs it. Raises `BadPipeline`."""
+    plan = plan_gaps(fleet, health, wanted, ledger=ledger, cost=cost, with_estimate=True)
+    return with_runners(fleet, plan)
 
 
 def _days_with_rows(health: Health, phase: str) -> set[date]:
@@ -89,12 +114,11 @@ def owed_now(fleet: Fleet, ledger: Ledger | None) -> list[Owed]:
 
 
 def enqueue(
-    fleet: Fleet, plan: Plan, again: Callable[[], Plan], *, deadline_seconds: int | None = None
+    fleet: Fleet, plan: Plan, again: Callable[[], Plan], orders: Orders = PLAIN
 ) -> tuple[str | None, Plan]:
     """Register a plan as a run, and publish it; no run id when there is nothing to do.
 
-    `again` makes a new plan, when another planner took some of this one's dates meanwhile. A run
-    that goes on after `deadline_seconds` is cancelled.
+    `again` makes a new plan, when another planner took some of this one's dates meanwhile.
     """
     for _ in range(REPLANS_MAX):
         if plan.is_empty:
@@ -103,7 +127,7 @@ def enqueue(
         taken = {(step.phase, day) for _, step in plan.steps() for day in step.dates}
         _note_owed(fleet, run_id, plan)
         try:
-            fleet.ledger.register(run_id, plan, deadline_seconds=deadline_seconds)
+            fleet.ledger.register(run_id, plan, orders)
         except StillHeld:
             _forget_owed(fleet, run_id)
             plan = again()
@@ -117,7 +141,7 @@ def enqueue(
 
 
 def require_here(fleet: Fleet, plan: Plan) -> None:
-    """Raises `BadPlan` if a plan that was made before is for another pipeline file or warehouse."""
+    """Raises `BadPlan` if a plan is for another pipeline file, warehouse or runner than here."""
     if plan.pipeline_checksum != fleet.pipeline.checksum:
         raise BadPlan(
             f"{plan.plan_id} was made with another pipeline file than BACKFILL_PIPELINE "
@@ -126,8 +150,24 @@ def require_here(fleet: Fleet, plan: Plan) -> None:
     if plan.warehouse != fleet.warehouse.name:
         raise BadPlan(
             f"{plan.plan_id} was made for {plan.warehouse}, and BACKFILL_WAREHOUSE is "
-            f"{fleet.warehouse.name}."
+            f"{fleet.warehouse.name}: set that, or make a new plan."
         )
+    # A checksum is no signature: whoever makes a plan by hand can make one that fits.
+    runnable = [phase.name for phase in fleet.pipeline.phases if not phase.is_source]
+    for chunk_ in plan.chunks:
+        named = [step.phase for step in chunk_.steps]
+        if named != [name for name in runnable if name in named]:
+            raise BadPlan(
+                f"{plan.plan_id} names phases that {fleet.pipeline.name} does not have, or not in "
+                f"this order ({chunk_.id}): make a new plan."
+            )
+    for name, now in with_runners(fleet, plan).runners.items():
+        then = plan.runners.get(name)
+        if then is not None and then.number != now.number:
+            raise BadPlan(
+                f"{plan.plan_id} has {name} run by its runner {then.number} ({then.kind}), and now "
+                f"it would be runner {now.number} ({now.kind}): make a new plan."
+            )
 
 
 def require_now(fleet: Fleet, plan: Plan, health: Health) -> None:
@@ -168,7 +208,7 @@ def _changed(
             is_short = past in health.gaps[upstream] or past in owed.get(upstream, ())
             if is_short and (upstream, past) not in planned:
                 return f"needs {upstream} {past}, which is short now and no part of the plan"
-    if task.reason is not Reason.CASCADE and task.date not in health.gaps[phase.name]:
+    if task.reason not in AGAIN and task.date not in health.gaps[phase.name]:
         return "is complete now"
     expected = health.expected[phase.name][task.date]
     if dict(expected) != task.expected:
@@ -203,7 +243,12 @@ def publish_steps(fleet: Fleet, run_id: str, plan: Plan, steps: Collection[str])
 def _note_owed(fleet: Fleet, run_id: str, plan: Plan) -> None:
     owed_files.save(
         fleet.settings.folder("owed"),
-        Owed(run_id=run_id, pipeline=plan.pipeline, warehouse=plan.warehouse, dates=plan.cascades),
+        Owed(
+            run_id=run_id,
+            pipeline=plan.pipeline,
+            warehouse=plan.warehouse,
+            dates={phase: set(days) for phase, days in plan.again.items()},
+        ),
     )
 
 

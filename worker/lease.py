@@ -39,6 +39,8 @@ class Resource:
 
     name: str
     capacity: int = 1
+    full: str = ""
+    """What to say of whoever waits for it."""
 
     @property
     def key(self) -> str:
@@ -104,6 +106,14 @@ class Lease:
             if not dead:
                 return Busy(owners=tuple(holders.values()))
             gone |= dead
+
+    def full(self) -> str:
+        """What the lease could not be had for, in words; empty when it is free by now."""
+        pipe = self._client.pipeline(transaction=False)
+        for resource in self._resources:
+            pipe.zcard(resource.key)
+        held = zip(self._resources, pipe.execute(), strict=True)
+        return next((r.full for r, holders in held if holders >= r.capacity), "")
 
     def beat(self, *, silent_seconds: float = 0.0) -> bool:
         """Say that we are alive, or will be silent on purpose; False when the lease is lost."""

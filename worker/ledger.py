@@ -8,6 +8,7 @@ Keys, below `backfill:`
     run:ID:plan           string       the plan, JSON
     run:ID:steps          hash         step id → state
     run:ID:dates          hash         `phase|date` → state
+    run:ID:published      set          dates that were published
     run:ID:step:STEP      hash         token, worker, attempt, times, error
 
 Every transition is one Lua script. Ended runs stay for `KEEP_SECONDS`.
@@ -16,6 +17,7 @@ Every transition is one Lua script. Ended runs stay for `KEEP_SECONDS`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -24,12 +26,16 @@ from typing import Any, cast
 import redis
 
 from planner.errors import UsageError
+from planner.model import RUN_ID
 from planner.plan import Plan, parse_plan
 from worker.connection import script
+from worker.orders import PLAIN, Orders
 from worker.states import RUN_ENDED, DateState, RunState, StepState
 
 PREFIX = "backfill"
 KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
+
+_RUN_ID = re.compile(RUN_ID)
 
 
 class StillHeld(Exception):
@@ -70,7 +76,12 @@ class StepRecord:
     parked: str = ""
     """The token it was parked under, while a service works for it."""
     waits: int = 0
-    """How often it waited for its upstream phases in a row."""
+    """How often it waited in a row, for its upstream phases or for others to make room."""
+    waiting: str = ""
+    """What it waited for when it last came by, in words."""
+    worked: float = 0.0
+    """Seconds that it was at work: all attempts, and batches that a service worked on for it, but
+    no pause between attempts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +100,10 @@ class RunRecord:
     ended: float | None
     validation: dict[str, Any] | None
     steps_total: int
+    publication: dict[str, Any] | None = None
+    """What was published when the run had ended; None without any."""
+    force_service: bool = False
+    """Whether a service may be told to end what it is doing for others."""
     endings: int = 0
     """How often it was finalized: once, and once more for every retry."""
     deadline: int | None = None
@@ -109,7 +124,7 @@ class Ledger:
 
     # -- runs --------------------------------------------------------------------------------
 
-    def register(self, run_id: str, plan: Plan, *, deadline_seconds: int | None = None) -> None:
+    def register(self, run_id: str, plan: Plan, orders: Orders = PLAIN) -> None:
         """Write a run down as `incomplete`, and hold its dates. Raises `StillHeld`."""
         header = {
             "plan_id": plan.plan_id,
@@ -118,6 +133,7 @@ class Ledger:
             "warehouse": plan.warehouse,
             "reason": plan.reason,
             "steps_total": str(plan.steps_total),
+            "force_service": str(int(orders.force_service)),
             "state": RunState.INCOMPLETE,
         }
         dates = [_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
@@ -136,7 +152,7 @@ class Ledger:
                 plan.model_dump_json(),
                 json.dumps([step for step, _ in plan.steps()]),
                 json.dumps(dates),
-                _text(deadline_seconds),
+                _text(orders.deadline_seconds),
             ],
         )
         if answer:
@@ -147,13 +163,16 @@ class Ledger:
         """Move a run that is in one of the allowed states; the state it is in afterwards."""
         return str(self._script("move")(keys=[_run(run_id)], args=[to, *allowed]))
 
+    def force_service(self, run_id: str) -> None:
+        """From now on services may end what they do for others, for this run."""
+        self.client.hset(_run(run_id), "force_service", "1")
+
     def reopen(
         self,
         run_id: str,
         dates: Iterable[tuple[str, date]],
         steps: Iterable[str],
-        *,
-        deadline_seconds: int | None = None,
+        orders: Orders = PLAIN,
     ) -> None:
         """Take up dates of an ended run again, as `incomplete`. Raises `StillHeld`."""
         step_ids = list(steps)
@@ -170,7 +189,8 @@ class Ledger:
                 run_id,
                 json.dumps([_field(*pair) for pair in dates]),
                 json.dumps(step_ids),
-                _text(deadline_seconds),
+                str(int(orders.force_service)),
+                _text(orders.deadline_seconds),
             ],
         )
         if len(answer) == 1:
@@ -205,6 +225,8 @@ class Ledger:
 
         One whose deadline has passed is `cancelling`.
         """
+        if not isinstance(run_id, str) or _RUN_ID.fullmatch(run_id) is None:
+            return None  # from a message, or from Redis: it would be part of paths
         answer = self._script("look")(keys=[_run(run_id)])
         found = dict(zip(answer[::2], answer[1::2], strict=True))
         return _record(run_id, found) if found else None
@@ -329,9 +351,22 @@ class Ledger:
         )
         return bool(answer)
 
-    def note_wait(self, run_id: str, step_id: str) -> int:
-        """Count that a step waits once more; how often in a row by now."""
-        return int(self.client.hincrby(_step_key(run_id, step_id), "waits", 1))
+    def note_wait(self, run_id: str, step_id: str, what: str) -> int:
+        """Count that a step waits once more, and for what; how often in a row by now."""
+        key = _step_key(run_id, step_id)
+        pipe = self.client.pipeline(transaction=False)
+        pipe.hincrby(key, "waits", 1)
+        pipe.hset(key, "waiting", what)
+        return int(pipe.execute()[0])
+
+    def note_published(self, run_id: str, day: date) -> None:
+        """Write down that a date was published."""
+        self.client.sadd(_run(run_id, "published"), day.isoformat())
+
+    def published(self, run_id: str) -> set[date]:
+        """The dates that a run has published so far."""
+        found = cast("set[str]", self.client.smembers(_run(run_id, "published")))
+        return {date.fromisoformat(day) for day in found}
 
     # -- the report --------------------------------------------------------------------------
 
@@ -377,7 +412,7 @@ def _float(text: str | None) -> float | None:
 
 
 def _record(run_id: str, found: Mapping[str, str]) -> RunRecord:
-    validation = found.get("validation")
+    validation, publication = found.get("validation"), found.get("publication")
     return RunRecord(
         id=run_id,
         plan_id=found.get("plan_id", ""),
@@ -391,6 +426,8 @@ def _record(run_id: str, found: Mapping[str, str]) -> RunRecord:
         ended=_float(found.get("ended")),
         validation=json.loads(validation) if validation else None,
         steps_total=int(found.get("steps_total", 0)),
+        publication=json.loads(publication) if publication else None,
+        force_service=found.get("force_service") == "1",
         endings=int(found.get("endings", 0)),
         deadline=int(found["deadline"]) if "deadline" in found else None,
         stopped_by=found.get("stopped_by", ""),
@@ -410,4 +447,6 @@ def _step(step_id: str, state: StepState, found: Mapping[str, str]) -> StepRecor
         token=found.get("token", ""),
         parked=found.get("parked", ""),
         waits=int(found.get("waits", 0)),
+        waiting=found.get("waiting", ""),
+        worked=float(found.get("worked", 0)),
     )

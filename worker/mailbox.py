@@ -28,13 +28,13 @@ def chunks_with_messages(client: redis.Redis, queues: Iterable[str]) -> set[tupl
             if isinstance(message, list):  # delivered: [message, exchange, routing key]
                 message = message[0]
             task = message["headers"]["task"]
-            run_id, *rest = json.loads(base64.b64decode(message["body"]))[0]
+            run_id, *rest = map(str, json.loads(base64.b64decode(message["body"]))[0])
         except (ValueError, LookupError, TypeError):
             continue  # not a message of ours
         if task == "backfill.finalize":
             found.add((run_id, FINAL))
         elif rest:
-            found.add((run_id, str(rest[0]).rpartition("/")[0]))
+            found.add((run_id, rest[0].rpartition("/")[0]))
     return found
 
 

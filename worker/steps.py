@@ -18,7 +18,8 @@ from planner.pipeline import Phase
 from planner.plan import Step, step_id
 from planner.runners import HttpBatchRunner
 from worker import gate, shutdown
-from worker.attempt import Attempt, Ended
+from worker.attempt import Attempt, Ended, OverBudget
+from worker.budget import table_key
 from worker.fleet import Fleet
 from worker.lease import Lease, Resource
 from worker.ledger import RunRecord, Started, StepRecord
@@ -76,7 +77,7 @@ class Visit:
         left = [d for d in self.step.dates if states.get((self.phase.name, d)) is DateState.PENDING]
         verdict = gate.check(ledger, self.run.id, self.phase, left)
         if verdict.waiting_for is not None:
-            raise self._later()
+            raise self._later(f"{verdict.waiting_for[0]} of its days")
         if not verdict.ready:
             return self._settle(token="", state=StepState.BLOCKED, blocked=verdict.blocked)
         return self._attempt(record, verdict.ready, verdict.blocked)
@@ -89,7 +90,7 @@ class Visit:
         ledger, settings = self.fleet.ledger, self.fleet.settings
         lease = Lease(ledger.client, self._resources(ready), seconds=settings.lease_seconds)
         if lease.acquire(instead_of=[record.parked] if record.parked else []) is not None:
-            raise self._later()
+            raise self._later(lease.full())
         keep = False
         try:
             started = ledger.start(
@@ -116,7 +117,9 @@ class Visit:
                     dates=ready,
                     number=record.failures + 1,
                     stop=_Stop(self.fleet, self.run.id, lease),
+                    force=self.run.force_service,
                     memory=started.memory,
+                    plan_id=self.run.plan_id,
                 ).make()
             keep = isinstance(outcome, Park)
             match outcome:
@@ -124,6 +127,8 @@ class Visit:
                     self._park(lease, outcome)
                 case Stopped():
                     return self._stopped(lease, record, outcome)
+                case OverBudget():
+                    self._wait_for_budget(lease, record, outcome)
                 case Ended():
                     return self._ended(lease, record, outcome, blocked)
         finally:
@@ -132,10 +137,26 @@ class Visit:
 
     def _resources(self, dates: Sequence[date]) -> list[Resource]:
         name = f"{self.run.pipeline}:{self.phase.name}"
-        resources = [Resource(name=f"{name}:{day}") for day in dates]
-        resources.append(Resource(name=name, capacity=self.phase.concurrency))
+        limit = self.phase.concurrency
+        resources = [
+            Resource(name=f"{name}:{day}", full="another step of its dates") for day in dates
+        ]
+        resources.append(
+            Resource(
+                name=name, capacity=limit, full=f"a slot of {self.phase.name} ({limit} at once)"
+            )
+        )
         resources += [
-            Resource(name=f"service:{runner.url}")
+            Resource(
+                name=f"writers:{table_key(self.run.warehouse, spec.name)}",
+                capacity=spec.writers,
+                full=f"a turn to write {spec.name} ({spec.writers} at once)",
+            )
+            for spec in self.phase.tables
+            if spec.writers is not None
+        ]
+        resources += [
+            Resource(name=f"service:{runner.url}", full=f"the service {runner.url}")
             for runner in self.phase.runners
             if isinstance(runner, HttpBatchRunner)
         ]
@@ -152,6 +173,21 @@ class Visit:
             fields={"parked": lease.token, "memory": json.dumps(park.memory)},
         )
         raise Again(park.seconds)
+
+    def _wait_for_budget(self, lease: Lease, record: StepRecord, over: OverBudget) -> NoReturn:
+        """Put the step back with what is left of it: no retry spent, and nothing held."""
+        self.fleet.ledger.finish(
+            self.run.id,
+            self.id,
+            token=lease.token,
+            state=StepState.PENDING,
+            fields={
+                "attempt": str(record.attempt),
+                "memory": json.dumps(over.memory),
+                "waiting": over.why,
+            },
+        )
+        raise Again(min(over.seconds, self.fleet.settings.poll_max_seconds))
 
     def _stopped(self, lease: Lease, record: StepRecord, outcome: Stopped) -> str:
         if outcome.why == _Stop.CANCELLED:
@@ -215,7 +251,7 @@ class Visit:
             seconds=self.fleet.settings.lease_seconds,
         )
         if lease.acquire(instead_of=[record.parked] if record.parked else []) is not None:
-            raise self._later()
+            raise self._later(lease.full())
         try:
             return self._cancelled(token=record.token if record.state is StepState.RUNNING else "")
         finally:
@@ -326,8 +362,8 @@ class Visit:
     def _error_before(self) -> str:
         return _first(self.fleet.ledger.problems(self.run.id, self.id))
 
-    def _later(self) -> Again:
-        waits = self.fleet.ledger.note_wait(self.run.id, self.id)
+    def _later(self, what: str = "") -> Again:
+        waits = self.fleet.ledger.note_wait(self.run.id, self.id, what)
         pause = FIRST_WAIT_SECONDS * WAIT_GROWTH ** min(waits, 50)
         return Again(min(pause, self.fleet.settings.poll_max_seconds))
 

@@ -10,7 +10,7 @@ import typer
 
 from planner.calendar import Calendar
 from planner.commands import options as opt
-from planner.commands.context import open_fleet, read_health, require_runners, required_ledger
+from planner.commands.context import open_fleet, read_health, required_ledger
 from planner.commands.gaps import print_plan, print_skipped
 from planner.commands.output import err, note, out, print_json
 from planner.commands.watch import follow, run_exit
@@ -33,6 +33,9 @@ def enqueue(
     newest_first: opt.NewestFirst = False,
     limit: opt.Limit = None,
     no_cascade: opt.NoCascade = False,
+    force_service: opt.ForceService = False,
+    stale: opt.Stale = False,
+    max_bytes: opt.MaxBytes = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan, publish nothing.")
     ] = False,
@@ -46,15 +49,32 @@ def enqueue(
 
     Exit code 0 when published (or, with --wait, repaired), or when there is nothing to do.
     """
-    from worker.enqueue import Wanted, plan_gaps, require_here, require_now
+    from worker.enqueue import Wanted, plan_repair, require_here, require_now
     from worker.enqueue import enqueue as publish
+    from worker.orders import Orders
 
     if gaps == (plan is not None):
         raise UsageError("Say what to enqueue: --gaps, or --plan FILE.")
+    made_before = read_plan(plan) if plan is not None else None
+    if made_before is not None and any(
+        (
+            start,
+            end,
+            season,
+            phases,
+            from_phase,
+            chunk_dates,
+            newest_first,
+            limit,
+            no_cascade,
+            stale,
+        )
+    ):
+        raise UsageError("A plan file says what to do: give its options to `planner plan`.")
     fleet = open_fleet()
     ledger = None if dry_run else required_ledger(fleet)
-    if plan is not None:
-        made = read_plan(plan)
+    if made_before is not None:
+        made = made_before
         require_here(fleet, made)
     else:
         scope = Calendar(pipeline=fleet.pipeline).scope(
@@ -69,9 +89,10 @@ def enqueue(
             limit=limit,
             reason=reason,
         )
-        health = read_health(fleet, scope)
-        made = plan_gaps(fleet, health, wanted, ledger=ledger)
-    require_runners(fleet, made)
+        health, cost = read_health(
+            fleet, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
+        )
+        made = plan_repair(fleet, health, wanted, ledger=ledger, cost=cost)
     if dry_run:
         if json:
             print_json(made.as_json())
@@ -84,17 +105,19 @@ def enqueue(
         if json:
             print_json({"run_id": None, **made.as_json()})
         raise typer.Exit(Exit.DONE)
-    if plan is not None:
-        require_now(fleet, made, read_health(fleet, made.scope))
+    if made_before is not None:
+        health, _ = read_health(fleet, made.scope, plan_id=made.plan_id, max_bytes=max_bytes)
+        require_now(fleet, made, health)
     _confirm(made.steps_total, ask=not (yes or json))
 
     def again() -> Plan:
-        if plan is not None:
+        if made_before is not None:
             raise BadPlan(f"Another run has just taken dates of {made.plan_id}: make a new plan.")
-        return plan_gaps(fleet, health, wanted, ledger=ledger)
+        return plan_repair(fleet, health, wanted, ledger=ledger, cost=cost)
 
+    orders = Orders(force_service=force_service, deadline_seconds=deadline)
     with err.status("Publishing …"):
-        run_id, made = publish(fleet, made, again, deadline_seconds=deadline)
+        run_id, made = publish(fleet, made, again, orders)
     if run_id is None:
         if json:
             print_json({"run_id": None, **made.as_json()})

@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.markdown import Markdown
 
 from planner.commands import options as opt
 from planner.commands.context import open_fleet, required_ledger
 from planner.commands.output import count_table, date_ranges, note, out, print_json
-from planner.commands.watch import run_exit
-from planner.errors import Exit, UsageError
+from planner.commands.watch import run_exit, waits
+from planner.errors import Exit, FleetError, UsageError
 from planner.handoff import append_note, handoff_note
 from planner.markdown import render_markdown
-from planner.report import Report
+from planner.report import Report, duration
 
 if TYPE_CHECKING:
     from worker.fleet import Fleet
+    from worker.forecast import Outlook
     from worker.ledger import RunRecord
 
 STATES = ("pending", "running", "succeeded", "failed", "blocked", "cancelled")
@@ -81,7 +83,13 @@ def report(
     text = ledger.report(run)
     if text is None:
         raise UsageError(f"{run} is {record.state}: its report is written when it has ended.")
-    found = Report.model_validate_json(text)
+    try:
+        found = Report.model_validate_json(text)
+    except ValidationError:
+        raise FleetError(
+            f"The report of {run} in Redis is none of this version: `planner status {run}` tells "
+            "how it ended."
+        ) from None
     from worker.finalize import write_report
 
     write_report(fleet, found)
@@ -100,15 +108,31 @@ def report(
 
 def status_json(fleet: Fleet, record: RunRecord) -> dict[str, Any]:
     """The documented shape of `planner status --json`."""
-    tally = Counter(str(state) for state in fleet.ledger.steps(record.id).values())
+    from worker.forecast import outlook
+
+    steps = fleet.ledger.step_records(record.id, fleet.ledger.steps(record.id))
+    tally = Counter(str(step.state) for step in steps)
     return {
         "run_id": record.id,
         "state": _state(record),
         "deadline": None if record.deadline is None else _iso(record.deadline),
         "stopped_by": record.stopped_by or None,
         "steps": {state: tally[state] for state in STATES},
+        "estimate": _outlook_json(outlook(fleet, record, steps)),
+        "waiting": [{"for": what, "steps": n} for what, n in waits(record, steps).items()],
         "validation": record.validation,
+        "publication": record.publication,
         "failures": failures_json(fleet, record),
+    }
+
+
+def _outlook_json(ahead: Outlook) -> dict[str, Any]:
+    """Seconds, as the plan foresaw them and as they look now."""
+    return {
+        "planned_seconds": ahead.planned,
+        "spent_seconds": round(ahead.spent, 1),
+        "left_seconds": None if ahead.left is None else round(ahead.left, 1),
+        "drifts": ahead.drifts,
     }
 
 
@@ -131,12 +155,26 @@ def failures_json(fleet: Fleet, record: RunRecord) -> list[dict[str, Any]]:
     ]
 
 
+def _against(ahead: dict[str, Any]) -> str:
+    if not ahead["planned_seconds"]:
+        return ""
+    told = (
+        f" after {duration(ahead['spent_seconds'])}; planned {duration(ahead['planned_seconds'])}"
+    )
+    return told + (", so it drifts" if ahead["drifts"] else "")
+
+
 def _print_status(found: dict[str, Any]) -> None:
     steps = ", ".join(f"{n} {state}" for state, n in found["steps"].items() if n)
     out.print(f"{found['run_id']}: [bold]{found['state']}[/]; steps: {steps or 'none'}")
     if found["deadline"]:
         passed = " has passed: what had not ended by then was cancelled"
         out.print(f"deadline: {found['deadline']}{passed if found['stopped_by'] else ''}")
+    ahead = found["estimate"]
+    if found["state"] in ("running", "paused") and ahead["left_seconds"] is not None:
+        out.print(f"about {duration(ahead['left_seconds'])} left{_against(ahead)}")
+    for wait in found["waiting"]:
+        out.print(f"{wait['steps']} waiting for {wait['for']}", markup=False)
     if found["validation"]:
         check = found["validation"]
         out.print(
@@ -144,6 +182,11 @@ def _print_status(found: dict[str, Any]) -> None:
             f"{check['checked']} phase-dates checked, {check['short']} short, "
             f"{check['remaining']} other gaps in scope"
         )
+    if found["publication"]:
+        ran, failed = found["publication"]["ran"], found["publication"]["failed"]
+        out.print(f"published, and not verified: {len(ran)} dates; {len(failed)} failed")
+        for day, why in failed.items():
+            out.print(f"publishing {day}: {why}", markup=False)
     for failure in found["failures"]:
         from datetime import date
 

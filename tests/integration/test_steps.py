@@ -10,12 +10,15 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
 from planner.commands.runs import status_json
+from planner.commands.watch import drift_warning
 from planner.errors import BadPlan
+from planner.estimate import PhaseEstimate
 from planner.gaps import Health, Reason
 from planner.pipeline import Window, load_pipeline
 from planner.plan import Plan
@@ -25,13 +28,18 @@ from planner.settings import Settings
 from planner.survey import survey
 from sql import load, open_warehouse
 from tests.waiting import until
-from worker import control, steps
+from worker import attempt, control, steps
 from worker import enqueue as enqueue_module
+from worker.budget import spent, table_key
 from worker.enqueue import Wanted, owed_now, plan_gaps, require_now
 from worker.finalize import finalize
 from worker.fleet import Fleet
+from worker.forecast import Outlook, history, outlook
 from worker.lease import Lease, Resource
 from worker.ledger import Started, StillHeld
+from worker.orders import Orders
+from worker.runners import Job, Outcome, Runner, TooLarge
+from worker.slots import sign_off, sign_on
 from worker.states import DateState, RunState, StepState
 from worker.steps import Again, StepFailed
 
@@ -80,10 +88,12 @@ class Shop:
     def lose_sessions(self, *days: date) -> None:
         self.lose("shop_analytics.sessions", "order_date", *days)
 
-    def plan(self, *, chunk_dates: int = 1) -> Plan:
+    def plan(self, *, chunk_dates: int = 1, with_estimate: bool = False) -> Plan:
         health = survey(self.fleet.warehouse, PIPELINE, SCOPE)
         wanted = Wanted(scope=SCOPE, phases=["sessionise", "aggregate"], chunk_dates=chunk_dates)
-        return plan_gaps(self.fleet, health, wanted, ledger=self.ledger)
+        return plan_gaps(
+            self.fleet, health, wanted, ledger=self.ledger, with_estimate=with_estimate
+        )
 
     def register(self, plan: Plan, run_id: str = RUN) -> list[str]:
         self.ledger.register(run_id, plan)
@@ -287,7 +297,7 @@ def test_what_a_lost_run_owes_is_in_the_next_plan(shop: Shop) -> None:
     # Then the next plan recomputes what no count shows
     again = shop.plan()
     taken = {(s.phase, t.date, t.reason) for _, s in again.steps() for t in s.tasks}
-    assert taken == {("aggregate", d, Reason.CASCADE) for d in plan.cascades["aggregate"]}
+    assert taken == {("aggregate", d, Reason.CASCADE) for d in plan.again["aggregate"]}
 
     # And what the ledger saw recomputed is not owed
     ids = shop.register(again)
@@ -364,7 +374,7 @@ def test_a_run_past_its_deadline_starts_nothing_and_reports_what_is_there(shop: 
     # Given a run with a deadline, one of its steps done
     shop.lose_sessions(day(11))
     plan = shop.plan()
-    shop.ledger.register(RUN, plan, deadline_seconds=3600)
+    shop.ledger.register(RUN, plan, Orders(deadline_seconds=3600))
     shop.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
     ids = [step_id for step_id, _ in plan.steps()]
     now, _ = shop.ledger.client.time()
@@ -396,7 +406,7 @@ def test_a_run_past_its_deadline_starts_nothing_and_reports_what_is_there(shop: 
 @pytest.mark.parametrize("state", [RunState.PAUSED, RunState.INCOMPLETE])
 def test_a_deadline_ends_runs_that_stand_still_too(shop: Shop, state: RunState) -> None:
     shop.lose_sessions(day(11))
-    shop.ledger.register(RUN, shop.plan(), deadline_seconds=3600)
+    shop.ledger.register(RUN, shop.plan(), Orders(deadline_seconds=3600))
     shop.ledger.move(RUN, state, [RunState.INCOMPLETE])
     assert shop.ledger.require(RUN).state is state
 
@@ -423,7 +433,7 @@ def test_a_step_at_work_is_stopped_at_the_deadline(shop: Shop) -> None:
 
 def test_a_retry_after_the_deadline_has_none_or_a_new_one(shop: Shop) -> None:
     shop.lose_sessions(day(11))
-    shop.ledger.register(RUN, shop.plan(), deadline_seconds=3600)
+    shop.ledger.register(RUN, shop.plan(), Orders(deadline_seconds=3600))
     pass_deadline(shop)
     shop.ledger.require(RUN)
     shop.ledger.conclude(RUN, RunState.CANCELLED, {}, report="{}")
@@ -595,6 +605,233 @@ def test_a_plan_is_refused_while_another_run_is_at_its_dates(shop: Shop) -> None
     shop.register(plan)
 
     assert f"{RUN} is repairing some of its dates" in changed(shop, plan)
+
+
+# -- estimates -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["files", "ledger"])
+def test_a_plan_foresees_what_the_last_run_took(shop: Shop, where: str) -> None:
+    # Given a pipeline file without figures, nobody at work, and a run that has ended
+    shop.lose_sessions(day(11))
+    first = shop.plan(with_estimate=True)
+    assert first.estimate is not None
+    assert (first.estimate.seconds, first.estimate.slots_are_assumed) == (None, True)
+    assert first.estimate.unknown == ("sessionise", "aggregate")
+    drain(shop, shop.register(first))
+    assert finalize(shop.fleet, RUN) == "complete"
+    if where == "files":
+        shop.ledger.client.flushall()
+    else:
+        shutil.rmtree(shop.fleet.settings.folder("reports"))
+
+    # When the same is to do, and two workers are there, one of them dead
+    sign_on(shop.ledger.client, "here", 3, seconds=60)
+    sign_on(shop.ledger.client, "dead", 5, seconds=-1)
+    sign_on(shop.ledger.client, "leaving", 7, seconds=60)
+    sign_off(shop.ledger.client, "leaving", 7)
+    shop.lose_sessions(day(11))
+    made = shop.plan(with_estimate=True).estimate
+
+    # Then it is estimated by what the steps took
+    assert made is not None
+    assert (made.runs, made.slots, made.slots_are_assumed) == (1, 3, False)
+    assert {phase.source for phase in made.phases.values()} == {"runs"}
+    assert made.seconds is not None
+    assert made.worst_seconds is not None
+    assert 0 < made.seconds <= made.worst_seconds < 60
+
+
+def test_runs_of_other_warehouses_and_broken_reports_say_nothing(shop: Shop) -> None:
+    shop.lose_sessions(day(11))
+    drain(shop, shop.register(shop.plan()))
+    finalize(shop.fleet, RUN)
+    path = shop.fleet.settings.folder("reports") / RUN / "report.json"
+    text = path.read_text()
+    shop.ledger.client.flushall()
+
+    path.write_text(text.replace(shop.fleet.warehouse.name, "local:/elsewhere"))
+    assert history(shop.fleet, None).runs == 0
+    path.write_text(text[:-20])
+    assert history(shop.fleet, None).runs == 0
+    path.write_text(text)
+    assert history(shop.fleet, None).runs == 1
+
+
+def test_a_run_that_takes_far_longer_than_planned_drifts(shop: Shop) -> None:
+    # Given a run of four chunks whose plan foresaw a second a date
+    shop.lose_sessions(day(11))
+    bare = shop.plan(with_estimate=True)
+    assert bare.estimate is not None
+    phases = {
+        name: PhaseEstimate(
+            steps=9,
+            dates=10,
+            seconds_per_date=1,
+            slow_seconds_per_date=1,
+            seconds=10,
+            slow_seconds=10,
+            source="file",
+        )
+        for name in ("sessionise", "aggregate")
+    }
+    update = {"phases": phases, "seconds": 8.0}
+    foreseen = bare.estimate.model_copy(update=update)
+    ids = shop.register(bare.model_copy(update={"estimate": foreseen}).sealed())
+
+    def now() -> Outlook:
+        records = shop.ledger.step_records(RUN, ids)
+        return outlook(shop.fleet, shop.ledger.require(RUN), records)
+
+    # At first it is as planned: every step a second, one after the other
+    assert (now().planned, now().left, now().drifts) == (8.0, pytest.approx(len(ids)), False)
+
+    # When steps take a minute each, it is corrected by the run's own pace, from three on
+    real = [shop.visit(each) for each in ids[:4]]
+    assert real == ["succeeded"] * 4
+    aggregates = [each for each in ids[:4] if each.endswith("aggregate")]
+    assert len(aggregates) == 3
+    for each in aggregates:
+        shop.ledger.client.hset(f"backfill:run:{RUN}:step:{each}", "worked", 60)
+    assert now().left == pytest.approx(60 * (len(ids) - 4))
+    assert now().drifts
+    assert "drifts" in drift_warning(shop.ledger.require(RUN), now())
+
+
+# -- limits of a table -------------------------------------------------------------------------
+
+
+def limit(shop: Shop, **limits: int) -> None:
+    """Give the table of sessions limits, as a pipeline file does."""
+    *rest, spec = (phase := shop.fleet.pipeline.by_name["sessionise"]).tables
+    tables = (*rest, spec.model_copy(update=limits))
+    limited = phase.model_copy(update={"tables": tables, "concurrency": 16})
+    phases = [limited if each.name == phase.name else each for each in PIPELINE.phases]
+    shop.fleet.__dict__["pipeline"] = PIPELINE.model_copy(update={"phases": tuple(phases)})
+    shop.fleet.pipeline.__dict__.pop("by_name", None)
+
+
+def test_a_table_has_so_many_writers_whichever_pipeline_they_are_of(shop: Shop) -> None:
+    # Given a table that one may write at once, and somebody of another pipeline who does
+    limit(shop, writers=1)
+    shop.lose_sessions(day(11))
+    ids = shop.register(shop.plan())
+    table = table_key(shop.fleet.warehouse.name, "shop_analytics.sessions")
+    other = Lease(shop.ledger.client, [Resource(name=f"writers:{table}")], seconds=30)
+    assert other.acquire() is None
+
+    # When a step of ours comes by, then it waits, holds nothing, and says for what
+    with pytest.raises(Again):
+        shop.visit(ids[0])
+    record = shop.ledger.step(RUN, ids[0])
+    assert (record.state, record.attempt) == (StepState.PENDING, 0)
+    assert record.waiting == "a turn to write shop_analytics.sessions (1 at once)"
+
+    # And it runs when the other is through
+    other.release()
+    assert shop.visit(ids[0]) == "succeeded"
+    assert shop.ledger.step(RUN, ids[0]).waiting == ""
+
+
+def test_a_step_beyond_the_budget_waits_until_there_is_room(shop: Shop) -> None:
+    # Given a table that may be written three times a day, and four dates to write
+    limit(shop, daily_writes=3)
+    shop.lose_sessions(day(11), day(12), day(13), day(14))
+    ids = [each for each in shop.register(shop.plan()) if each.endswith("sessionise")]
+    for each in ids[:3]:
+        assert shop.visit(each) == "succeeded"
+
+    # When the last one comes by, as often as it likes
+    for _ in range(3):
+        with pytest.raises(Again):
+            shop.visit(ids[3])
+
+    # Then it waits, with no attempt and no retry spent, nothing held, and says for what
+    record = shop.ledger.step(RUN, ids[3])
+    assert (record.state, record.attempt, record.failures) == (StepState.PENDING, 0, 0)
+    assert record.waiting == "room in the budget of shop_analytics.sessions (3 writes in 24 hours)"
+    assert shop.ledger.client.keys("backfill:lease:sales:*") == []
+    warehouse = shop.fleet.warehouse.name
+    tables = ["shop_analytics.sessions"]
+    assert spent(shop.ledger.client, warehouse, tables) == {tables[0]: 3}
+
+    # And it runs when a day has passed
+    shop.ledger.client.delete(f"backfill:budget:{table_key(warehouse, tables[0])}")
+    assert shop.visit(ids[3]) == "succeeded"
+
+
+def test_every_run_of_a_range_counts_also_of_its_halves(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a step of two dates, a service's limit of one, and a budget for three writes
+    limit(shop, daily_writes=3)
+    shop.lose_sessions(day(11), day(12))
+    step = shop.register(shop.plan(chunk_dates=2))[0]
+    ran: list[int] = []
+    real = attempt.runner_for
+
+    class OneAtOnce:
+        def __init__(self, runner: Runner) -> None:
+            self.runner = runner
+
+        def run(self, job: Job) -> Outcome:
+            ran.append(len(job.dates))
+            return self.runner.run(job) if len(job.dates) == 1 else TooLarge(error="413")
+
+    def choose(*arguments: Any) -> tuple[int, Runner]:
+        which, runner = real(*arguments)
+        return which, OneAtOnce(runner)
+
+    monkeypatch.setattr(attempt, "runner_for", choose)
+
+    # When it was too large, and one half has run
+    with pytest.raises(Again):
+        shop.visit(step)
+
+    # Then two and one writes are counted, and the other half waits for its own
+    assert ran == [2, 1]
+    assert "room in the budget" in shop.ledger.step(RUN, step).waiting
+    assert shop.ledger.step(RUN, step).failures == 0
+
+    # And it alone is left to do
+    shop.ledger.client.delete(*shop.ledger.client.keys("backfill:budget:*"))
+    assert shop.visit(step) == "succeeded"
+    assert ran == [2, 1, 1]
+
+
+def test_a_range_never_costs_more_than_a_day_allows(shop: Shop) -> None:
+    limit(shop, daily_writes=5, writes_per_date=2)
+    shop.lose_sessions(day(11), day(12), day(13))
+    step = shop.register(shop.plan(chunk_dates=3))[0]
+
+    with pytest.raises(Again):  # two of three dates are affordable
+        shop.visit(step)
+
+    table = "shop_analytics.sessions"
+    assert spent(shop.ledger.client, shop.fleet.warehouse.name, [table]) == {table: 4}
+
+
+def test_only_work_is_counted_as_work(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a step that failed once, waited long, and succeeded
+    shop.lose_sessions(day(11))
+    step = shop.register(shop.plan())[0]
+    real, fails = attempt.recount, [True]
+    monkeypatch.setattr(
+        attempt, "recount", lambda *a: {day(11): "rows missing"} if fails.pop() else real(*a)
+    )
+    with pytest.raises(Again):
+        shop.visit(step)
+    key = f"backfill:run:{RUN}:step:{step}"
+    first = float(shop.ledger.client.hget(key, "worked"))
+    assert first > 0
+    shop.ledger.client.hset(key, "started", shop.ledger.step(RUN, step).started - 3600)
+    fails.append(False)
+    assert shop.visit(step) == "succeeded"
+
+    # Then its work is that of both attempts, and not the hour between
+    record = shop.ledger.step(RUN, step)
+    assert record.ended - record.started > 3600
+    assert first < record.worked < 60
 
 
 def drain(shop: Shop, ids: list[str], run_id: str = RUN) -> None:

@@ -36,6 +36,7 @@ from worker.children import Child, Supervisor
 from worker.crew import hand
 from worker.fleet import Fleet
 from worker.ledger import RunRecord
+from worker.orders import Orders
 
 FIRST = date(2024, 1, 1)
 DAYS = 120
@@ -268,7 +269,7 @@ class Tiny:
             scope=Window(start=min(days), end=max(days)),
         )
         run_id = new_id("run", datetime.now(UTC))
-        self.ledger.register(run_id, plan, deadline_seconds=deadline_seconds)
+        self.ledger.register(run_id, plan, Orders(deadline_seconds=deadline_seconds))
         return run_id
 
     def enqueue(self, days: Sequence[date], phases: Collection[str] = ALL) -> str:

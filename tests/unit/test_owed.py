@@ -9,7 +9,8 @@ import pytest
 
 from planner import owed as notes
 from planner.errors import FleetError
-from planner.owed import Owed, merged, write_whole
+from planner.files import write_whole
+from planner.owed import Owed, merged
 from tests.unit.examples import day, days
 
 NOTE = Owed(
@@ -122,7 +123,7 @@ def test_nobody_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("planner.owed.os.fsync", full)
+    monkeypatch.setattr("planner.files.os.fsync", full)
 
     # When it is written again
     with pytest.raises(OSError, match="No space"):

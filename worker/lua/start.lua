@@ -16,10 +16,11 @@ if parked == '' then
   redis.call('HINCRBY', KEYS[3], 'attempt', 1)
   -- Its last attempt never came to an end: its worker died, or lost its lease.
   if state == 'running' then redis.call('HINCRBY', KEYS[3], 'crashes', 1) end
+  redis.call('HSET', KEYS[3], 'began', now)
 end
 redis.call('HDEL', KEYS[3], 'parked')
 redis.call('HSETNX', KEYS[3], 'started', now)
 redis.call('HSETNX', KEYS[1], 'started', now)
-redis.call('HSET', KEYS[3], 'token', ARGV[2], 'worker', ARGV[3], 'waits', 0)
+redis.call('HSET', KEYS[3], 'token', ARGV[2], 'worker', ARGV[3], 'waits', 0, 'waiting', '')
 redis.call('HSET', KEYS[2], ARGV[1], 'running')
 return {'go', redis.call('HGET', KEYS[3], 'crashes') or 0, redis.call('HGET', KEYS[3], 'memory') or '{}'}

@@ -37,7 +37,7 @@ class Job:
     filled: Callable[[], frozenset[str]] = frozenset
     """The phase's tables that need no more work on any of the dates, by a fresh count."""
     force: bool = False
-    """Whether a service may be told to end what it is doing for others."""
+    """Whether the user lets a service end what it is doing for others."""
 
     @property
     def start(self) -> date:
