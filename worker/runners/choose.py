@@ -11,6 +11,7 @@ import httpx
 
 from planner.pipeline import Phase
 from planner.runners import HttpBatchRunner, Runner, ScriptRunner, SqlRunner
+from planner.settings import masked
 from sql import WarehouseRefused
 from worker.runners.environment import Unset, expand
 from worker.runners.http_batch import HttpBatch
@@ -110,7 +111,7 @@ def _no_endpoint(spec: HttpBatchRunner) -> str | None:
         answer = httpx.options(url, timeout=PROBE_SECONDS)  # starts nothing
     except (httpx.HTTPError, httpx.InvalidURL):
         return None  # it may be there later
-    return f"{url} answers 404" if answer.status_code == 404 else None
+    return f"{masked(url)} answers 404" if answer.status_code == 404 else None
 
 
 def _no_statement(spec: SqlRunner, beside: Path) -> str | None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 
 from planner.runners import Secret
+from planner.settings import masked
 from worker.runners.environment import Unset, expand
 from worker.secrets import learn
 
@@ -108,9 +109,9 @@ def _from_google(audience: str) -> tuple[str, str]:
 
     try:
         token = id_token.fetch_id_token(Request(), audience)  # type: ignore[no-untyped-call]
-    except GoogleAuthError as error:
+    except (GoogleAuthError, LookupError, ValueError) as error:  # the latter: an odd answer
         raise NoSecret(
-            f"Google gives no identity token for {audience}: {type(error).__name__}. Set "
+            f"Google gives no identity token for {masked(audience)}: {type(error).__name__}. Set "
             "GOOGLE_APPLICATION_CREDENTIALS to a service account's key, or use the command "
             "`gcloud auth print-identity-token`"
         ) from None
