@@ -198,6 +198,23 @@ def test_one_batch_at_a_time_at_one_service_whatever_the_phase(
     assert visits.step("another").state is StepState.PENDING
 
 
+def test_a_fallback_that_is_not_used_does_not_wait_for_its_service(
+    bench: Bench, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a service at work, and a phase whose script is there, with that service as a fallback
+    monkeypatch.setenv("ALL_TABLES", "1")
+    service.status = of_batch(RUNNING)
+    runners = runner(service.url) + ANOTHER + bench.script() + runner(service.url)
+    visits = Visits(bench=bench, runners=runners)
+    visits.visit("facts")
+
+    # Then the script does not wait
+    visits.visit("another")
+    assert visits.step("another").state is StepState.SUCCEEDED
+    assert len(service.asked("/start")) == 1
+    assert bench.days_of(TABLES[2]) == list(DAYS)
+
+
 def test_503_blocks_the_step_with_the_services_message(bench: Bench, service: Service) -> None:
     refusal = {"error": "DATA_INCOMPLETE", "message": "2 of 7 teams have no features"}
     service.start = lambda call: (503, refusal)
