@@ -555,6 +555,27 @@ def test_a_plan_is_refused_when_a_date_is_complete_by_now(shop: Shop) -> None:
     assert "Make a new plan" in changed(shop, plan)
 
 
+def test_a_plan_file_that_is_out_of_date_publishes_nothing(shop: Shop, tmp_path: Path) -> None:
+    shop.lose_sessions(day(11))
+    file = tmp_path / "plan.json"
+    file.write_text(shop.plan().model_dump_json())
+    shop.fleet.warehouse.run(load("sales/sessions"), {"start_date": day(11), "end_date": day(11)})
+
+    done = subprocess.run(
+        [sys.executable, "-m", "planner", "enqueue", "--plan", str(file)],
+        env={**os.environ, **environment_of(shop.fleet.settings)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert f"the warehouse has changed since: sessionise {day(11)} is complete now" in done.stderr
+    assert shop.ledger.runs() == []
+
+
 def test_a_plan_is_refused_when_what_it_needs_is_gone(shop: Shop) -> None:
     # Given a plan of reports, made when all sessions were there
     shop.lose("shop_reports.store_daily", "report_date", day(20))
