@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated
 
 import typer
@@ -51,8 +50,7 @@ def retry(
         str | None, typer.Option("--phase", metavar="A", help="This phase and all after it.")
     ] = None,
     dates: Annotated[
-        list[date] | None,
-        typer.Option("--dates", parser=opt.parse_days, metavar="D1,D2", help="Only these dates."),
+        str | None, typer.Option("--dates", metavar="D1,D2", help="Only these dates.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
     json: opt.Json = False,
@@ -60,9 +58,10 @@ def retry(
     """Try the failed, blocked and cancelled dates of an ended run again."""
     from worker.control import retry as do
 
+    chosen = None if dates is None else opt.parse_days(dates)
     fleet = open_fleet()
     required_ledger(fleet)
-    steps = do(fleet, run, phase=phase, dates=dates)
+    steps = do(fleet, run, phase=phase, dates=chosen)
     if not wait:
         _say(json, run, "running", f"{steps} steps; watch it with `planner watch {run}`")
         return

@@ -52,7 +52,18 @@ def enqueue(
         raise UsageError("Say what to enqueue: --gaps, or --plan FILE.")
     made_before = read_plan(plan) if plan is not None else None
     if made_before is not None and any(
-        (start, end, season, phases, from_phase, chunk_dates, newest_first, limit, no_cascade)
+        (
+            start,
+            end,
+            season,
+            phases,
+            from_phase,
+            chunk_dates,
+            newest_first,
+            limit,
+            no_cascade,
+            reason,
+        )
     ):
         raise UsageError("A plan file says what to do: give its options to `planner plan`.")
     fleet = open_fleet()
