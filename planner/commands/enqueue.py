@@ -56,7 +56,7 @@ def enqueue(
     if gaps == (plan is not None):
         raise UsageError("Say what to enqueue: --gaps, or --plan FILE.")
     made_before = read_plan(plan) if plan is not None else None
-    planning = (start, end, season, phases, from_phase, chunk_dates, newest_first, limit)
+    planning = (start, end, season, phases, from_phase, chunk_dates, newest_first, limit, reason)
     if made_before is not None and any((*planning, no_cascade, stale)):
         raise UsageError("A plan file says what to do: give its options to `planner plan`.")
     fleet = open_fleet()

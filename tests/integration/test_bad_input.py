@@ -523,3 +523,16 @@ def test_a_plan_of_ours_still_runs(run: Run, client: redis.Redis, plan: dict[str
     """The rules above refuse nothing that is right."""
     assert parse_plan(plan, where="plan.json").steps_total == len(plan["chunks"])
     assert date.fromisoformat(plan["chunks"][0]["dates"][0]) == date(2024, 1, 1)
+
+
+def test_retry_takes_dates_with_commas_between(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def retried(fleet: Any, run_id: str, **wanted: Any) -> int:
+        asked.append(wanted)
+        return 2
+
+    monkeypatch.setattr("worker.control.retry", retried)
+
+    assert run("retry", "run-1", "--dates", "2024-01-01, 2024-01-03", "--json").code == 0
+    assert asked == [{"phase": None, "dates": [date(2024, 1, 1), date(2024, 1, 3)]}]
