@@ -9,10 +9,11 @@ import tempfile
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from planner.errors import UsageError
+from sql.statements import is_table
 
 PREFIX = "BACKFILL_"
 
@@ -57,9 +58,19 @@ class Settings(BaseSettings):
     poll_max_seconds: float = Field(
         default=10, ge=0.05, le=600, description="longest pause of a step that waits for others"
     )
+    ledger_dataset: str | None = Field(
+        default=None, description="dataset that runs and gaps are written down in, such as ops"
+    )
     force_service: bool = Field(
         default=False, description="let services end what they do for others, to start at once"
     )
+
+    @field_validator("ledger_dataset")
+    @classmethod
+    def _is_dataset(cls, value: str | None) -> str | None:
+        if value and not is_table(f"{value}.table"):
+            raise ValueError(f"{value!r} is not a dataset's name: write dataset or project.dataset")
+        return value or None
 
     @property
     def is_embedded(self) -> bool:

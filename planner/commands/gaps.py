@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import typer
 
@@ -12,13 +13,14 @@ from planner.commands import options as opt
 from planner.commands.context import ledger_if_any, open_fleet, read_health, require_runners
 from planner.commands.output import count_table, date_ranges, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
-from planner.errors import Exit
+from planner.errors import Exit, UsageError
 from planner.estimate import Estimate
 from planner.gaps import Gap, Health
 from planner.matrix import matrix
 from planner.owed import write_whole
 from planner.pipeline import Pipeline, Window
 from planner.plan import Plan
+from planner.records import open_gaps, record_gaps
 from planner.repair import cascade_of
 from planner.report import duration
 
@@ -28,6 +30,10 @@ def gaps(
     end: opt.End = None,
     season: opt.SeasonOption = None,
     no_cascade: opt.NoCascade = False,
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="Write them into data_gaps of BACKFILL_LEDGER_DATASET."),
+    ] = False,
     json: opt.Json = False,
 ) -> None:
     """Show which phases and dates are short of what their upstream holds, and why.
@@ -37,6 +43,9 @@ def gaps(
     from worker.enqueue import Wanted, plan_gaps
 
     fleet = open_fleet()
+    dataset = fleet.settings.ledger_dataset
+    if record and dataset is None:
+        raise UsageError("--record needs BACKFILL_LEDGER_DATASET, the dataset to write to.")
     calendar = Calendar(pipeline=fleet.pipeline)
     scope = calendar.scope(today=opt.today(), start=start, end=end, season=season)
     health = read_health(fleet, scope)
@@ -44,6 +53,17 @@ def gaps(
     wanted = Wanted(scope=scope, phases=runnable, cascade=not no_cascade)
     plan = plan_gaps(fleet, health, wanted, ledger=None)
     found = _all_gaps(fleet.pipeline, health, plan, scope)
+    if record and dataset is not None:
+        counted_at = datetime.now(UTC)
+        record_gaps(
+            fleet.warehouse,
+            dataset,
+            fleet.pipeline.name,
+            open_gaps(health, {}, scope),
+            counted=scope,
+            detected=counted_at,
+            now=counted_at.timestamp(),
+        )
     if json:
         print_json(gaps_json(fleet.pipeline, health, scope, found))
     else:
