@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -32,6 +33,10 @@ from worker.ledger import Ledger
 BUILT_UNTIL = date(2021, 11, 28)
 """Six weeks of a season: bootstrap, and four weeks that all depend on each other."""
 COMMAND_SECONDS = 240.0
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so all that is started from
+# there: tests that press it would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
