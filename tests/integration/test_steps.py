@@ -412,7 +412,9 @@ def test_a_run_is_written_into_the_ledger_once(shop: Shop, monkeypatch: pytest.M
         monkeypatch.setenv(f"BACKFILL_{name.upper()}", str(getattr(shop.fleet.settings, name)))
     monkeypatch.setenv("BACKFILL_LEDGER_DATASET", "ops")
     planner = CliRunner()
+    assert "✗ run ledger" in planner.invoke(app, ["doctor"]).output
     assert planner.invoke(app, ["ledger", "--create"]).exit_code == 0
+    assert planner.invoke(app, ["doctor"]).output.count("✓ run ledger: ops.") == 2
     keep_ledger(shop)
     shop.lose_sessions(day(11))
     span = ["--start", str(SCOPE.start), "--end", str(SCOPE.end)]
