@@ -124,8 +124,8 @@ def _left(
     fleet: Fleet, run: RunRecord, steps: Sequence[StepRecord], foreseen: Estimate | None
 ) -> float | None:
     plan = fleet.plan(run.id)
-    if plan is None:
-        return None
+    if plan is None or run.pipeline_checksum != fleet.pipeline.checksum:
+        return None  # by other rules than this machine's file has
     planned = dict(plan.steps())
     own: dict[str, Samples] = {}
     for record in steps:
