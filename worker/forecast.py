@@ -11,7 +11,8 @@ from itertools import islice
 from pydantic import BaseModel, ValidationError
 
 from planner.chunks import Chunk
-from planner.estimate import Estimate, History, Samples, Work, elapsed, estimate, pace_of
+from planner.estimate import Estimate, History, Samples, estimate, pace_of
+from planner.rehearsal import Work, elapsed
 from planner.report import StepRow
 from worker.budget import spent
 from worker.fleet import Fleet
