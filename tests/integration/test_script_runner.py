@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from planner.gaps import Reason
 from tests.integration.bench import DAYS, TABLES, Bench, until
 from worker.attempt import Ended
-from worker.runners import Stopped
+from worker.runners import LEASE_LOST, Stopped
 
 TIMEOUT_SECONDS = 3.0  # of scripts that hang: their start takes less than one
 
@@ -160,6 +161,31 @@ def test_a_step_that_is_stopped_leaves_nothing_alive(bench: Bench) -> None:
     # Then all of it is dead when the step ends
     assert outcome == Stopped(why="cancelled")
     assert left_alive(bench.place) == []
+
+
+def test_a_step_that_lost_its_lease_gets_no_grace(bench: Bench) -> None:
+    """Somebody else may be at its dates."""
+    ready = bench.place / "warehouse" / "ready"
+    bench.grace_seconds = 600
+
+    began = time.monotonic()
+    outcome = bench.attempt(
+        bench.script("stubborn"), stop=lambda: LEASE_LOST if ready.exists() else None
+    )
+
+    assert outcome == Stopped(why=LEASE_LOST)
+    assert time.monotonic() - began < 60
+    assert left_alive(bench.place) == []
+
+
+def test_what_befalls_the_machine_is_told_and_tried_again(bench: Bench) -> None:
+    # Given a log that cannot be written, as on a full disk
+    (bench.place / "home" / "logs" / "run-1" / "c.facts.log").mkdir(parents=True)
+
+    outcome = ended(bench.attempt(bench.script()))
+
+    assert outcome.done == ()
+    assert "the worker's machine: [Errno 21] Is a directory" in outcome.short[DAYS[0]]
 
 
 def test_what_a_killed_worker_leaves_is_killed_before_the_next_step(bench: Bench) -> None:
