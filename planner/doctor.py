@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
 
 from planner.model import nearest
 from planner.pipeline import Phase, Pipeline, TableSpec
-from sql import TableNotFound, WarehouseError
+from sql import AccessDenied, TableNotFound, WarehouseError
+from sql.counting import undated
 from sql.warehouse import Partitioning, Warehouse
+
+CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
+"""The variable that gives a process other credentials than ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +46,17 @@ def _table(
         if wrong:
             return Check(what=what, ok=False, detail=wrong[0], advice=wrong[1])
         warehouse.coverage(spec.table, today, today)  # may it be read?
+        missing = warehouse.missing_rights(spec.name) if _is_written_here(phase) else ()
+        if missing:
+            return Check(
+                what=what,
+                ok=False,
+                detail=f"it may not be written: {', '.join(missing)} is missing",
+                advice=f"grant it to who runs the scripts, on {spec.name} or on its dataset "
+                "(roles/bigquery.dataEditor has it)",
+            )
         found = warehouse.partitioning(spec.name)
+        odd = _undated(warehouse, spec, today=today)
     except TableNotFound:
         return Check(
             what=what,
@@ -52,7 +66,27 @@ def _table(
         )
     except WarehouseError as error:
         return Check(what=what, ok=False, detail=str(error), advice="see what it says")
-    return _partitions(what, pipeline, spec, found, today=today)
+    check = _partitions(what, pipeline, spec, found, today=today)
+    return replace(check, detail=f"{check.detail}; {odd}") if odd else check
+
+
+def _undated(warehouse: Warehouse, spec: TableSpec, *, today: date) -> str:
+    """Rows that belong to no date, or why nobody can tell; nothing where there are none."""
+    try:
+        return undated(warehouse.partitions([spec.table], today, today)[spec.name])
+    except AccessDenied as error:
+        return f"its partitions may not be looked into, so more is counted than holds rows: {error}"
+
+
+def _is_written_here(phase: Phase) -> bool:
+    """Whether what workers run writes a phase's rows with the credentials of this environment.
+
+    A service has its own, and so has a script that is given some by its runner's `env`.
+    """
+    return any(
+        runner.kind == "sql" or (runner.kind == "script" and CREDENTIALS not in runner.env)
+        for runner in phase.runners
+    )
 
 
 def _columns(spec: TableSpec, columns: Iterable[str]) -> tuple[str, str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.matrix import Count
+from planner.printable import printable
 from planner.report import (
     Failure,
     Report,
@@ -15,6 +16,7 @@ from planner.report import (
     next_steps,
     ordered_failures,
     phase_times,
+    publication_lines,
     verdict,
 )
 
@@ -42,6 +44,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield from _notes(report)
     yield from _failures(report)
     yield from _criteria(report)
+    yield from _publication(report)
     yield from _matrices(report)
     yield from _durations(report)
     yield from _next(report)
@@ -84,6 +87,16 @@ def _criteria(report: Report) -> Iterator[str]:
             f"| {plain(row.criterion)} | {plain(row.season)} | {row.status} "
             f"| {row.expected} | {row.found} | {dates} |"
         )
+    yield ""
+
+
+def _publication(report: Report) -> Iterator[str]:
+    if report.publication is None:
+        return
+    yield "## Published"
+    yield ""
+    for line in publication_lines(report.publication):
+        yield f"- {plain(line)}"
     yield ""
 
 
@@ -172,10 +185,10 @@ def _next(report: Report) -> Iterator[str]:
 
 def plain(text: str) -> str:
     """Text of others, on one line, that Markdown shows as it is."""
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~&" else c for c in line)
 
 
 def code(text: str) -> str:
     """Text of others as code, on one line."""
-    return f"`{' '.join(text.replace('`', ' ').split())}`"
+    return f"`{printable(' '.join(text.replace('`', ' ').split()))}`"

@@ -20,13 +20,16 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from planner.criterion import CompleteCriterion, Criterion, EntitiesCriterion
 from planner.errors import BadPipeline
+from planner.files import MB, read_capped
 from planner.model import ColumnName, Line, Model, Name, SeasonName, TableName, nearest
+from planner.publishing import Publish
 from planner.runners import Resume, Runner, ScriptRunner
 from sql.warehouse import GradeColumns, Scalar, Table
 
 SHIPPED = Path(__file__).parent / "pipelines"
 
 DAY = timedelta(days=1)
+FILE_BYTES = MB  # the one that ships for NBA is 12 kB
 
 
 class Window(Model):
@@ -205,6 +208,8 @@ class Pipeline(Model):
     seasons: tuple[Season, ...] = Field(min_length=1)
     exclude: tuple[Excluded, ...] = ()
     phases: tuple[Phase, ...] = Field(min_length=2)
+    publish: Publish | None = None
+    """What is run for repaired dates when their run has ended, and writes no table."""
     criteria: tuple[Criterion, ...] = ()
     """When the pipeline counts as complete; `success_criteria` says what applies without any."""
 
@@ -252,6 +257,17 @@ class Pipeline(Model):
         return phases
 
     @model_validator(mode="after")
+    def _publishes_what_is_repaired(self) -> Self:
+        if self.publish is not None:
+            runnable = [phase.name for phase in self.phases if not phase.is_source]
+            if self.publish.after not in runnable:
+                raise ValueError(
+                    f"publish: {self.publish.after!r} is no phase that is repaired; "
+                    f"{nearest(self.publish.after, runnable)}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _criteria_known(self) -> Self:
         seen: set[str] = set()
         for criterion in self.criteria:
@@ -296,6 +312,14 @@ class Pipeline(Model):
         return next(iter(self.phases[0].tables[0].entities), "row")
 
     @cached_property
+    def tables(self) -> tuple[TableSpec, ...]:
+        """Every table once, in order; one that stands in two phases is counted alike in both."""
+        found: dict[str, TableSpec] = {}
+        for spec in (spec for phase in self.phases for spec in phase.tables):
+            found.setdefault(spec.name, spec)
+        return tuple(found.values())
+
+    @cached_property
     def by_name(self) -> dict[str, Phase]:
         """Phases by name, in order."""
         return {phase.name: phase for phase in self.phases}
@@ -331,7 +355,8 @@ def load_pipeline(setting: str) -> Pipeline:
     """
     path = pipeline_path(setting)
     try:
-        return Pipeline.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        text = read_capped(path, FILE_BYTES).decode("utf-8")
+        return Pipeline.model_validate(tomllib.loads(text))
     except OSError as error:
         raise BadPipeline(f"{path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

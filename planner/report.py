@@ -13,9 +13,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from planner.criteria import CriterionRow
-from planner.gaps import Reason
+from planner.gaps import AGAIN
 from planner.matrix import Matrix
+from planner.model import RunId
 from planner.pipeline import DAY, Season, Window
+from planner.publishing import Publication
 from planner.snapshot import Snapshot
 
 CONSEQUENCES = ("blocked", "cancelled", "pending")
@@ -25,7 +27,7 @@ CONSEQUENCES = ("blocked", "cancelled", "pending")
 class Part(BaseModel):
     """A part of the report."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Short(Part):
@@ -90,7 +92,7 @@ class StepRow(Part):
 class Report(Part):
     """Everything there is to say about an ended run."""
 
-    run_id: str
+    run_id: RunId
     plan_id: str
     pipeline: str
     warehouse: str
@@ -105,6 +107,8 @@ class Report(Part):
     validation: Validation
     criteria: tuple[CriterionRow, ...] = ()
     """The success criteria of the pipeline file, over the days that the run reached."""
+    publication: Publication | None = None
+    """What the run published; None without any. Never verified."""
     failures: tuple[Failure, ...]
     left_alone: int
     """Phases and dates that the plan did not take, though short."""
@@ -239,7 +243,8 @@ def next_steps(report: Report) -> list[NextStep]:
     owed = sum(
         (phase, day) not in undone
         for phase in report.phases
-        for day in report.days_after.days(phase, Reason.CASCADE)
+        for reason in AGAIN
+        for day in report.days_after.days(phase, reason)
     )
     if owed:
         steps.append(
@@ -247,6 +252,14 @@ def next_steps(report: Report) -> list[NextStep]:
                 text=f"{owed} phase-dates hold rows that were computed before their upstream was "
                 "repaired. The next plan takes them.",
                 command="planner enqueue --gaps",
+            )
+        )
+    if report.publication is not None and report.publication.failed:
+        steps.append(
+            NextStep(
+                text=f"{len(report.publication.failed)} dates could not be published. Mend that, "
+                "then publish each by hand; the first one:",
+                command=report.publication.again[0],
             )
         )
     if check.remaining:
@@ -266,6 +279,15 @@ def next_steps(report: Report) -> list[NextStep]:
             )
         )
     return steps
+
+
+def publication_lines(publication: Publication) -> list[str]:
+    """What was published, and that nobody knows more than that; then what failed."""
+    lines = [f"Not verified: no table shows what was published after {publication.phase}."]
+    if publication.ran:
+        lines.append(f"The script ended well for {date_runs(publication.ran)}.")
+    lines += [f"{day}: {why}" for day, why in publication.failed.items()]
+    return lines
 
 
 def date_runs(dates: Iterable[date]) -> str:

@@ -123,7 +123,7 @@ class HttpBatchRunner(Model):
     status_path: Line = "/status"
     health_path: Line = "/health"
     body: dict[str, Scalar] = {"start_date": "{start}", "end_date": "{end}"}
-    """What `start_path` is sent. `force` is true only when BACKFILL_FORCE_SERVICE is."""
+    """What `start_path` is sent. `force` is true only with `--force-service`."""
     per_date: bool = False
     """Start one date at a time."""
     token: Secret | None = None

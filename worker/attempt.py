@@ -16,7 +16,7 @@ from typing import Any
 from planner.pipeline import Phase
 from planner.plan import Step, Task
 from planner.runners import HttpBatchRunner
-from sql import WarehouseError, WarehouseRefused
+from sql import Warehouse, WarehouseError, WarehouseRefused
 from worker import progress
 from worker.budget import Exceeded, spend
 from worker.fleet import Fleet
@@ -77,7 +77,15 @@ class Attempt:
     dates: Sequence[date]
     number: int
     stop: Callable[[], str | None]
+    force: bool = False
+    """Whether the user lets a service end what it is doing for others."""
     memory: dict[str, Any] = field(default_factory=dict)
+    plan_id: str = ""
+
+    @cached_property
+    def _warehouse(self) -> Warehouse:
+        """Its jobs say which plan and phase they are for."""
+        return self.fleet.warehouse.labelled(plan_id=self.plan_id, phase=self.phase.name)
 
     def make(self) -> Ended | Park | Stopped | OverBudget:
         """Run every range, then recount."""
@@ -85,7 +93,7 @@ class Attempt:
         try:
             if memory.versions is None:
                 days = self._outdated
-                memory.versions = versions_of(self.fleet.warehouse, self.phase, days)
+                memory.versions = versions_of(self._warehouse, self.phase, days)
             if memory.left is None:
                 memory.left = self._ranges()
             while memory.left:
@@ -107,6 +115,9 @@ class Attempt:
             if isinstance(error, WarehouseRefused):
                 return Ended(done=(), hopeless=wrong)
             return Ended(done=(), short=wrong)
+        except OSError as error:  # a full disk, and what else befalls a machine
+            why = redacted(f"the worker's machine: {error}")
+            return Ended(done=(), short=dict.fromkeys(self.dates, why))
 
     # -- ranges ------------------------------------------------------------------------------
 
@@ -183,11 +194,11 @@ class Attempt:
             memory=memory.runner,
             log=log,
             pipeline_dir=self.fleet.pipeline_dir,
-            warehouse=self.fleet.warehouse,
+            warehouse=self._warehouse,
             grace_seconds=settings.grace_seconds,
             stop=self.stop,
             filled=lambda: self._filled(dates, memory),
-            force=settings.force_service,
+            force=self.force,
         )
         return runner.run(job)
 
@@ -203,7 +214,7 @@ class Attempt:
 
     def _filled(self, dates: Range, memory: Memory) -> frozenset[str]:
         return progress.filled(
-            self.fleet.warehouse,
+            self._warehouse,
             self.phase,
             self._tasks(dates),
             outdated=self._outdated,
@@ -212,7 +223,7 @@ class Attempt:
 
     def _short(self, dates: Collection[date], memory: Memory) -> dict[date, str]:
         tasks = self._tasks(dates)
-        return recount(self.fleet.warehouse, self.phase, tasks, memory.versions or {})
+        return recount(self._warehouse, self.phase, tasks, memory.versions or {})
 
     def _recount(self, memory: Memory) -> Ended | Park:
         short = self._short(self.dates, memory)

@@ -10,6 +10,7 @@ from planner.repair import lookback
 from worker.enqueue import publish_steps
 from worker.fleet import Fleet
 from worker.ledger import RunRecord, StillHeld
+from worker.orders import PLAIN, Orders
 from worker.states import DateState, RunState
 
 UNDONE = (DateState.FAILED, DateState.BLOCKED, DateState.CANCELLED)
@@ -20,12 +21,14 @@ def pause(fleet: Fleet, run_id: str) -> None:
     _move(fleet, run_id, RunState.PAUSED, RunState.RUNNING, doing="paused")
 
 
-def resume(fleet: Fleet, run_id: str) -> None:
+def resume(fleet: Fleet, run_id: str, *, force_service: bool = False) -> None:
     """Go on with a paused run, or with one whose planner died while publishing it.
 
-    What has no message is sent by the reconciler.
+    What has no message is sent by the reconciler. `force_service` adds to what the run may do.
     """
     _move(fleet, run_id, RunState.RUNNING, RunState.PAUSED, RunState.INCOMPLETE, doing="resumed")
+    if force_service:
+        fleet.ledger.force_service(run_id)
 
 
 def cancel(fleet: Fleet, run_id: str) -> None:
@@ -47,12 +50,13 @@ def retry(
     *,
     phase: str | None = None,
     dates: Collection[date] | None = None,
+    orders: Orders = PLAIN,
 ) -> int:
     """Try failed, blocked and cancelled dates again, under the same run; how many steps.
 
     `phase` means that phase and all after it; `dates` only those, and what was blocked by them.
-    Raises `UsageError` when the
-    run goes on, or nothing is left to try, and `FleetError` when another run holds a date.
+    `orders` replace the earlier ones. Raises `UsageError` when the run goes on, or nothing is left
+    to try, and `FleetError` when another run holds a date.
     """
     run, plan = fleet.ledger.require(run_id), fleet.plan(run_id)
     if plan is None:
@@ -88,7 +92,7 @@ def retry(
     if not steps:
         raise UsageError(f"Nothing of {run_id} is left to try again there.")
     try:
-        fleet.ledger.reopen(run_id, again, steps)
+        fleet.ledger.reopen(run_id, again, steps, orders)
     except StillHeld as error:
         raise FleetError(
             f"{next(iter(error.held.values()))} is repairing some of these dates: watch it, "

@@ -6,17 +6,19 @@ import json
 import logging
 import time
 from collections import defaultdict
+from dataclasses import replace
 from datetime import date
 
 from planner import owed as owed_files
 from planner.criteria import judge
 from planner.facts import Facts, count_tables
-from planner.gaps import Health, Reason
+from planner.files import write_whole
+from planner.gaps import AGAIN, Health, Reason
 from planner.markdown import render_markdown
 from planner.matrix import matrix
-from planner.owed import write_whole
 from planner.page import render_page
 from planner.plan import Plan, step_id
+from planner.publishing import Publication
 from planner.records import gaps_after, record_gaps, record_run
 from planner.report import Failure, Report, Short, StepRow, Validation, retry_command
 from planner.snapshot import snapshot
@@ -24,6 +26,7 @@ from sql import WarehouseError
 from worker.fleet import Fleet
 from worker.lease import Lease, Resource
 from worker.ledger import RunRecord
+from worker.publish import Interrupted, publish
 from worker.secrets import redacted
 from worker.states import STEP_ENDED, DateState, RunState, StepState
 from worker.steps import Again
@@ -55,25 +58,33 @@ def finalize(fleet: Fleet, run_id: str) -> str:
     try:
         with lease:
             try:
-                facts = count_tables(fleet.warehouse, fleet.pipeline, plan.reach)
+                warehouse = fleet.warehouse.labelled(plan_id=plan.plan_id, phase="final")
+                facts = count_tables(warehouse, fleet.pipeline, plan.reach)
             except WarehouseError:
                 raise Again(WAREHOUSE_LOOK_SECONDS) from None
-            return _conclude(fleet, run, plan, facts)
+            if lease.is_lost:  # somebody else is at it by now
+                raise Again(UNSETTLED_LOOK_SECONDS)
+            return _conclude(fleet, run, plan, facts, lease)
     finally:
         lease.release()
 
 
-def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts) -> str:
-    health = facts.health
+def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lease) -> str:
     dates = fleet.ledger.all_dates(run.id)
+    again = {
+        phase: {d: why for d, why in days.items() if dates.get((phase, d)) is not DateState.DONE}
+        for phase, days in plan.again.items()
+    }
+    stale = {
+        phase: [day for day, why in days.items() if why is Reason.STALE]
+        for phase, days in again.items()
+    }
+    health = replace(facts.health, stale=stale)
     validation = _validate(plan, health, dates)
+    publication = _publish(fleet, run, validation, dates, lease)
     rows = _rows(fleet, run, plan)
     state = _state(run, rows, validation)
     reach = plan.reach
-    stale = {
-        phase: {day for day in days if dates.get((phase, day)) is not DateState.DONE}
-        for phase, days in plan.cascades.items()
-    }
     report = Report(
         run_id=run.id,
         plan_id=plan.plan_id,
@@ -89,6 +100,7 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts) -> str:
         steps=rows,
         validation=validation,
         criteria=tuple(judge(facts)),
+        publication=publication,
         failures=failures(fleet, run, plan, dates),
         left_alone=len(plan.skipped),
         before=plan.before,
@@ -99,15 +111,17 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts) -> str:
             if season.start <= reach.end and reach.start <= season.end
         ),
         days_before=plan.days_before,
-        days_after=snapshot(fleet.pipeline, health, reach, stale),
+        days_after=snapshot(fleet.pipeline, health, reach, again),
         estimate=_foreseen(plan),
     )
     report = _recorded(fleet, plan, report, health)
-    fleet.ledger.save_report(run.id, report.model_dump_json())
     summary = validation.model_dump(mode="json", exclude={"short"})
     summary["short"] = len(validation.short)
-    if fleet.ledger.conclude(run.id, state, {"validation": json.dumps(summary)}):
-        log.warning("%s has ended: %s", run.id, state)
+    published = publication.model_dump_json() if publication else ""
+    fields = {"validation": json.dumps(summary), "publication": published}
+    if not fleet.ledger.conclude(run.id, state, fields, report=report.model_dump_json()):
+        return str(fleet.ledger.require(run.id).state)  # somebody else has ended it
+    log.warning("%s has ended: %s", run.id, state)
     settle_owed(fleet, run, dates)
     try:
         write_report(fleet, report)
@@ -139,6 +153,28 @@ def _recorded(fleet: Fleet, plan: Plan, report: Report, health: Health) -> Repor
     return report
 
 
+def _publish(
+    fleet: Fleet,
+    run: RunRecord,
+    validation: Validation,
+    dates: dict[tuple[str, date], DateState],
+    lease: Lease,
+) -> Publication | None:
+    """Publish what the run repaired and the validation found; None when there is nothing to."""
+    publishing = fleet.pipeline.publish
+    if publishing is None or run.state is RunState.CANCELLING:
+        return None
+    short = {(each.phase, each.date) for each in validation.short}
+    done = {pair for pair, state in dates.items() if state is DateState.DONE} - short
+    repaired = [day for phase, day in done if phase == publishing.after]
+    try:
+        return publish(fleet, run.id, repaired, lease) if repaired else None
+    except Interrupted:
+        raise Again(0) from None
+    except WarehouseError:
+        raise Again(WAREHOUSE_LOOK_SECONDS) from None
+
+
 def _foreseen(plan: Plan) -> dict[str, float] | None:
     """Phase → seconds of work, as far as the plan knew; None when it knew nothing."""
     phases = plan.estimate.phases if plan.estimate else {}
@@ -164,13 +200,13 @@ def _validate(plan: Plan, health: Health, dates: dict[tuple[str, date], DateStat
                         found=gap.found,
                     )
                 )
-            elif task.reason is Reason.CASCADE and dates.get(pair) is not DateState.DONE:
+            elif task.reason in AGAIN and dates.get(pair) is not DateState.DONE:
                 count = max(task.expected.values(), default=1)
                 short.append(
                     Short(
                         phase=step.phase,
                         date=task.date,
-                        reason=Reason.CASCADE,
+                        reason=task.reason,
                         expected=count,
                         found=count,
                     )
@@ -223,6 +259,8 @@ def failures(
                 state = dates.get((step.phase, day), DateState.PENDING)
                 if state is not DateState.DONE:
                     why = problems.get(day) or cause or str(state)
+                    if state is DateState.CANCELLED and run.stopped_by == "deadline":
+                        why = "the run's deadline passed"
                     groups[step.phase, str(state), why].append(day)
             if problems and not cause:
                 cause = f"after {step.phase}: {next(iter(problems.values()))}"
@@ -248,8 +286,5 @@ def write_report(fleet: Fleet, report: Report) -> None:
 
 def settle_owed(fleet: Fleet, run: RunRecord, dates: dict[tuple[str, date], DateState]) -> None:
     """Cross out what the run has recomputed, if its note is on this machine."""
-    folder = fleet.settings.folder("owed")
     done = {pair for pair, state in dates.items() if state is DateState.DONE}
-    for note in owed_files.read(folder, pipeline=run.pipeline, warehouse=run.warehouse):
-        if note.run_id == run.id:
-            owed_files.save(folder, note.without(done))
+    owed_files.cross_out(fleet.settings.folder("owed"), run.id, done)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import date
 
 import httpx
 
 from planner.doctor import Check
 from planner.errors import BadPipeline, Unreachable
-from planner.pipeline import Phase
-from planner.plan import Plan
-from planner.runners import HttpBatchRunner
+from planner.plan import Plan, PlannedRunner
+from planner.runners import HttpBatchRunner, ScriptRunner, SqlRunner
 from planner.settings import masked
 from worker.connection import require
 from worker.fleet import Fleet
 from worker.runners.choose import absence, choose
+from worker.runners.client import open_client
 from worker.runners.credentials import Auth, NoSecret
 from worker.runners.environment import Unset, expand
 from worker.secrets import redacted
@@ -57,11 +58,18 @@ def check_runners(fleet: Fleet) -> Iterator[Check]:
                 elif isinstance(spec, HttpBatchRunner):
                     yield _service(what, spec)
                 else:
-                    yield _command(what, phase, number)
+                    yield _command(what, spec)
+    publishing = fleet.pipeline.publish
+    if publishing is not None:
+        why = absence(publishing.runner, fleet.pipeline_dir)
+        advice = "correct the pipeline file, or put it there"
+        if why is not None:
+            yield Check(what="publish: script", ok=False, detail=why, advice=advice)
+        else:
+            yield _command("publish: script", publishing.runner)
 
 
-def _command(what: str, phase: Phase, number: int) -> Check:
-    spec = phase.runners[number]
+def _command(what: str, spec: ScriptRunner | SqlRunner) -> Check:
     texts = (*spec.command, spec.cwd or "", *spec.env.values()) if spec.kind == "script" else ()
     try:
         for text in texts:
@@ -75,7 +83,7 @@ def _service(what: str, spec: HttpBatchRunner) -> Check:
     try:
         url = expand(spec.url)
         auth = Auth(url, token=spec.token, api_key=spec.api_key)
-        with httpx.Client(base_url=url, auth=auth, timeout=HEALTH_SECONDS) as client:
+        with open_client(url, auth=auth, seconds=HEALTH_SECONDS) as client:
             code = client.get(spec.health_path).status_code
             refused = client.get(spec.status_path).status_code in (401, 403)
     except Unset as error:
@@ -93,12 +101,12 @@ def _service(what: str, spec: HttpBatchRunner) -> Check:
     return Check(what=what, ok=code < 400, detail=detail, advice="see its logs")
 
 
-def require_runners(fleet: Fleet, plan: Plan) -> list[str]:
-    """Notes on the fallbacks that a plan's phases will use. Raises `BadPipeline` if one has none.
+def with_runners(fleet: Fleet, plan: Plan) -> Plan:
+    """The plan, and which runner each of its phases uses. Raises `BadPipeline` if one has none.
 
-    What only workers can know, such as a variable that is not set here, is left to them.
+    What only workers can know, such as a variable that is not set here, is taken to be there.
     """
-    notes = []
+    found = {}
     for name in dict.fromkeys(step.phase for _, step in plan.steps()):
         phase = fleet.pipeline.by_name[name]
         choice = choose(phase, fleet.pipeline_dir)
@@ -107,10 +115,20 @@ def require_runners(fleet: Fleet, plan: Plan) -> list[str]:
                 f"Nothing can run {name}: {'; '.join(choice.absent)}. "
                 "`planner doctor` shows what is missing."
             )
-        if choice.absent:
-            kind = phase.runners[choice.number].kind
-            notes.append(
-                f"{name} is run by its runner {choice.number + 1} ({kind}), because "
-                f"{'; '.join(choice.absent)}"
+        kind = phase.runners[choice.number].kind
+        found[name] = PlannedRunner(number=choice.number + 1, kind=kind, absent=choice.absent)
+    publishes = _publishes(fleet, plan)
+    return plan.model_copy(update={"runners": found, "publishes": publishes}).sealed()
+
+
+def _publishes(fleet: Fleet, plan: Plan) -> tuple[date, ...]:
+    """The dates that the run is to publish. Raises `BadPipeline` when the script is not there."""
+    publishing = fleet.pipeline.publish
+    steps = [step for _, step in plan.steps() if publishing and step.phase == publishing.after]
+    if publishing is not None and steps:
+        why = absence(publishing.runner, fleet.pipeline_dir)
+        if why is not None:
+            raise BadPipeline(
+                f"Nothing can publish: {why}. `planner doctor` shows what is missing."
             )
-    return notes
+    return tuple(sorted(day for step in steps for day in step.dates))

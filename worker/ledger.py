@@ -8,6 +8,7 @@ Keys, below `backfill:`
     run:ID:plan           string       the plan, JSON
     run:ID:steps          hash         step id → state
     run:ID:dates          hash         `phase|date` → state
+    run:ID:published      set          dates that were published
     run:ID:step:STEP      hash         token, worker, attempt, times, error
 
 Every transition is one Lua script. Ended runs stay for `KEEP_SECONDS`.
@@ -16,6 +17,7 @@ Every transition is one Lua script. Ended runs stay for `KEEP_SECONDS`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -24,12 +26,16 @@ from typing import Any, cast
 import redis
 
 from planner.errors import UsageError
+from planner.model import RUN_ID
 from planner.plan import Plan, parse_plan
 from worker.connection import script
+from worker.orders import PLAIN, Orders
 from worker.states import RUN_ENDED, DateState, RunState, StepState
 
 PREFIX = "backfill"
 KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
+
+_RUN_ID = re.compile(RUN_ID)
 
 
 class StillHeld(Exception):
@@ -44,8 +50,8 @@ class StillHeld(Exception):
 class Started:
     """A step may run."""
 
-    attempt: int
-    """1 for the first."""
+    crashes: int
+    """Attempts so far that never came to an end."""
     memory: dict[str, Any]
     """What the runner wrote down when it parked the step."""
 
@@ -57,8 +63,9 @@ class StepRecord:
     id: str
     state: StepState
     attempt: int = 0
+    """How often it was begun."""
     failures: int = 0
-    """Attempts that ended badly; the rest ended with their worker."""
+    """Attempts that ended badly; the rest ended with their worker, or were handed back."""
     worker: str = ""
     started: float | None = None
     """Seconds since the epoch, by Redis's clock."""
@@ -93,6 +100,16 @@ class RunRecord:
     ended: float | None
     validation: dict[str, Any] | None
     steps_total: int
+    publication: dict[str, Any] | None = None
+    """What was published when the run had ended; None without any."""
+    force_service: bool = False
+    """Whether a service may be told to end what it is doing for others."""
+    endings: int = 0
+    """How often it was finalized: once, and once more for every retry."""
+    deadline: int | None = None
+    """When it is to be cancelled, if it still goes on; seconds since the epoch."""
+    stopped_by: str = ""
+    """`deadline` when that is what cancelled it."""
 
     @property
     def is_ended(self) -> bool:
@@ -107,7 +124,7 @@ class Ledger:
 
     # -- runs --------------------------------------------------------------------------------
 
-    def register(self, run_id: str, plan: Plan) -> None:
+    def register(self, run_id: str, plan: Plan, orders: Orders = PLAIN) -> None:
         """Write a run down as `incomplete`, and hold its dates. Raises `StillHeld`."""
         header = {
             "plan_id": plan.plan_id,
@@ -116,6 +133,7 @@ class Ledger:
             "warehouse": plan.warehouse,
             "reason": plan.reason,
             "steps_total": str(plan.steps_total),
+            "force_service": str(int(orders.force_service)),
             "state": RunState.INCOMPLETE,
         }
         dates = [_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
@@ -134,6 +152,7 @@ class Ledger:
                 plan.model_dump_json(),
                 json.dumps([step for step, _ in plan.steps()]),
                 json.dumps(dates),
+                _text(orders.deadline_seconds),
             ],
         )
         if answer:
@@ -144,7 +163,17 @@ class Ledger:
         """Move a run that is in one of the allowed states; the state it is in afterwards."""
         return str(self._script("move")(keys=[_run(run_id)], args=[to, *allowed]))
 
-    def reopen(self, run_id: str, dates: Iterable[tuple[str, date]], steps: Iterable[str]) -> None:
+    def force_service(self, run_id: str) -> None:
+        """From now on services may end what they do for others, for this run."""
+        self.client.hset(_run(run_id), "force_service", "1")
+
+    def reopen(
+        self,
+        run_id: str,
+        dates: Iterable[tuple[str, date]],
+        steps: Iterable[str],
+        orders: Orders = PLAIN,
+    ) -> None:
         """Take up dates of an ended run again, as `incomplete`. Raises `StillHeld`."""
         step_ids = list(steps)
         run = self.require(run_id)
@@ -156,7 +185,13 @@ class Ledger:
                 _run(run_id, "dates"),
                 *(_step_key(run_id, step_id) for step_id in step_ids),
             ],
-            args=[run_id, json.dumps([_field(*pair) for pair in dates]), json.dumps(step_ids)],
+            args=[
+                run_id,
+                json.dumps([_field(*pair) for pair in dates]),
+                json.dumps(step_ids),
+                str(int(orders.force_service)),
+                _text(orders.deadline_seconds),
+            ],
         )
         if len(answer) == 1:
             raise UsageError(f"{run_id} is {answer[0]}: only an ended run can be tried again.")
@@ -166,12 +201,19 @@ class Ledger:
         for key in self.client.scan_iter(f"{_run(run_id)}*", count=1000):
             self.client.persist(key)
 
-    def conclude(self, run_id: str, state: RunState, fields: Mapping[str, str]) -> bool:
-        """End a run, once; False when it had ended. Its dates are free again."""
+    def conclude(
+        self, run_id: str, state: RunState, fields: Mapping[str, str], *, report: str
+    ) -> bool:
+        """End a run with its report, once; False when it had ended. Its dates are free again."""
         pipeline = self.client.hget(_run(run_id), "pipeline") or ""
         ended = self._script("conclude")(
-            keys=[_run(run_id), _held(str(pipeline)), _run(run_id, "dates")],
-            args=[run_id, state, json.dumps(dict(fields))],
+            keys=[
+                _run(run_id),
+                _held(str(pipeline)),
+                _run(run_id, "dates"),
+                _run(run_id, "report"),
+            ],
+            args=[run_id, state, json.dumps(dict(fields)), report],
         )
         if ended:
             for key in self.client.scan_iter(f"{_run(run_id)}*", count=1000):
@@ -179,8 +221,14 @@ class Ledger:
         return bool(ended)
 
     def run(self, run_id: str) -> RunRecord | None:
-        """A run, or None when Redis has not heard of it (or has forgotten)."""
-        found = self._hash(_run(run_id))
+        """A run, or None when Redis has not heard of it (or has forgotten).
+
+        One whose deadline has passed is `cancelling`.
+        """
+        if not isinstance(run_id, str) or _RUN_ID.fullmatch(run_id) is None:
+            return None  # from a message, or from Redis: it would be part of paths
+        answer = self._script("look")(keys=[_run(run_id)])
+        found = dict(zip(answer[::2], answer[1::2], strict=True))
         return _record(run_id, found) if found else None
 
     def require(self, run_id: str) -> RunRecord:
@@ -273,7 +321,7 @@ class Ledger:
         )
         if answer[0] != "go":
             return str(answer[0])
-        return Started(attempt=int(answer[1]), memory=json.loads(answer[2]))
+        return Started(crashes=int(answer[1]), memory=json.loads(answer[2]))
 
     def finish(
         self,
@@ -311,11 +359,16 @@ class Ledger:
         pipe.hset(key, "waiting", what)
         return int(pipe.execute()[0])
 
-    # -- the report --------------------------------------------------------------------------
+    def note_published(self, run_id: str, day: date) -> None:
+        """Write down that a date was published."""
+        self.client.sadd(_run(run_id, "published"), day.isoformat())
 
-    def save_report(self, run_id: str, report: str) -> None:
-        """Keep a run's report where every machine finds it."""
-        self.client.set(_run(run_id, "report"), report, ex=KEEP_SECONDS)
+    def published(self, run_id: str) -> set[date]:
+        """The dates that a run has published so far."""
+        found = cast("set[str]", self.client.smembers(_run(run_id, "published")))
+        return {date.fromisoformat(day) for day in found}
+
+    # -- the report --------------------------------------------------------------------------
 
     def report(self, run_id: str) -> str | None:
         """A run's report, JSON; None before the run has ended."""
@@ -350,12 +403,16 @@ def _parse_field(text: str) -> tuple[str, date]:
     return phase, date.fromisoformat(day)
 
 
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
 def _float(text: str | None) -> float | None:
     return float(text) if text else None
 
 
 def _record(run_id: str, found: Mapping[str, str]) -> RunRecord:
-    validation = found.get("validation")
+    validation, publication = found.get("validation"), found.get("publication")
     return RunRecord(
         id=run_id,
         plan_id=found.get("plan_id", ""),
@@ -369,6 +426,11 @@ def _record(run_id: str, found: Mapping[str, str]) -> RunRecord:
         ended=_float(found.get("ended")),
         validation=json.loads(validation) if validation else None,
         steps_total=int(found.get("steps_total", 0)),
+        publication=json.loads(publication) if publication else None,
+        force_service=found.get("force_service") == "1",
+        endings=int(found.get("endings", 0)),
+        deadline=int(found["deadline"]) if "deadline" in found else None,
+        stopped_by=found.get("stopped_by", ""),
     )
 
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from planner.printable import printable
 from planner.runners import SECRET_NAME
 
 BLACK = "***"
@@ -25,10 +26,10 @@ def learn(secret: str) -> str:
 
 
 def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The text without any secret."""
+    """The text without any secret or control character: fit to be kept, and shown anywhere."""
     for secret in known(environment):
         text = text.replace(secret, BLACK)
-    return text
+    return printable(text)
 
 
 def known(environment: Mapping[str, str] = os.environ) -> list[str]:

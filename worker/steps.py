@@ -8,7 +8,6 @@ module decides is one of three things for the transport: return (go on with the 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -25,13 +24,12 @@ from worker.fleet import Fleet
 from worker.lease import Lease, Resource
 from worker.ledger import RunRecord, Started, StepRecord
 from worker.retry import GiveUp, decide
-from worker.runners import Park, Stopped
+from worker.runners import LEASE_LOST, Park, Stopped
 from worker.states import RUN_ENDED, STEP_ENDED, DateState, RunState, StepState
 
 FIRST_WAIT_SECONDS = 0.25  # then pauses grow up to BACKFILL_POLL_MAX_SECONDS
 WAIT_GROWTH = 1.3
-STATE_LOOK_SECONDS = 1.0  # how soon a running step notices that its run was cancelled
-CRASHES_MAX = 20  # a step whose worker died this often kills its workers
+CRASHES_MAX = 20  # a step whose worker died, or fell silent, this often kills its workers
 MISFIT_WAITS_MAX = 60  # about ten minutes: a rolling deployment is over by then
 ERROR_CHARS = 2000
 
@@ -100,7 +98,7 @@ class Visit:
             )
             if not isinstance(started, Started):
                 raise Again(FIRST_WAIT_SECONDS)  # paused, cancelled or ended since: look anew
-            if started.attempt - record.failures > CRASHES_MAX:
+            if started.crashes >= CRASHES_MAX:
                 why = f"gave up: {CRASHES_MAX} workers died while they ran it"
                 short = dict.fromkeys(ready, why)
                 return self._settle(
@@ -119,7 +117,9 @@ class Visit:
                     dates=ready,
                     number=record.failures + 1,
                     stop=_Stop(self.fleet, self.run.id, lease),
+                    force=self.run.force_service,
                     memory=started.memory,
+                    plan_id=self.run.plan_id,
                 ).make()
             keep = isinstance(outcome, Park)
             match outcome:
@@ -198,7 +198,7 @@ class Visit:
                 self.id,
                 token=lease.token,
                 state=StepState.PENDING,
-                fields={"attempt": str(record.attempt), "memory": "{}"},
+                fields={"memory": "{}"},
             )
             raise Again(0)  # to another worker
         raise self._later()  # the lease was lost: it is somebody else's now, see how they do
@@ -279,7 +279,7 @@ class Visit:
         if state is StepState.CANCELLED:
             dates |= {(phase, day): DateState.CANCELLED for day in self._unfinished()}
         later: dict[str, StepState] = {}
-        goes_on = state is StepState.SUCCEEDED or bool(done) or self._has_done()
+        goes_on = bool(done) or self._goes_on(state)
         if not goes_on:
             # Its chain ends here: nobody will come by to settle the rest.
             rest = StepState.CANCELLED if state is StepState.CANCELLED else StepState.BLOCKED
@@ -309,7 +309,7 @@ class Visit:
 
     def _replay(self, record: StepRecord) -> str:
         """Say again how the step ended, so that its chain and chord hear of it."""
-        if record.state is not StepState.SUCCEEDED and not self._has_done():
+        if not self._goes_on(record.state):
             raise StepFailed(f"{self.id} {record.state}: {record.error}")
         return str(record.state)
 
@@ -342,8 +342,14 @@ class Visit:
         found = self.fleet.ledger.dates(self.run.id, pairs)
         return {day: state for (_, day), state in found.items()}
 
-    def _has_done(self) -> bool:
-        return DateState.DONE in self._own_dates().values()
+    def _goes_on(self, state: StepState) -> bool:
+        """Whether the chain goes on after the step: something is left that can still be done."""
+        if state is StepState.SUCCEEDED or DateState.DONE in self._own_dates().values():
+            return True
+        ancestors = self.fleet.pipeline.ancestors
+        return state is not StepState.CANCELLED and any(
+            self.step.phase not in ancestors[other.phase] for other in self._later_steps()
+        )
 
     def _unfinished(self) -> list[date]:
         return [day for day, state in self._own_dates().items() if state is DateState.PENDING]
@@ -363,27 +369,29 @@ class Visit:
 
 
 class _Stop:
-    """Why a running step should stop: asked often, so it asks Redis only now and then."""
+    """Why a running step should stop. Answers at once, also while Redis is away.
 
-    LOST = "the lease was lost"
+    The run is looked at in the thread of the lease's heartbeat.
+    """
+
     CANCELLED = "the run was cancelled"
     SHUTDOWN = "the worker is shutting down"
 
     def __init__(self, fleet: Fleet, run_id: str, lease: Lease) -> None:
         self._fleet, self._run_id, self._lease = fleet, run_id, lease
-        self._next_look = time.monotonic() + STATE_LOOK_SECONDS
+        self._is_cancelled = False
+        lease.on_beat = self._look
 
     def __call__(self) -> str | None:
-        if self._lease.lost.is_set():
-            return self.LOST
+        if self._lease.is_lost:
+            return LEASE_LOST
         if shutdown.is_due():
             return self.SHUTDOWN
-        if time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + STATE_LOOK_SECONDS
-            run = self._fleet.ledger.run(self._run_id)
-            if run is None or run.state in RUN_ENDED | {RunState.CANCELLING}:
-                return self.CANCELLED
-        return None
+        return self.CANCELLED if self._is_cancelled else None
+
+    def _look(self) -> None:
+        run = self._fleet.ledger.run(self._run_id)
+        self._is_cancelled = run is None or run.state in RUN_ENDED | {RunState.CANCELLING}
 
 
 def visit(fleet: Fleet, run_id: str, step_id: str, *, worker: str) -> str:

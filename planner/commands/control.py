@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 
 import typer
@@ -22,14 +23,14 @@ def pause(run: opt.RunId, json: opt.Json = False) -> None:
     _say(json, run, "paused", f"go on with `planner resume {run}`")
 
 
-def resume(run: opt.RunId, json: opt.Json = False) -> None:
+def resume(run: opt.RunId, force_service: opt.ForceService = False, json: opt.Json = False) -> None:
     """Go on with a paused run, or with one that was only half published."""
     from worker.control import resume as do
     from worker.reconciler import reconcile
 
     fleet = open_fleet()
     required_ledger(fleet)
-    do(fleet, run)
+    do(fleet, run, force_service=force_service)
     reconcile(fleet)
     _say(json, run, "running", f"watch it with `planner watch {run}`")
 
@@ -50,18 +51,22 @@ def retry(
         str | None, typer.Option("--phase", metavar="A", help="This phase and all after it.")
     ] = None,
     dates: Annotated[
-        str | None, typer.Option("--dates", metavar="D1,D2", help="Only these dates.")
+        list[date] | None,
+        typer.Option("--dates", parser=opt.parse_days, metavar="D1,D2", help="Only these dates."),
     ] = None,
+    force_service: opt.ForceService = False,
+    deadline: opt.Deadline = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
     json: opt.Json = False,
 ) -> None:
     """Try the failed, blocked and cancelled dates of an ended run again."""
     from worker.control import retry as do
+    from worker.orders import Orders
 
     fleet = open_fleet()
     required_ledger(fleet)
-    chosen = [opt.parse_day(day.strip()) for day in dates.split(",")] if dates else None
-    steps = do(fleet, run, phase=phase, dates=chosen)
+    orders = Orders(force_service=force_service, deadline_seconds=deadline)
+    steps = do(fleet, run, phase=phase, dates=dates, orders=orders)
     if not wait:
         _say(json, run, "running", f"{steps} steps; watch it with `planner watch {run}`")
         return

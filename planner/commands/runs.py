@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.markdown import Markdown
 
 from planner.commands import options as opt
 from planner.commands.context import open_fleet, required_ledger
 from planner.commands.output import count_table, date_ranges, note, out, print_json
 from planner.commands.watch import run_exit, waits
-from planner.errors import Exit, UsageError
+from planner.errors import Exit, FleetError, UsageError
 from planner.handoff import append_note, handoff_note
 from planner.markdown import render_markdown
 from planner.report import Report, duration
@@ -55,6 +56,10 @@ def status(run: opt.RunId, json: opt.Json = False) -> None:
     """Show where a run is. The exit code is that of the run: 0, 1 or 4; 0 while it runs."""
     fleet = open_fleet()
     record = required_ledger(fleet).require(run)
+    if not record.is_ended:
+        from worker.reconciler import reconcile
+
+        reconcile(fleet)
     found = status_json(fleet, record)
     if json:
         print_json(found)
@@ -78,7 +83,13 @@ def report(
     text = ledger.report(run)
     if text is None:
         raise UsageError(f"{run} is {record.state}: its report is written when it has ended.")
-    found = Report.model_validate_json(text)
+    try:
+        found = Report.model_validate_json(text)
+    except ValidationError:
+        raise FleetError(
+            f"The report of {run} in Redis is none of this version: `planner status {run}` tells "
+            "how it ended."
+        ) from None
     from worker.finalize import write_report
 
     write_report(fleet, found)
@@ -104,10 +115,13 @@ def status_json(fleet: Fleet, record: RunRecord) -> dict[str, Any]:
     return {
         "run_id": record.id,
         "state": _state(record),
+        "deadline": None if record.deadline is None else _iso(record.deadline),
+        "stopped_by": record.stopped_by or None,
         "steps": {state: tally[state] for state in STATES},
         "estimate": _outlook_json(outlook(fleet, record, steps)),
         "waiting": [{"for": what, "steps": n} for what, n in waits(record, steps).items()],
         "validation": record.validation,
+        "publication": record.publication,
         "failures": failures_json(fleet, record),
     }
 
@@ -153,6 +167,9 @@ def _against(ahead: dict[str, Any]) -> str:
 def _print_status(found: dict[str, Any]) -> None:
     steps = ", ".join(f"{n} {state}" for state, n in found["steps"].items() if n)
     out.print(f"{found['run_id']}: [bold]{found['state']}[/]; steps: {steps or 'none'}")
+    if found["deadline"]:
+        passed = " has passed: what had not ended by then was cancelled"
+        out.print(f"deadline: {found['deadline']}{passed if found['stopped_by'] else ''}")
     ahead = found["estimate"]
     if found["state"] in ("running", "paused") and ahead["left_seconds"] is not None:
         out.print(f"about {duration(ahead['left_seconds'])} left{_against(ahead)}")
@@ -165,12 +182,21 @@ def _print_status(found: dict[str, Any]) -> None:
             f"{check['checked']} phase-dates checked, {check['short']} short, "
             f"{check['remaining']} other gaps in scope"
         )
+    if found["publication"]:
+        ran, failed = found["publication"]["ran"], found["publication"]["failed"]
+        out.print(f"published, and not verified: {len(ran)} dates; {len(failed)} failed")
+        for day, why in failed.items():
+            out.print(f"publishing {day}: {why}", markup=False)
     for failure in found["failures"]:
         from datetime import date
 
         days = [date.fromisoformat(day) for day in failure["dates"]]
         out.print(f"{failure['phase']} {date_ranges(days)}: {failure['reason']}", markup=False)
         out.print(f"  try again: {failure['retry']}", markup=False)
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _when(moment: float) -> str:

@@ -47,7 +47,8 @@ def run_exit(record: RunRecord) -> Exit:
     """What a run's end means to the shell."""
     if record.state == "complete":
         remaining = (record.validation or {}).get("remaining", 0)
-        return Exit.GAPS if remaining else Exit.DONE
+        unpublished = (record.publication or {}).get("failed")
+        return Exit.GAPS if remaining or unpublished else Exit.DONE
     return Exit.FAILED
 
 

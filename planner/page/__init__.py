@@ -16,7 +16,7 @@ from planner.page import tables
 from planner.page.heatmap import data_script, legend, maps
 from planner.page.markup import Markup, el, join
 from planner.page.timeline import timeline
-from planner.report import Report, duration, moment, verdict
+from planner.report import Report, duration, moment, publication_lines, verdict
 
 HERE = Path(__file__).parent
 MARKS = {"complete": "✓", "failed": "✕", "cancelled": "■"}
@@ -36,6 +36,7 @@ def render_page(report: Report) -> str:
         figures=_figures(report),
         failures=_failures(report),
         criteria=_criteria(report),
+        publication=_publication(report),
         legend=legend(report),
         maps=_maps_note(report),
         matrices=tables.matrices(report),
@@ -116,6 +117,14 @@ def _criteria(report: Report) -> Markup:
         return Markup("")
     title = el("h2", "Success criteria", id="criteria")
     return el("section", title, tables.criteria(report), aria_labelledby="criteria")
+
+
+def _publication(report: Report) -> Markup:
+    if report.publication is None:
+        return Markup("")
+    lines = [el("li", line) for line in publication_lines(report.publication)]
+    title = el("h2", "Published", id="published")
+    return el("section", title, el("ul", *lines), aria_labelledby="published")
 
 
 def _maps_note(report: Report) -> Markup:

@@ -81,5 +81,4 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "BACKFILL_RECONCILE_SECONDS": str(settings.reconcile_seconds),
         "BACKFILL_POLL_MAX_SECONDS": str(settings.poll_max_seconds),
         "BACKFILL_LEDGER_DATASET": settings.ledger_dataset or "",
-        "BACKFILL_FORCE_SERVICE": str(settings.force_service),
     }

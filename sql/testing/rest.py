@@ -4,7 +4,8 @@
 
 prints the address to set as BIGQUERY_EMULATOR_HOST. It listens on the loopback interface only,
 takes any credentials or none, and serves every project from the one folder. It answers query
-jobs and tables.get; what it does not know it answers 501, and remembers in `unknown`.
+jobs, and what there is to ask of tables; what it does not know it answers 501, and remembers in
+`unknown`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class BigQueryServer:
     folder: the local warehouse's folder. port: 0 picks a free one.
     page_rows: the most rows in one answer. wait_seconds: how long a request waits for a held job.
     require_partition_filter: tables (`dataset.table`) of which BigQuery would refuse a query
-    without a constant filter on the column that partitions them.
+    without a constant filter on the column that partitions them. read_only: tables of which it says
+    that their rows may be read and not changed.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class BigQueryServer:
         page_rows: int = PAGE_ROWS,
         wait_seconds: float = WAIT_SECONDS,
         require_partition_filter: Collection[str] = (),
+        read_only: Collection[str] = (),
     ) -> None:
         self.folder = Path(folder)
         self.requests: deque[Request] = deque(maxlen=REQUESTS_KEPT)
@@ -66,6 +69,7 @@ class BigQueryServer:
             wait_seconds=wait_seconds,
             unknown=self._remember,
             filtered=frozenset(require_partition_filter),
+            read_only=frozenset(read_only),
         )
         self._http = _Http((_HOST, port), self)
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True)

@@ -82,6 +82,8 @@ class Bench:
     ledger: NoLedger = field(default_factory=NoLedger)
     grace_seconds: float = 2.0
     force: bool = False
+    broker_url: str | None = None
+    """Of a real Redis, for a real ledger."""
 
     def __post_init__(self) -> None:
         warehouse = self.warehouse(make=True)
@@ -115,10 +117,12 @@ class Bench:
             pipeline=str(self.place / "bench.toml"),
             home=self.place / "home",
             grace_seconds=self.grace_seconds,
-            force_service=self.force,
+            poll_max_seconds=0.05,
+            broker_url=self.broker_url or "embedded",
         )
-        fleet = Fleet(settings)
-        fleet.__dict__["ledger"] = self.ledger
+        fleet = Fleet(settings, patient=False)
+        if self.broker_url is None:
+            fleet.__dict__["ledger"] = self.ledger
         return fleet
 
     def attempt(
@@ -151,6 +155,7 @@ class Bench:
             dates=dates,
             number=number,
             stop=stop,
+            force=self.force,
             memory=dict(memory or {}),
         ).make()
 

@@ -24,6 +24,7 @@ def main() -> int:
     fault, _, argument = sys.argv[3].partition(":")
     first = int(sys.argv[5]) if "--start-from" in sys.argv else 1
     place = os.environ["WAREHOUSE_PLACE"]
+    is_first = not (Path(place) / "calls").exists()
     with (Path(place) / "calls").open("a") as calls:
         calls.write(" ".join([str(start), str(end), *sys.argv[4:]]) + "\n")
     days = [start + timedelta(days=n) for n in range((end - start).days + 1)]
@@ -44,7 +45,7 @@ def main() -> int:
     if fault == "leaves":
         subprocess.Popen(["sleep", "600"])
         subprocess.Popen(["sleep", "600"], start_new_session=True)
-    if fault == "signal":
+    if fault == "signal" and (argument != "once" or is_first):
         os.kill(os.getpid(), signal.SIGSEGV)
     if fault in ("413", "html") and len(days) > int(argument or 1):
         print(HTML if fault == "html" else "error: 413 Request Entity Too Large", file=sys.stderr)
@@ -57,6 +58,8 @@ def main() -> int:
         if fault == "dies" and n == int(argument):
             print(f"processor {n} dies", file=sys.stderr)
             return 70
+        if fault == "hangs" and n == int(argument) > first:
+            time.sleep(600)
         if n >= first:
             for day in days:
                 if fault != "skips" or day not in bad:

@@ -261,7 +261,7 @@ def test_somebody_elses_stalled_batch_is_not_ended_unasked(bench: Bench, serve: 
 
     outcome = bench.to_the_end(runner(service.url))
 
-    assert "BACKFILL_FORCE_SERVICE" in outcome.short[DAYS[0]]
+    assert "--force-service" in outcome.short[DAYS[0]]
     assert service.asked("/start") == []
 
 

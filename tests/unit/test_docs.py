@@ -16,7 +16,7 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from planner import criterion, pipeline, runners
+from planner import criterion, pipeline, publishing, runners
 from planner.baseline import Baseline, Comparison
 from planner.cli import app
 from planner.errors import Exit
@@ -46,6 +46,7 @@ SECTIONS: dict[type[Model], str] = {
     runners.Resume: "`resume`",
     runners.HttpBatchRunner: "`[[phases.runners]]` of kind `http_batch`",
     runners.Secret: "`token` and `api_key`",
+    publishing.Publish: "`[publish]`",
     runners.SqlRunner: "`[[phases.runners]]` of kind `sql`",
     criterion.EntitiesCriterion: "`[[criteria]]` of kind `entities`",
     criterion.DatesCriterion: "`[[criteria]]` of kind `dates`",

@@ -11,6 +11,9 @@ from typing import Any, Protocol
 from planner.pipeline import Phase
 from sql.warehouse import Warehouse
 
+LEASE_LOST = "the lease was lost"
+"""Why `Job.stop` says to stop when somebody else may be at the dates: at once, without grace."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -34,7 +37,7 @@ class Job:
     filled: Callable[[], frozenset[str]] = frozenset
     """The phase's tables that need no more work on any of the dates, by a fresh count."""
     force: bool = False
-    """Whether a service may be told to end what it is doing for others."""
+    """Whether the user lets a service end what it is doing for others."""
 
     @property
     def start(self) -> date:

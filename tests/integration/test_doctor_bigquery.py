@@ -1,0 +1,83 @@
+"""The doctor on BigQuery: both shipped pipelines on their schemas, over real HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from planner.doctor import Check, check_tables
+from planner.pipeline import load_pipeline
+from sql.bigquery import BigQueryWarehouse
+from sql.local import LocalWarehouse
+from sql.testing.rest import BigQueryServer
+
+LIVE = Path(__file__).parents[1] / "live_schema"
+PLANNED = Path("sql/sandbox/create")
+TODAY = date(2026, 7, 1)
+FILTERED = [
+    "nba_raw.nbac_schedule",
+    "nba_analytics.team_offense_game_summary",
+    "nba_predictions.ml_feature_store_v2",
+    "nba_predictions.player_prop_predictions",
+    "nba_predictions.prediction_accuracy",
+]
+"""Live tables of which BigQuery refuses a query without a filter."""
+
+Examine = Callable[..., dict[str, Check]]
+
+
+@pytest.fixture
+def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Examine]:
+    """What the doctor says of a pipeline's tables, made from the statements of a folder."""
+    with ExitStack() as stack:
+
+        def checks(
+            pipeline: str, schema: Path, read_only: tuple[str, ...] = ()
+        ) -> dict[str, Check]:
+            local = LocalWarehouse(tmp_path)
+            for path in sorted(schema.glob("*.sql")):
+                local.run(path.read_text(), {})
+            local.close()
+            server = stack.enter_context(
+                BigQueryServer(tmp_path, require_partition_filter=FILTERED, read_only=read_only)
+            )
+            monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
+            warehouse = BigQueryWarehouse("owner")
+            stack.callback(warehouse.close)
+            found = list(check_tables(warehouse, load_pipeline(pipeline), today=TODAY))
+            assert server.unknown == []
+            return {check.what: check for check in found}
+
+        yield checks
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "schema", "tables"), [("nba", PLANNED, 10), ("nba-live", LIVE, 14)]
+)
+def test_a_shipped_pipeline_fits_its_tables(
+    examine: Examine, pipeline: str, schema: Path, tables: int
+) -> None:
+    checks = examine(pipeline, schema)
+
+    assert [check for check in checks.values() if not check.ok] == []
+    assert len(checks) == tables
+
+
+def test_tables_that_may_not_be_written_are_told_with_what_to_grant(examine: Examine) -> None:
+    # Given a source and two later tables that may be read, and not written
+    grading, predictions = "prediction_accuracy", "player_prop_predictions"
+    dataset = "nba_predictions"
+    closed = ("nba_raw.bdl_player_boxscores", f"{dataset}.{grading}", f"{dataset}.{predictions}")
+
+    checks = examine("nba", PLANNED, closed)
+
+    # Then the one that a script fills is told: nobody here writes a source, and the service that
+    # predicts has credentials of its own
+    (wrong,) = [check for check in checks.values() if not check.ok]
+    assert wrong.what == f"grading: {dataset}.{grading}"
+    assert "bigquery.tables.updateData" in wrong.detail
+    assert "roles/bigquery.dataEditor" in wrong.advice

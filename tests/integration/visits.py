@@ -1,0 +1,66 @@
+"""A run on the bench, visited by hand: real ledger, leases, gates and finalization; no Celery."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from planner.pipeline import Window
+from planner.plan import Plan
+from planner.survey import survey
+from tests.integration.bench import DAYS, WAIT_SECONDS, Bench
+from worker import steps
+from worker.enqueue import Wanted, plan_gaps
+from worker.finalize import finalize
+from worker.fleet import Fleet
+from worker.ledger import StepRecord
+from worker.orders import Orders
+from worker.states import STEP_ENDED, RunState
+from worker.steps import Again, StepFailed
+
+SCOPE = Window(start=DAYS[0], end=DAYS[-1])
+RUN = "run-of-this-test"
+
+
+@dataclass(kw_only=True)
+class Visits:
+    """Every gap of the bench in one chunk, and whoever comes by to repair it."""
+
+    bench: Bench
+    runners: str
+    """Of the phase `facts`, and more phases after it."""
+    force_service: bool = False
+    plan: Plan = field(init=False)
+    fleet: Fleet = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.fleet = self.bench.fleet(self.runners)
+        phases = [phase.name for phase in self.fleet.pipeline.phases if phase.after]
+        wanted = Wanted(scope=SCOPE, phases=phases, chunk_dates=len(DAYS))
+        health = survey(self.fleet.warehouse, self.fleet.pipeline, SCOPE)
+        self.plan = plan_gaps(self.fleet, health, wanted, ledger=self.fleet.ledger)
+        self.fleet.ledger.register(RUN, self.plan, Orders(force_service=self.force_service))
+        self.fleet.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
+
+    def step_id(self, phase: str = "facts") -> str:
+        (found,) = [step_id for step_id, step in self.plan.steps() if step.phase == phase]
+        return found
+
+    def step(self, phase: str = "facts") -> StepRecord:
+        return self.fleet.ledger.step(RUN, self.step_id(phase))
+
+    def visit(self, phase: str = "facts") -> None:
+        """One delivery of a step's message."""
+        try:
+            steps.visit(self.fleet, RUN, self.step_id(phase), worker="me")
+        except (Again, StepFailed):
+            return
+
+    def to_the_end(self) -> str:
+        """Visit until every step has settled, and finalize; pauses are cut short."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while not STEP_ENDED.issuperset(self.fleet.ledger.steps(RUN).values()):
+            assert time.monotonic() < deadline, self.fleet.ledger.steps(RUN)
+            for _, step in self.plan.steps():
+                self.visit(step.phase)
+        return finalize(self.fleet, RUN)

@@ -1,0 +1,91 @@
+"""Publishes what a run has repaired, date by date, when the final validation has counted it.
+
+See `planner.publishing` for why this is no phase. Dates are written down as they are published,
+so that a finalization that is repeated, or a retry of the run, does not publish all of them anew.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection
+from datetime import date
+
+from planner.publishing import Publication, Publish
+from worker import shutdown
+from worker.fleet import Fleet
+from worker.lease import Lease
+from worker.runners.environment import fill
+from worker.runners.job import Job, Outcome, Ran, Stopped
+from worker.runners.script import Script
+from worker.secrets import redacted
+
+
+class Interrupted(Exception):
+    """Publishing had to stop: it goes on with the next finalization."""
+
+
+def publish(fleet: Fleet, run_id: str, repaired: Collection[date], lease: Lease) -> Publication:
+    """Publish the repaired dates of a run. Raises `Interrupted`, and `WarehouseError`."""
+    publishing = fleet.pipeline.publish
+    assert publishing is not None
+    ran, failed = fleet.ledger.published(run_id), {}
+    days = sorted(set(repaired) - ran)
+    if days:
+        days += _newest(fleet, publishing, days[-1])
+    for day in days:
+        outcome = Script(publishing.runner).run(_job(fleet, publishing, run_id, day, lease))
+        if isinstance(outcome, Stopped):
+            raise Interrupted(outcome.why)
+        why = _complaint(outcome)
+        if why is None:
+            fleet.ledger.note_published(run_id, day)
+            ran.add(day)
+        else:
+            failed[day] = redacted(why)
+    return Publication(
+        phase=publishing.after,
+        ran=tuple(sorted(ran - set(failed))),
+        failed=failed,
+        again=tuple(_command(publishing, day) for day in failed),
+    )
+
+
+def _newest(fleet: Fleet, publishing: Publish, last: date) -> list[date]:
+    """The newest date that the phase holds, when it is newer than `last`."""
+    spec = fleet.pipeline.by_name[publishing.after].tables[0]
+    end = max(last, fleet.pipeline.seasons[-1].end)
+    newest = max(fleet.warehouse.coverage(spec.table, last, end), default=last)
+    return [newest] if newest > last else []
+
+
+def _job(fleet: Fleet, publishing: Publish, run_id: str, day: date, lease: Lease) -> Job:
+    def stop() -> str | None:
+        if lease.is_lost:
+            return "the lease was lost"
+        return "the worker is shutting down" if shutdown.is_due() else None
+
+    phase = fleet.pipeline.by_name[publishing.after]
+    return Job(
+        run_id=run_id,
+        step_id="publish",
+        # Its time limit is all that the script needs to know of a phase.
+        phase=phase.model_copy(update={"timeout_seconds": publishing.timeout_seconds}),
+        dates=(day,),
+        attempt=1,
+        memory={},
+        log=fleet.settings.folder(f"logs/{run_id}") / "publish.log",
+        pipeline_dir=fleet.pipeline_dir,
+        warehouse=fleet.warehouse,
+        grace_seconds=fleet.settings.grace_seconds,
+        stop=stop,
+    )
+
+
+def _complaint(outcome: Outcome) -> str | None:
+    return None if isinstance(outcome, Ran) else str(getattr(outcome, "error", outcome))
+
+
+def _command(publishing: Publish, day: date) -> str:
+    """As a shell takes it, in the script's folder: `${NAME}` stays for the shell to fill in."""
+    words = [fill(word, (day,)) for word in publishing.runner.command]
+    return " ".join(word if "${" in word else shlex.quote(word) for word in words)
