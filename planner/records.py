@@ -120,8 +120,9 @@ def open_gaps(
 ) -> list[FoundGap]:
     """Gaps that nobody repairs yet: those counted, and dates to compute again."""
     gaps = {
-        (phase, day): FoundGap(phase=phase, date=day, reason=Reason.CASCADE)
-        for phase, days in owed.items()
+        (phase, day): FoundGap(phase=phase, date=day, reason=reason)
+        for reason, dates in ((Reason.STALE, health.stale), (Reason.CASCADE, owed))
+        for phase, days in dates.items()
         for day in days
         if day in counted
     }

@@ -130,28 +130,6 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lea
     return str(state)
 
 
-def _publish(
-    fleet: Fleet,
-    run: RunRecord,
-    validation: Validation,
-    dates: dict[tuple[str, date], DateState],
-    lease: Lease,
-) -> Publication | None:
-    """Publish what the run repaired and the validation found; None when there is nothing to."""
-    publishing = fleet.pipeline.publish
-    if publishing is None or run.state is RunState.CANCELLING:
-        return None
-    short = {(each.phase, each.date) for each in validation.short}
-    done = {pair for pair, state in dates.items() if state is DateState.DONE} - short
-    repaired = [day for phase, day in done if phase == publishing.after]
-    try:
-        return publish(fleet, run.id, repaired, lease) if repaired else None
-    except Interrupted:
-        raise Again(0) from None
-    except WarehouseError:
-        raise Again(WAREHOUSE_LOOK_SECONDS) from None
-
-
 def _recorded(fleet: Fleet, plan: Plan, report: Report, health: Health) -> Report:
     """Write the run into the warehouse's ledger, if there is one; a failure is but a note."""
     dataset = fleet.settings.ledger_dataset
@@ -173,6 +151,28 @@ def _recorded(fleet: Fleet, plan: Plan, report: Report, health: Health) -> Repor
         why = f"The run is not in the ledger {dataset}: {redacted(str(error))}"
         return report.model_copy(update={"notes": (*report.notes, why)})
     return report
+
+
+def _publish(
+    fleet: Fleet,
+    run: RunRecord,
+    validation: Validation,
+    dates: dict[tuple[str, date], DateState],
+    lease: Lease,
+) -> Publication | None:
+    """Publish what the run repaired and the validation found; None when there is nothing to."""
+    publishing = fleet.pipeline.publish
+    if publishing is None or run.state is RunState.CANCELLING:
+        return None
+    short = {(each.phase, each.date) for each in validation.short}
+    done = {pair for pair, state in dates.items() if state is DateState.DONE} - short
+    repaired = [day for phase, day in done if phase == publishing.after]
+    try:
+        return publish(fleet, run.id, repaired, lease) if repaired else None
+    except Interrupted:
+        raise Again(0) from None
+    except WarehouseError:
+        raise Again(WAREHOUSE_LOOK_SECONDS) from None
 
 
 def _foreseen(plan: Plan) -> dict[str, float] | None:

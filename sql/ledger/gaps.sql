@@ -5,7 +5,7 @@
 --
 -- - A gap that is open already was detected when it was first; one that was healed before is new.
 -- - An open gap that the count does not find has been healed by others, unless its rows were to be
---   computed again (cascade): no count shows that.
+--   computed again (cascade, stale): no count shows that.
 -- - The same gaps of the same run give the same rows.
 MERGE {gaps}
 USING (
@@ -32,7 +32,7 @@ USING (
       COALESCE(NULLIF(found.run_id, ''), known.run_id, '') AS run_id,
       CASE
         WHEN found.phase IS NOT NULL THEN found.status
-        WHEN known.reason = 'cascade' THEN known.status
+        WHEN known.reason IN ('cascade', 'stale') THEN known.status
         ELSE 'healed'
       END AS status,
       known.detected AS known_detected,

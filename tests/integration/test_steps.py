@@ -736,7 +736,7 @@ def test_a_run_is_written_into_the_ledger_once(shop: Shop, monkeypatch: pytest.M
     drain(shop, shop.register(shop.plan()))
     shop.lose("shop_reports.store_daily", "report_date", day(20))
     with monkeypatch.context() as patched:
-        patched.setattr(Ledger, "conclude", lambda *_, **__: (_ for _ in ()).throw(SystemExit))
+        patched.setattr(Ledger, "conclude", lambda *a, **k: (_ for _ in ()).throw(SystemExit))
         with pytest.raises(SystemExit):
             finalize(shop.fleet, RUN)
     before = ledger_rows(shop, "SELECT * FROM ops.data_gaps ORDER BY phase, date")
