@@ -31,7 +31,7 @@ FIRST, LAST = date(2021, 10, 19), date(2021, 11, 6)
 BOOTSTRAP_END = date(2021, 11, 2)
 """The first date with predictions."""
 LOST = date(2021, 11, 3)
-LOCK_SECONDS = 6
+LOCK_SECONDS = 4
 CACHE = "nba_precompute.player_daily_cache"
 OFFENSE = "nba_analytics.team_offense_game_summary"
 SPECS = [spec for phase in load_pipeline("nba-live").phases for spec in phase.tables]
@@ -99,7 +99,7 @@ def live(whole: Path, tmp_path: Path) -> Iterator[Live]:
     shutil.copytree(whole, tmp_path / "warehouse")
     make_root(tmp_path / "root")
     text = (SHIPPED / "nba-live.toml").read_text()
-    (tmp_path / "nba-live.toml").write_text(text.replace("seconds = 270", "seconds = 2"))
+    (tmp_path / "nba-live.toml").write_text(text.replace("seconds = 270", "seconds = 1.5"))
     settings = Settings(
         _env_file=None,  # type: ignore[call-arg]
         warehouse=f"local:{tmp_path / 'warehouse'}",
