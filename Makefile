@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null)
 
-.PHONY: help install demo test test-all chaos audit lint lock clean
+.PHONY: help install demo test test-all chaos cost audit lint lock clean
 
 help:  ## What there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,7 +24,10 @@ test-all: lint  ## Every test but the fault suite
 	$(BIN)/pytest --ignore tests/chaos
 
 chaos: $(READY)  ## Hurt a real fleet in every way, and write docs/reliability.md (CHAOS_SEED=…)
-	CHAOS_REPORT=docs/reliability.md $(BIN)/pytest -s tests/chaos
+	CHAOS_REPORT=docs/reliability.md $(BIN)/pytest -s -m slow tests/chaos
+
+cost: $(READY)  ## Count what a full gap scan asks of BigQuery, and write docs/cost.md
+	$(BIN)/python -m tests.cost
 
 lint: $(READY)  ## Types, style and layers alone
 	$(BIN)/ruff check .

@@ -16,8 +16,10 @@ from planner.answers import Answers, MatrixRow, answer
 from planner.criteria import CriterionRow
 from planner.errors import UsageError
 from planner.facts import Facts
-from planner.owed import write_whole
+from planner.files import MB, read_capped, write_whole
 from planner.pipeline import Window
+
+BASELINE_BYTES = 64 * MB  # five seasons of five phases are 1 MB
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
@@ -109,7 +111,7 @@ def read(folder: Path, word: str) -> Baseline:
     if not path.is_file():
         path = Path(word).expanduser()
     try:
-        return Baseline.model_validate_json(path.read_bytes())
+        return Baseline.model_validate_json(read_capped(path, BASELINE_BYTES))
     except FileNotFoundError:
         saved = sorted(file.stem for file in folder.glob("*.json"))
         near = difflib.get_close_matches(word, saved, n=1)
@@ -118,7 +120,10 @@ def read(folder: Path, word: str) -> Baseline:
             f"There is no baseline {word!r}; {hint} Make one with `planner validate --save NAME`."
         ) from None
     except OSError as error:
-        raise UsageError(f"The baseline {path} cannot be read: {error.strerror}.") from None
+        raise UsageError(
+            f"The baseline {path} cannot be read: {error.strerror}. Make one with "
+            "`planner validate --save NAME`."
+        ) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))

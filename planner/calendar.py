@@ -70,9 +70,14 @@ class Calendar:
             chosen = self.season_named(season)
             start, end = chosen.start, min(chosen.end, today)
         if end is not None and end > today:
-            raise UsageError(f"--end {end} is in the future (today is {today}).")
+            raise UsageError(
+                f"--end {end} is in the future: give {today}, which is today, or earlier."
+            )
         start = start or self.pipeline.seasons[0].start
         end = end or min(self.pipeline.seasons[-1].end, today)
         if end < start:
-            raise UsageError(f"The dates are reversed, or lie ahead: {start} to {end}.")
+            raise UsageError(
+                f"The dates are reversed, or lie ahead: {start} to {end}. Give the first one "
+                "first, and none after today."
+            )
         return Window(start=start, end=end)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -21,8 +21,13 @@ class Chunk:
     @property
     def id(self) -> str:
         """`2022-04-16`, or `2022-04-16..2022-04-22`. No two chunks of a plan share a date."""
-        first, last = self.dates[0], self.dates[-1]
-        return f"{first}" if first == last else f"{first}..{last}"
+        return chunk_id(self.dates)
+
+
+def chunk_id(dates: Sequence[date]) -> str:
+    """The id of the chunk of these dates, which stand in order."""
+    first, last = dates[0], dates[-1]
+    return f"{first}" if first == last else f"{first}..{last}"
 
 
 def chunk(

@@ -62,6 +62,8 @@ app.add_typer(sandbox.app, name="sandbox")
 
 def main() -> None:
     """Run the command line; every error that a user can cause is one line, and an exit code."""
+    if not all(map(_is_text, sys.argv)):
+        _complain("An argument is not text in UTF-8: write it anew.", Exit.USAGE)
     try:
         app()
     except FleetError as error:
@@ -70,10 +72,27 @@ def main() -> None:
         _complain(str(error), Exit.UNREACHABLE)
     except KeyboardInterrupt:
         _complain("Interrupted.", Exit.INTERRUPTED)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _complain(
+            f"{error.filename} cannot be used: {error.strerror}. Make room, or make it yours; "
+            "BACKFILL_HOME says where logs, reports and notes are.",
+            Exit.USAGE,
+        )
     except Exception as error:
         if type(error).__module__.partition(".")[0] not in ("redis", "kombu"):
             raise
         _complain(f"Redis went away: {error}. Try again when it is back.", Exit.UNREACHABLE)
+
+
+def _is_text(word: str) -> bool:
+    """Whether the shell's bytes were UTF-8: Python keeps others as halves of characters."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _complain(message: str, code: Exit) -> None:

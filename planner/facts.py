@@ -12,6 +12,7 @@ from planner.calendar import Calendar
 from planner.criterion import Criterion
 from planner.gaps import EMPTY, Health, assess
 from planner.pipeline import Pipeline, Season, TableSpec, Window
+from sql.counting import count
 from sql.errors import WarehouseError
 from sql.warehouse import Cell, Coverage, Table, Warehouse
 
@@ -84,24 +85,13 @@ def count_tables(
     on_table: Callable[[str], None] = lambda table: None,
     on_error: Callable[[Table, WarehouseError], WarehouseError] = lambda table, error: error,
 ) -> Facts:
-    """Count every table over `scope` in one query each.
+    """Count every table that holds rows in `scope`, in one query each.
 
     Raises `sql.WarehouseError`: no counts, no answers. `on_error` may say it better.
     """
-    coverage: dict[str, Coverage] = {}
-    for phase in pipeline.phases:
-        for spec in phase.tables:
-            if spec.name not in coverage:
-                on_table(spec.name)
-                table = spec.table_with_grades
-                try:
-                    coverage[spec.name] = warehouse.coverage(table, scope.start, scope.end)
-                except WarehouseError as error:
-                    better = on_error(table, error)
-                    if better is error:
-                        raise
-                    raise better from error
-    return Facts(pipeline=pipeline, scope=scope, coverage=coverage)
+    tables = [spec.table_with_grades for spec in pipeline.tables]
+    counted = count(warehouse, tables, scope.start, scope.end, on_table=on_table, on_error=on_error)
+    return Facts(pipeline=pipeline, scope=scope, coverage=counted.coverage)
 
 
 def skips_bootstrap(pipeline: Pipeline, phase: str) -> bool:

@@ -7,7 +7,7 @@ the *source* and every phase between hold on it, date by date, never by numbers 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
@@ -32,6 +32,12 @@ class Reason(StrEnum):
     """Entities, or whole tables of the phase, are short."""
     CASCADE = "cascade"
     """Its rows are there, and were computed from rows that are repaired now."""
+    STALE = "stale"
+    """Its rows are there, and what they are computed from was written after them."""
+
+
+AGAIN = frozenset({Reason.CASCADE, Reason.STALE})
+"""Complete by count: only new versions of its rows show that a date was done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +79,10 @@ class Health:
     held: Mapping[str, Mapping[date, int]] = field(repr=False)
     """Phase → date → how many of the pipeline's own entity it holds in full, in every table
     that counts it. A phase that does not count it is absent."""
+    stale: Mapping[str, Collection[date]] = field(default_factory=dict)
+    """Phase → complete dates whose upstream was written after them; empty unless asked for."""
+    doubtful: Mapping[str, Collection[date]] = field(default_factory=dict)
+    """Phase → dates that look stale, and hold more than their upstream does now."""
 
     def is_due(self, phase: str, day: date) -> bool:
         """Whether rows are expected, there or not."""

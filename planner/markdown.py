@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.matrix import Count
+from planner.printable import printable
 from planner.report import (
     Failure,
     Report,
@@ -176,10 +177,10 @@ def _next(report: Report) -> Iterator[str]:
 
 def plain(text: str) -> str:
     """Text of others, on one line, that Markdown shows as it is."""
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~&" else c for c in line)
 
 
 def code(text: str) -> str:
     """Text of others as code, on one line."""
-    return f"`{' '.join(text.replace('`', ' ').split())}`"
+    return f"`{printable(' '.join(text.replace('`', ' ').split()))}`"

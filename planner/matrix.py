@@ -16,7 +16,7 @@ class Count(BaseModel):
     expected: int = 0
     """Dates that should hold rows."""
     complete: int = 0
-    """Dates that do, in full."""
+    """Dates that do, in full, and are not stale."""
     entities: int | None = None
     """How many of the pipeline's entity (games, say) it holds; None when it does not count it."""
 
@@ -45,11 +45,12 @@ def matrix(pipeline: Pipeline, health: Health) -> Matrix:
 
 
 def _count(health: Health, phase: str, window: Window) -> Count:
-    complete = sum(day in window for day in health.complete[phase])
-    short = sum(day in window for day in health.gaps[phase])
+    stale = health.stale.get(phase, ())
+    due = sum(day in window for days in (health.complete, health.gaps) for day in days[phase])
+    complete = sum(day in window for day in health.complete[phase] if day not in stale)
     held = health.held.get(phase)
     return Count(
-        expected=complete + short,
+        expected=due,
         complete=complete,
         entities=None if held is None else sum(n for day, n in held.items() if day in window),
     )

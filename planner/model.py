@@ -24,11 +24,17 @@ def _column_name(value: str) -> str:
 
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+RUN_ID = "[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+"""It names files and folders, too: nothing in it can lead out of them."""
+RunId = Annotated[str, Field(pattern=f"^{RUN_ID}$")]
 SeasonName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
 TableName = Annotated[str, AfterValidator(_table_name)]
 ColumnName = Annotated[str, AfterValidator(_column_name)]
 Line = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\r\n]*$")]
 """Text of one line: a command's argument, a path, an address."""
+
+
+WORD_CHARS = 80  # of a word that nobody knows, looked at and shown
 
 
 class Model(BaseModel):
@@ -42,12 +48,13 @@ class Model(BaseModel):
         if isinstance(data, dict):
             for key in data:
                 if key not in cls.model_fields:
-                    raise ValueError(f"unknown key {key!r}; {nearest(str(key), cls.model_fields)}")
+                    word = str(key)[:WORD_CHARS]
+                    raise ValueError(f"unknown key {word!r}; {nearest(word, cls.model_fields)}")
         return data
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str], *, what: str = "keys") -> str:
     """Which known word was meant; all of them, where none is near."""
     known = list(known)
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+    near = difflib.get_close_matches(word[:WORD_CHARS], known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known {what}: {', '.join(known)}"

@@ -7,16 +7,20 @@ takes them.
 
 from __future__ import annotations
 
+import fcntl
 import json
-import os
-import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from planner.errors import FleetError
+from planner.files import MB, read_capped, write_whole
+from planner.model import RunId
+
+NOTE_BYTES = 16 * MB  # every date of every phase of 50 years is half of that
 
 
 class Owed(BaseModel):
@@ -24,7 +28,7 @@ class Owed(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    run_id: str
+    run_id: RunId
     pipeline: str
     warehouse: str
     dates: dict[str, set[date]]
@@ -54,20 +58,43 @@ def save(folder: Path, owed: Owed) -> None:
 
 def read(folder: Path, *, pipeline: str, warehouse: str) -> list[Owed]:
     """What every run on this warehouse still owes. Raises `FleetError` for a broken file."""
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            owed = Owed.model_validate_json(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:  # its run has just ended, and owes nothing any more
-            continue
-        except (OSError, ValueError) as error:
-            raise FleetError(
-                f"{path} cannot be read ({type(error).__name__}): it says which dates a run still "
-                "owes. Restore it, or delete it and repair its dates with --phases and --start."
-            ) from None
-        if owed.pipeline == pipeline and owed.warehouse == warehouse:
-            found.append(owed)
-    return found
+    found = (_read(path) for path in sorted(folder.glob("*.json")))
+    return [
+        owed
+        for owed in found
+        if owed is not None and owed.pipeline == pipeline and owed.warehouse == warehouse
+    ]
+
+
+def cross_out(folder: Path, run_id: str, done: Collection[tuple[str, date]]) -> None:
+    """Take what was recomputed off a run's note, if the note is on this machine.
+
+    A planner and workers may do so at once: each sees what the other has crossed out.
+    """
+    with _alone(folder):
+        owed = _read(folder / f"{run_id}.json")
+        if owed is not None:
+            save(folder, owed.without(done))
+
+
+def _read(path: Path) -> Owed | None:
+    """A note; None when its run owes nothing any more. Raises `FleetError` for a broken one."""
+    try:
+        return Owed.model_validate_json(read_capped(path, NOTE_BYTES))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise FleetError(
+            f"{path} cannot be read ({type(error).__name__}): it says which dates a run still "
+            "owes. Restore it, or delete it and repair its dates with --phases and --start."
+        ) from None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel gives it back, however this process ends
+        yield
 
 
 def merged(all_owed: Collection[Owed]) -> Mapping[str, set[date]]:
@@ -77,18 +104,3 @@ def merged(all_owed: Collection[Owed]) -> Mapping[str, set[date]]:
         for phase, days in owed.dates.items():
             dates.setdefault(phase, set()).update(days)
     return dates
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that nobody ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

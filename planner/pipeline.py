@@ -20,6 +20,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from planner.criterion import CompleteCriterion, Criterion, EntitiesCriterion
 from planner.errors import BadPipeline
+from planner.files import MB, read_capped
 from planner.model import ColumnName, Line, Model, Name, SeasonName, TableName, nearest
 from planner.publishing import Publish
 from planner.runners import Resume, Runner, ScriptRunner
@@ -28,6 +29,7 @@ from sql.warehouse import GradeColumns, Scalar, Table
 SHIPPED = Path(__file__).parent / "pipelines"
 
 DAY = timedelta(days=1)
+FILE_BYTES = MB  # the one that ships for NBA is 12 kB
 
 
 class Window(Model):
@@ -107,6 +109,21 @@ class TableSpec(Model):
     rows_per_entity: Band | None = None
     """Rows that there normally are for each of the pipeline's own entity."""
     grades: GradesSpec | None = None
+    writers: int | None = Field(default=None, ge=1, le=10_000)
+    """Steps that may write it at once, over the whole fleet and all phases. None: any number."""
+    daily_writes: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Load and DML statements in any 24 hours, at most. None: any number."""
+    writes_per_date: int = Field(default=1, ge=1, le=10_000)
+    """How many of them one date costs, each time it is run."""
+
+    @model_validator(mode="after")
+    def _affordable(self) -> Self:
+        if self.daily_writes is not None and self.writes_per_date > self.daily_writes:
+            raise ValueError(
+                f"one date of {self.name!r} costs {self.writes_per_date} writes, and a day allows "
+                f"{self.daily_writes}: no date could ever be run"
+            )
+        return self
 
     @cached_property
     def table(self) -> Table:
@@ -151,6 +168,12 @@ class Phase(Model):
     @property
     def queue_name(self) -> str:
         return self.queue or self.name
+
+    @property
+    def dates_at_once(self) -> int | None:
+        """Dates that one run may take, so that its writes fit a day's budget; None: any number."""
+        limits = [t.daily_writes // t.writes_per_date for t in self.tables if t.daily_writes]
+        return min(limits, default=None)
 
     @model_validator(mode="after")
     def _runnable(self) -> Self:
@@ -223,6 +246,14 @@ class Pipeline(Model):
                     f"table {spec.name!r} is counted in two ways: give it one date, one where "
                     "and the same entities wherever it stands, or count a view of it"
                 )
+        limits: dict[str, tuple[int | None, int | None]] = {}
+        for spec in (spec for phase in phases for spec in phase.tables):
+            own = (spec.writers, spec.daily_writes)
+            if limits.setdefault(spec.name, own) != own:
+                raise ValueError(
+                    f"table {spec.name!r} is limited in two ways: give it the same writers and "
+                    "daily_writes wherever it stands"
+                )
         return phases
 
     @model_validator(mode="after")
@@ -281,6 +312,14 @@ class Pipeline(Model):
         return next(iter(self.phases[0].tables[0].entities), "row")
 
     @cached_property
+    def tables(self) -> tuple[TableSpec, ...]:
+        """Every table once, in order; one that stands in two phases is counted alike in both."""
+        found: dict[str, TableSpec] = {}
+        for spec in (spec for phase in self.phases for spec in phase.tables):
+            found.setdefault(spec.name, spec)
+        return tuple(found.values())
+
+    @cached_property
     def by_name(self) -> dict[str, Phase]:
         """Phases by name, in order."""
         return {phase.name: phase for phase in self.phases}
@@ -316,7 +355,8 @@ def load_pipeline(setting: str) -> Pipeline:
     """
     path = pipeline_path(setting)
     try:
-        return Pipeline.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        text = read_capped(path, FILE_BYTES).decode("utf-8")
+        return Pipeline.model_validate(tomllib.loads(text))
     except OSError as error:
         raise BadPipeline(f"{path} cannot be read: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -13,17 +13,22 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from planner.chunks import Chunk
+from planner.chunks import Chunk, chunk_id
+from planner.cost import MINIMUM_BYTES, Cost
 from planner.errors import BadPlan
-from planner.gaps import Expected, Gap, Health, LeftAlone, Reason
+from planner.estimate import Estimate
+from planner.files import MB, read_capped
+from planner.gaps import AGAIN, Expected, Gap, Health, LeftAlone, Reason
 from planner.matrix import Matrix, matrix
+from planner.model import Name, RunId
 from planner.pipeline import Pipeline, Window
 from planner.repair import Repair
 from planner.snapshot import Snapshot, snapshot
 
 FORMAT = 1
+FILE_BYTES = 256 * MB  # four seasons date by date are 4 MB
 
 
 class Part(BaseModel):
@@ -46,7 +51,7 @@ class Task(Part):
 class Step(Part):
     """One phase of one chunk."""
 
-    phase: str
+    phase: Name
     start: date
     end: date
     tasks: tuple[Task, ...]
@@ -61,8 +66,8 @@ class PlannedChunk(Part):
     """Consecutive dates, and their steps in phase order."""
 
     id: str
-    dates: tuple[date, ...]
-    steps: tuple[Step, ...]
+    dates: tuple[date, ...] = Field(min_length=1)
+    steps: tuple[Step, ...] = Field(min_length=1)
 
 
 class Skipped(Part):
@@ -85,13 +90,22 @@ class PlannedRunner(Part):
     """What was looked for in vain before it, and where."""
 
 
+class PlanCost(Part):
+    """What reading the warehouse costs, at most; what runners read is not in it."""
+
+    counting: Cost
+    """The plan's own queries."""
+    recounts: Cost
+    """The run's: one per step and table, at BigQuery's minimum, and the final validation."""
+
+
 class Plan(Part):
     """Everything a run needs to know, in one file."""
 
     format: int = FORMAT
-    plan_id: str
+    plan_id: RunId
     created: datetime
-    pipeline: str
+    pipeline: Name
     pipeline_checksum: str
     warehouse: str
     reason: str = ""
@@ -109,6 +123,10 @@ class Plan(Part):
     """Per season and phase, what the warehouse held."""
     days_before: Snapshot
     """How every phase stood on every day of the reach."""
+    cost: PlanCost | None = None
+    """What reading the warehouse costs; None where it costs nothing."""
+    estimate: Estimate | None = None
+    """How long it will take; None when there is nothing to do."""
     checksum: str = ""
 
     @property
@@ -126,13 +144,17 @@ class Plan(Part):
                 yield step_id(chunk.id, step.phase), step
 
     @property
-    def cascades(self) -> dict[str, set[date]]:
-        """Dates whose rows will be wrong from the moment their upstream is repaired."""
-        dates: dict[str, set[date]] = {name: set(days) for name, days in self.owed.items()}
+    def again(self) -> dict[str, dict[date, Reason]]:
+        """Dates that are complete by count, and have to be computed again; and why.
+
+        Those of a cascade are wrong from the moment their upstream is repaired; some are owed,
+        and not done by this plan.
+        """
+        dates = {name: dict.fromkeys(days, Reason.CASCADE) for name, days in self.owed.items()}
         for _, step in self.steps():
             for task in step.tasks:
-                if task.reason is Reason.CASCADE:
-                    dates.setdefault(step.phase, set()).add(task.date)
+                if task.reason in AGAIN:
+                    dates.setdefault(step.phase, {})[task.date] = task.reason
         return dates
 
     @property
@@ -168,14 +190,21 @@ def make_plan(
     warehouse: str,
     scope: Window,
     reason: str = "",
+    plan_id: str | None = None,
+    cost: Cost | None = None,
+    estimate: Estimate | None = None,
 ) -> Plan:
-    """Write down a repair as a plan."""
+    """Write down a repair as a plan. `cost` is that of the counts it rests on."""
     created = datetime.now(UTC).replace(microsecond=0)
-    stale = {phase.name: set(repair.owed.get(phase.name, ())) for phase in pipeline.phases}
+    again = {
+        phase.name: dict.fromkeys(health.stale.get(phase.name, ()), Reason.STALE)
+        | dict.fromkeys(repair.owed.get(phase.name, ()), Reason.CASCADE)
+        for phase in pipeline.phases
+    }
     for phase, gaps in repair.todo.items():
-        stale[phase] |= {day for day, gap in gaps.items() if gap.reason is Reason.CASCADE}
+        again[phase] |= {day: gap.reason for day, gap in gaps.items() if gap.reason in AGAIN}
     return Plan(
-        plan_id=new_id("plan", created),
+        plan_id=plan_id or new_id("plan", created),
         created=created,
         pipeline=pipeline.name,
         pipeline_checksum=pipeline.checksum,
@@ -186,8 +215,24 @@ def make_plan(
         skipped=tuple(_skipped(left) for left in repair.skipped),
         owed={name: tuple(sorted(days)) for name, days in repair.owed.items()},
         before=matrix(pipeline, health),
-        days_before=snapshot(pipeline, health, _reach(scope, chunks), stale),
+        days_before=snapshot(pipeline, health, _reach(scope, chunks), again),
+        cost=_cost(pipeline, chunks, cost) if cost else None,
+        estimate=estimate,
     ).sealed()
+
+
+def _cost(pipeline: Pipeline, chunks: list[Chunk], counting: Cost) -> PlanCost:
+    """A step's dates are a few megabytes of a table at most, so its recount is billed the minimum.
+
+    The final validation counts what was counted for the plan.
+    """
+    queries = sum(len(pipeline.by_name[name].tables) for each in chunks for name in each.phases)
+    dollars_per_byte = counting.dollars / counting.bytes if counting.bytes else 0.0
+    billed = queries * MINIMUM_BYTES + counting.bytes
+    return PlanCost(
+        counting=counting,
+        recounts=Cost(bytes=billed, dollars=round(billed * dollars_per_byte, 6)),
+    )
 
 
 def _reach(scope: Window, chunks: Iterable[Chunk | PlannedChunk]) -> Window:
@@ -239,9 +284,11 @@ def new_id(kind: str, now: datetime) -> str:
 def read_plan(path: Path) -> Plan:
     """Read a plan file. Raises `BadPlan` when it is not one, or was edited."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_capped(path, FILE_BYTES).decode("utf-8"))
     except OSError as error:
-        raise BadPlan(f"{path} cannot be read: {error.strerror}.") from None
+        raise BadPlan(
+            f"{path} cannot be read: {error.strerror}. Make one with `planner plan --out FILE`."
+        ) from None
     except (ValueError, RecursionError):
         raise BadPlan(f"{path} is not JSON: make one with `planner plan --out FILE`.") from None
     return parse_plan(content, where=str(path))
@@ -264,4 +311,28 @@ def parse_plan(content: Any, *, where: str) -> Plan:
         raise BadPlan(f"{where} has format {plan.format}; this version reads format {FORMAT}.")
     if plan.checksum != plan._digest():
         raise BadPlan(f"{where} was edited: its checksum does not match. Make a new plan.")
+    for chunk in plan.chunks:
+        wrong = _misfit(chunk)
+        if wrong is not None:
+            raise BadPlan(f"{where} is not a plan: chunk {chunk.id!r}: {wrong}. Make a new one.")
+    dates = [day for chunk in plan.chunks for day in chunk.dates]
+    if len(set(dates)) < len(dates):
+        raise BadPlan(f"{where} is not a plan: two chunks share a date. Make a new one.")
     return plan
+
+
+def _misfit(chunk: PlannedChunk) -> str | None:
+    """What cannot be in a chunk of ours; None when all fits.
+
+    Its id names files, and its dates are what leases are taken for; and a checksum is no
+    signature, so a plan that was made by hand may have one.
+    """
+    if list(chunk.dates) != sorted(set(chunk.dates)) or chunk.id != chunk_id(chunk.dates):
+        return "its id and its dates do not fit"
+    if len({step.phase for step in chunk.steps}) < len(chunk.steps):
+        return "it has a phase twice"
+    ends = (chunk.dates[0], chunk.dates[-1])
+    for step in chunk.steps:
+        if step.dates != chunk.dates or (step.start, step.end) != ends:
+            return f"the dates of {step.phase} are not its own"
+    return None

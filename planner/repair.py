@@ -1,7 +1,9 @@
 """What to do about the gaps: which phases and dates a plan takes, and which it leaves, and why.
 
-Pure. Three rules, applied phase by phase in order:
+Pure. Four rules, applied phase by phase in order:
 
+- **stale**: where the user asks for it, dates whose upstream was written after them are done again
+  as if they were short;
 - **cascade**: a date that is repaired makes every later date wrong whose lookback window holds
   it, so those are done again (unless the user says no);
 - **ready**: a date is taken only when everything in its lookback window is complete and right,
@@ -17,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from planner.calendar import Why
-from planner.gaps import Gap, Health, LeftAlone, Reason
+from planner.gaps import AGAIN, Gap, Health, LeftAlone, Reason
 from planner.pipeline import Phase, Pipeline, Window
 
 Dates = Mapping[str, Collection[date]]
@@ -57,6 +59,11 @@ def choose(
     in_flight = in_flight or {}
     direct = {
         name: {day: gap for day, gap in health.gaps[name].items() if day in scope}
+        | {
+            day: again(pipeline.by_name[name], day, health, Reason.STALE)
+            for day in health.stale.get(name, ())
+            if day in scope and _again(health, pipeline.by_name[name], day)
+        }
         for name in phases
     }
     if limit is not None:
@@ -74,13 +81,21 @@ def choose(
         if phase.is_source:
             continue
         wanted = dict(direct.get(phase.name, {}))
+        doubts = sorted(day for day in health.doubtful.get(phase.name, ()) if day in scope)
         due = (owed or {}).get(phase.name, ())
         # What an earlier run left half done is not only short: none of its rows can be kept.
-        wanted |= {d: replace(wanted[d], reason=Reason.CASCADE) for d in due if d in wanted}
+        wanted |= {
+            d: replace(wanted[d], reason=Reason.CASCADE)
+            for d in due
+            if d in wanted and wanted[d].reason not in AGAIN
+        }
         stale = {day for day in due if _again(health, phase, day)}
         if cascade:
             stale |= set(_after(pipeline, health, phase, todo, left))
-        wanted |= {day: cascade_of(phase, day, health) for day in stale if day not in wanted}
+        wanted |= {
+            day: again(phase, day, health, Reason.CASCADE) for day in stale if day not in wanted
+        }
+        skipped += [_doubtful(pipeline, phase, day, health) for day in doubts if day not in wanted]
         taken: dict[date, Gap] = {}
         for day, gap in sorted(wanted.items()):
             if phase.name not in phases:
@@ -120,7 +135,19 @@ def _again(health: Health, phase: Phase, day: date) -> bool:
     return known and day in health.complete[phase.name]
 
 
-def cascade_of(phase: Phase, day: date, health: Health) -> Gap:
+def _doubtful(pipeline: Pipeline, phase: Phase, day: date, health: Health) -> LeftAlone:
+    held = health.held[phase.name][day]
+    due = health.expected[phase.name][day].get(pipeline.entity, 0)
+    return LeftAlone(
+        phase=phase.name,
+        date=day,
+        reason=Why.UPSTREAM_MISSING,
+        detail=f"it looks stale, but what it is computed from holds {due} of its {held} "
+        f"{pipeline.entity}s now",
+    )
+
+
+def again(phase: Phase, day: date, health: Health, reason: Reason) -> Gap:
     """A date that is complete by count, and has to be computed again."""
     due = health.expected[phase.name][day]
     first = next(iter(phase.tables[0].entities), None)
@@ -128,7 +155,7 @@ def cascade_of(phase: Phase, day: date, health: Health) -> Gap:
     return Gap(
         phase=phase.name,
         date=day,
-        reason=Reason.CASCADE,
+        reason=reason,
         expected=count,
         found=count,
         tables=tuple(spec.name for spec in phase.tables),

@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from planner.criteria import CriterionRow
-from planner.gaps import Reason
+from planner.gaps import AGAIN
 from planner.matrix import Matrix
+from planner.model import RunId
 from planner.pipeline import DAY, Season, Window
 from planner.publishing import Publication
 from planner.snapshot import Snapshot
@@ -26,7 +27,7 @@ CONSEQUENCES = ("blocked", "cancelled", "pending")
 class Part(BaseModel):
     """A part of the report."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Short(Part):
@@ -76,9 +77,13 @@ class StepRow(Part):
     """Seconds since the epoch."""
     ended: float | None
     error: str
+    worked: float | None = None
+    """Seconds at work over all attempts, those of a service included; no pause between them."""
 
     @property
     def seconds(self) -> float | None:
+        if self.worked is not None:
+            return self.worked
         if self.started is None or self.ended is None:
             return None
         return max(0.0, self.ended - self.started)
@@ -87,7 +92,7 @@ class StepRow(Part):
 class Report(Part):
     """Everything there is to say about an ended run."""
 
-    run_id: str
+    run_id: RunId
     plan_id: str
     pipeline: str
     warehouse: str
@@ -236,7 +241,8 @@ def next_steps(report: Report) -> list[NextStep]:
     owed = sum(
         (phase, day) not in undone
         for phase in report.phases
-        for day in report.days_after.days(phase, Reason.CASCADE)
+        for reason in AGAIN
+        for day in report.days_after.days(phase, reason)
     )
     if owed:
         steps.append(

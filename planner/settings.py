@@ -9,10 +9,13 @@ import tempfile
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from planner.address import EMBEDDED, Address, parse_address
 from planner.errors import UsageError
+from planner.files import make_folder
+from planner.printable import printable
 
 PREFIX = "BACKFILL_"
 
@@ -32,10 +35,13 @@ class Settings(BaseSettings):
         default="nba", description="a pipeline that ships (nba, sales), or a TOML file"
     )
     broker_url: str = Field(
-        default="embedded", description="redis://…, rediss://…, unix:///PATH, or embedded"
+        default=EMBEDDED, description="redis://…, rediss://…, unix:///PATH, or embedded"
     )
     max_bytes: int = Field(
         default=1 << 40, ge=1, description="bytes that one BigQuery job may bill, at most"
+    )
+    dollars_per_tib: float = Field(
+        default=6.25, ge=0, description="what BigQuery bills for a TiB that queries read"
     )
     location: str | None = Field(default=None, description="where BigQuery jobs run, such as US")
     home: Path = Field(default=Path(".backfill"), description="state, logs, plans and reports")
@@ -58,9 +64,24 @@ class Settings(BaseSettings):
         default=10, ge=0.05, le=600, description="longest pause of a step that waits for others"
     )
 
+    @field_validator("warehouse", "pipeline", "broker_url", "location", "home")
+    @classmethod
+    def _one_line(cls, value: str | Path | None) -> str | Path | None:
+        text = str(value or "")
+        if printable(text) != text or "\n" in text:
+            raise ValueError("it holds characters that are not text on one line")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value != EMBEDDED:
+            parse_address(value)
+        return value
+
     @property
     def is_embedded(self) -> bool:
-        return self.broker_url == "embedded"
+        return self.broker_url == EMBEDDED
 
     @cached_property
     def home_dir(self) -> Path:
@@ -76,15 +97,27 @@ class Settings(BaseSettings):
         name = hashlib.sha256(os.fsencode(self.home_dir)).hexdigest()[:12]
         return Path(tempfile.gettempdir()) / f"backfill-{os.getuid()}-{name}.sock"
 
+    @cached_property
+    def address(self) -> Address:
+        """The broker's address, and how TLS is spoken with it."""
+        return (
+            Address(url=f"unix://{self.socket}")
+            if self.is_embedded
+            else parse_address(self.broker_url)
+        )
+
     @property
     def redis_url(self) -> str:
-        """The broker as redis-py names it, without a database number."""
-        return f"unix://{self.socket}" if self.is_embedded else self.broker_url
+        """The broker as redis-py names it, without options."""
+        return self.address.url
 
     def folder(self, name: str) -> Path:
-        """A folder in `home`, made when needed, for its owner alone."""
+        """A folder in `home`, made when needed, as every one above it, for its owner alone.
+
+        Raises `OSError` when it cannot be made.
+        """
         path = self.home_dir / name
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(path)
         return path
 
 
@@ -95,9 +128,14 @@ def load_settings() -> Settings:
     except ValidationError as error:
         raise UsageError(
             "\n".join(
-                f"{PREFIX}{str(mistake['loc'][0]).upper()}: {mistake['msg']}"
-                for mistake in error.errors(include_url=False)
+                f"{PREFIX}{str(mistake['loc'][0]).upper()}: "
+                f"{mistake['msg'].removeprefix('Value error, ')}"
+                for mistake in error.errors(include_url=False, include_input=False)
             )
+        ) from None
+    except (OSError, UnicodeDecodeError):
+        raise UsageError(
+            "The file .env cannot be read: it holds lines such as BACKFILL_PIPELINE=nba."
         ) from None
 
 

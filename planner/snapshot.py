@@ -7,7 +7,7 @@ a handful and a plan of that size at about 200 kB.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Literal, NamedTuple
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from planner.calendar import Why
 from planner.gaps import Health, Reason
 from planner.pipeline import DAY, Pipeline, Window
-from planner.repair import cascade_of
+from planner.repair import again as again_gap
 
 COMPLETE: Literal["complete"] = "complete"
 
@@ -65,11 +65,11 @@ def snapshot(
     pipeline: Pipeline,
     health: Health,
     window: Window,
-    stale: Mapping[str, Collection[date]],
+    again: Mapping[str, Mapping[date, Reason]],
 ) -> Snapshot:
     """Write down how `window` stands; days that `health` does not reach are left out.
 
-    `stale` are dates by phase that are complete by count, and have to be computed again.
+    `again` are dates by phase that are complete by count, and why they have to be computed again.
     """
     within = Window(
         start=max(window.start, health.window.start), end=min(window.end, health.window.end)
@@ -78,9 +78,7 @@ def snapshot(
         window=within,
         phases={
             phase.name: tuple(
-                _stretches(
-                    pipeline, health, phase.name, within, frozenset(stale.get(phase.name, ()))
-                )
+                _stretches(pipeline, health, phase.name, within, again.get(phase.name, {}))
             )
             for phase in pipeline.phases
         },
@@ -88,11 +86,11 @@ def snapshot(
 
 
 def _stretches(
-    pipeline: Pipeline, health: Health, phase: str, window: Window, stale: frozenset[date]
+    pipeline: Pipeline, health: Health, phase: str, window: Window, again: Mapping[date, Reason]
 ) -> Iterator[Stretch]:
     last: Stretch | None = None
     for day in window.days():
-        state, expected, found = _standing(pipeline, health, phase, day, stale)
+        state, expected, found = _standing(pipeline, health, phase, day, again)
         if last is not None and last[2:] == (state, expected, found):
             last = last._replace(days=last.days + 1)
             continue
@@ -104,7 +102,7 @@ def _stretches(
 
 
 def _standing(
-    pipeline: Pipeline, health: Health, phase: str, day: date, stale: frozenset[date]
+    pipeline: Pipeline, health: Health, phase: str, day: date, again: Mapping[date, Reason]
 ) -> tuple[State, int, int]:
     empty = health.empty[phase].get(day)
     if empty is not None:
@@ -115,7 +113,7 @@ def _standing(
         # Short of something else: the table that is shortest says of how many.
         counts = (expected, found) if found < expected else (gap.expected, gap.found)
         return gap.reason, *counts
-    return (Reason.CASCADE if day in stale else COMPLETE), expected, found
+    return again.get(day, COMPLETE), expected, found
 
 
 def _counts(pipeline: Pipeline, health: Health, phase: str, day: date) -> tuple[int, int]:
@@ -124,5 +122,5 @@ def _counts(pipeline: Pipeline, health: Health, phase: str, day: date) -> tuple[
     if held is not None:
         # A source has nothing before it, so what it holds is what is expected of it.
         return health.expected[phase][day].get(pipeline.entity, held[day]), held[day]
-    usual = cascade_of(pipeline.by_name[phase], day, health)
+    usual = again_gap(pipeline.by_name[phase], day, health, Reason.CASCADE)
     return usual.expected, usual.found

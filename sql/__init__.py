@@ -5,6 +5,7 @@ client, DuckDB and sqlglot are imported when a warehouse is opened, never before
 """
 
 from sql.errors import (
+    AccessDenied,
     BadWarehouse,
     TableNotFound,
     Unsupported,
@@ -21,6 +22,8 @@ from sql.warehouse import (
     Grade,
     GradeColumns,
     Parameters,
+    Partition,
+    Partitions,
     Scalar,
     Table,
     Warehouse,
@@ -28,12 +31,15 @@ from sql.warehouse import (
 
 __all__ = [
     "EVERY_SYSTEM",
+    "AccessDenied",
     "BadWarehouse",
     "Cell",
     "Coverage",
     "Grade",
     "GradeColumns",
     "Parameters",
+    "Partition",
+    "Partitions",
     "Scalar",
     "Table",
     "TableNotFound",

@@ -12,13 +12,15 @@ request with the same id is the same job, so a lost answer cannot write twice.
 
 from __future__ import annotations
 
+import copy
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self, TypeVar
 
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
@@ -29,7 +31,16 @@ from sql.bigquery_errors import THEIRS, translated
 from sql.coverage import coverage_of, coverage_query
 from sql.errors import WarehouseRefused
 from sql.statements import load, quote_table
-from sql.warehouse import Coverage, Parameters, Partitioning, Scalar, Table
+from sql.together import together
+from sql.warehouse import (
+    Coverage,
+    Parameters,
+    Partition,
+    Partitioning,
+    Partitions,
+    Scalar,
+    Table,
+)
 
 # 1 TiB, about $6.25 on demand: far above a recount of years, far below an accident.
 MAXIMUM_BYTES_BILLED = 1_099_511_627_776
@@ -37,11 +48,20 @@ JOB_TIMEOUT_SECONDS = 600.0  # a recount takes seconds; a repair in SQL a few mi
 RETRY_SECONDS = 120.0  # for 503, rate limits and lost connections; a step is retried above us
 REQUEST_TIMEOUT_SECONDS = 60.0  # one HTTP request that only starts or looks up something
 CANCEL_TIMEOUT_SECONDS = 10.0  # whoever pressed Ctrl-C is waiting
+# What one query bills at least, per table that it names, and for a look into INFORMATION_SCHEMA
+# [https://cloud.google.com/bigquery/pricing#on_demand_pricing]; above it, whole megabytes.
+MINIMUM_BYTES_BILLED = 10 * 1024 * 1024
+_ROUNDED_TO_BYTES = 1024 * 1024
+
+# Below the ten connections that the client's HTTP pool keeps.
+AT_ONCE = 6
 # The server ends the job at its time limit; we wait a little longer to hear it say so.
 _GRACE_SECONDS = 30.0
 
 # What a MERGE, an INSERT or a load job into a table asks for; roles/bigquery.dataEditor has them.
 WRITE_RIGHTS = ("bigquery.tables.getData", "bigquery.tables.updateData")
+A = TypeVar("A")
+T = TypeVar("T")
 
 _DAY_MS = 86_400_000
 _APP = "backfill-fleet"
@@ -66,8 +86,10 @@ class BigQueryWarehouse:
     job_timeout_seconds: BigQuery ends a job that runs longer, and so do we.
     retry_seconds: how long an unreachable or overloaded BigQuery is asked again.
 
-    Raises `WarehouseUnreachable` when there are no credentials.
+    Safe for threads. Raises `WarehouseUnreachable` when there are no credentials.
     """
+
+    at_once = AT_ONCE
 
     def __init__(
         self,
@@ -81,6 +103,10 @@ class BigQueryWarehouse:
     ) -> None:
         self.project = project
         self.name = f"bigquery:{project}"
+        self._labels = dict(labels)
+        self._running: list[QueryJob] = []
+        """Jobs that a thread is waiting for; shared with what `labelled` gives."""
+        self._lock = threading.Lock()
         self._wait_seconds = job_timeout_seconds + _GRACE_SECONDS
         self._retry = DEFAULT_RETRY.with_timeout(retry_seconds)
         self._job_retry = DEFAULT_JOB_RETRY.with_timeout(retry_seconds)
@@ -94,11 +120,15 @@ class BigQueryWarehouse:
                 credentials=AnonymousCredentials() if emulator else None,  # type: ignore[no-untyped-call]
                 client_options={"api_endpoint": emulator} if emulator else None,
                 default_query_job_config=bigquery.QueryJobConfig(
-                    labels=job_labels(labels),
                     maximum_bytes_billed=maximum_bytes_billed,
                     job_timeout_ms=int(job_timeout_seconds * 1000),
                 ),
             )
+
+    def labelled(self, **labels: str) -> Self:
+        other = copy.copy(self)
+        other._labels = self._labels | labels
+        return other
 
     # -- what a warehouse answers ------------------------------------------------------------
 
@@ -125,17 +155,9 @@ class BigQueryWarehouse:
         if partitioning is None or (partitioning.field or "").lower() != table.date.lower():
             version = _version(about.modified, about.num_rows)
             return dict.fromkeys(days, version)
-        rows = self.rows(
-            load("partitions").format(dataset=quote_dataset(table.name)),
-            {
-                "table_name": table.name.rpartition(".")[2],
-                "first_partition": start.isoformat()[:4],
-                "last_partition": end.isoformat().replace("-", ""),
-            },
-        )
         written = {
             row["partition_id"]: _version(row["last_modified_time"], row["total_rows"])
-            for row in rows
+            for row in self._records([table.name], start, end)
         }
         return {
             day: written[partition]
@@ -143,6 +165,49 @@ class BigQueryWarehouse:
             for partition in _partitions_of(day)
             if partition in written
         }
+
+    def partitions(
+        self, tables: Sequence[Table], start: date, end: date
+    ) -> Mapping[str, Partitions]:
+        """As every warehouse. Which column partitions a table is asked of tables.get, which is
+        free; views, and tables partitioned by month or by something else, are not in the answer
+        of the one query per dataset.
+        """
+        tables = list({table.name: table for table in tables}.values())
+        abouts = self._together(self._table, [table.name for table in tables])
+        daily: dict[str, list[str]] = {}
+        for table, about in zip(tables, abouts, strict=True):
+            by = about.time_partitioning
+            is_daily = by is not None and by.type_ == bigquery.TimePartitioningType.DAY
+            if is_daily and (by.field or "").lower() == table.date.lower():
+                daily.setdefault(table.name.rpartition(".")[0], []).append(table.name)
+        answers = self._together(
+            lambda names: self._records(names, start, end), list(daily.values())
+        )
+        found = {table.name: Partitions(by_day=None) for table in tables}
+        for names, rows in zip(daily.values(), answers, strict=True):
+            for name in names:
+                short = name.rpartition(".")[2]
+                found[name] = _by_day([r for r in rows if r["table_name"] == short], start, end)
+        return found
+
+    def bytes_to_count(self, tables: Sequence[Table], start: date, end: date) -> int:
+        """By dry run of every count over all dates, which may be more than is counted then."""
+        asked = [coverage_query(table, start, end) for table in tables]
+        read = self._together(lambda each: self.dry_run_bytes(*each), asked)
+        datasets = {table.name.rpartition(".")[0] for table in tables}
+        return sum(map(billed_bytes, read)) + len(datasets) * MINIMUM_BYTES_BILLED
+
+    def _records(self, names: Sequence[str], start: date, end: date) -> Sequence[Mapping[str, Any]]:
+        """What INFORMATION_SCHEMA says of some tables of one dataset."""
+        return self.rows(
+            load("partitions").format(dataset=quote_dataset(names[0])),
+            {
+                "table_names": [name.rpartition(".")[2] for name in names],
+                "first_partition": start.isoformat()[:4],
+                "last_partition": end.isoformat().replace("-", ""),
+            },
+        )
 
     def columns(self, table: str) -> Mapping[str, str]:
         return {field.name: _google_type(field) for field in self._table(table).schema}
@@ -199,6 +264,12 @@ class BigQueryWarehouse:
             job = self._begin(statement, parameters, dry_run=True, use_query_cache=False)
             return int(job.total_bytes_processed or 0)
 
+    def cancel(self) -> None:
+        with self._lock:
+            jobs, self._running[:] = list(self._running), []
+        for job in jobs:
+            self._cancel(job)
+
     def close(self) -> None:
         self._client.close()  # type: ignore[no-untyped-call]
 
@@ -207,6 +278,7 @@ class BigQueryWarehouse:
     def _begin(self, statement: str, parameters: Parameters, **options: Any) -> QueryJob:
         config = bigquery.QueryJobConfig(
             query_parameters=[_parameter(name, value) for name, value in parameters.items()],
+            labels=job_labels(self._labels),
             **options,
         )
         # job_retry: the client would wrap this request in a second retry of 10 minutes, with a
@@ -224,6 +296,8 @@ class BigQueryWarehouse:
         """The job once it succeeded, and its rows, fetched page by page as they are read."""
         with self._in_our_words():
             job = self._begin(statement, parameters)
+            with self._lock:
+                self._running.append(job)
             try:
                 rows = job.result(
                     retry=self._retry, job_retry=self._job_retry, timeout=self._wait_seconds
@@ -233,9 +307,18 @@ class BigQueryWarehouse:
                 # Ctrl-C, a worker's time limit, a lost connection: nobody will read the answer,
                 # and a write that goes on unseen would meet the next attempt.
                 if job.state != "DONE":
-                    with suppress(Exception):
-                        job.cancel(retry=None, timeout=CANCEL_TIMEOUT_SECONDS)
+                    self._cancel(job)
                 raise
+            finally:
+                with self._lock:
+                    self._running[:] = [other for other in self._running if other is not job]
+
+    def _cancel(self, job: QueryJob) -> None:
+        with suppress(Exception):
+            job.cancel(retry=None, timeout=CANCEL_TIMEOUT_SECONDS)
+
+    def _together(self, ask: Callable[[A], T], about: Sequence[A]) -> list[T]:
+        return together(ask, about, at_once=self.at_once, cancel=self.cancel)
 
     def _table(self, name: str) -> bigquery.Table:
         quote_table(name)  # refuses what is no name
@@ -272,6 +355,11 @@ def quote_dataset(table: str) -> str:
     return ".".join(f"`{part}`" for part in table.split(".")[:-1])
 
 
+def billed_bytes(read: int) -> int:
+    """What a query that reads so many bytes of its one table is billed as."""
+    return max(MINIMUM_BYTES_BILLED, -(-read // _ROUNDED_TO_BYTES) * _ROUNDED_TO_BYTES)
+
+
 def _parameter(
     name: str, value: Scalar | Sequence[Scalar]
 ) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
@@ -304,6 +392,25 @@ def _partitions_of(day: date) -> Iterator[str]:
     """The ids that the partition of `day` can have, by granularity: year, month, day."""
     digits = day.isoformat().replace("-", "")
     yield from (digits[:4], digits[:6], digits)
+
+
+def _by_day(rows: Sequence[Mapping[str, Any]], start: date, end: date) -> Partitions:
+    """One table's records. An id of eight digits is a day; nothing else is in a daily table,
+    but for the two that begin with `__`.
+    """
+    by_day: dict[date, Partition] = {}
+    apart = {"__NULL__": 0, "__UNPARTITIONED__": 0}
+    for row in rows:
+        partition = row["partition_id"]
+        if partition in apart:
+            apart[partition] += row["total_rows"] or 0
+        elif len(partition) == len("YYYYMMDD"):
+            day = datetime.strptime(partition, "%Y%m%d").replace(tzinfo=UTC).date()
+            if start <= day <= end:
+                by_day[day] = Partition(
+                    rows=row["total_rows"] or 0, modified=row["last_modified_time"]
+                )
+    return Partitions(by_day=by_day, undated=apart["__NULL__"], buffered=apart["__UNPARTITIONED__"])
 
 
 def _version(modified: datetime | None, rows: int | None) -> str:

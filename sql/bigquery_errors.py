@@ -10,7 +10,13 @@ import requests
 from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError, RetryError
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 
-from sql.errors import TableNotFound, WarehouseError, WarehouseRefused, WarehouseUnreachable
+from sql.errors import (
+    AccessDenied,
+    TableNotFound,
+    WarehouseError,
+    WarehouseRefused,
+    WarehouseUnreachable,
+)
 
 _LOGIN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS."
 
@@ -62,7 +68,7 @@ def _verdict(error: GoogleAPICallError) -> tuple[type[WarehouseError], str]:
         case "responseTooLarge" | "resourcesExceeded" | 413:
             return WarehouseRefused, "It is too large (413): ask for fewer dates."
         case "accessDenied" | 403:
-            return WarehouseRefused, (
+            return AccessDenied, (
                 "Grant roles/bigquery.jobUser on the project and roles/bigquery.dataViewer on the "
                 "dataset (dataEditor where steps write)."
             )

@@ -4,7 +4,8 @@
     ├── BadWarehouse           the setting does not name a warehouse
     ├── WarehouseUnreachable   nobody answers
     ├── WarehouseRefused       it answers, and refuses the statement
-    │   └── TableNotFound      because a table or column does not exist
+    │   ├── TableNotFound      because a table or column does not exist
+    │   └── AccessDenied       because it may not be read, or written
     └── Unsupported            the local warehouse does not run this kind of statement
 
 An error is never a gap: nothing above this layer may read one as "no rows".
@@ -29,6 +30,10 @@ class WarehouseRefused(WarehouseError):
 
 class TableNotFound(WarehouseRefused):
     """The table does not exist in the warehouse."""
+
+
+class AccessDenied(WarehouseRefused):
+    """The credentials may not do this in the warehouse."""
 
 
 class Unsupported(WarehouseError):

@@ -16,33 +16,38 @@ from __future__ import annotations
 
 import os
 import random
-import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
-from sqlglot import exp, parse_one
-from sqlglot.errors import SqlglotError
+from sqlglot import exp
 
 from sql.coverage import coverage_of, coverage_query
+from sql.dialect import (
+    arrow_type,
+    duck_type,
+    duckdb_sql,
+    google_integers,
+    google_type,
+    literal,
+    parameter_names,
+    parse,
+    quoted,
+    table_name,
+    text,
+)
 from sql.errors import TableNotFound, Unsupported, WarehouseRefused, WarehouseUnreachable
 from sql.statements import is_table
-from sql.warehouse import Coverage, Parameters, Partitioning, Scalar, Table
+from sql.warehouse import Coverage, Parameters, Partition, Partitioning, Partitions, Table
 
 T = TypeVar("T")
-
-# sqlglot makes its dialects ready on first use; two threads that parsed at once were told
-# "Expected TYPE after CAST" of a statement that is right.
-_ONE_AT_A_TIME = threading.RLock()
-_STYLE = re.compile("\x1b\\[[0-9;]*m")  # its messages underline for a terminal
 
 # Writers of one table that meet at the log retry; 27 commits a second were measured with four
 # writers on two cores, so a writer that lost this often has met something else.
@@ -50,26 +55,11 @@ COMMIT_TRIES = 40
 COMMIT_PAUSE_SECONDS = 0.02  # first pause; doubles, with jitter
 COMMIT_PAUSE_MAX_SECONDS = 1.0
 
-_ARROW = {
-    "STRING": pa.string(),
-    "INT64": pa.int64(),
-    "INTEGER": pa.int64(),
-    "FLOAT64": pa.float64(),
-    "BOOL": pa.bool_(),
-    "BOOLEAN": pa.bool_(),
-    "DATE": pa.date32(),
-    "NUMERIC": pa.decimal128(38, 9),
-    "TIMESTAMP": pa.timestamp("us", tz="UTC"),
-    "ARRAY<FLOAT64>": pa.list_(pa.float64()),
-    "ARRAY<STRING>": pa.list_(pa.string()),
-}
-_GOOGLE = {
-    arrow: google for google, arrow in _ARROW.items() if google not in ("INTEGER", "BOOLEAN")
-}
-
 
 class LocalWarehouse:
     """Delta tables below `folder`. Safe for many processes; one instance per thread."""
+
+    at_once = 1  # DuckDB spreads one query over the cores by itself
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser().absolute()
@@ -80,11 +70,47 @@ class LocalWarehouse:
         self._connection = duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
 
+    def labelled(self, **labels: str) -> Self:
+        return self  # nobody bills its jobs
+
+    def cancel(self) -> None:
+        """Nothing to do: one thread asks, and whoever interrupts it ends its query."""
+
     # -- what a warehouse answers ------------------------------------------------------------
 
     def coverage(self, table: Table, start: date, end: date) -> Coverage:
         statement, parameters = coverage_query(table, start, end)
         return coverage_of(table, self.rows(statement, parameters))
+
+    def bytes_to_count(self, tables: Sequence[Table], start: date, end: date) -> None:
+        return None
+
+    def partitions(
+        self, tables: Sequence[Table], start: date, end: date
+    ) -> Mapping[str, Partitions]:
+        return {table.name: self._partitions(table, start, end) for table in tables}
+
+    def _partitions(self, table: Table, start: date, end: date) -> Partitions:
+        """From Delta's log, which does not tell the rows of files that came without statistics."""
+        opened = self._open(table.name)
+        is_daily = opened.metadata().partition_columns == [table.date]
+        actions = pa.table(opened.get_add_actions(flatten=True)).to_pylist()
+        if not is_daily or any(action.get("num_records") is None for action in actions):
+            return Partitions(by_day=None)
+        by_day: dict[date, Partition] = {}
+        undated = 0
+        for action in actions:
+            day, rows = action[f"partition.{table.date}"], action["num_records"]
+            if day is None:
+                undated += rows
+            elif start <= day <= end:
+                modified = datetime.fromtimestamp(action["modification_time"] / 1000, UTC)
+                old = by_day.get(day)
+                by_day[day] = Partition(
+                    rows=rows + (old.rows if old else 0),
+                    modified=max(modified, old.modified) if old else modified,
+                )
+        return Partitions(by_day=by_day, undated=undated)
 
     def versions(self, table: Table, start: date, end: date) -> Mapping[date, str]:
         if table.date not in self._open(table.name).metadata().partition_columns:
@@ -119,11 +145,11 @@ class LocalWarehouse:
         )
 
     def rows(self, statement: str, parameters: Parameters) -> Sequence[Mapping[str, Any]]:
-        rows: list[dict[str, Any]] = self._select(_parse(statement), parameters).to_pylist()
+        rows: list[dict[str, Any]] = self._select(parse(statement), parameters).to_pylist()
         return rows
 
     def run(self, statement: str, parameters: Parameters) -> int:
-        tree = _parse(statement)
+        tree = parse(statement)
         match tree:
             case exp.Create():
                 return self._create(tree)
@@ -149,13 +175,13 @@ class LocalWarehouse:
         ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
         for reference in list(tree.find_all(exp.Table)):
             if reference.db:
-                self._show(_name(reference), reference)
+                self._show(table_name(reference), reference)
             elif reference.name not in ctes:
                 raise WarehouseRefused(f"Table {reference.name!r} has no dataset.")
         with _refusals():
-            bound = {name: parameters[name] for name in _parameters(tree, parameters)}
-            answer = self._connection.sql(_duckdb(tree), params=bound).to_arrow_table()
-            return _google_integers(answer)
+            bound = {name: parameters[name] for name in parameter_names(tree, parameters)}
+            answer = self._connection.sql(duckdb_sql(tree), params=bound).to_arrow_table()
+            return google_integers(answer)
 
     def _show(self, name: str, reference: exp.Table) -> None:
         """Make the table's newest version visible to DuckDB under its own name."""
@@ -164,30 +190,29 @@ class LocalWarehouse:
             return
         *schema_path, view = [part.name for part in reference.parts]
         if len(schema_path) == 2:
-            self._connection.execute(
-                f"ATTACH IF NOT EXISTS ':memory:' AS {_quoted(schema_path[0])}"
-            )
-        schema = ".".join(_quoted(part) for part in schema_path)
+            self._connection.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {quoted(schema_path[0])}")
+        schema = ".".join(quoted(part) for part in schema_path)
         self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
         columns = _columns(table)
         files = table.file_uris()
         if files:
             # Partition values are in the files' paths; the type has to be told.
             types = ", ".join(
-                f"{_quoted(column)}: {_duck_type(columns[column])}"
+                f"{quoted(column)}: {duck_type(columns[column])}"
                 for column in table.metadata().partition_columns
             )
-            paths = ", ".join(_text(path) for path in files)
+            paths = ", ".join(text(path) for path in files)
             partitioned = f", hive_partitioning = true, hive_types = {{{types}}}" if types else ""
             source = f"read_parquet([{paths}]{partitioned})"
-            body = f"SELECT {', '.join(map(_quoted, columns))} FROM {source}"
+            body = f"SELECT {', '.join(map(quoted, columns))} FROM {source}"
         else:
             empty = ", ".join(
-                f"CAST(NULL AS {_duck_type(kind)}) AS {_quoted(column)}"
+                f"CAST(NULL AS {duck_type(kind)}) AS {quoted(column)}"
                 for column, kind in columns.items()
             )
             body = f"SELECT {empty} WHERE false"
-        self._connection.execute(f"CREATE OR REPLACE VIEW {schema}.{_quoted(view)} AS {body}")
+        with _refusals():  # it looks into a file
+            self._connection.execute(f"CREATE OR REPLACE VIEW {schema}.{quoted(view)} AS {body}")
         self._shown[name] = table.version()
 
     def _open(self, name: str) -> DeltaTable:
@@ -218,11 +243,11 @@ class LocalWarehouse:
     # -- writing -----------------------------------------------------------------------------
 
     def _create(self, tree: exp.Create) -> int:
-        name = _name(tree.find(exp.Table))
+        name = table_name(tree.find(exp.Table))
         schema = pa.schema(
             pa.field(
                 column.name,
-                _arrow_type(column),
+                arrow_type(column),
                 nullable=column.find(exp.NotNullColumnConstraint) is None,
             )
             for column in tree.find_all(exp.ColumnDef)
@@ -254,15 +279,15 @@ class LocalWarehouse:
         new = self._select(
             source.unnest() if isinstance(source, exp.Subquery) else source, parameters
         )
-        gone = _literal(deleted[0].args["condition"], parameters)
-        return self._write(_name(tree.this), new, predicate=gone)
+        gone = literal(deleted[0].args["condition"], parameters)
+        return self._write(table_name(tree.this), new, predicate=gone)
 
     def _insert(self, tree: exp.Insert, parameters: Parameters) -> int:
         target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
         new = self._select(tree.expression, parameters)
         if isinstance(tree.this, exp.Schema):
             new = new.rename_columns([column.name for column in tree.this.expressions])
-        return self._write(_name(target), new, predicate=None)
+        return self._write(table_name(target), new, predicate=None)
 
     def _write(self, name: str, new: pa.Table, *, predicate: str | None) -> int:
         schema = pa.schema(self._open(name).schema().to_arrow())
@@ -284,7 +309,7 @@ class LocalWarehouse:
         where = tree.args.get("where")
         if where is None:
             raise Unsupported("DELETE needs a WHERE.")
-        name, gone = _name(tree.this), _literal(where.this, parameters)
+        name, gone = table_name(tree.this), literal(where.this, parameters)
         self._commit(lambda: self._open(name).delete(gone))
         return 0
 
@@ -320,109 +345,8 @@ def _refusals() -> Iterator[None]:
 
 def _columns(table: DeltaTable) -> dict[str, str]:
     schema = pa.schema(table.schema().to_arrow())
-    return {field.name: _google_type(field.type) for field in schema}
+    return {field.name: google_type(field.type) for field in schema}
 
 
 def _may(folder: Path) -> bool:
     return os.access(folder, os.W_OK)
-
-
-def _parse(statement: str) -> exp.Expr:
-    try:
-        with _ONE_AT_A_TIME:
-            return parse_one(statement, read="bigquery")
-    except SqlglotError as error:
-        told = _STYLE.sub("", str(error))
-        raise WarehouseRefused(f"Not one GoogleSQL statement: {told}") from error
-
-
-def _duckdb(tree: exp.Expr) -> str:
-    """GoogleSQL as DuckDB says it, with GoogleSQL's types.
-
-    NUMERIC has 38 digits, 9 of them decimals, where DuckDB's has 18 and 3; `1.5` is a FLOAT64,
-    where DuckDB's is a decimal.
-    """
-
-    def typed(node: exp.Expr) -> exp.Expr:
-        if (
-            isinstance(node, exp.DataType)
-            and node.this == exp.DType.DECIMAL
-            and not node.expressions
-        ):
-            return exp.DataType.build("DECIMAL(38, 9)", dialect="duckdb")
-        if isinstance(node, exp.Literal) and not node.is_string and not node.this.isdigit():
-            return exp.cast(node, "DOUBLE", dialect="duckdb")
-        return node
-
-    with _ONE_AT_A_TIME:
-        return tree.transform(typed).sql(dialect="duckdb")
-
-
-def _google_integers(rows: pa.Table) -> pa.Table:
-    """DuckDB sums integers to 128 bits, which Arrow calls a decimal; GoogleSQL says INT64."""
-    for n, column in enumerate(rows.schema):
-        if pa.types.is_decimal(column.type) and column.type.scale == 0:
-            rows = rows.set_column(n, column.name, rows.column(n).cast(pa.int64()))
-    return rows
-
-
-def _parameters(tree: exp.Expr, given: Parameters) -> set[str]:
-    names = {parameter.name for parameter in tree.find_all(exp.Parameter)}
-    if absent := names - set(given):
-        raise WarehouseRefused(f"The statement needs the parameter @{min(absent)}.")
-    return names
-
-
-def _literal(condition: exp.Expr, parameters: Parameters) -> str:
-    """A condition with its parameters as literals: what Delta takes as a predicate."""
-    _parameters(condition, parameters)
-
-    def bind(node: exp.Expr) -> exp.Expr:
-        if isinstance(node, exp.Parameter):
-            return _value(parameters[node.name])
-        if isinstance(node, exp.Column):
-            return exp.column(node.name, quoted=True)
-        return node
-
-    return _duckdb(condition.transform(bind))
-
-
-def _value(value: Scalar | Sequence[Scalar]) -> exp.Expr:
-    if isinstance(value, date):
-        return exp.cast(exp.Literal.string(value.isoformat()), "DATE")
-    return exp.convert(value)
-
-
-def _name(reference: exp.Expr | None) -> str:
-    if not isinstance(reference, exp.Table):
-        raise Unsupported("The statement writes to no table.")
-    return ".".join(part.name for part in reference.parts)
-
-
-def _arrow_type(column: exp.ColumnDef) -> pa.DataType:
-    written = column.args["kind"].sql(dialect="bigquery")
-    try:
-        return _ARROW[written]
-    except KeyError:
-        raise Unsupported(
-            f"The local warehouse has no type {written} (column {column.name})."
-        ) from None
-
-
-def _google_type(arrow: pa.DataType) -> str:
-    if pa.types.is_list(arrow):
-        return f"ARRAY<{_google_type(arrow.value_type)}>"
-    return _GOOGLE.get(arrow, str(arrow))
-
-
-def _duck_type(google: str) -> str:
-    with _ONE_AT_A_TIME:
-        return _duckdb(exp.DataType.build(google, dialect="bigquery"))
-
-
-def _quoted(identifier: str) -> str:
-    return exp.to_identifier(identifier, quoted=True).sql(dialect="duckdb")
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

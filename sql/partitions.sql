@@ -1,12 +1,17 @@
--- partitions: when was each partition of one table last written, and how many rows does it hold?
+-- partitions: when was each partition of some tables of one dataset last written, and how many
+-- rows does it hold? One statement for all of a dataset's tables.
 -- The bounds compare partition ids as text (YYYY, YYYYMM or YYYYMMDD), so that one statement
--- serves tables partitioned by day, month or year. `__NULL__` and `__UNPARTITIONED__` (rows still
--- in the streaming buffer) belong to no date and fall outside the bounds.
+-- serves tables partitioned by day, month or year. `__NULL__` (rows without a date) and
+-- `__UNPARTITIONED__` (rows still in the streaming buffer) belong to no date, and are always told.
 SELECT
+  table_name,
   partition_id,
   total_rows,
   last_modified_time
 FROM {dataset}.INFORMATION_SCHEMA.PARTITIONS
-WHERE table_name = @table_name
-  AND partition_id BETWEEN @first_partition AND @last_partition
-ORDER BY partition_id
+WHERE table_name IN UNNEST(@table_names)
+  AND (
+    partition_id BETWEEN @first_partition AND @last_partition
+    OR STARTS_WITH(partition_id, '__')
+  )
+ORDER BY table_name, partition_id

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
-from typing import Any, Protocol
+from datetime import date, datetime
+from typing import Any, Protocol, Self
 
 Scalar = str | int | float | bool | date
 Parameters = Mapping[str, Scalar | Sequence[Scalar]]
@@ -86,16 +86,64 @@ class Partitioning:
     """Whether a query has to name the dates it reads."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Partition:
+    """What the warehouse's records say of one partition."""
+
+    rows: int
+    modified: datetime
+    """Its last write, UTC. A deletion may not move it [BigQuery documentation]."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Partitions:
+    """What the warehouse's records say of one table: known without reading it."""
+
+    by_day: Mapping[date, Partition] | None
+    """None: the table is not partitioned by day by the column that it is counted by."""
+    undated: int = 0
+    """Rows whose date is NULL: they belong to no date."""
+    buffered: int = 0
+    """Rows that were streamed in and are not yet in a partition."""
+
+
 class Warehouse(Protocol):
     """Where the pipeline's tables are. Every method raises `WarehouseError`."""
+
+    at_once: int
+    """How many of its methods may be called at once, from as many threads."""
 
     @property
     def name(self) -> str:
         """What the user calls it: `local:DIR` or `bigquery:PROJECT`."""
         ...
 
+    def labelled(self, **labels: str) -> Self:
+        """The same warehouse, whose jobs carry these labels too: `plan_id`, `phase`."""
+        ...
+
+    def cancel(self) -> None:
+        """End what other threads are waiting for."""
+        ...
+
     def coverage(self, table: Table, start: date, end: date) -> Coverage:
         """Count rows and distinct entities per date, both ends included, in one query."""
+        ...
+
+    def bytes_to_count(self, tables: Sequence[Table], start: date, end: date) -> int | None:
+        """The most that `partitions` and the `coverage` of every table would be billed as.
+
+        Asked of the warehouse, which bills nothing for it. None: counting costs nothing.
+        """
+        ...
+
+    def partitions(
+        self, tables: Sequence[Table], start: date, end: date
+    ) -> Mapping[str, Partitions]:
+        """What the records say of some tables, in one query per dataset.
+
+        Raises `AccessDenied` where they may not be read.
+        """
         ...
 
     def versions(self, table: Table, start: date, end: date) -> Mapping[date, str]:

@@ -55,8 +55,8 @@ def make_report(
     facts = Facts(pipeline=pipeline, scope=plan.reach, coverage=repaired)
     rows = _rows(plan, bad, workers, error)
     stale = {
-        phase: {day for day in days if (phase, day) not in done}
-        for phase, days in plan.cascades.items()
+        phase: {day: why for day, why in days.items() if (phase, day) not in done}
+        for phase, days in plan.again.items()
     }
     short = [
         Short(phase=p, date=day, reason=gap.reason, expected=gap.expected, found=gap.found)

@@ -26,7 +26,7 @@ DAYS = 86_400
 def transport_url(settings: Settings) -> str:
     """The broker as kombu names it."""
     if settings.redis_url.startswith("unix://"):
-        return "redis+socket://" + settings.redis_url.removeprefix("unix://")
+        return settings.redis_url.replace("unix://", "redis+socket://", 1)
     return settings.redis_url
 
 
@@ -61,13 +61,19 @@ def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
     socket = {"socket_timeout": 15, "socket_connect_timeout": 5, "health_check_interval": 10}
     if settings.redis_url.startswith(("redis://", "rediss://")):
         socket["socket_keepalive"] = True
+    tls = {**settings.address.tls} or None
     return {
+        # Told to both, because without options kombu takes any certificate.
+        "broker_use_ssl": tls,
+        "redis_backend_use_ssl": tls,
         # JSON alone on the wire; a pickle message is refused.
         "task_serializer": "json",
         "result_serializer": "json",
         "event_serializer": "json",
         "accept_content": ["json"],
         "result_accept_content": ["json"],
+        # What is not even a task is thrown away: it must not end the worker that reads it.
+        "worker_consumer": "worker.wire:Consumer",
         # A message is acknowledged when its step has ended, so a killed worker loses none.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,

@@ -16,8 +16,9 @@ from typing import Any
 from planner.pipeline import Phase
 from planner.plan import Step, Task
 from planner.runners import HttpBatchRunner
-from sql import WarehouseError, WarehouseRefused
+from sql import Warehouse, WarehouseError, WarehouseRefused
 from worker import progress
+from worker.budget import Exceeded, spend
 from worker.fleet import Fleet
 from worker.memory import Memory, Range
 from worker.runners import (
@@ -55,6 +56,16 @@ class Ended:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OverBudget:
+    """A table may not be written to so often today: what is left waits, and nobody holds it."""
+
+    why: str
+    seconds: float
+    """Until there is room."""
+    memory: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attempt:
     """What an attempt works on."""
 
@@ -71,8 +82,14 @@ class Attempt:
     force: bool = False
     """Whether the user lets a service end what it is doing for others."""
     memory: dict[str, Any] = field(default_factory=dict)
+    plan_id: str = ""
 
-    def make(self) -> Ended | Park | Stopped:
+    @cached_property
+    def _warehouse(self) -> Warehouse:
+        """Its jobs say which plan and phase they are for."""
+        return self.fleet.warehouse.labelled(plan_id=self.plan_id, phase=self.phase.name)
+
+    def make(self) -> Ended | Park | Stopped | OverBudget:
         """Run every range, then recount."""
         memory = Memory.model_validate(self.memory)
         if memory.which is None:
@@ -80,11 +97,14 @@ class Attempt:
         try:
             if memory.versions is None:
                 days = self._outdated
-                memory.versions = versions_of(self.fleet.warehouse, self.phase, days)
+                memory.versions = versions_of(self._warehouse, self.phase, days)
             if memory.left is None:
                 memory.left = self._ranges(memory.which)
             while memory.left:
                 dates = memory.left[0]
+                over = None if memory.runner else self._spend(dates)
+                if over is not None:
+                    return OverBudget(why=str(over), seconds=over.seconds, memory=memory.as_json())
                 outcome = self._run(dates, memory)
                 if isinstance(outcome, Stopped):
                     return outcome
@@ -99,6 +119,9 @@ class Attempt:
             if isinstance(error, WarehouseRefused):
                 return Ended(done=(), hopeless=wrong)
             return Ended(done=(), short=wrong)
+        except OSError as error:  # a full disk, and what else befalls a machine
+            why = redacted(f"the worker's machine: {error}")
+            return Ended(done=(), short=dict.fromkeys(self.dates, why))
 
     # -- ranges ------------------------------------------------------------------------------
 
@@ -114,7 +137,8 @@ class Attempt:
         order = {day: n for n, day in enumerate(self.step.dates)}
         ranges: list[Range] = []
         for day in dates:
-            if ranges and order[day] == order[ranges[-1][-1]] + 1:
+            follows = ranges and order[day] == order[ranges[-1][-1]] + 1
+            if follows and len(ranges[-1]) < (self.phase.dates_at_once or len(order)):
                 ranges[-1] = (*ranges[-1], day)
             else:
                 ranges.append((day,))
@@ -150,6 +174,10 @@ class Attempt:
         memory.reached = 0
         return []
 
+    def _spend(self, dates: Range) -> Exceeded | None:
+        """Count what a run of the range writes, before it does; a retry and a half count anew."""
+        return spend(self.fleet.redis, self.fleet.warehouse.name, self.phase, dates)
+
     # -- one range ---------------------------------------------------------------------------
 
     def _run(self, dates: Range, memory: Memory) -> Outcome:
@@ -171,7 +199,7 @@ class Attempt:
             memory=memory.runner,
             log=log,
             pipeline_dir=self.fleet.pipeline_dir,
-            warehouse=self.fleet.warehouse,
+            warehouse=self._warehouse,
             grace_seconds=settings.grace_seconds,
             stop=self.stop,
             filled=lambda: self._filled(dates, memory),
@@ -191,7 +219,7 @@ class Attempt:
 
     def _filled(self, dates: Range, memory: Memory) -> frozenset[str]:
         return progress.filled(
-            self.fleet.warehouse,
+            self._warehouse,
             self.phase,
             self._tasks(dates),
             outdated=self._outdated,
@@ -200,7 +228,7 @@ class Attempt:
 
     def _short(self, dates: Collection[date], memory: Memory) -> dict[date, str]:
         tasks = self._tasks(dates)
-        return recount(self.fleet.warehouse, self.phase, tasks, memory.versions or {})
+        return recount(self._warehouse, self.phase, tasks, memory.versions or {})
 
     def _recount(self, memory: Memory) -> Ended | Park:
         short = self._short(self.dates, memory)

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from planner.files import private
+
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal a process gets when its parent dies
 LOOK_SECONDS = 0.2  # how soon a dead child is noticed
 RESTART_SECONDS = 1.0  # a child that dies at once is not started more often than this
@@ -58,7 +60,9 @@ class Child:
     def start(self) -> None:
         self._close()
         self._started = time.monotonic()
-        self._output = self.log.open("ab")
+        self._output = os.fdopen(
+            private(str(self.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab"
+        )
         self.process = subprocess.Popen(
             self.command,
             env={**os.environ, **self.environment},

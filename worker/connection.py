@@ -22,6 +22,7 @@ LUA = Path(__file__).parent / "lua"
 
 SOCKET_SECONDS = 10.0  # a half-open connection is given up after this
 PLANNER_TRIES = 3  # about a second: people wait for it
+CAUSE_CHARS = 200  # of what a server says, which may be a page of HTML
 WORKER_TRIES = 100_000  # days: a worker outlives a restart of Redis, its lease tells if it lost
 
 GONE = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError)
@@ -34,20 +35,16 @@ def connect(settings: Settings, *, patient: bool) -> redis.Redis:
         WORKER_TRIES if patient else PLANNER_TRIES,
         supported_errors=GONE,
     )
-    try:
-        return redis.Redis.from_url(
-            settings.redis_url,
-            decode_responses=True,
-            socket_timeout=SOCKET_SECONDS,
-            socket_connect_timeout=5.0,
-            health_check_interval=15,
-            retry=retry,
-            retry_on_error=list(GONE),
-        )
-    except ValueError as error:
-        raise Unreachable(
-            f"BACKFILL_BROKER_URL {masked(settings.broker_url)} is no address of Redis: {error}."
-        ) from None
+    return redis.Redis.from_url(
+        settings.redis_url,
+        **settings.address.tls,
+        decode_responses=True,
+        socket_timeout=SOCKET_SECONDS,
+        socket_connect_timeout=5.0,
+        health_check_interval=15,
+        retry=retry,
+        retry_on_error=list(GONE),
+    )
 
 
 def require(client: redis.Redis, settings: Settings) -> redis.Redis:
@@ -67,9 +64,15 @@ def require(client: redis.Redis, settings: Settings) -> redis.Redis:
             ) from None
         raise Unreachable(
             f"Redis at {masked(settings.broker_url)} does not answer "
-            f"({type(error).__name__}): check BACKFILL_BROKER_URL, and that it runs."
+            f"({_cause(error)}): check BACKFILL_BROKER_URL, and that it runs."
         ) from None
     return client
+
+
+def _cause(error: redis.RedisError) -> str:
+    """What it is, and in a line what it says: of a certificate, the name alone says nothing."""
+    text = masked(" ".join(str(error).split()))[:CAUSE_CHARS].rstrip(".")
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 @cache

@@ -10,6 +10,7 @@ from planner.repair import lookback
 from worker.enqueue import publish_steps
 from worker.fleet import Fleet
 from worker.ledger import RunRecord, StillHeld
+from worker.orders import PLAIN, Orders
 from worker.states import DateState, RunState
 
 UNDONE = (DateState.FAILED, DateState.BLOCKED, DateState.CANCELLED)
@@ -27,7 +28,7 @@ def resume(fleet: Fleet, run_id: str, *, force_service: bool = False) -> None:
     """
     _move(fleet, run_id, RunState.RUNNING, RunState.PAUSED, RunState.INCOMPLETE, doing="resumed")
     if force_service:
-        fleet.ledger.force_service(run_id, True)
+        fleet.ledger.force_service(run_id)
 
 
 def cancel(fleet: Fleet, run_id: str) -> None:
@@ -49,13 +50,13 @@ def retry(
     *,
     phase: str | None = None,
     dates: Collection[date] | None = None,
-    force_service: bool = False,
+    orders: Orders = PLAIN,
 ) -> int:
     """Try failed, blocked and cancelled dates again, under the same run; how many steps.
 
     `phase` means that phase and all after it; `dates` only those, and what was blocked by them.
-    `force_service` holds for this try alone. Raises `UsageError` when the run goes on, or nothing
-    is left to try, and `FleetError` when another run holds a date.
+    `orders` replace the earlier ones. Raises `UsageError` when the run goes on, or nothing is left
+    to try, and `FleetError` when another run holds a date.
     """
     run, plan = fleet.ledger.require(run_id), fleet.plan(run_id)
     if plan is None:
@@ -91,13 +92,12 @@ def retry(
     if not steps:
         raise UsageError(f"Nothing of {run_id} is left to try again there.")
     try:
-        fleet.ledger.reopen(run_id, again, steps)
+        fleet.ledger.reopen(run_id, again, steps, orders)
     except StillHeld as error:
         raise FleetError(
             f"{next(iter(error.held.values()))} is repairing some of these dates: watch it, "
             "then try again."
         ) from None
-    fleet.ledger.force_service(run_id, force_service)
     publish_steps(fleet, run_id, plan, set(steps))
     return len(steps)
 

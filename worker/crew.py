@@ -21,24 +21,37 @@ def crew(
     settings: Settings,
     *,
     workers: int,
+    first: int = 1,
     environment: Mapping[str, str] | None = None,
     queues: str | None = None,
     on_restart: Callable[[Child], None] = lambda child: None,
 ) -> Iterator[list[Child]]:
-    """Run some workers while the block runs; they hand back their steps when it ends."""
-    hands = [
-        Child(
-            name=f"worker-{n + 1}",
-            command=_command(n + 1, queues),
-            log=settings.folder("logs") / f"worker-{n + 1}.log",
-            # The step's grace, then its script's.
-            stop_seconds=2 * settings.grace_seconds + STOP_SECONDS,
-            environment=environment or {},
-        )
-        for n in range(workers)
-    ]
+    """Run some workers while the block runs; they hand back their steps when it ends.
+
+    They are numbered from `first`: no two on one machine have one name.
+    """
+    numbers = range(first, first + workers)
+    hands = [hand(settings, n, environment=environment, queues=queues) for n in numbers]
     with Supervisor(hands, on_restart=on_restart):
         yield hands
+
+
+def hand(
+    settings: Settings,
+    number: int,
+    *,
+    environment: Mapping[str, str] | None = None,
+    queues: str | None = None,
+) -> Child:
+    """One worker, to be started."""
+    return Child(
+        name=f"worker-{number}",
+        command=_command(number, queues),
+        log=settings.folder("logs") / f"worker-{number}.log",
+        # The step's grace, then its script's.
+        stop_seconds=2 * settings.grace_seconds + STOP_SECONDS,
+        environment=environment or {},
+    )
 
 
 def _command(number: int, queues: str | None) -> list[str]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from planner import owed as owed_files
 from planner.chunks import chunk
+from planner.cost import Cost
 from planner.errors import BadPlan, FleetError
-from planner.gaps import Health
+from planner.gaps import AGAIN, Expected, Health
 from planner.owed import Owed
-from planner.pipeline import Window
-from planner.plan import Plan, make_plan, new_id
-from planner.repair import choose
+from planner.pipeline import Phase, Window
+from planner.plan import Plan, Task, make_plan, new_id
+from planner.repair import choose, lookback
 from worker.fleet import Fleet
+from worker.forecast import forecast
 from worker.health import with_runners
 from worker.ledger import Ledger, StillHeld
+from worker.orders import PLAIN, Orders
 from worker.states import DateState, RunState
 
 REPLANS_MAX = 5  # other planners that took dates from under this one, before it gives up
@@ -33,9 +36,19 @@ class Wanted:
     newest_first: bool = False
     limit: int | None = None
     reason: str = ""
+    plan_id: str = field(default_factory=lambda: new_id("plan", datetime.now(UTC)))
+    """Known before the plan is made: the queries that it rests on carry it."""
 
 
-def plan_gaps(fleet: Fleet, health: Health, wanted: Wanted, *, ledger: Ledger | None) -> Plan:
+def plan_gaps(
+    fleet: Fleet,
+    health: Health,
+    wanted: Wanted,
+    *,
+    ledger: Ledger | None,
+    cost: Cost | None = None,
+    with_estimate: bool = False,
+) -> Plan:
     """Plan the repair of what `health` shows. Without a ledger, nothing counts as in flight."""
     pipeline = fleet.pipeline
     in_flight = ledger.held(pipeline.name) if ledger else {}
@@ -66,7 +79,18 @@ def plan_gaps(fleet: Fleet, health: Health, wanted: Wanted, *, ledger: Ledger | 
         warehouse=fleet.warehouse.name,
         scope=wanted.scope,
         reason=wanted.reason,
+        plan_id=wanted.plan_id,
+        cost=cost,
+        estimate=forecast(fleet, chunks, ledger) if with_estimate else None,
     )
+
+
+def plan_repair(
+    fleet: Fleet, health: Health, wanted: Wanted, *, ledger: Ledger | None, cost: Cost | None
+) -> Plan:
+    """As `plan_gaps`, with how long it takes and what runs it. Raises `BadPipeline`."""
+    plan = plan_gaps(fleet, health, wanted, ledger=ledger, cost=cost, with_estimate=True)
+    return with_runners(fleet, plan)
 
 
 def _days_with_rows(health: Health, phase: str) -> set[date]:
@@ -90,12 +114,11 @@ def owed_now(fleet: Fleet, ledger: Ledger | None) -> list[Owed]:
 
 
 def enqueue(
-    fleet: Fleet, plan: Plan, again: Callable[[], Plan], *, force_service: bool = False
+    fleet: Fleet, plan: Plan, again: Callable[[], Plan], orders: Orders = PLAIN
 ) -> tuple[str | None, Plan]:
     """Register a plan as a run, and publish it; no run id when there is nothing to do.
 
     `again` makes a new plan, when another planner took some of this one's dates meanwhile.
-    `force_service` lets services end what they do for others.
     """
     for _ in range(REPLANS_MAX):
         if plan.is_empty:
@@ -104,7 +127,7 @@ def enqueue(
         taken = {(step.phase, day) for _, step in plan.steps() for day in step.dates}
         _note_owed(fleet, run_id, plan)
         try:
-            fleet.ledger.register(run_id, plan, force_service=force_service)
+            fleet.ledger.register(run_id, plan, orders)
         except StillHeld:
             _forget_owed(fleet, run_id)
             plan = again()
@@ -118,23 +141,19 @@ def enqueue(
 
 
 def enqueue_plan(
-    fleet: Fleet, plan: Plan, *, force_service: bool = False
+    fleet: Fleet, plan: Plan, health: Health, orders: Orders = PLAIN
 ) -> tuple[str | None, Plan]:
-    """Publish a plan that was made before. Raises `BadPlan` if it is not for here and now."""
-    require_fit(fleet, plan)
-    held = fleet.ledger.held(plan.pipeline)
-    pairs = [(step.phase, day) for _, step in plan.steps() for day in step.dates]
-    busy = sorted({held[pair] for pair in pairs if pair in held})
-    if busy:
-        raise BadPlan(
-            f"{plan.plan_id} cannot start: {', '.join(busy)} is repairing some of its dates. "
-            f"Watch it with `planner watch {busy[0]}`, then make a new plan."
-        )
-    return enqueue(fleet, plan, lambda: plan, force_service=force_service)
+    """Publish a plan that was made before. Raises `BadPlan` if it is not for here and now.
+
+    `health` is how the plan's scope stands now.
+    """
+    require_here(fleet, plan)
+    require_now(fleet, plan, health)
+    return enqueue(fleet, plan, lambda: plan, orders)
 
 
-def require_fit(fleet: Fleet, plan: Plan) -> None:
-    """Raises `BadPlan` when a plan was made for other settings, or other runners, than are here."""
+def require_here(fleet: Fleet, plan: Plan) -> None:
+    """Raises `BadPlan` if a plan is for another pipeline file, warehouse or runner than here."""
     if plan.pipeline_checksum != fleet.pipeline.checksum:
         raise BadPlan(
             f"{plan.plan_id} was made with another pipeline file than BACKFILL_PIPELINE "
@@ -143,8 +162,17 @@ def require_fit(fleet: Fleet, plan: Plan) -> None:
     if plan.warehouse != fleet.warehouse.name:
         raise BadPlan(
             f"{plan.plan_id} was made for {plan.warehouse}, and BACKFILL_WAREHOUSE is "
-            f"{fleet.warehouse.name}."
+            f"{fleet.warehouse.name}: set that, or make a new plan."
         )
+    # A checksum is no signature: whoever makes a plan by hand can make one that fits.
+    runnable = [phase.name for phase in fleet.pipeline.phases if not phase.is_source]
+    for chunk_ in plan.chunks:
+        named = [step.phase for step in chunk_.steps]
+        if named != [name for name in runnable if name in named]:
+            raise BadPlan(
+                f"{plan.plan_id} names phases that {fleet.pipeline.name} does not have, or not in "
+                f"this order ({chunk_.id}): make a new plan."
+            )
     for name, now in with_runners(fleet, plan).runners.items():
         then = plan.runners.get(name)
         if then is not None and then.number != now.number:
@@ -152,6 +180,53 @@ def require_fit(fleet: Fleet, plan: Plan) -> None:
                 f"{plan.plan_id} has {name} run by its runner {then.number} ({then.kind}), and now "
                 f"it would be runner {now.number} ({now.kind}): make a new plan."
             )
+
+
+def require_now(fleet: Fleet, plan: Plan, health: Health) -> None:
+    """Raises `BadPlan` if another run is at the plan's dates, or the warehouse has changed."""
+    held = fleet.ledger.held(plan.pipeline)
+    tasks = {(step.phase, task.date): task for _, step in plan.steps() for task in step.tasks}
+    busy = sorted({held[pair] for pair in tasks if pair in held})
+    if busy:
+        raise BadPlan(
+            f"{plan.plan_id} cannot start: {', '.join(busy)} is repairing some of its dates. "
+            f"Watch it with `planner watch {busy[0]}`, then make a new plan."
+        )
+    owed = owed_files.merged(owed_now(fleet, fleet.ledger))
+    for (phase, day), task in tasks.items():
+        why = _changed(fleet.pipeline.by_name[phase], task, health, tasks, owed)
+        if why is not None:
+            raise BadPlan(
+                f"{plan.plan_id} is of {plan.created:%Y-%m-%d %H:%M} UTC, and the warehouse has "
+                f"changed since: {phase} {day} {why}. Make a new plan."
+            )
+
+
+def _changed(
+    phase: Phase,
+    task: Task,
+    health: Health,
+    planned: Collection[tuple[str, date]],
+    owed: Mapping[str, Collection[date]],
+) -> str | None:
+    """Why a date would not be planned as it was; None when it would."""
+    if task.date in health.empty[phase.name]:
+        return f"is {health.empty[phase.name][task.date].reason} now"
+    for upstream in phase.after:
+        for past in lookback(task.date, phase).days():
+            is_short = past in health.gaps[upstream] or past in owed.get(upstream, ())
+            if is_short and (upstream, past) not in planned:
+                return f"needs {upstream} {past}, which is short now and no part of the plan"
+    if task.reason not in AGAIN and task.date not in health.gaps[phase.name]:
+        return "is complete now"
+    expected = health.expected[phase.name][task.date]
+    if dict(expected) != task.expected:
+        return f"should hold {_counts(expected)} now, not {_counts(task.expected)}"
+    return None
+
+
+def _counts(expected: Expected) -> str:
+    return ", ".join(f"{n} {entity}" for entity, n in expected.items()) or "any rows"
 
 
 def publish(fleet: Fleet, run_id: str, plan: Plan) -> None:
@@ -170,9 +245,6 @@ def publish_steps(fleet: Fleet, run_id: str, plan: Plan, steps: Collection[str])
     from worker.transport import publish_only
 
     publish_only(app)
-    # People wait for this: a dead Redis is an error within seconds, not an hour's silence.
-    policy = {**app.conf.task_publish_retry_policy, "max_retries": 3}
-    app.conf.task_publish_retry_policy = policy
     canvas(run_id, plan, fleet.pipeline, steps).apply_async()
     fleet.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])
 
@@ -180,7 +252,12 @@ def publish_steps(fleet: Fleet, run_id: str, plan: Plan, steps: Collection[str])
 def _note_owed(fleet: Fleet, run_id: str, plan: Plan) -> None:
     owed_files.save(
         fleet.settings.folder("owed"),
-        Owed(run_id=run_id, pipeline=plan.pipeline, warehouse=plan.warehouse, dates=plan.cascades),
+        Owed(
+            run_id=run_id,
+            pipeline=plan.pipeline,
+            warehouse=plan.warehouse,
+            dates={phase: set(days) for phase, days in plan.again.items()},
+        ),
     )
 
 
@@ -193,4 +270,4 @@ def _hand_over(fleet: Fleet, run_id: str, taken: Collection[tuple[str, date]]) -
     folder = fleet.settings.folder("owed")
     for note in owed_now(fleet, fleet.ledger):
         if note.run_id != run_id:
-            owed_files.save(folder, note.without(taken))
+            owed_files.cross_out(folder, note.run_id, taken)

@@ -6,17 +6,17 @@ import json
 import logging
 import time
 from collections import defaultdict
+from dataclasses import replace
 from datetime import date
 
 from planner import owed as owed_files
 from planner.criteria import judge
 from planner.facts import Facts, count_tables
-from planner.gaps import Health, Reason
+from planner.files import write_whole
+from planner.gaps import AGAIN, Health, Reason
 from planner.markdown import render_markdown
 from planner.matrix import matrix
-from planner.owed import write_whole
 from planner.page import render_page
-from planner.pipeline import Pipeline
 from planner.plan import Plan, step_id
 from planner.publishing import Publication
 from planner.report import Failure, Report, Short, StepRow, Validation, retry_command
@@ -55,26 +55,33 @@ def finalize(fleet: Fleet, run_id: str) -> str:
     try:
         with lease:
             try:
-                facts = count_tables(fleet.warehouse, fleet.pipeline, plan.reach)
+                warehouse = fleet.warehouse.labelled(plan_id=plan.plan_id, phase="final")
+                facts = count_tables(warehouse, fleet.pipeline, plan.reach)
             except WarehouseError:
                 raise Again(WAREHOUSE_LOOK_SECONDS) from None
+            if lease.is_lost:  # somebody else is at it by now
+                raise Again(UNSETTLED_LOOK_SECONDS)
             return _conclude(fleet, run, plan, facts, lease)
     finally:
         lease.release()
 
 
 def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lease) -> str:
-    health = facts.health
     dates = fleet.ledger.all_dates(run.id)
+    again = {
+        phase: {d: why for d, why in days.items() if dates.get((phase, d)) is not DateState.DONE}
+        for phase, days in plan.again.items()
+    }
+    stale = {
+        phase: [day for day, why in days.items() if why is Reason.STALE]
+        for phase, days in again.items()
+    }
+    health = replace(facts.health, stale=stale)
     validation = _validate(plan, health, dates)
     publication = _publish(fleet, run, validation, dates, lease)
     rows = _rows(fleet, run, plan)
     state = _state(run, rows, validation)
     reach = plan.reach
-    stale = {
-        phase: {day for day in days if dates.get((phase, day)) is not DateState.DONE}
-        for phase, days in plan.cascades.items()
-    }
     report = Report(
         run_id=run.id,
         plan_id=plan.plan_id,
@@ -101,16 +108,16 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lea
             if season.start <= reach.end and reach.start <= season.end
         ),
         days_before=plan.days_before,
-        days_after=snapshot(fleet.pipeline, health, reach, stale),
-        estimate=_estimate(fleet.pipeline, plan),
+        days_after=snapshot(fleet.pipeline, health, reach, again),
+        estimate=_foreseen(plan),
     )
-    fleet.ledger.save_report(run.id, report.model_dump_json())
     summary = validation.model_dump(mode="json", exclude={"short"})
     summary["short"] = len(validation.short)
     published = publication.model_dump_json() if publication else ""
     fields = {"validation": json.dumps(summary), "publication": published}
-    if fleet.ledger.conclude(run.id, state, fields):
-        log.warning("%s has ended: %s", run.id, state)
+    if not fleet.ledger.conclude(run.id, state, fields, report=report.model_dump_json()):
+        return str(fleet.ledger.require(run.id).state)  # somebody else has ended it
+    log.warning("%s has ended: %s", run.id, state)
     settle_owed(fleet, run, dates)
     try:
         write_report(fleet, report)
@@ -141,14 +148,10 @@ def _publish(
         raise Again(WAREHOUSE_LOOK_SECONDS) from None
 
 
-def _estimate(pipeline: Pipeline, plan: Plan) -> dict[str, float] | None:
-    """Phase → seconds of work, as far as the pipeline file knows; None when it knows nothing."""
-    seconds: dict[str, float] = {}
-    for _, step in plan.steps():
-        of_a_date = pipeline.by_name[step.phase].seconds_per_date
-        if of_a_date is not None:
-            seconds[step.phase] = seconds.get(step.phase, 0.0) + of_a_date * len(step.dates)
-    return seconds or None
+def _foreseen(plan: Plan) -> dict[str, float] | None:
+    """Phase → seconds of work, as far as the plan knew; None when it knew nothing."""
+    phases = plan.estimate.phases if plan.estimate else {}
+    return {name: phase.seconds for name, phase in phases.items()} or None
 
 
 def _validate(plan: Plan, health: Health, dates: dict[tuple[str, date], DateState]) -> Validation:
@@ -170,13 +173,13 @@ def _validate(plan: Plan, health: Health, dates: dict[tuple[str, date], DateStat
                         found=gap.found,
                     )
                 )
-            elif task.reason is Reason.CASCADE and dates.get(pair) is not DateState.DONE:
+            elif task.reason in AGAIN and dates.get(pair) is not DateState.DONE:
                 count = max(task.expected.values(), default=1)
                 short.append(
                     Short(
                         phase=step.phase,
                         date=task.date,
-                        reason=Reason.CASCADE,
+                        reason=task.reason,
                         expected=count,
                         found=count,
                     )
@@ -210,6 +213,7 @@ def _rows(fleet: Fleet, run: RunRecord, plan: Plan) -> tuple[StepRow, ...]:
             started=record.started,
             ended=record.ended,
             error=record.error,
+            worked=record.worked,
         )
         for record in fleet.ledger.step_records(run.id, steps)
     )
@@ -228,6 +232,8 @@ def failures(
                 state = dates.get((step.phase, day), DateState.PENDING)
                 if state is not DateState.DONE:
                     why = problems.get(day) or cause or str(state)
+                    if state is DateState.CANCELLED and run.stopped_by == "deadline":
+                        why = "the run's deadline passed"
                     groups[step.phase, str(state), why].append(day)
             if problems and not cause:
                 cause = f"after {step.phase}: {next(iter(problems.values()))}"
@@ -253,8 +259,5 @@ def write_report(fleet: Fleet, report: Report) -> None:
 
 def settle_owed(fleet: Fleet, run: RunRecord, dates: dict[tuple[str, date], DateState]) -> None:
     """Cross out what the run has recomputed, if its note is on this machine."""
-    folder = fleet.settings.folder("owed")
     done = {pair for pair, state in dates.items() if state is DateState.DONE}
-    for note in owed_files.read(folder, pipeline=run.pipeline, warehouse=run.warehouse):
-        if note.run_id == run.id:
-            owed_files.save(folder, note.without(done))
+    owed_files.cross_out(fleet.settings.folder("owed"), run.id, done)

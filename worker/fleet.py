@@ -24,7 +24,8 @@ class Fleet:
 
     def __init__(self, settings: Settings, *, patient: bool = True) -> None:
         self.settings = settings
-        self._patient = patient
+        self.is_patient = patient
+        """Whether calls to Redis are tried for days, as workers do; a person does not wait."""
         self._plan = lru_cache(maxsize=4)(self._read_plan)
 
     @cached_property
@@ -43,7 +44,7 @@ class Fleet:
 
     @cached_property
     def redis(self) -> redis.Redis:
-        return connect(self.settings, patient=self._patient)
+        return connect(self.settings, patient=self.is_patient)
 
     @cached_property
     def ledger(self) -> Ledger:

@@ -16,6 +16,7 @@ from planner.settings import masked
 from worker.connection import require
 from worker.fleet import Fleet
 from worker.runners.choose import absence, choose
+from worker.runners.client import open_client
 from worker.runners.credentials import Auth, NoSecret
 from worker.runners.environment import Unset, expand
 from worker.secrets import redacted
@@ -82,7 +83,7 @@ def _service(what: str, spec: HttpBatchRunner) -> Check:
     try:
         url = expand(spec.url)
         auth = Auth(url, token=spec.token, api_key=spec.api_key)
-        with httpx.Client(base_url=url, auth=auth, timeout=HEALTH_SECONDS) as client:
+        with open_client(url, auth=auth, seconds=HEALTH_SECONDS) as client:
             code = client.get(spec.health_path).status_code
             refused = client.get(spec.status_path).status_code in (401, 403)
     except Unset as error:

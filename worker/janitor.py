@@ -1,29 +1,47 @@
-"""The janitor: a thread in every worker's main process that reconciles now and then."""
+"""The janitor: a thread in every worker's main process that reconciles now and then.
+
+It also keeps the worker on the roll that planners read.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
+from contextlib import suppress
 from typing import Any
 
+import redis
 from celery import signals
 
 from worker.children import die_with_parent
 from worker.fleet import Fleet, fleet_here
 from worker.reconciler import reconcile_quietly
+from worker.slots import sign_off, sign_on
+
+SILENT_TURNS_MAX = 3  # a worker that missed so many of its turns is off the roll
 
 
 class Janitor(threading.Thread):
     """Reconciles twice in the time that a message may be missing."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, worker: str, slots: int) -> None:
         super().__init__(name="janitor", daemon=True)
         self._fleet = fleet
+        self._worker, self._slots = worker, slots
         self._ended = threading.Event()
 
     def run(self) -> None:
-        while not self._ended.wait(self._fleet.settings.reconcile_seconds / 2):
+        pause = self._fleet.settings.reconcile_seconds / 2
+        self._sign_on(pause)
+        while not self._ended.wait(pause):
+            self._sign_on(pause)
             reconcile_quietly(self._fleet)
+        with suppress(redis.RedisError):
+            sign_off(self._fleet.redis, self._worker, self._slots)
+
+    def _sign_on(self, pause: float) -> None:
+        with suppress(redis.RedisError):  # next time
+            sign_on(self._fleet.redis, self._worker, self._slots, seconds=SILENT_TURNS_MAX * pause)
 
     def stop(self) -> None:
         self._ended.set()
@@ -41,9 +59,10 @@ def _die_with_worker(**ignored: Any) -> None:
 
 
 @signals.worker_ready.connect
-def _start(**ignored: Any) -> None:
+def _start(sender: Any, **ignored: Any) -> None:
     global _janitor
-    _janitor = Janitor(fleet_here())
+    slots = int(getattr(sender.controller, "concurrency", None) or 1)
+    _janitor = Janitor(fleet_here(), str(sender.hostname), slots)
     _janitor.start()
 
 

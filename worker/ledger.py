@@ -17,6 +17,7 @@ Every transition is one Lua script. Ended runs stay for `KEEP_SECONDS`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -25,12 +26,16 @@ from typing import Any, cast
 import redis
 
 from planner.errors import UsageError
+from planner.model import RUN_ID
 from planner.plan import Plan, parse_plan
 from worker.connection import script
+from worker.orders import PLAIN, Orders
 from worker.states import RUN_ENDED, DateState, RunState, StepState
 
 PREFIX = "backfill"
 KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
+
+_RUN_ID = re.compile(RUN_ID)
 
 
 class StillHeld(Exception):
@@ -45,8 +50,8 @@ class StillHeld(Exception):
 class Started:
     """A step may run."""
 
-    attempt: int
-    """1 for the first."""
+    crashes: int
+    """Attempts so far that never came to an end."""
     memory: dict[str, Any]
     """What the runner wrote down when it parked the step."""
 
@@ -58,8 +63,9 @@ class StepRecord:
     id: str
     state: StepState
     attempt: int = 0
+    """How often it was begun."""
     failures: int = 0
-    """Attempts that ended badly; the rest ended with their worker."""
+    """Attempts that ended badly; the rest ended with their worker, or were handed back."""
     worker: str = ""
     started: float | None = None
     """Seconds since the epoch, by Redis's clock."""
@@ -70,7 +76,12 @@ class StepRecord:
     parked: str = ""
     """The token it was parked under, while a service works for it."""
     waits: int = 0
-    """How often it waited for its upstream phases in a row."""
+    """How often it waited in a row, for its upstream phases or for others to make room."""
+    waiting: str = ""
+    """What it waited for when it last came by, in words."""
+    worked: float = 0.0
+    """Seconds that it was at work: all attempts, and batches that a service worked on for it, but
+    no pause between attempts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +104,12 @@ class RunRecord:
     """What was published when the run had ended; None without any."""
     force_service: bool = False
     """Whether a service may be told to end what it is doing for others."""
+    endings: int = 0
+    """How often it was finalized: once, and once more for every retry."""
+    deadline: int | None = None
+    """When it is to be cancelled, if it still goes on; seconds since the epoch."""
+    stopped_by: str = ""
+    """`deadline` when that is what cancelled it."""
 
     @property
     def is_ended(self) -> bool:
@@ -107,7 +124,7 @@ class Ledger:
 
     # -- runs --------------------------------------------------------------------------------
 
-    def register(self, run_id: str, plan: Plan, *, force_service: bool = False) -> None:
+    def register(self, run_id: str, plan: Plan, orders: Orders = PLAIN) -> None:
         """Write a run down as `incomplete`, and hold its dates. Raises `StillHeld`."""
         header = {
             "plan_id": plan.plan_id,
@@ -116,7 +133,7 @@ class Ledger:
             "warehouse": plan.warehouse,
             "reason": plan.reason,
             "steps_total": str(plan.steps_total),
-            "force_service": str(int(force_service)),
+            "force_service": str(int(orders.force_service)),
             "state": RunState.INCOMPLETE,
         }
         dates = [_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
@@ -135,6 +152,7 @@ class Ledger:
                 plan.model_dump_json(),
                 json.dumps([step for step, _ in plan.steps()]),
                 json.dumps(dates),
+                _text(orders.deadline_seconds),
             ],
         )
         if answer:
@@ -145,11 +163,17 @@ class Ledger:
         """Move a run that is in one of the allowed states; the state it is in afterwards."""
         return str(self._script("move")(keys=[_run(run_id)], args=[to, *allowed]))
 
-    def force_service(self, run_id: str, force: bool) -> None:
-        """Whether a service may end what it does for others, from the run's next step on."""
-        self.client.hset(_run(run_id), "force_service", str(int(force)))
+    def force_service(self, run_id: str) -> None:
+        """From now on services may end what they do for others, for this run."""
+        self.client.hset(_run(run_id), "force_service", "1")
 
-    def reopen(self, run_id: str, dates: Iterable[tuple[str, date]], steps: Iterable[str]) -> None:
+    def reopen(
+        self,
+        run_id: str,
+        dates: Iterable[tuple[str, date]],
+        steps: Iterable[str],
+        orders: Orders = PLAIN,
+    ) -> None:
         """Take up dates of an ended run again, as `incomplete`. Raises `StillHeld`."""
         step_ids = list(steps)
         run = self.require(run_id)
@@ -161,7 +185,13 @@ class Ledger:
                 _run(run_id, "dates"),
                 *(_step_key(run_id, step_id) for step_id in step_ids),
             ],
-            args=[run_id, json.dumps([_field(*pair) for pair in dates]), json.dumps(step_ids)],
+            args=[
+                run_id,
+                json.dumps([_field(*pair) for pair in dates]),
+                json.dumps(step_ids),
+                str(int(orders.force_service)),
+                _text(orders.deadline_seconds),
+            ],
         )
         if len(answer) == 1:
             raise UsageError(f"{run_id} is {answer[0]}: only an ended run can be tried again.")
@@ -171,12 +201,19 @@ class Ledger:
         for key in self.client.scan_iter(f"{_run(run_id)}*", count=1000):
             self.client.persist(key)
 
-    def conclude(self, run_id: str, state: RunState, fields: Mapping[str, str]) -> bool:
-        """End a run, once; False when it had ended. Its dates are free again."""
+    def conclude(
+        self, run_id: str, state: RunState, fields: Mapping[str, str], *, report: str
+    ) -> bool:
+        """End a run with its report, once; False when it had ended. Its dates are free again."""
         pipeline = self.client.hget(_run(run_id), "pipeline") or ""
         ended = self._script("conclude")(
-            keys=[_run(run_id), _held(str(pipeline)), _run(run_id, "dates")],
-            args=[run_id, state, json.dumps(dict(fields))],
+            keys=[
+                _run(run_id),
+                _held(str(pipeline)),
+                _run(run_id, "dates"),
+                _run(run_id, "report"),
+            ],
+            args=[run_id, state, json.dumps(dict(fields)), report],
         )
         if ended:
             for key in self.client.scan_iter(f"{_run(run_id)}*", count=1000):
@@ -184,8 +221,14 @@ class Ledger:
         return bool(ended)
 
     def run(self, run_id: str) -> RunRecord | None:
-        """A run, or None when Redis has not heard of it (or has forgotten)."""
-        found = self._hash(_run(run_id))
+        """A run, or None when Redis has not heard of it (or has forgotten).
+
+        One whose deadline has passed is `cancelling`.
+        """
+        if not isinstance(run_id, str) or _RUN_ID.fullmatch(run_id) is None:
+            return None  # from a message, or from Redis: it would be part of paths
+        answer = self._script("look")(keys=[_run(run_id)])
+        found = dict(zip(answer[::2], answer[1::2], strict=True))
         return _record(run_id, found) if found else None
 
     def require(self, run_id: str) -> RunRecord:
@@ -278,7 +321,7 @@ class Ledger:
         )
         if answer[0] != "go":
             return str(answer[0])
-        return Started(attempt=int(answer[1]), memory=json.loads(answer[2]))
+        return Started(crashes=int(answer[1]), memory=json.loads(answer[2]))
 
     def finish(
         self,
@@ -308,9 +351,13 @@ class Ledger:
         )
         return bool(answer)
 
-    def note_wait(self, run_id: str, step_id: str) -> int:
-        """Count that a step waits once more; how often in a row by now."""
-        return int(self.client.hincrby(_step_key(run_id, step_id), "waits", 1))
+    def note_wait(self, run_id: str, step_id: str, what: str) -> int:
+        """Count that a step waits once more, and for what; how often in a row by now."""
+        key = _step_key(run_id, step_id)
+        pipe = self.client.pipeline(transaction=False)
+        pipe.hincrby(key, "waits", 1)
+        pipe.hset(key, "waiting", what)
+        return int(pipe.execute()[0])
 
     def note_published(self, run_id: str, day: date) -> None:
         """Write down that a date was published."""
@@ -322,10 +369,6 @@ class Ledger:
         return {date.fromisoformat(day) for day in found}
 
     # -- the report --------------------------------------------------------------------------
-
-    def save_report(self, run_id: str, report: str) -> None:
-        """Keep a run's report where every machine finds it."""
-        self.client.set(_run(run_id, "report"), report, ex=KEEP_SECONDS)
 
     def report(self, run_id: str) -> str | None:
         """A run's report, JSON; None before the run has ended."""
@@ -360,6 +403,10 @@ def _parse_field(text: str) -> tuple[str, date]:
     return phase, date.fromisoformat(day)
 
 
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
 def _float(text: str | None) -> float | None:
     return float(text) if text else None
 
@@ -381,6 +428,9 @@ def _record(run_id: str, found: Mapping[str, str]) -> RunRecord:
         steps_total=int(found.get("steps_total", 0)),
         publication=json.loads(publication) if publication else None,
         force_service=found.get("force_service") == "1",
+        endings=int(found.get("endings", 0)),
+        deadline=int(found["deadline"]) if "deadline" in found else None,
+        stopped_by=found.get("stopped_by", ""),
     )
 
 
@@ -397,4 +447,6 @@ def _step(step_id: str, state: StepState, found: Mapping[str, str]) -> StepRecor
         token=found.get("token", ""),
         parked=found.get("parked", ""),
         waits=int(found.get("waits", 0)),
+        waiting=found.get("waiting", ""),
+        worked=float(found.get("worked", 0)),
     )

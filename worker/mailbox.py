@@ -14,6 +14,8 @@ import redis
 
 AT_ONCE = 500  # messages per round trip
 UNACKED = "unacked"  # kombu's name for the hash of delivered messages
+UNACKED_INDEX = "unacked_index"  # and for when each was delivered, by its worker's clock
+AHEAD_SECONDS = 5.0  # a clock so much ahead of Redis's is wrong
 FINAL = ""  # what stands for the finalization, in the place of a chunk
 
 
@@ -26,14 +28,21 @@ def chunks_with_messages(client: redis.Redis, queues: Iterable[str]) -> set[tupl
             if isinstance(message, list):  # delivered: [message, exchange, routing key]
                 message = message[0]
             task = message["headers"]["task"]
-            run_id, *rest = json.loads(base64.b64decode(message["body"]))[0]
+            run_id, *rest = map(str, json.loads(base64.b64decode(message["body"]))[0])
         except (ValueError, LookupError, TypeError):
             continue  # not a message of ours
         if task == "backfill.finalize":
             found.add((run_id, FINAL))
         elif rest:
-            found.add((run_id, str(rest[0]).rpartition("/")[0]))
+            found.add((run_id, rest[0].rpartition("/")[0]))
     return found
+
+
+def correct_times(client: redis.Redis) -> None:
+    """Let no message be delivered in the future: it would stay with a dead worker until then."""
+    now, _ = client.time()
+    for tag in client.zrangebyscore(UNACKED_INDEX, now + AHEAD_SECONDS, "+inf"):
+        client.zadd(UNACKED_INDEX, {str(tag): now}, xx=True)
 
 
 def _raw(client: redis.Redis, queues: Iterable[str]) -> Iterator[str]:

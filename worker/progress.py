@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import date
 
-from planner.gaps import EMPTY, Reason, shortfall
+from planner.gaps import AGAIN, EMPTY, shortfall
 from planner.pipeline import Phase
 from planner.plan import Task
 from planner.repair import lookback
@@ -28,7 +28,7 @@ def outdated(ledger: Ledger, run_id: str, phase: Phase, tasks: Sequence[Task]) -
     return [
         task.date
         for task in tasks
-        if task.reason is Reason.CASCADE or any(pair in changed for pair in windows[task.date])
+        if task.reason in AGAIN or any(pair in changed for pair in windows[task.date])
     ]
 
 

@@ -60,7 +60,7 @@ def _newest(fleet: Fleet, publishing: Publish, last: date) -> list[date]:
 
 def _job(fleet: Fleet, publishing: Publish, run_id: str, day: date, lease: Lease) -> Job:
     def stop() -> str | None:
-        if lease.lost.is_set():
+        if lease.is_lost:
             return "the lease was lost"
         return "the worker is shutting down" if shutdown.is_due() else None
 

@@ -2,8 +2,9 @@
 sent again.
 
 Messages are lost when Redis loses its last second, when a queue is purged, when a worker dies
-between the end of one link and the sending of the next. The ledger still knows. Safe to run
-anywhere, any number of times at once: a message too many finds its step done, or held.
+between the end of one link and the sending of the next. The ledger still knows. Part of every
+worker, of `planner watch` and of `planner status`; safe to run anywhere, any number of times at
+once: a message too many finds its step done, or held.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from celery import chain
 from planner.errors import FleetError
 from planner.plan import PlannedChunk, step_id
 from sql import WarehouseError
-from worker.app import queue_names
+from worker.app import app, queue_names
 from worker.canvas import final_message, step_message
 from worker.fleet import Fleet
 from worker.lease import Lease, Resource
 from worker.ledger import PREFIX, RunRecord
-from worker.mailbox import FINAL, chunks_with_messages
+from worker.mailbox import FINAL, chunks_with_messages, correct_times
 from worker.states import STEP_ENDED, RunState, StepState
+from worker.transport import publish_only
 
 log = logging.getLogger(__name__)
 
@@ -48,11 +50,14 @@ def reconcile(fleet: Fleet) -> list[Resent]:
     active = [run for run in fleet.ledger.runs() if run.state in ACTIVE]
     if not active:
         return []
+    if not fleet.is_patient:
+        publish_only(app)
     lease = Lease(fleet.redis, [Resource(name="reconcile")], seconds=fleet.settings.lease_seconds)
     if lease.acquire() is not None:
         return []  # somebody is at it
     try:
         with lease:
+            correct_times(fleet.redis)
             there = chunks_with_messages(fleet.redis, queue_names(fleet.pipeline))
             return [sent for run in active for sent in _reconcile_run(fleet, run, there)]
     finally:
@@ -66,9 +71,11 @@ def _reconcile_run(fleet: Fleet, run: RunRecord, there: set[tuple[str, str]]) ->
     states = fleet.ledger.steps(run.id)
     unfinished = {chunk.id: chunk for chunk in plan.chunks if _rest(chunk, states)}
     wanted = {*unfinished} if unfinished else {FINAL}
-    lost = _lost_long_enough(
-        fleet, run.id, {each for each in wanted if (run.id, each) not in there}
-    )
+    if run.state is RunState.CANCELLING and unfinished:
+        missing = wanted  # their messages may lie waiting for a second try, minutes from now
+    else:
+        missing = {each for each in wanted if (run.id, each) not in there}
+    lost = _lost_long_enough(fleet, run.id, missing)
     for each in lost:
         if each == FINAL:
             final_message(run.id).apply_async()

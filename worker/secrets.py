@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Mapping
 from urllib.parse import unquote, urlsplit
 
+from planner.printable import printable
 from planner.runners import SECRET_NAME
 
 BLACK = "***"
@@ -32,10 +33,10 @@ def learn_named(names: Iterable[str]) -> None:
 
 
 def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The text without any secret."""
+    """The text without any secret or control character: fit to be kept, and shown anywhere."""
     for secret in known(environment):
         text = text.replace(secret, BLACK)
-    return text
+    return printable(text)
 
 
 class Redacting(logging.Formatter):

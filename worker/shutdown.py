@@ -2,7 +2,7 @@
 
 SIGTERM makes Celery stop taking messages and wait for the running step, however long. From
 then on the step has the grace period; after it, the step stops its runner, puts itself back
-as pending without spending an attempt, and sends its message to another worker. (Celery's own
+as pending without spending a retry, and sends its message to another worker. (Celery's own
 soft shutdown sleeps through the whole period, busy or not: an idle worker took 21.9 s to stop
 where this takes 2.5 s.)
 """

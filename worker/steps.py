@@ -8,7 +8,6 @@ module decides is one of three things for the transport: return (go on with the 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -19,18 +18,18 @@ from planner.pipeline import Phase
 from planner.plan import Step, step_id
 from planner.runners import HttpBatchRunner
 from worker import gate, shutdown
-from worker.attempt import Attempt, Ended
+from worker.attempt import Attempt, Ended, OverBudget
+from worker.budget import table_key
 from worker.fleet import Fleet
 from worker.lease import Lease, Resource
 from worker.ledger import RunRecord, Started, StepRecord
 from worker.retry import GiveUp, decide
-from worker.runners import Park, Stopped, which_of
+from worker.runners import LEASE_LOST, Park, Stopped, which_of
 from worker.states import RUN_ENDED, STEP_ENDED, DateState, RunState, StepState
 
 FIRST_WAIT_SECONDS = 0.25  # then pauses grow up to BACKFILL_POLL_MAX_SECONDS
 WAIT_GROWTH = 1.3
-STATE_LOOK_SECONDS = 1.0  # how soon a running step notices that its run was cancelled
-CRASHES_MAX = 20  # a step whose worker died this often kills its workers
+CRASHES_MAX = 20  # a step whose worker died, or fell silent, this often kills its workers
 MISFIT_WAITS_MAX = 60  # about ten minutes: a rolling deployment is over by then
 ERROR_CHARS = 2000
 
@@ -78,7 +77,7 @@ class Visit:
         left = [d for d in self.step.dates if states.get((self.phase.name, d)) is DateState.PENDING]
         verdict = gate.check(ledger, self.run.id, self.phase, left)
         if verdict.waiting_for is not None:
-            raise self._later()
+            raise self._later(f"{verdict.waiting_for[0]} of its days")
         if not verdict.ready:
             return self._settle(token="", state=StepState.BLOCKED, blocked=verdict.blocked)
         return self._attempt(record, verdict.ready, verdict.blocked)
@@ -93,7 +92,7 @@ class Visit:
         resources = self._resources(ready) + self._services(record, which)
         lease = Lease(ledger.client, resources, seconds=settings.lease_seconds)
         if lease.acquire(instead_of=[record.parked] if record.parked else []) is not None:
-            raise self._later()
+            raise self._later(lease.full())
         keep = False
         try:
             started = ledger.start(
@@ -101,7 +100,7 @@ class Visit:
             )
             if not isinstance(started, Started):
                 raise Again(FIRST_WAIT_SECONDS)  # paused, cancelled or ended since: look anew
-            if started.attempt - record.failures > CRASHES_MAX:
+            if started.crashes >= CRASHES_MAX:
                 why = f"gave up: {CRASHES_MAX} workers died while they ran it"
                 short = dict.fromkeys(ready, why)
                 return self._settle(
@@ -123,6 +122,7 @@ class Visit:
                     which=which,
                     force=self.run.force_service,
                     memory=started.memory,
+                    plan_id=self.run.plan_id,
                 ).make()
             keep = isinstance(outcome, Park)
             match outcome:
@@ -130,6 +130,8 @@ class Visit:
                     self._park(lease, outcome)
                 case Stopped():
                     return self._stopped(lease, record, outcome)
+                case OverBudget():
+                    self._wait_for_budget(lease, record, outcome)
                 case Ended():
                     return self._ended(lease, record, outcome, blocked)
         finally:
@@ -138,15 +140,31 @@ class Visit:
 
     def _resources(self, dates: Sequence[date]) -> list[Resource]:
         name = f"{self.run.pipeline}:{self.phase.name}"
-        resources = [Resource(name=f"{name}:{day}") for day in dates]
-        resources.append(Resource(name=name, capacity=self.phase.concurrency))
+        limit = self.phase.concurrency
+        resources = [
+            Resource(name=f"{name}:{day}", full="another step of its dates") for day in dates
+        ]
+        resources.append(
+            Resource(
+                name=name, capacity=limit, full=f"a slot of {self.phase.name} ({limit} at once)"
+            )
+        )
+        resources += [
+            Resource(
+                name=f"writers:{table_key(self.run.warehouse, spec.name)}",
+                capacity=spec.writers,
+                full=f"a turn to write {spec.name} ({spec.writers} at once)",
+            )
+            for spec in self.phase.tables
+            if spec.writers is not None
+        ]
         return resources
 
     def _services(self, record: StepRecord, which: int | None) -> list[Resource]:
         """The service that is to work for the step; a step is parked for no other reason."""
         runners = self.phase.runners if record.parked else self.phase.runners[which or 0 :][:1]
         return [
-            Resource(name=f"service:{runner.url}")
+            Resource(name=f"service:{runner.url}", full=f"the service {runner.url}")
             for runner in runners
             if isinstance(runner, HttpBatchRunner)
         ]
@@ -163,6 +181,21 @@ class Visit:
         )
         raise Again(park.seconds)
 
+    def _wait_for_budget(self, lease: Lease, record: StepRecord, over: OverBudget) -> NoReturn:
+        """Put the step back with what is left of it: no retry spent, and nothing held."""
+        self.fleet.ledger.finish(
+            self.run.id,
+            self.id,
+            token=lease.token,
+            state=StepState.PENDING,
+            fields={
+                "attempt": str(record.attempt),
+                "memory": json.dumps(over.memory),
+                "waiting": over.why,
+            },
+        )
+        raise Again(min(over.seconds, self.fleet.settings.poll_max_seconds))
+
     def _stopped(self, lease: Lease, record: StepRecord, outcome: Stopped) -> str:
         if outcome.why == _Stop.CANCELLED:
             return self._cancelled(token=lease.token)
@@ -172,7 +205,7 @@ class Visit:
                 self.id,
                 token=lease.token,
                 state=StepState.PENDING,
-                fields={"attempt": str(record.attempt), "memory": "{}"},
+                fields={"memory": "{}"},
             )
             raise Again(0)  # to another worker
         raise self._later()  # the lease was lost: it is somebody else's now, see how they do
@@ -225,7 +258,7 @@ class Visit:
             seconds=self.fleet.settings.lease_seconds,
         )
         if lease.acquire(instead_of=[record.parked] if record.parked else []) is not None:
-            raise self._later()
+            raise self._later(lease.full())
         try:
             return self._cancelled(token=record.token if record.state is StepState.RUNNING else "")
         finally:
@@ -253,7 +286,7 @@ class Visit:
         if state is StepState.CANCELLED:
             dates |= {(phase, day): DateState.CANCELLED for day in self._unfinished()}
         later: dict[str, StepState] = {}
-        goes_on = state is StepState.SUCCEEDED or bool(done) or self._has_done()
+        goes_on = bool(done) or self._goes_on(state)
         if not goes_on:
             # Its chain ends here: nobody will come by to settle the rest.
             rest = StepState.CANCELLED if state is StepState.CANCELLED else StepState.BLOCKED
@@ -283,7 +316,7 @@ class Visit:
 
     def _replay(self, record: StepRecord) -> str:
         """Say again how the step ended, so that its chain and chord hear of it."""
-        if record.state is not StepState.SUCCEEDED and not self._has_done():
+        if not self._goes_on(record.state):
             raise StepFailed(f"{self.id} {record.state}: {record.error}")
         return str(record.state)
 
@@ -316,8 +349,14 @@ class Visit:
         found = self.fleet.ledger.dates(self.run.id, pairs)
         return {day: state for (_, day), state in found.items()}
 
-    def _has_done(self) -> bool:
-        return DateState.DONE in self._own_dates().values()
+    def _goes_on(self, state: StepState) -> bool:
+        """Whether the chain goes on after the step: something is left that can still be done."""
+        if state is StepState.SUCCEEDED or DateState.DONE in self._own_dates().values():
+            return True
+        ancestors = self.fleet.pipeline.ancestors
+        return state is not StepState.CANCELLED and any(
+            self.step.phase not in ancestors[other.phase] for other in self._later_steps()
+        )
 
     def _unfinished(self) -> list[date]:
         return [day for day, state in self._own_dates().items() if state is DateState.PENDING]
@@ -330,34 +369,36 @@ class Visit:
     def _error_before(self) -> str:
         return _first(self.fleet.ledger.problems(self.run.id, self.id))
 
-    def _later(self) -> Again:
-        waits = self.fleet.ledger.note_wait(self.run.id, self.id)
+    def _later(self, what: str = "") -> Again:
+        waits = self.fleet.ledger.note_wait(self.run.id, self.id, what)
         pause = FIRST_WAIT_SECONDS * WAIT_GROWTH ** min(waits, 50)
         return Again(min(pause, self.fleet.settings.poll_max_seconds))
 
 
 class _Stop:
-    """Why a running step should stop: asked often, so it asks Redis only now and then."""
+    """Why a running step should stop. Answers at once, also while Redis is away.
 
-    LOST = "the lease was lost"
+    The run is looked at in the thread of the lease's heartbeat.
+    """
+
     CANCELLED = "the run was cancelled"
     SHUTDOWN = "the worker is shutting down"
 
     def __init__(self, fleet: Fleet, run_id: str, lease: Lease) -> None:
         self._fleet, self._run_id, self._lease = fleet, run_id, lease
-        self._next_look = time.monotonic() + STATE_LOOK_SECONDS
+        self._is_cancelled = False
+        lease.on_beat = self._look
 
     def __call__(self) -> str | None:
-        if self._lease.lost.is_set():
-            return self.LOST
+        if self._lease.is_lost:
+            return LEASE_LOST
         if shutdown.is_due():
             return self.SHUTDOWN
-        if time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + STATE_LOOK_SECONDS
-            run = self._fleet.ledger.run(self._run_id)
-            if run is None or run.state in RUN_ENDED | {RunState.CANCELLING}:
-                return self.CANCELLED
-        return None
+        return self.CANCELLED if self._is_cancelled else None
+
+    def _look(self) -> None:
+        run = self._fleet.ledger.run(self._run_id)
+        self._is_cancelled = run is None or run.state in RUN_ENDED | {RunState.CANCELLING}
 
 
 def visit(fleet: Fleet, run_id: str, step_id: str, *, worker: str) -> str:

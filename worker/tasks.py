@@ -13,24 +13,31 @@ from worker import steps
 from worker.app import app
 from worker.finalize import finalize as finalize_run
 from worker.fleet import fleet_here
+from worker.transport import WAIT, Request
 
 
-@app.task(bind=True, name="backfill.step", max_retries=None)
+@app.task(bind=True, name="backfill.step", max_retries=None, Request=Request)
 def step(task: Task, run_id: str, step_id: str) -> str:
     """Do one step of a run, if it is due."""
     try:
         return steps.visit(fleet_here(), run_id, step_id, worker=_worker(task))
     except steps.Again as again:
-        raise task.retry(countdown=again.seconds) from None
+        raise _later(task, again.seconds) from None
 
 
-@app.task(bind=True, name="backfill.finalize", max_retries=None)
+@app.task(bind=True, name="backfill.finalize", max_retries=None, Request=Request)
 def finalize(task: Task, run_id: str) -> str:
     """Validate and report a run whose steps have settled: the chord's body, and its errback."""
     try:
         return finalize_run(fleet_here(), run_id)
     except steps.Again as again:
-        raise task.retry(countdown=again.seconds) from None
+        raise _later(task, again.seconds) from None
+
+
+def _later(task: Any, seconds: float) -> Exception:
+    """The message, to come back after a while."""
+    retry: Exception = task.retry(countdown=seconds, headers={WAIT: seconds}, throw=False)
+    return retry
 
 
 def _worker(task: Any) -> str:

@@ -11,6 +11,8 @@ these is no longer needed):
   within a minute, and a six-hour step is never delivered twice.
 - A publisher subscribes to the result of everything it sends, and complains at its exit.
   → `publish_only`
+- A message that is to come later says when by its sender's clock, and is held until then by its
+  receiver's: an hour apart, it is held for an hour. → `Request`, which is told how long
 - Revoking a link that is not the last of its chain leaves the chord waiting for ever.
   → `settle_revoked`
 """
@@ -18,17 +20,20 @@ these is no longer needed):
 from __future__ import annotations
 
 import logging
-import time
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import celery.worker.state as worker_state
 import kombu.transport.redis as kombu_redis
 from celery import bootsteps, signals
 from celery.exceptions import TaskRevokedError
+from celery.worker.request import Request as StockRequest
 
 log = logging.getLogger(__name__)
 
 TOUCH_AT_ONCE = 500  # messages per ZADD
+WAIT = "wait_seconds"  # the header that says how long a message is to be held
+PLANNER_TRIES = 3  # to publish a message
 
 _stock_connection_parameters = kombu_redis.Channel._connparams
 _stock_restore_unacked = kombu_redis.QoS.restore_unacked
@@ -96,11 +101,22 @@ class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             channel = consumer.task_consumer.channel
             tags = list(set(channel.qos._delivered) | _running_tags())
             with channel.conn_or_acquire() as client:
+                now, _ = client.time()  # this worker's own clock may be wrong
                 for first in range(0, len(tags), TOUCH_AT_ONCE):
-                    held = dict.fromkeys(tags[first : first + TOUCH_AT_ONCE], time.time())
+                    held = dict.fromkeys(tags[first : first + TOUCH_AT_ONCE], now)
                     client.zadd(channel.unacked_index_key, held, xx=True)
         except Exception as error:  # the next beat is soon, and a lost message comes back
             log.debug("visibility heartbeat: %r", error)
+
+
+class Request(StockRequest):  # type: ignore[misc]
+    """A message that is held as long as it says, from when it is received."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        seconds = self._request_dict.get(WAIT)
+        if self._eta is not None and isinstance(seconds, int | float):  # type: ignore[has-type]
+            self._eta = datetime.now(UTC) + timedelta(seconds=seconds)
 
 
 def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:
@@ -110,7 +126,12 @@ def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:
 
 
 def publish_only(app: Any) -> None:
-    """For a planner: it asks the ledger how a run goes, so it listens for no results."""
+    """For a planner: it asks the ledger how a run goes, so it listens for no results.
+
+    People wait for it: a dead Redis is an error within seconds, not an hour's silence.
+    """
+    policy = {**app.conf.task_publish_retry_policy, "max_retries": PLANNER_TRIES}
+    app.conf.task_publish_retry_policy = policy
     app.backend.on_task_call = lambda producer, task_id: None
     app.backend.result_consumer.consume_from = lambda task_id: None
     app.backend.result_consumer.cancel_for = lambda task_id: None

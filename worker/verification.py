@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
-from planner.gaps import EMPTY, Reason, shortfall
+from planner.gaps import AGAIN, EMPTY, shortfall
 from planner.pipeline import Phase
 from planner.plan import Task
 from sql.warehouse import Warehouse
@@ -36,8 +36,8 @@ def recount(
 ) -> dict[date, str]:
     """Dates that are short after the step, each with what is wrong. One query per table."""
     start, end = tasks[0].date, tasks[-1].date
-    cascades = {task.date for task in tasks if task.reason is Reason.CASCADE}
-    after = versions_of(warehouse, phase, cascades)
+    again = {task.date for task in tasks if task.reason in AGAIN}
+    after = versions_of(warehouse, phase, again)
     short: dict[date, str] = {}
     for spec in phase.tables:
         cells = warehouse.coverage(spec.table, start, end)
@@ -51,9 +51,7 @@ def recount(
                     task.date, f"rows missing: {spec.name} holds {have} of {want} on {day}"
                 )
             elif (
-                task.date in cascades
-                and old is not None
-                and after.get(spec.name, {}).get(day) == old
+                task.date in again and old is not None and after.get(spec.name, {}).get(day) == old
             ):
                 short.setdefault(task.date, f"not recomputed: {spec.name} on {day} is unchanged")
     return short

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.commands.output import err, note
+from planner.cost import Cost, check_limit, cost_of
 from planner.gaps import Health
 from planner.pipeline import Window
 from planner.settings import Settings, load_settings, masked
-from planner.survey import survey
+from planner.survey import bytes_to_count, survey
 
 if TYPE_CHECKING:
     from worker.fleet import Fleet
@@ -42,12 +43,33 @@ def ledger_if_any(fleet: Fleet) -> Ledger | None:
         return None
 
 
-def read_health(fleet: Fleet, scope: Window) -> Health:
-    """Count every table, with a word on standard error while that takes its time."""
+def read_health(
+    fleet: Fleet,
+    scope: Window,
+    *,
+    plan_id: str,
+    stale: bool = False,
+    max_bytes: int | None = None,
+) -> tuple[Health, Cost | None]:
+    """Count every table, with a word on standard error while that takes its time.
+
+    The cost, where there is one, is asked for and told before anything is counted. Raises
+    `TooExpensive` when it is above `max_bytes`.
+    """
+    warehouse = fleet.warehouse.labelled(plan_id=plan_id, phase="planning")
     with err.status("Counting …") as status:
-        return survey(
-            fleet.warehouse,
+        cost = None
+        billed = bytes_to_count(warehouse, fleet.pipeline, scope)
+        if billed is not None:
+            cost = cost_of(billed, fleet.settings.dollars_per_tib)
+            check_limit(cost, max_bytes)
+            note(f"Counting is billed {cost} at most.")
+        health = survey(
+            warehouse,
             fleet.pipeline,
             scope,
+            stale=stale,
             on_table=lambda table: status.update(f"Counting {table} …"),
+            on_note=note,
         )
+    return health, cost

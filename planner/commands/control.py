@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
 
 import typer
@@ -50,19 +51,22 @@ def retry(
         str | None, typer.Option("--phase", metavar="A", help="This phase and all after it.")
     ] = None,
     dates: Annotated[
-        str | None, typer.Option("--dates", metavar="D1,D2", help="Only these dates.")
+        list[date] | None,
+        typer.Option("--dates", parser=opt.parse_days, metavar="D1,D2", help="Only these dates."),
     ] = None,
     force_service: opt.ForceService = False,
+    deadline: opt.Deadline = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
     json: opt.Json = False,
 ) -> None:
     """Try the failed, blocked and cancelled dates of an ended run again."""
     from worker.control import retry as do
+    from worker.orders import Orders
 
     fleet = open_fleet()
     required_ledger(fleet)
-    chosen = [opt.parse_day(day.strip()) for day in dates.split(",")] if dates else None
-    steps = do(fleet, run, phase=phase, dates=chosen, force_service=force_service)
+    orders = Orders(force_service=force_service, deadline_seconds=deadline)
+    steps = do(fleet, run, phase=phase, dates=dates, orders=orders)
     if not wait:
         _say(json, run, "running", f"{steps} steps; watch it with `planner watch {run}`")
         return

@@ -34,9 +34,12 @@ def enqueue(
     limit: opt.Limit = None,
     no_cascade: opt.NoCascade = False,
     force_service: opt.ForceService = False,
+    stale: opt.Stale = False,
+    max_bytes: opt.MaxBytes = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show the plan, publish nothing.")
     ] = False,
+    deadline: opt.Deadline = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     reason: opt.ReasonText = "",
@@ -46,17 +49,34 @@ def enqueue(
 
     Exit code 0 when published (or, with --wait, repaired), or when there is nothing to do.
     """
-    from worker.enqueue import Wanted, enqueue_plan, plan_gaps, require_fit
+    from worker.enqueue import Wanted, enqueue_plan, plan_repair, require_here
     from worker.enqueue import enqueue as publish
-    from worker.health import with_runners
+    from worker.orders import Orders
 
     if gaps == (plan is not None):
         raise UsageError("Say what to enqueue: --gaps, or --plan FILE.")
+    made_before = read_plan(plan) if plan is not None else None
+    if made_before is not None and any(
+        (
+            start,
+            end,
+            season,
+            phases,
+            from_phase,
+            chunk_dates,
+            newest_first,
+            limit,
+            no_cascade,
+            stale,
+        )
+    ):
+        raise UsageError("A plan file says what to do: give its options to `planner plan`.")
     fleet = open_fleet()
     ledger = None if dry_run else required_ledger(fleet)
-    if plan is not None:
-        made = read_plan(plan)
-        require_fit(fleet, made)
+    if made_before is not None:
+        made = made_before
+        require_here(fleet, made)
+        health, _ = read_health(fleet, made.scope, plan_id=made.plan_id, max_bytes=max_bytes)
     else:
         scope = Calendar(pipeline=fleet.pipeline).scope(
             today=opt.today(), start=start, end=end, season=season
@@ -70,8 +90,10 @@ def enqueue(
             limit=limit,
             reason=reason,
         )
-        health = read_health(fleet, scope)
-        made = with_runners(fleet, plan_gaps(fleet, health, wanted, ledger=ledger))
+        health, cost = read_health(
+            fleet, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
+        )
+        made = plan_repair(fleet, health, wanted, ledger=ledger, cost=cost)
     if dry_run:
         if json:
             print_json(made.as_json())
@@ -87,13 +109,14 @@ def enqueue(
     _confirm(made.steps_total, ask=not (yes or json))
 
     def again() -> Plan:
-        return with_runners(fleet, plan_gaps(fleet, health, wanted, ledger=ledger))
+        return plan_repair(fleet, health, wanted, ledger=ledger, cost=cost)
 
+    orders = Orders(force_service=force_service, deadline_seconds=deadline)
     with err.status("Publishing …"):
         run_id, made = (
-            enqueue_plan(fleet, made, force_service=force_service)
+            enqueue_plan(fleet, made, health, orders)
             if plan is not None
-            else publish(fleet, made, again, force_service=force_service)
+            else publish(fleet, made, again, orders)
         )
     if run_id is None:
         if json:

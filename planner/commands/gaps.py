@@ -12,13 +12,16 @@ from planner.commands import options as opt
 from planner.commands.context import ledger_if_any, open_fleet, read_health
 from planner.commands.output import count_table, date_ranges, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
-from planner.errors import Exit
-from planner.gaps import Gap, Health
+from planner.cost import Cost
+from planner.errors import Exit, UsageError
+from planner.estimate import Estimate
+from planner.files import write_whole
+from planner.gaps import Gap, Health, Reason
 from planner.matrix import matrix
-from planner.owed import write_whole
 from planner.pipeline import Pipeline, Window
 from planner.plan import Plan
-from planner.repair import cascade_of
+from planner.repair import again
+from planner.report import duration
 
 
 def gaps(
@@ -26,6 +29,8 @@ def gaps(
     end: opt.End = None,
     season: opt.SeasonOption = None,
     no_cascade: opt.NoCascade = False,
+    stale: opt.Stale = False,
+    max_bytes: opt.MaxBytes = None,
     json: opt.Json = False,
 ) -> None:
     """Show which phases and dates are short of what their upstream holds, and why.
@@ -37,13 +42,15 @@ def gaps(
     fleet = open_fleet()
     calendar = Calendar(pipeline=fleet.pipeline)
     scope = calendar.scope(today=opt.today(), start=start, end=end, season=season)
-    health = read_health(fleet, scope)
     runnable = opt.choose_phases(fleet.pipeline, None, None)
     wanted = Wanted(scope=scope, phases=runnable, cascade=not no_cascade)
+    health, cost = read_health(
+        fleet, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
+    )
     plan = plan_gaps(fleet, health, wanted, ledger=None)
     found = _all_gaps(fleet.pipeline, health, plan, scope)
     if json:
-        print_json(gaps_json(fleet.pipeline, health, scope, found))
+        print_json(gaps_json(fleet.pipeline, health, scope, found, cost))
     else:
         counts = matrix(fleet.pipeline, health)
         out.print(matrix_table(counts, f"{scope.start} to {scope.end}", fleet.pipeline.entity))
@@ -63,13 +70,14 @@ def plan(
     newest_first: opt.NewestFirst = False,
     limit: opt.Limit = None,
     no_cascade: opt.NoCascade = False,
+    stale: opt.Stale = False,
+    max_bytes: opt.MaxBytes = None,
     reason: opt.ReasonText = "",
     out_file: opt.OutFile = None,
     json: opt.Json = False,
 ) -> None:
     """Plan the repair of the gaps, and do nothing. `--out` keeps it for `enqueue --plan`."""
-    from worker.enqueue import Wanted, plan_gaps
-    from worker.health import with_runners
+    from worker.enqueue import Wanted, plan_repair
 
     fleet = open_fleet()
     scope = Calendar(pipeline=fleet.pipeline).scope(
@@ -85,11 +93,20 @@ def plan(
         reason=reason,
     )
     ledger = ledger_if_any(fleet)
-    made = with_runners(fleet, plan_gaps(fleet, read_health(fleet, scope), wanted, ledger=ledger))
+    health, cost = read_health(
+        fleet, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
+    )
+    made = plan_repair(fleet, health, wanted, ledger=ledger, cost=cost)
     if out_file is not None:
         import json as json_module
 
-        write_whole(out_file, json_module.dumps(made.as_json(), indent=1))
+        try:
+            write_whole(out_file, json_module.dumps(made.as_json(), indent=1))
+        except OSError as error:
+            raise UsageError(
+                f"--out {out_file} cannot be written: {error.strerror}. Name a file in a folder "
+                "that you may write to."
+            ) from None
         note(f"Written to {out_file}: run it with `planner enqueue --plan {out_file}`.")
     if json:
         print_json(made.as_json())
@@ -98,7 +115,7 @@ def plan(
 
 
 def gaps_json(
-    pipeline: Pipeline, health: Health, scope: Window, found: list[Gap]
+    pipeline: Pipeline, health: Health, scope: Window, found: list[Gap], cost: Cost | None
 ) -> dict[str, Any]:
     """The documented shape of `planner gaps --json`."""
     return {
@@ -108,7 +125,11 @@ def gaps_json(
             {
                 "phase": phase.name,
                 "expected": sum(health.is_due(phase.name, day) for day in scope.days()),
-                "complete": sum(day in scope for day in health.complete[phase.name]),
+                "complete": sum(
+                    day in scope
+                    for day in health.complete[phase.name]
+                    if day not in health.stale.get(phase.name, ())
+                ),
                 "gaps": sum(gap.phase == phase.name for gap in found),
             }
             for phase in pipeline.phases
@@ -130,18 +151,19 @@ def gaps_json(
             for day, left in sorted(health.empty[phase.name].items())
             if day in scope
         ],
+        "cost": cost and cost.model_dump(),
     }
 
 
 def _all_gaps(pipeline: Pipeline, health: Health, plan: Plan, scope: Window) -> list[Gap]:
-    """Counted gaps of the scope, and the cascades of repairing them."""
-    cascades = plan.cascades
+    """Counted gaps of the scope, stale dates, and the cascades of repairing them."""
+    redo = plan.again
     found: list[Gap] = []
     for phase in pipeline.phases:
         counted = {day: gap for day, gap in health.gaps[phase.name].items() if day in scope}
         redone = {
-            day: cascade_of(phase, day, health)
-            for day in cascades.get(phase.name, ())
+            day: again(phase, day, health, reason)
+            for day, reason in redo.get(phase.name, {}).items()
             if day not in counted
         }
         found += [gap for _, gap in sorted({**redone, **counted}.items())]
@@ -157,7 +179,8 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
         for _, step in plan.steps():
             per_phase[step.phase].update(str(task.reason) for task in step.tasks)
             per_phase[step.phase]["steps"] += 1
-        reasons = ("missing", "partial", "cascade")
+        stale = any(tally[Reason.STALE] for tally in per_phase.values())
+        reasons = [reason for reason in Reason if reason is not Reason.STALE or stale]
         out.print(
             count_table(
                 f"{plan.plan_id}: {len(plan.chunks)} chunks, {plan.steps_total} steps",
@@ -169,6 +192,8 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
                 ],
             )
         )
+        for line in estimate_lines(plan.estimate):
+            out.print(line, soft_wrap=True, markup=False)
     for phase, runner in plan.runners.items():
         if runner.absent:
             why = "; ".join(runner.absent)
@@ -177,6 +202,41 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
         days = date_ranges(plan.publishes)
         note(f"published when the run has ended, and never verified, as no table shows it: {days}")
     print_skipped(plan)
+    if plan.cost is not None and not plan.is_empty:
+        note(f"Recounts of the run are billed about {plan.cost.recounts}.")
+
+
+def estimate_lines(estimate: Estimate | None) -> list[str]:
+    """An estimate for people: how long, with how many slots, and where that is known from."""
+    if estimate is None:
+        return []
+    slots = f"{estimate.slots} slot{'s' if estimate.slots > 1 else ''}"
+    if estimate.slots_are_assumed:
+        slots += " (assumed: no worker is there)"
+    if estimate.seconds is None:
+        lines = [
+            f"No estimate: {', '.join(estimate.unknown)} never ran here. `seconds_per_date` in the "
+            "pipeline file would say how long a date takes."
+        ]
+    else:
+        line = f"about {duration(estimate.seconds)} with {slots}"
+        if (estimate.worst_seconds or 0) > estimate.seconds:
+            line += f", at worst {duration(estimate.worst_seconds or 0)}"
+        lines = [f"{line}; {_sources(estimate)}"]
+    lines += [
+        f"{each.table} needs {each.writes:,} writes, and has {each.daily_writes:,} in 24 hours: "
+        f"the plan takes {each.days} days."
+        for each in estimate.budgets
+    ]
+    return lines
+
+
+def _sources(estimate: Estimate) -> str:
+    filed = [name for name, phase in estimate.phases.items() if phase.source == "file"]
+    if len(filed) == len(estimate.phases):
+        return "from the pipeline file's figures"
+    runs = f"from {estimate.runs} earlier run{'s' if estimate.runs > 1 else ''}"
+    return runs + (f", {', '.join(filed)} from the pipeline file" if filed else "")
 
 
 def print_skipped(plan: Plan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,15 +10,66 @@ from typing import Annotated
 import typer
 
 from planner.errors import UsageError
+from planner.model import RUN_ID, nearest
 from planner.pipeline import Pipeline
+from planner.printable import printable
+
+LINE_CHARS = 500  # of text that is kept with a run
+
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_RUN_ID = re.compile(RUN_ID)
 
 
 def parse_day(text: str) -> date:
     """A date as people type it."""
     try:
-        return date.fromisoformat(text)
+        if _DAY.fullmatch(text):  # ISO knows more ways to write one
+            return date.fromisoformat(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a date: write YYYY-MM-DD") from None
+        pass
+    raise typer.BadParameter(f"{text!r} is not a date: write YYYY-MM-DD")
+
+
+def parse_run_id(text: str) -> str:
+    """A run's id, which is part of keys and paths."""
+    if _RUN_ID.fullmatch(text) is None:
+        raise typer.BadParameter(f"{text!r} is no run's id: `planner runs` lists them")
+    return text
+
+
+def parse_line(text: str) -> str:
+    """Text that is kept and shown: one line of it."""
+    if len(text) > LINE_CHARS or "\n" in text or printable(text) != text:
+        raise typer.BadParameter(f"write one line of at most {LINE_CHARS} characters")
+    return text
+
+
+def parse_names(text: str) -> str:
+    """Names with commas between; none would mean all of them."""
+    if not any(name.strip() for name in text.split(",")):
+        raise typer.BadParameter("name at least one, or leave the option out")
+    return text
+
+
+def parse_days(text: str) -> list[date]:
+    """Dates with commas between."""
+    return [parse_day(day.strip()) for day in text.split(",")]
+
+
+DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
+DEADLINE_MAX_DAYS = 366
+
+
+def parse_duration(text: str) -> int:
+    """A duration as people type it, in seconds: `6h`, `1d12h`, `90m`."""
+    found = DURATION.fullmatch(text.strip())
+    days, hours, minutes, seconds = (int(n or 0) for n in (found.groups() if found else [0] * 4))
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    if not 0 < total <= DEADLINE_MAX_DAYS * 86_400:
+        raise typer.BadParameter(
+            f"{text!r} is no time: write 6h, 1d12h or 90m, up to {DEADLINE_MAX_DAYS}d"
+        )
+    return total
 
 
 def today() -> date:
@@ -31,16 +83,16 @@ def choose_phases(pipeline: Pipeline, phases: str | None, from_phase: str | None
     Raises `UsageError` for a phase that does not exist, or that has no runner.
     """
     runnable = [phase.name for phase in pipeline.phases if not phase.is_source]
-    if phases and from_phase:
+    if phases is not None and from_phase is not None:
         raise UsageError("Give --phases or --from-phase, not both.")
-    if from_phase:
+    if from_phase is not None:
         _known(pipeline, from_phase, runnable)
         return [
             name
             for name in runnable
             if name == from_phase or from_phase in pipeline.ancestors[name]
         ]
-    if phases:
+    if phases is not None:
         chosen = [name.strip() for name in phases.split(",") if name.strip()]
         for name in chosen:
             _known(pipeline, name, runnable)
@@ -52,8 +104,13 @@ def _known(pipeline: Pipeline, name: str, runnable: list[str]) -> None:
     if name in runnable:
         return
     if name in pipeline.by_name:
-        raise UsageError(f"Phase {name!r} is a source: nothing here can fill it.")
-    raise UsageError(f"There is no phase {name!r} in {pipeline.name}: {', '.join(runnable)}.")
+        raise UsageError(
+            f"Phase {name!r} is a source, which nothing here can fill: name one of "
+            f"{', '.join(runnable)}."
+        )
+    raise UsageError(
+        f"There is no phase {name!r} in {pipeline.name}; {nearest(name, runnable, what='phases')}"
+    )
 
 
 Start = Annotated[
@@ -66,7 +123,10 @@ SeasonOption = Annotated[
     str | None, typer.Option("--season", metavar="NAME", help="One season, such as 2021-22.")
 ]
 Phases = Annotated[
-    str | None, typer.Option("--phases", metavar="A,B", help="Only these phases may be run.")
+    str | None,
+    typer.Option(
+        "--phases", parser=parse_names, metavar="A,B", help="Only these phases may be run."
+    ),
 ]
 FromPhase = Annotated[
     str | None, typer.Option("--from-phase", metavar="A", help="This phase and all after it.")
@@ -92,10 +152,38 @@ ForceService = Annotated[
     ),
 ]
 ReasonText = Annotated[
-    str, typer.Option("--reason", metavar="TEXT", help="Why; kept with the run.")
+    str,
+    typer.Option("--reason", parser=parse_line, metavar="TEXT", help="Why; kept with the run."),
+]
+Stale = Annotated[
+    bool,
+    typer.Option("--stale", help="Redo dates, too, whose upstream was written after them: a hint."),
+]
+MaxBytes = Annotated[
+    int | None,
+    typer.Option(
+        "--max-bytes",
+        min=1,
+        metavar="BYTES",
+        help="Count nothing when counting would be billed more; exit code 2.",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else.")]
-RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id; `planner runs` lists them.")]
+Deadline = Annotated[
+    int | None,
+    typer.Option(
+        "--deadline",
+        parser=parse_duration,
+        metavar="TIME",
+        help="Cancel the run if it has not ended after this long, such as 6h.",
+    ),
+]
+RunId = Annotated[
+    str,
+    typer.Argument(
+        parser=parse_run_id, metavar="RUN", help="A run's id; `planner runs` lists them."
+    ),
+]
 OutFile = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="Write it to a file.", dir_okay=False)
 ]

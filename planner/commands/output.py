@@ -8,18 +8,34 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 
 from planner.matrix import Count, Matrix
+from planner.printable import printable
 
 WIDE_COLUMNS = 104  # a matrix of five phases with its counts of entities fits
 DATES_SHOWN = 6  # of a long list of dates on the terminal
 
+
+class SafeConsole(Console):
+    """Writes no control character but its own: whatever text it is given gives no orders."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)
+
+
 # rich honours NO_COLOR, and writes no colours to what is not a terminal.
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = SafeConsole(highlight=False, emoji=False)
+err = SafeConsole(stderr=True, highlight=False, emoji=False)
 
 
 def print_json(content: Any) -> None:
@@ -34,7 +50,7 @@ def note(text: str) -> None:
 
 def matrix_table(counts: Matrix, title: str, entity: str) -> Table:
     """Season × phase: complete dates of those expected, and how many entities they hold."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     phases = list(next(iter(counts.values()), {}))
     is_wide = out.width >= WIDE_COLUMNS
     table.add_column("season")
@@ -67,7 +83,7 @@ def date_ranges(dates: Iterable[date]) -> str:
 
 def count_table(title: str, columns: list[str], rows: Iterable[Iterable[Any]]) -> Table:
     """A plain table; numbers stand right."""
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     for n, column in enumerate(columns):
         # The first is what people copy: it is never cut.
         table.add_column(column, justify="left" if n == 0 else "right", no_wrap=n == 0)

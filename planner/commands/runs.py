@@ -8,19 +8,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from pydantic import ValidationError
 from rich.markdown import Markdown
 
 from planner.commands import options as opt
 from planner.commands.context import open_fleet, required_ledger
 from planner.commands.output import count_table, date_ranges, note, out, print_json
-from planner.commands.watch import run_exit
-from planner.errors import Exit, UsageError
+from planner.commands.watch import run_exit, waits
+from planner.errors import Exit, FleetError, UsageError
 from planner.handoff import append_note, handoff_note
 from planner.markdown import render_markdown
-from planner.report import Report
+from planner.report import Report, duration
 
 if TYPE_CHECKING:
     from worker.fleet import Fleet
+    from worker.forecast import Outlook
     from worker.ledger import RunRecord
 
 STATES = ("pending", "running", "succeeded", "failed", "blocked", "cancelled")
@@ -54,6 +56,10 @@ def status(run: opt.RunId, json: opt.Json = False) -> None:
     """Show where a run is. The exit code is that of the run: 0, 1 or 4; 0 while it runs."""
     fleet = open_fleet()
     record = required_ledger(fleet).require(run)
+    if not record.is_ended:
+        from worker.reconciler import reconcile
+
+        reconcile(fleet)
     found = status_json(fleet, record)
     if json:
         print_json(found)
@@ -77,7 +83,13 @@ def report(
     text = ledger.report(run)
     if text is None:
         raise UsageError(f"{run} is {record.state}: its report is written when it has ended.")
-    found = Report.model_validate_json(text)
+    try:
+        found = Report.model_validate_json(text)
+    except ValidationError:
+        raise FleetError(
+            f"The report of {run} in Redis is none of this version: `planner status {run}` tells "
+            "how it ended."
+        ) from None
     from worker.finalize import write_report
 
     write_report(fleet, found)
@@ -96,14 +108,31 @@ def report(
 
 def status_json(fleet: Fleet, record: RunRecord) -> dict[str, Any]:
     """The documented shape of `planner status --json`."""
-    tally = Counter(str(state) for state in fleet.ledger.steps(record.id).values())
+    from worker.forecast import outlook
+
+    steps = fleet.ledger.step_records(record.id, fleet.ledger.steps(record.id))
+    tally = Counter(str(step.state) for step in steps)
     return {
         "run_id": record.id,
         "state": _state(record),
+        "deadline": None if record.deadline is None else _iso(record.deadline),
+        "stopped_by": record.stopped_by or None,
         "steps": {state: tally[state] for state in STATES},
+        "estimate": _outlook_json(outlook(fleet, record, steps)),
+        "waiting": [{"for": what, "steps": n} for what, n in waits(record, steps).items()],
         "validation": record.validation,
         "publication": record.publication,
         "failures": failures_json(fleet, record),
+    }
+
+
+def _outlook_json(ahead: Outlook) -> dict[str, Any]:
+    """Seconds, as the plan foresaw them and as they look now."""
+    return {
+        "planned_seconds": ahead.planned,
+        "spent_seconds": round(ahead.spent, 1),
+        "left_seconds": None if ahead.left is None else round(ahead.left, 1),
+        "drifts": ahead.drifts,
     }
 
 
@@ -126,9 +155,26 @@ def failures_json(fleet: Fleet, record: RunRecord) -> list[dict[str, Any]]:
     ]
 
 
+def _against(ahead: dict[str, Any]) -> str:
+    if not ahead["planned_seconds"]:
+        return ""
+    told = (
+        f" after {duration(ahead['spent_seconds'])}; planned {duration(ahead['planned_seconds'])}"
+    )
+    return told + (", so it drifts" if ahead["drifts"] else "")
+
+
 def _print_status(found: dict[str, Any]) -> None:
     steps = ", ".join(f"{n} {state}" for state, n in found["steps"].items() if n)
     out.print(f"{found['run_id']}: [bold]{found['state']}[/]; steps: {steps or 'none'}")
+    if found["deadline"]:
+        passed = " has passed: what had not ended by then was cancelled"
+        out.print(f"deadline: {found['deadline']}{passed if found['stopped_by'] else ''}")
+    ahead = found["estimate"]
+    if found["state"] in ("running", "paused") and ahead["left_seconds"] is not None:
+        out.print(f"about {duration(ahead['left_seconds'])} left{_against(ahead)}")
+    for wait in found["waiting"]:
+        out.print(f"{wait['steps']} waiting for {wait['for']}", markup=False)
     if found["validation"]:
         check = found["validation"]
         out.print(
@@ -147,6 +193,10 @@ def _print_status(found: dict[str, Any]) -> None:
         days = [date.fromisoformat(day) for day in failure["dates"]]
         out.print(f"{failure['phase']} {date_ranges(days)}: {failure['reason']}", markup=False)
         out.print(f"  try again: {failure['retry']}", markup=False)
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _when(moment: float) -> str:

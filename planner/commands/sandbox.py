@@ -41,7 +41,13 @@ Boxscores = Annotated[
 ]
 Seed = Annotated[int, typer.Option("--seed", help="What chance starts from.")]
 Seasons = Annotated[
-    str, typer.Option("--seasons", metavar="YEARS", help="Seasons by starting year: 2021,2022.")
+    str,
+    typer.Option(
+        "--seasons",
+        parser=opt.parse_names,
+        metavar="YEARS",
+        help="Seasons by starting year: 2021,2022.",
+    ),
 ]
 Workers = Annotated[int, typer.Option("--workers", "-n", min=1, max=64, help="Worker processes.")]
 
@@ -157,6 +163,9 @@ def demo(
 
     began = time.monotonic()
     stop_on_sigterm()
+    pipeline = load_pipeline("nba")
+    with err.status("Making seasons …"):
+        scores = _boxscores(pipeline, boxscores, seasons, seed)
     place = load_settings().folder("demo")
     shutil.rmtree(place)
     settings = Settings(
@@ -168,11 +177,8 @@ def demo(
         poll_max_seconds=DEMO_POLL_SECONDS,
     )
     os.environ.update(environment_of(settings))
-    pipeline = load_pipeline("nba")
-    with err.status("Making seasons, and building every phase …"):
-        build_warehouse(
-            place / "warehouse", _boxscores(pipeline, boxscores, seasons, seed), until=None
-        )
+    with err.status("Building every phase …"):
+        build_warehouse(place / "warehouse", scores, until=None)
         if verify:
             shutil.copytree(place / "warehouse", place / "whole")
     warehouse = open_warehouse(settings.warehouse)
@@ -187,6 +193,7 @@ def demo(
         os.environ.update(fleet.environment)
         if not json:
             out.print(f"\n[bold]$ planner enqueue --gaps[/]   ({workers} workers)")
+            note("The first estimate is of the real jobs; this sandbox's take about a second each.")
         code = _enqueue(quiet=json)
     after = _matrix(settings, pipeline)
     reports = sorted(str(path) for path in (place / "reports").glob("*/report.*"))

@@ -11,13 +11,17 @@ import typer
 
 from planner.commands import options as opt
 from planner.commands.output import err, note, print_json
-from planner.settings import load_settings, masked
+from planner.errors import UsageError
+from planner.model import nearest
+from planner.pipeline import load_pipeline
+from planner.settings import Settings, load_settings, masked
 
 
 def up(
     workers: Annotated[int, typer.Option("--workers", "-n", min=1, max=256)] = 2,
     queues: Annotated[
-        str | None, typer.Option("-Q", "--queues", help="Only these queues (phases).")
+        str | None,
+        typer.Option("-Q", "--queues", parser=opt.parse_names, help="Only these queues (phases)."),
     ] = None,
     json: opt.Json = False,
 ) -> None:
@@ -29,6 +33,8 @@ def up(
     from worker.crew import crew
 
     settings = load_settings()
+    if queues is not None:
+        _check_queues(settings, queues)
     stop_on_sigterm()
     restarted = "{} died and was started again".format
     with (
@@ -54,6 +60,16 @@ def up(
             threading.Event().wait()
         except KeyboardInterrupt:
             note(f"Stopping; running steps have {settings.grace_seconds:g} s to end.")
+
+
+def _check_queues(settings: Settings, queues: str) -> None:
+    """Raises `UsageError` for a queue that nothing is ever sent to."""
+    from worker.app import queue_names
+
+    known = queue_names(load_pipeline(settings.pipeline))
+    for name in (name.strip() for name in queues.split(",")):
+        if name not in known:
+            raise UsageError(f"There is no queue {name!r}; {nearest(name, known, what='queues')}")
 
 
 def stop_on_sigterm() -> None:

@@ -22,6 +22,7 @@ from planner.report import duration
 
 if TYPE_CHECKING:
     from worker.fleet import Fleet
+    from worker.forecast import Outlook
     from worker.ledger import RunRecord, StepRecord
 
 LOOK_SECONDS = 0.5  # between two looks at the ledger
@@ -53,15 +54,20 @@ def run_exit(record: RunRecord) -> Exit:
 
 def follow(fleet: Fleet, run_id: str, *, quiet: bool = False) -> RunRecord:
     """Show a run until it has ended; the record of its end. With `quiet`, show nothing."""
+    from worker.forecast import outlook
     from worker.reconciler import reconcile
 
     pause = fleet.settings.reconcile_seconds / 2
     next_reconciliation = time.monotonic() + pause
     view = _Plain() if quiet or not out.is_terminal else _Screen(fleet, run_id)
+    next_outlook = 0.0
     with view:
         while True:
             record = fleet.ledger.require(run_id)
             steps = fleet.ledger.step_records(run_id, fleet.ledger.steps(run_id))
+            if time.monotonic() >= next_outlook or record.is_ended:
+                next_outlook = time.monotonic() + LINE_SECONDS
+                view.ahead = outlook(fleet, record, steps)
             view.show(record, steps, quiet=quiet)
             if record.is_ended:
                 return record
@@ -74,9 +80,12 @@ def follow(fleet: Fleet, run_id: str, *, quiet: bool = False) -> RunRecord:
 class _Plain:
     """One line now and then."""
 
+    ahead: Outlook | None = None
+
     def __init__(self) -> None:
         self._next = 0.0
         self._failed = 0
+        self._has_warned = False
 
     def __enter__(self) -> _Plain:
         return self
@@ -87,6 +96,10 @@ class _Plain:
     def show(self, record: RunRecord, steps: list[StepRecord], *, quiet: bool) -> None:
         if quiet:
             return
+        warning = drift_warning(record, self.ahead)
+        if warning and not self._has_warned:
+            self._has_warned = True
+            err.print(warning, style="yellow", soft_wrap=True, markup=False)
         failed = [step for step in steps if step.state == "failed"]
         if time.monotonic() >= self._next or len(failed) > self._failed or record.is_ended:
             self._next = time.monotonic() + LINE_SECONDS
@@ -94,9 +107,12 @@ class _Plain:
             tally = Counter(str(step.state) for step in steps)
             done = sum(tally[state] for state in ENDED)
             parts = ", ".join(f"{n} {state}" for state, n in sorted(tally.items()))
+            waiting = "".join(
+                f"; {n} waiting for {what}" for what, n in waits(record, steps).items()
+            )
             err.print(
-                f"{record.id} {record.state}: {done}/{len(steps)} steps ({parts}); "
-                f"{_left(record, steps)}",
+                f"{record.id} {record.state}: {done}/{len(steps)} steps ({parts}){waiting}; "
+                f"{_left(record, steps, self.ahead)}",
                 soft_wrap=True,
                 markup=False,
             )
@@ -104,6 +120,8 @@ class _Plain:
 
 class _Screen:
     """Phases × steps, workers, and when it may end."""
+
+    ahead: Outlook | None = None
 
     def __init__(self, fleet: Fleet, run_id: str) -> None:
         self._phases = [p.name for p in fleet.pipeline.phases if not p.is_source]
@@ -144,13 +162,38 @@ class _Screen:
             for step in steps
             if step.state == "failed"
         ]
-        return Group(table, *workers, *failed[-3:], _left(record, steps))
+        waiting = [f"  {n} waiting for {escape(what)}" for what, n in waits(record, steps).items()]
+        warning = drift_warning(record, self.ahead)
+        warnings = [f"[yellow]{escape(warning)}[/]"] if warning else []
+        left = _left(record, steps, self.ahead)
+        return Group(table, *workers, *waiting, *failed[-3:], *warnings, left)
 
 
-def _left(record: RunRecord, steps: Iterable[StepRecord]) -> str:
-    """How long it took, or may still take at the pace so far."""
+def waits(record: RunRecord, steps: Iterable[StepRecord]) -> dict[str, int]:
+    """What steps wait for, in words → how many of them, most first."""
+    if record.is_ended:
+        return {}
+    pending = Counter(step.waiting for step in steps if step.state == "pending" and step.waiting)
+    return dict(pending.most_common())
+
+
+def drift_warning(record: RunRecord, ahead: Outlook | None) -> str:
+    """What to say of a run that takes far longer than was planned; empty while none does."""
+    if record.is_ended or ahead is None or not ahead.drifts or ahead.left is None:
+        return ""
+    return (
+        f"{record.id} drifts: about {duration(ahead.spent + ahead.left)} in all, and its plan "
+        f"foresaw {duration(ahead.planned or 0)}. `planner status {record.id}` says what its "
+        "steps wait for."
+    )
+
+
+def _left(record: RunRecord, steps: Iterable[StepRecord], ahead: Outlook | None) -> str:
+    """How long it took, or may still take: by its estimate, else at the pace so far."""
     if record.is_ended:
         return f"took {duration((record.ended or record.created) - record.created)}"
+    if record.started and ahead is not None and ahead.left is not None:
+        return f"about {duration(ahead.left)} left"
     all_steps = list(steps)
     ended = sum(step.state in ENDED for step in all_steps)
     spent = max(0.0, time.time() - (record.started or time.time()))

@@ -22,6 +22,7 @@ STATES: dict[State, tuple[str, str]] = {
     Reason.MISSING: ("missing", "no rows"),
     Reason.PARTIAL: ("partial", "short of entities, or of whole tables; the fill is the share"),
     Reason.CASCADE: ("to recompute", "rows are there, computed before their upstream was repaired"),
+    Reason.STALE: ("stale", "rows are there, and their upstream was written after them"),
     Why.OFF_DAY: ("off-day", "nothing happened"),
     Why.BOOTSTRAP: ("bootstrap", "too early in the season for this phase"),
     Why.EXCLUDED: ("excluded", "the pipeline file expects nothing"),

@@ -194,9 +194,9 @@ def read_boxscores(path: Path, seasons: Iterable[Season]) -> pa.Table:
             raise UsageError(f"{path} lacks the columns {', '.join(missing)}.")
         table = pq.read_table(path, columns=COLUMNS.names).select(COLUMNS.names).cast(COLUMNS)
     except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error}.") from None
+        raise UsageError(f"{path} cannot be read: {error}. Name a Parquet file.") from None
     except (pa.ArrowException, ValueError) as error:
-        raise UsageError(f"{path} does not hold box scores: {error}") from None
+        raise UsageError(f"{path} does not hold box scores: {error} Name a Parquet file.") from None
     inside = [
         pc.and_(
             pc.greater_equal(table["game_date"], pa.scalar(season.start)),

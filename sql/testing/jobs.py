@@ -215,7 +215,7 @@ class Jobs:
     ) -> Answer:
         kind = f"{tree.key.upper()}_TABLE" if isinstance(tree, exp.Create) else tree.key.upper()
         if _is_about_partitions(tree):
-            rows = warehouse.partitions(tree, parameters, job.project)
+            rows = warehouse.about_partitions(tree, parameters, job.project)
             return Answer(statement_type=kind, rows=rows, billed=self._billed(job, [0]))
         read = scans(tree, warehouse.layout)
         self._refuse_unfiltered(read, job.project)

@@ -143,7 +143,7 @@ class ServedWarehouse(LocalWarehouse):
         tree = exp.select("partition_rows").from_("layout").where(condition)
         return sum(self._ask(tree, parameters, layout=partitions)["partition_rows"].to_pylist())
 
-    def partitions(self, tree: exp.Expr, parameters: Parameters, project: str) -> pa.Table:
+    def about_partitions(self, tree: exp.Expr, parameters: Parameters, project: str) -> pa.Table:
         """Answer a query over `INFORMATION_SCHEMA.PARTITIONS` from Delta's log."""
         tree = tree.copy()
         references = [table for table in tree.find_all(exp.Table) if table.db]

@@ -1,20 +1,38 @@
-"""After `make chaos`, the table is written."""
+"""Every test has its own limit; after `make chaos`, the table is written."""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
 from tests.chaos import harness
 
+TEST_SECONDS = 240  # the longest takes a third of it, on two cores
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _report() -> Iterator[None]:
-    print(f"CHAOS_SEED={harness.SEED}")
+    print(f"\nrepeat with: {harness.COMMAND}")
     yield
     place = os.environ.get("CHAOS_REPORT")
     if place and harness.ROWS:
         harness.write_report(Path(place))
+
+
+@pytest.fixture(autouse=True)
+def _limit() -> Iterator[None]:
+    """Whatever hangs, hangs for so long at most."""
+
+    def give_up(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"not done after {TEST_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(TEST_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)

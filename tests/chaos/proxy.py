@@ -19,6 +19,7 @@ class Proxy:
         self._open = threading.Event()
         self._open.set()
         self._ended = False
+        self._ends: list[socket.socket] = []
 
     @staticmethod
     @contextlib.contextmanager
@@ -54,6 +55,10 @@ class Proxy:
         self._ended = True
         self.mend()
         self._listener.close()
+        for end in self._ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
 
     def _accept(self) -> None:
         while not self._ended:
@@ -62,6 +67,7 @@ class Proxy:
                 there = socket.create_connection(("127.0.0.1", self._port))
             except OSError:
                 continue
+            self._ends += [here, there]
             for one, other in ((here, there), (there, here)):
                 threading.Thread(target=self._copy, args=(one, other), daemon=True).start()
 
@@ -73,4 +79,4 @@ class Proxy:
         for end in (one, other):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
-                end.close()
+            end.close()

@@ -37,7 +37,7 @@ from tests.integration.test_http_runner import (
 )
 from tests.integration.visits import RUN, Visits
 from worker import steps
-from worker.enqueue import require_fit
+from worker.enqueue import require_here
 from worker.finalize import finalize
 from worker.fleet import Fleet
 from worker.health import with_runners
@@ -426,7 +426,7 @@ def test_the_plan_says_which_fallback_is_used_and_what_was_looked_for(
     script.parent.mkdir()
     script.touch()
     with pytest.raises(BadPlan, match=r"runner 3 \(script\), and now it would be runner 1"):
-        require_fit(visits.fleet, plan)
+        require_here(visits.fleet, plan)
 
 
 def test_without_any_fallback_there_is_no_plan(

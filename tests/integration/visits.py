@@ -14,6 +14,7 @@ from worker.enqueue import Wanted, plan_gaps
 from worker.finalize import finalize
 from worker.fleet import Fleet
 from worker.ledger import StepRecord
+from worker.orders import Orders
 from worker.states import STEP_ENDED, RunState
 from worker.steps import Again, StepFailed
 
@@ -38,7 +39,7 @@ class Visits:
         wanted = Wanted(scope=SCOPE, phases=phases, chunk_dates=len(DAYS))
         health = survey(self.fleet.warehouse, self.fleet.pipeline, SCOPE)
         self.plan = plan_gaps(self.fleet, health, wanted, ledger=self.fleet.ledger)
-        self.fleet.ledger.register(RUN, self.plan, force_service=self.force_service)
+        self.fleet.ledger.register(RUN, self.plan, Orders(force_service=self.force_service))
         self.fleet.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
 
     def step_id(self, phase: str = "facts") -> str:

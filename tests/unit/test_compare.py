@@ -102,7 +102,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("planner.owed.os.replace", full)
+    monkeypatch.setattr("planner.files.os.replace", full)
     with pytest.raises(OSError, match="No space"):
         save(tmp_path, "before", before_and_after()[0])
     assert list(tmp_path.iterdir()) == []

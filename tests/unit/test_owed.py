@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from planner import owed as notes
 from planner.errors import FleetError
-from planner.owed import Owed, merged, write_whole
+from planner.files import write_whole
+from planner.owed import Owed, merged
 from tests.unit.examples import day, days
 
 NOTE = Owed(
@@ -64,6 +66,29 @@ def test_notes_of_several_runs_are_taken_together(tmp_path: Path) -> None:
     assert merged([]) == {}
 
 
+def test_what_several_processes_cross_out_at_once_stays_crossed_out(tmp_path: Path) -> None:
+    # Given a note of many dates
+    wanted = days(0, 39)
+    notes.save(tmp_path, NOTE.model_copy(update={"dates": {"clean": set(wanted)}}))
+
+    # When many cross out one each, all but the last
+    with ThreadPoolExecutor(8) as pool:
+        list(
+            pool.map(
+                lambda each: notes.cross_out(tmp_path, "run-1", {("clean", each)}), wanted[:-1]
+            )
+        )
+
+    # Then none was written back by another
+    assert merged(read(tmp_path)) == {"clean": {wanted[-1]}}
+
+
+def test_a_note_that_is_not_here_is_crossed_out_elsewhere(tmp_path: Path) -> None:
+    notes.cross_out(tmp_path, "run-9", {("clean", day(1))})
+
+    assert read(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     "broken",
     [b"", b"{", b"[]", b"\xff\xfe", b'{"run_id": 1}', b'{"run_id": "r", "dates": {"a": ["x"]}}'],
@@ -98,7 +123,7 @@ def test_nobody_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("planner.owed.os.fsync", full)
+    monkeypatch.setattr("planner.files.os.fsync", full)
 
     # When it is written again
     with pytest.raises(OSError, match="No space"):

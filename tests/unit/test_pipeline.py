@@ -234,6 +234,35 @@ def test_min_coverage_is_a_share(share: object) -> None:
     assert "min_coverage" in refusal(eg.content(*phases))
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [{"writers": 0}, {"daily_writes": 0}, {"writes_per_date": 0}, {"writers": 1.5}],
+    ids=repr,
+)
+def test_limits_of_a_table_have_bounds(limits: dict[str, Any]) -> None:
+    phases = [eg.phase("raw"), eg.phase("c", "raw", tables=[eg.table("c", **limits)])]
+
+    assert next(iter(limits)) in refusal(eg.content(*phases))
+
+
+def test_a_date_that_no_day_could_afford_is_refused() -> None:
+    table = eg.table("c", daily_writes=3, writes_per_date=4)
+
+    assert "no date could ever be run" in refusal(
+        eg.content(eg.phase("raw"), eg.phase("c", "raw", tables=[table]))
+    )
+
+
+def test_a_table_has_one_limit_wherever_it_stands() -> None:
+    phases = [
+        eg.phase("raw"),
+        eg.phase("c", "raw", tables=[eg.table("t", writers=1)]),
+        eg.phase("d", "c", tables=[eg.table("t", writers=2)]),
+    ]
+
+    assert "limited in two ways" in refusal(eg.content(*phases))
+
+
 # -- names -----------------------------------------------------------------------------------
 
 HOSTILE = [

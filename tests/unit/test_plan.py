@@ -92,7 +92,11 @@ def test_cascades_are_the_dates_that_turn_wrong_whether_the_plan_takes_them_or_n
 
     assert taken.owed == {}
     assert owing.owed == {"report": tuple(days(10, 13))}
-    assert taken.cascades == owing.cascades == {"report": set(days(10, 13))}
+    assert (
+        {name: set(each) for name, each in taken.again.items()}
+        == {name: set(each) for name, each in owing.again.items()}
+        == {"report": set(days(10, 13))}
+    )
 
 
 def test_a_plan_with_nothing_to_do_is_empty() -> None:
@@ -268,3 +272,35 @@ def test_a_plan_with_one_part_exchanged_is_refused(plan: Plan, data: st.DataObje
         return
     place[key] = was
     assert read == plan
+
+
+@bounded
+@given(data=st.data(), broken=worlds.broken_worlds())
+def test_every_gap_is_in_one_step_or_is_left_with_a_reason(
+    data: st.DataObject, broken: tuple[World, eg.Cover, list[tuple[str, date]]]
+) -> None:
+    world, cover, _ = broken
+    scope = data.draw(worlds.scopes())
+    phases = data.draw(worlds.some_phases(world.pipeline))
+    held = dict.fromkeys(data.draw(st.just([]) | worlds.some(world)), "run-1")
+
+    made = planned(world.pipeline, cover, scope, phases=phases, in_flight=held)
+
+    taken = [(step.phase, day) for _, step in made.steps() for day in step.dates]
+    left = [(each.phase, each.date) for each in made.skipped]
+    gaps = {
+        (name, day)
+        for name in phases
+        for day in eg.judge(world.pipeline, cover, scope).gaps[name]
+        if day in scope
+    }
+    assert len(taken) == len(set(taken))
+    assert not set(taken) & set(left)
+    assert gaps <= {*taken, *left}
+    assert all(each.reason for each in made.skipped)
+    # and what is taken beside is done because of it: it was complete
+    cascades = {(name, day) for name, days in made.again.items() for day in days}
+    assert {*taken} - gaps <= cascades
+    # and a plan whose phases are all that can be run leaves only what others hold
+    if not held and set(phases) == set(worlds.phases_of(world.pipeline)) and scope == worlds.SCOPE:
+        assert gaps <= {*taken}

@@ -74,7 +74,7 @@ def test_the_analyzer_accepts_the_coverage_of_every_table(which: str) -> None:
 
 @pytest.mark.parametrize("which", SETS)
 def test_the_analyzer_accepts_the_partitions(which: str) -> None:
-    names = dict.fromkeys(("table_name", "first_partition", "last_partition"), "x")
+    names = {"table_names": ["x"], "first_partition": "x", "last_partition": "x"}
     analyze(
         SETS[which][1](),
         load("partitions").format(dataset=next(iter(SETS[which][1]())).partition(".")[0]),

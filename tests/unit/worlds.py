@@ -24,7 +24,8 @@ from tests.unit import examples as eg
 DAYS = 18
 SCOPE = eg.window(0, DAYS - 1)
 
-bounded = settings(deadline=None)  # the machine is shared: only the number of examples counts
+bounded = settings()
+"""Of the profile: see `tests/conftest.py`."""
 
 Values = dict[tuple[str, date], int]
 """Phase and date → what its rows say; absent where they are not complete."""

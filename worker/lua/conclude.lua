@@ -1,10 +1,13 @@
--- A run ends, once. KEYS: run, held, dates. ARGV: run id, final state, fields (JSON object).
+-- A run ends, once. KEYS: run, held, dates, report.
+-- ARGV: run id, final state, fields (JSON object), report (JSON).
 -- Answers 1, or 0 when it had ended.
 local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'running' and state ~= 'paused' and state ~= 'cancelling' then return 0 end
 local t = redis.call('TIME')
 for field, value in pairs(cjson.decode(ARGV[3])) do redis.call('HSET', KEYS[1], field, value) end
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'ended', t[1] .. '.' .. string.format('%06d', t[2]))
+redis.call('HINCRBY', KEYS[1], 'endings', 1)
+redis.call('SET', KEYS[4], ARGV[4])
 for _, date in ipairs(redis.call('HKEYS', KEYS[3])) do
   if redis.call('HGET', KEYS[2], date) == ARGV[1] then redis.call('HDEL', KEYS[2], date) end
 end

@@ -11,6 +11,12 @@ else
 end
 local t = redis.call('TIME')
 local now = t[1] .. '.' .. string.format('%06d', t[2])
+local began = redis.call('HGET', KEYS[3], 'began')
+-- A parked step is still at work: the service is. What a dead worker began, nobody counts.
+if began and ARGV[2] ~= '' and ARGV[3] ~= 'running' then
+  redis.call('HINCRBYFLOAT', KEYS[3], 'worked', string.format('%.6f', tonumber(now) - tonumber(began)))
+  redis.call('HDEL', KEYS[3], 'began')
+end
 for field, value in pairs(cjson.decode(ARGV[4])) do redis.call('HSET', KEYS[3], field, value) end
 for date, to in pairs(cjson.decode(ARGV[5])) do redis.call('HSET', KEYS[2], date, to) end
 for step, to in pairs(cjson.decode(ARGV[6])) do

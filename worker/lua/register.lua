@@ -1,6 +1,7 @@
 -- Write a run down, if no other run holds any of its dates.
 -- KEYS: runs, held, run, plan, steps, dates.
--- ARGV: run id, header (JSON object), plan (JSON), step ids (JSON list), dates (JSON list).
+-- ARGV: run id, header (JSON object), plan (JSON), step ids (JSON list), dates (JSON list),
+--   seconds from now to its deadline, or ''.
 -- Answers {} when registered, else {date, run, date, run, ...} of those held.
 local conflicts, dates = {}, cjson.decode(ARGV[5])
 for _, date in ipairs(dates) do
@@ -15,6 +16,7 @@ local t = redis.call('TIME')
 redis.call('ZADD', KEYS[1], tonumber(t[1]) + tonumber(t[2]) / 1e6, ARGV[1])
 for field, value in pairs(cjson.decode(ARGV[2])) do redis.call('HSET', KEYS[3], field, value) end
 redis.call('HSET', KEYS[3], 'created', t[1] .. '.' .. string.format('%06d', t[2]))
+if ARGV[6] ~= '' then redis.call('HSET', KEYS[3], 'deadline', t[1] + ARGV[6]) end
 redis.call('SET', KEYS[4], ARGV[3])
 for _, step in ipairs(cjson.decode(ARGV[4])) do redis.call('HSET', KEYS[5], step, 'pending') end
 for _, date in ipairs(dates) do

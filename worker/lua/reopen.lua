@@ -1,6 +1,7 @@
 -- An ended run takes some of its dates up again.
 -- KEYS: run, held, steps, dates, then one key per step to reopen.
--- ARGV: run id, dates (JSON list), step ids (JSON list, as KEYS from the fifth).
+-- ARGV: run id, dates (JSON list), step ids (JSON list, as KEYS from the fifth),
+--   whether services may be forced (1 or 0), seconds from now to its new deadline, or ''.
 -- Answers {} when reopened, {state} when the run has not ended, else {date, run, ...} of those held.
 local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'failed' and state ~= 'cancelled' and state ~= 'complete' then return {state} end
@@ -19,9 +20,12 @@ for _, date in ipairs(dates) do
 end
 for i, step in ipairs(steps) do
   redis.call('HSET', KEYS[3], step, 'pending')
-  redis.call('HSET', KEYS[4 + i], 'failures', 0, 'error', '', 'problems', '{}', 'memory', '{}')
+  redis.call('HSET', KEYS[4 + i], 'failures', 0, 'crashes', 0, 'error', '', 'problems', '{}', 'memory', '{}')
   redis.call('HDEL', KEYS[4 + i], 'parked')
 end
-redis.call('HDEL', KEYS[1], 'ended', 'validation')
-redis.call('HSET', KEYS[1], 'state', 'incomplete')
+redis.call('HDEL', KEYS[1], 'ended', 'validation', 'deadline', 'stopped_by')
+if ARGV[5] ~= '' then
+  redis.call('HSET', KEYS[1], 'deadline', redis.call('TIME')[1] + ARGV[5])
+end
+redis.call('HSET', KEYS[1], 'force_service', ARGV[4], 'state', 'incomplete')
 return {}

@@ -1,6 +1,6 @@
 -- A step begins an attempt, or resumes one that was parked.
 -- KEYS: run, steps, step. ARGV: step id, token, worker, token it was parked under or ''.
--- Answers {'go', attempt, memory}, or {state} of the run or step that forbids it.
+-- Answers {'go', crashes, memory}, or {state} of the run or step that forbids it.
 local run = redis.call('HGET', KEYS[1], 'state')
 local parked = redis.call('HGET', KEYS[3], 'parked') or ''
 -- A paused run starts nothing, and lets what it started come to its end.
@@ -12,10 +12,15 @@ if state ~= 'pending' and state ~= 'running' then return {state or 'forgotten'} 
 if parked ~= ARGV[4] then return {'taken'} end
 local t = redis.call('TIME')
 local now = t[1] .. '.' .. string.format('%06d', t[2])
-if parked == '' then redis.call('HINCRBY', KEYS[3], 'attempt', 1) end
+if parked == '' then
+  redis.call('HINCRBY', KEYS[3], 'attempt', 1)
+  -- Its last attempt never came to an end: its worker died, or lost its lease.
+  if state == 'running' then redis.call('HINCRBY', KEYS[3], 'crashes', 1) end
+  redis.call('HSET', KEYS[3], 'began', now)
+end
 redis.call('HDEL', KEYS[3], 'parked')
 redis.call('HSETNX', KEYS[3], 'started', now)
 redis.call('HSETNX', KEYS[1], 'started', now)
-redis.call('HSET', KEYS[3], 'token', ARGV[2], 'worker', ARGV[3], 'waits', 0)
+redis.call('HSET', KEYS[3], 'token', ARGV[2], 'worker', ARGV[3], 'waits', 0, 'waiting', '')
 redis.call('HSET', KEYS[2], ARGV[1], 'running')
-return {'go', redis.call('HGET', KEYS[3], 'attempt'), redis.call('HGET', KEYS[3], 'memory') or '{}'}
+return {'go', redis.call('HGET', KEYS[3], 'crashes') or 0, redis.call('HGET', KEYS[3], 'memory') or '{}'}

@@ -2,6 +2,7 @@
 
 from worker.runners.choose import NoRunner, runner_for, which_of
 from worker.runners.job import (
+    LEASE_LOST,
     Failed,
     Job,
     Outcome,
@@ -15,6 +16,7 @@ from worker.runners.job import (
 )
 
 __all__ = [
+    "LEASE_LOST",
     "Failed",
     "Job",
     "NoRunner",

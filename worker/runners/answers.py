@@ -1,14 +1,18 @@
-"""What a batch service's answers mean."""
+"""What a batch service's answers mean. They come from outside: short text is all that is kept."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from typing import Any, TypeGuard
 
 import httpx
 
+from planner.printable import printable
+
 MESSAGE_CHARS = 500  # of a service's answer, shown in an error
+KEPT_CHARS = 4000  # of what a batch has come to, kept to see whether it moves
+BATCH_ID_CHARS = 200
 ENDED_WELL = frozenset({"complete", "completed", "success", "succeeded", "done"})
 ENDED_BADLY = frozenset({"failed", "error", "stalled", "cancelled", "aborted"})
 
@@ -50,7 +54,7 @@ def status_of(response: httpx.Response) -> Status:
             response=response,
         )
     progress = answer.get("progress")
-    state = str(answer.get("status", "")).lower()
+    state = told_by(answer.get("status", "")).lower()
     stalled = answer.get("is_stalled") is True or state == "stalled"
     if isinstance(progress, dict) and progress.get("is_complete") is True:
         batch = Batch.COMPLETE
@@ -67,8 +71,8 @@ def status_of(response: httpx.Response) -> Status:
     moved = [counts.get(key) for key in ("completed", "failed", "completed_players")]
     return Status(
         batch=batch,
-        batch_id=found if isinstance(found, str) and found else None,
-        moved=f"{found} {state} {moved}",
+        batch_id=found if is_batch_id(found) else None,
+        moved=told_by([found, state, *moved]),
         is_stalled=stalled,
         text=text_of(answer),
     )
@@ -79,12 +83,25 @@ def content(response: httpx.Response) -> Any:
     try:
         return response.json()
     except (ValueError, RecursionError):
-        return response.text[:MESSAGE_CHARS]
+        return response.content[:KEPT_CHARS].decode("utf-8", "replace")
 
 
 def text_of(answer: Any) -> str:
     """What an answer says, for people."""
     if isinstance(answer, dict):
         told = [answer.get(key) for key in ("message", "error", "status", "reason", "summary")]
-        answer = "; ".join(str(part) for part in told if part) or str(answer)
-    return str(answer)[:MESSAGE_CHARS]
+        answer = "; ".join(told_by(part) for part in told if part) or answer
+    return told_by(answer)[:MESSAGE_CHARS]
+
+
+def told_by(answer: Any) -> str:
+    """Whatever an answer holds, as text: what fits, without control characters."""
+    try:
+        return printable(str(answer)[:KEPT_CHARS])
+    except RecursionError:
+        return "(nested too deeply)"
+
+
+def is_batch_id(value: Any) -> TypeGuard[str]:
+    """Whether a service's name for a batch can be kept, shown, and sent in an address."""
+    return isinstance(value, str) and 0 < len(value) <= BATCH_ID_CHARS and value.isprintable()

@@ -13,6 +13,7 @@ from planner.pipeline import Phase
 from planner.runners import HttpBatchRunner, Runner, ScriptRunner, SqlRunner
 from planner.settings import masked
 from sql import WarehouseRefused
+from worker.runners.client import open_client
 from worker.runners.environment import Unset, expand
 from worker.runners.http_batch import HttpBatch
 from worker.runners.job import Runner as Running
@@ -107,12 +108,14 @@ def _no_script(spec: ScriptRunner) -> str | None:
 
 
 def _no_endpoint(spec: HttpBatchRunner) -> str | None:
-    url = expand(spec.url).rstrip("/") + spec.start_path
+    base = expand(spec.url).rstrip("/")
     try:
-        answer = httpx.options(url, timeout=PROBE_SECONDS)  # starts nothing
+        with open_client(base, seconds=PROBE_SECONDS) as client:
+            answer = client.options(spec.start_path)  # starts nothing
     except (httpx.HTTPError, httpx.InvalidURL):
         return None  # it may be there later
-    return f"{masked(url)} answers 404" if answer.status_code == 404 else None
+    url = f"{masked(base)}{spec.start_path}"
+    return f"{url} answers 404" if answer.status_code == 404 else None
 
 
 def _no_statement(spec: SqlRunner, beside: Path) -> str | None:

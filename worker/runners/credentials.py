@@ -6,8 +6,10 @@ Google's library is imported only by those who use it.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -17,14 +19,17 @@ from pathlib import Path
 
 import httpx
 
+from planner.files import read_capped
 from planner.runners import Secret
 from planner.settings import masked
+from worker.children import die_with_parent
 from worker.runners.environment import Unset, expand
 from worker.secrets import learn
 
 KEEP_SECONDS = 1800.0  # a token that does not say when it expires is asked for again after this
 EARLY_SECONDS = 300.0  # a token this close to its end is not used any more
 COMMAND_SECONDS = 60.0  # for a command to print a token
+SECRET_BYTES = 64_000  # more is no token: headers end at 64 kB, and files may have no end
 
 
 class NoSecret(Exception):
@@ -75,31 +80,61 @@ def _look(secret: Secret, url: str) -> str:
 def _from_file(name: str) -> tuple[str, str]:
     try:
         path = Path(expand(name)).expanduser()
-        return path.read_text(encoding="utf-8"), f"the file {path}"
+        if not path.is_file():  # a pipe may never say anything
+            raise NoSecret(f"{name} cannot be read: there is no such file")
+        return read_capped(path, SECRET_BYTES).decode("utf-8"), f"the file {path}"
     except Unset as error:
         raise NoSecret(str(error)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise NoSecret(f"{name} cannot be read: {type(error).__name__}") from None
+    except UnicodeDecodeError:
+        raise NoSecret(f"{name} holds no token: it is not text") from None
+    except OSError as error:
+        raise NoSecret(f"{name} cannot be read: {error.strerror}") from None
 
 
 def _from_command(command: tuple[str, ...]) -> tuple[str, str]:
     where = f"the output of {command[0]}"
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             [expand(part) for part in command],
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=die_with_parent(),
         )
     except Unset as error:
         raise NoSecret(str(error)) from None
-    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError) as error:
-        raise NoSecret(f"{command[0]} gives no token: {type(error).__name__}") from None
-    if done.returncode:
-        raise NoSecret(f"{command[0]} gives no token: exit code {done.returncode}")
-    return done.stdout, where
+    except OSError as error:
+        raise NoSecret(f"{command[0]} gives no token: {error.strerror}") from None
+    late = threading.Timer(COMMAND_SECONDS, _end, [process])
+    late.start()
+    deadline = time.monotonic() + COMMAND_SECONDS
+    try:
+        with process:
+            assert process.stdout is not None
+            printed = process.stdout.read(SECRET_BYTES + 1)
+            if len(printed) > SECRET_BYTES:
+                _end(process)
+                raise NoSecret(f"{command[0]} gives no token: it prints more than any has")
+            code = process.wait()
+    finally:
+        late.cancel()
+    is_late = time.monotonic() >= deadline
+    if code or is_late:
+        how = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
+        if is_late:
+            how = f"it, or a process it left, takes longer than {COMMAND_SECONDS:g} s"
+        raise NoSecret(f"{command[0]} gives no token: {how}")
+    try:
+        return printed.decode("utf-8"), where
+    except UnicodeDecodeError:
+        raise NoSecret(f"{command[0]} gives no token: what it prints is not text") from None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill a command and all it started: what holds its output open would be waited for."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _from_google(audience: str) -> tuple[str, str]:
@@ -124,7 +159,7 @@ def _expiry(token: str) -> float:
         claims = token.split(".")[1]
         content = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
         return float(content["exp"])
-    except (IndexError, KeyError, TypeError, ValueError):
+    except (IndexError, KeyError, TypeError, ValueError, RecursionError):
         return time.time() + KEEP_SECONDS + EARLY_SECONDS
 
 

@@ -13,8 +13,18 @@ from typing import Any
 
 import httpx
 
+from planner.printable import printable
 from planner.runners import HttpBatchRunner
-from worker.runners.answers import Batch, Status, content, status_of, text_of
+from worker.runners.answers import (
+    Batch,
+    Status,
+    content,
+    is_batch_id,
+    status_of,
+    text_of,
+    told_by,
+)
+from worker.runners.client import open_client
 from worker.runners.credentials import Auth, NoSecret
 from worker.runners.environment import Unset, expand, fill
 from worker.runners.job import Failed, Job, Outcome, Park, Ran, Refused, TooLarge
@@ -40,14 +50,14 @@ class HttpBatch:
         try:
             url = expand(self.spec.url)
             auth = Auth(url, token=self.spec.token, api_key=self.spec.api_key)
-            with httpx.Client(base_url=url, auth=auth) as client:
+            with open_client(url, auth=auth) as client:
                 if "batch_id" in job.memory:
                     return self._look(client, job)
                 return self._begin(client, job)
         except (Unset, NoSecret) as error:
             return Failed(error=str(error), is_permanent=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return Failed(error=f"{self.spec.url}: {type(error).__name__}: {error}")
+            return Failed(error=f"{self.spec.url}: {type(error).__name__}: {printable(str(error))}")
 
     # -- start -------------------------------------------------------------------------------
 
@@ -89,7 +99,7 @@ class HttpBatch:
         answer, code = content(response), response.status_code
         told = f"{path} answers {code}: {text_of(answer)}"
         if code == 409:
-            return self._wait_for_others(job, str(answer))
+            return self._wait_for_others(job, told_by(answer))
         if code == 413:
             return TooLarge(error=told)
         if code == 503 and isinstance(answer, dict) and "error" in answer:
@@ -99,8 +109,10 @@ class HttpBatch:
         if not response.is_success or not isinstance(answer, dict):
             return Failed(error=told, is_permanent=code in (400, 405, 422))
         batch = answer.get("batch_id")
-        if not isinstance(batch, str) or not batch:
+        if not batch:
             return Ran(note=f"{path} says {text_of(answer)}")  # nothing to do, it says
+        if not is_batch_id(batch):
+            return Failed(error=f"{path} gives a batch_id that is not one short line of text")
         memory = {"batch_id": batch, "looks": 0, "started": time.time()}
         return Park(seconds=FIRST_LOOK_SECONDS, memory=memory)
 

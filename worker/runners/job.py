@@ -11,6 +11,9 @@ from typing import Any, Protocol
 from planner.pipeline import Phase
 from sql.warehouse import Warehouse
 
+LEASE_LOST = "the lease was lost"
+"""Why `Job.stop` says to stop when somebody else may be at the dates: at once, without grace."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:

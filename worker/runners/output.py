@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from planner.files import private
 from planner.runners import Rule
 from worker import secrets
 from worker.runners.rules import says
@@ -59,7 +60,7 @@ class Output:
 
     def say(self, text: str) -> None:
         """Write a line of our own."""
-        with self.log.open("ab") as log:
+        with open(self.log, "ab", opener=private) as log:
             log.write(f"{self._clean(text)}\n".encode())
 
     def _read(self) -> None:
@@ -85,7 +86,7 @@ class Output:
             self.said.update(n for n, rule in enumerate(self.rules) if says(rule, text))
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_name(f"{self.log.name}.1"))
-        with self.log.open("ab") as log:
+        with open(self.log, "ab", opener=private) as log:
             log.write("".join(f"{text}\n" for text in texts).encode())
 
     def _clean(self, text: str) -> str:

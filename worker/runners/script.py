@@ -19,7 +19,16 @@ from worker import secrets
 from worker.children import die_with_parent
 from worker.runners import orphans
 from worker.runners.environment import Unset, expand, fill
-from worker.runners.job import Failed, Job, Outcome, Partway, Ran, Stopped, TooLarge
+from worker.runners.job import (
+    LEASE_LOST,
+    Failed,
+    Job,
+    Outcome,
+    Partway,
+    Ran,
+    Stopped,
+    TooLarge,
+)
 from worker.runners.output import Output
 from worker.runners.rules import rules_of, then
 
@@ -67,11 +76,15 @@ class Script:
                     error=f"{command[0]} cannot be started in {cwd or '.'}: {error.strerror}",
                     is_permanent=True,
                 )
-            ended = False
+            ended, stopped = False, None
             try:
                 ended, stopped = _wait(process, job)
             finally:
-                orphans.end(mark, process.pid, grace_seconds=0.0 if ended else job.grace_seconds)
+                # Somebody else may be at these dates: then there is no time for grace.
+                is_urgent = ended or (stopped is not None and stopped.why == LEASE_LOST)
+                orphans.end(
+                    mark, process.pid, grace_seconds=0.0 if is_urgent else job.grace_seconds
+                )
                 process.wait()
         if stopped is not None:
             return stopped

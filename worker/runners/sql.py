@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from planner.files import private
 from planner.runners import SqlRunner
 from sql import WarehouseError, WarehouseRefused, load
 from worker.runners.job import Failed, Job, Outcome, Ran, Stopped
@@ -30,7 +31,7 @@ class Sql:
                 return Failed(error=f"{name}: {error}", is_permanent=True)
             except WarehouseError as error:
                 return Failed(error=f"{name}: {error}")
-            with job.log.open("a", encoding="utf-8") as log:
+            with open(job.log, "a", encoding="utf-8", opener=private) as log:
                 log.write(f"{name} {job.start} {job.end}: {added} rows\n")
         return Ran()
 

@@ -1,0 +1,112 @@
+"""Counts many tables: first what the warehouse's own records say, then only what holds rows.
+
+The records (BigQuery's `INFORMATION_SCHEMA.PARTITIONS`, Delta's log) tell rows and times of every
+partition of a dataset in one query, and nothing of entities. So they decide which tables and
+dates are counted, and never how many rows there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from sql.errors import AccessDenied, WarehouseError, WarehouseRefused
+from sql.together import together
+from sql.warehouse import Coverage, Partitions, Table, Warehouse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """What some tables hold, and when it was written."""
+
+    coverage: Mapping[str, Coverage]
+    """Table → cells by date."""
+    modified: Mapping[str, Mapping[date, datetime]] = field(default_factory=dict)
+    """Table → date → last write, UTC. A table that is not partitioned by day is absent."""
+    unread: WarehouseRefused | None = None
+    """Why the records could not be read: everything was counted instead."""
+    notes: tuple[str, ...] = ()
+    """What was odd: rows that belong to no date, records that may not be read."""
+
+
+def count(
+    warehouse: Warehouse,
+    tables: Sequence[Table],
+    start: date,
+    end: date,
+    *,
+    on_table: Callable[[str], None] = lambda table: None,
+    on_error: Callable[[Table, WarehouseError], WarehouseError] = lambda table, error: error,
+) -> Counted:
+    """Count every table from `start` to `end`, several at once where the warehouse can.
+
+    Records that may not be read cost nothing but money: every table is counted over all dates.
+    Raises `WarehouseError` when any table cannot be counted; `on_error` may say it better.
+    """
+    records: Mapping[str, Partitions] = {}
+    unread = None
+    try:
+        records = warehouse.partitions(tables, start, end)
+    except WarehouseRefused as error:
+        unread = error
+
+    def cells(table: Table) -> Coverage:
+        dates = dates_to_count(records.get(table.name), start, end)
+        if dates is None:
+            return {}
+        on_table(table.name)
+        try:
+            return warehouse.coverage(table, *dates)
+        except WarehouseError as error:
+            better = on_error(table, error)
+            if better is error:
+                raise
+            raise better from error
+
+    counts = together(
+        cells,
+        tables,
+        at_once=warehouse.at_once,
+        cancel=warehouse.cancel,
+    )
+    return Counted(
+        coverage={table.name: found for table, found in zip(tables, counts, strict=True)},
+        modified={
+            name: {day: part.modified for day, part in found.by_day.items() if part.rows}
+            for name, found in records.items()
+            if found.by_day is not None
+        },
+        unread=unread,
+        notes=tuple(_notes(records, unread)),
+    )
+
+
+def dates_to_count(found: Partitions | None, start: date, end: date) -> tuple[date, date] | None:
+    """The first and last date to count; None when the records say that there are no rows.
+
+    Rows in the streaming buffer have dates that no record tells, so they are looked for in all.
+    """
+    if found is None or found.by_day is None or found.buffered:
+        return start, end
+    held = [day for day, part in found.by_day.items() if part.rows]
+    return (min(held), max(held)) if held else None
+
+
+def _notes(records: Mapping[str, Partitions], unread: WarehouseRefused | None) -> Iterator[str]:
+    for name, found in records.items():
+        told = undated(found)
+        if told:
+            yield f"{name}: {told}"
+    if isinstance(unread, AccessDenied):
+        yield f"{unread} Until then, every table is counted over all dates: that costs more."
+
+
+def undated(found: Partitions) -> str:
+    """What to know of rows that no date can be told of; nothing when there are none."""
+    told = []
+    if found.undated:
+        told.append(f"{found.undated:,} rows without a date, which count for none")
+    if found.buffered:
+        told.append(f"{found.buffered:,} rows in the streaming buffer, not yet in a partition")
+    return "; ".join(told)

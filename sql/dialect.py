@@ -1,0 +1,138 @@
+"""GoogleSQL as DuckDB and Delta Lake say it: statements, types, names and values."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Sequence
+from datetime import date
+
+import pyarrow as pa
+from sqlglot import exp, parse_one
+from sqlglot.errors import SqlglotError
+
+from sql.errors import Unsupported, WarehouseRefused
+from sql.warehouse import Parameters, Scalar
+
+# sqlglot makes its dialects ready on first use; two threads that parsed at once were told
+# "Expected TYPE after CAST" of a statement that is right.
+_ONE_AT_A_TIME = threading.RLock()
+_STYLE = re.compile("\x1b\\[[0-9;]*m")  # its messages underline for a terminal
+
+_ARROW = {
+    "STRING": pa.string(),
+    "INT64": pa.int64(),
+    "INTEGER": pa.int64(),
+    "FLOAT64": pa.float64(),
+    "BOOL": pa.bool_(),
+    "BOOLEAN": pa.bool_(),
+    "DATE": pa.date32(),
+    "NUMERIC": pa.decimal128(38, 9),
+    "TIMESTAMP": pa.timestamp("us", tz="UTC"),
+    "ARRAY<FLOAT64>": pa.list_(pa.float64()),
+    "ARRAY<STRING>": pa.list_(pa.string()),
+}
+_GOOGLE = {
+    arrow: google for google, arrow in _ARROW.items() if google not in ("INTEGER", "BOOLEAN")
+}
+
+
+def parse(statement: str) -> exp.Expr:
+    try:
+        with _ONE_AT_A_TIME:
+            return parse_one(statement, read="bigquery")
+    except SqlglotError as error:
+        told = _STYLE.sub("", str(error))
+        raise WarehouseRefused(f"Not one GoogleSQL statement: {told}") from error
+
+
+def duckdb_sql(tree: exp.Expr) -> str:
+    """GoogleSQL as DuckDB says it, with GoogleSQL's types.
+
+    NUMERIC has 38 digits, 9 of them decimals, where DuckDB's has 18 and 3; `1.5` is a FLOAT64,
+    where DuckDB's is a decimal.
+    """
+
+    def typed(node: exp.Expr) -> exp.Expr:
+        if (
+            isinstance(node, exp.DataType)
+            and node.this == exp.DType.DECIMAL
+            and not node.expressions
+        ):
+            return exp.DataType.build("DECIMAL(38, 9)", dialect="duckdb")
+        if isinstance(node, exp.Literal) and not node.is_string and not node.this.isdigit():
+            return exp.cast(node, "DOUBLE", dialect="duckdb")
+        return node
+
+    with _ONE_AT_A_TIME:
+        return tree.transform(typed).sql(dialect="duckdb")
+
+
+def google_integers(rows: pa.Table) -> pa.Table:
+    """DuckDB sums integers to 128 bits, which Arrow calls a decimal; GoogleSQL says INT64."""
+    for n, column in enumerate(rows.schema):
+        if pa.types.is_decimal(column.type) and column.type.scale == 0:
+            rows = rows.set_column(n, column.name, rows.column(n).cast(pa.int64()))
+    return rows
+
+
+def parameter_names(tree: exp.Expr, given: Parameters) -> set[str]:
+    names = {parameter.name for parameter in tree.find_all(exp.Parameter)}
+    if absent := names - set(given):
+        raise WarehouseRefused(f"The statement needs the parameter @{min(absent)}.")
+    return names
+
+
+def literal(condition: exp.Expr, parameters: Parameters) -> str:
+    """A condition with its parameters as literals: what Delta takes as a predicate."""
+    parameter_names(condition, parameters)
+
+    def bind(node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Parameter):
+            return _value(parameters[node.name])
+        if isinstance(node, exp.Column):
+            return exp.column(node.name, quoted=True)
+        return node
+
+    return duckdb_sql(condition.transform(bind))
+
+
+def _value(value: Scalar | Sequence[Scalar]) -> exp.Expr:
+    if isinstance(value, date):
+        return exp.cast(exp.Literal.string(value.isoformat()), "DATE")
+    return exp.convert(value)
+
+
+def table_name(reference: exp.Expr | None) -> str:
+    if not isinstance(reference, exp.Table):
+        raise Unsupported("The statement writes to no table.")
+    return ".".join(part.name for part in reference.parts)
+
+
+def arrow_type(column: exp.ColumnDef) -> pa.DataType:
+    written = column.args["kind"].sql(dialect="bigquery")
+    try:
+        return _ARROW[written]
+    except KeyError:
+        raise Unsupported(
+            f"The local warehouse has no type {written} (column {column.name})."
+        ) from None
+
+
+def google_type(arrow: pa.DataType) -> str:
+    if pa.types.is_list(arrow):
+        return f"ARRAY<{google_type(arrow.value_type)}>"
+    return _GOOGLE.get(arrow, str(arrow))
+
+
+def duck_type(google: str) -> str:
+    with _ONE_AT_A_TIME:
+        return duckdb_sql(exp.DataType.build(google, dialect="bigquery"))
+
+
+def quoted(identifier: str) -> str:
+    return exp.to_identifier(identifier, quoted=True).sql(dialect="duckdb")
+
+
+def text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

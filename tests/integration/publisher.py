@@ -1,0 +1,45 @@
+"""What a planner does, line by line of standard input, in a process of its own: a Celery app is
+made for one broker and never lets go of it.
+
+    publish RUN              send a registered run to the workers
+    revoke TASK [terminate]  as Flower's buttons do
+    finalize RUN             one more message to finalize a run
+    unknown QUEUE            a message of a task that no worker knows
+    settings                 the app's configuration, JSON
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from planner.settings import load_settings
+from worker.app import app
+from worker.canvas import final_message
+from worker.enqueue import publish
+from worker.fleet import Fleet
+
+
+def do(fleet: Fleet, what: str, *more: str) -> str:
+    match what, *more:
+        case ["publish", run_id]:
+            plan = fleet.plan(run_id)
+            assert plan is not None
+            publish(fleet, run_id, plan)
+        case ["revoke", task_id, *how]:
+            app.control.revoke(task_id, terminate=bool(how), signal="SIGKILL")
+        case ["finalize", run_id]:
+            final_message(run_id).apply_async()
+        case ["unknown", queue]:
+            app.send_task("backfill.unknown", queue=queue)
+        case ["settings"]:
+            return json.dumps(dict(app.conf.items()), default=str)
+        case other:
+            raise ValueError(other)
+    return "done"
+
+
+if __name__ == "__main__":
+    here = Fleet(load_settings(), patient=False)
+    for line in sys.stdin:
+        print(do(here, *line.split()), flush=True)

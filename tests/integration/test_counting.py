@@ -1,0 +1,333 @@
+"""Counting many tables: what is asked of the warehouse, how often, and what ends it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+
+from planner.pipeline import Window, load_pipeline
+from planner.survey import survey
+from sql.bigquery import BigQueryWarehouse
+from sql.counting import count, dates_to_count
+from sql.errors import TableNotFound, WarehouseRefused
+from sql.local import LocalWarehouse
+from sql.testing.faults import ACCESS_DENIED, BYTES_LIMIT, NOT_FOUND, UNAVAILABLE
+from sql.testing.rest import BigQueryServer
+from sql.warehouse import Partitions, Table
+from tests.conftest import BUILT_UNTIL
+
+START, END = date(2024, 1, 1), date(2024, 12, 31)
+FIRST, LAST = date(2024, 3, 4), date(2024, 3, 9)
+MINIMUM = 10 * 1024 * 1024
+
+
+def table(name: str) -> Table:
+    return Table(name=name, date="d", entities={"game": "game"})
+
+
+GAMES, PLAYERS, EMPTY, PIECE = map(table, ("raw.games", "raw.players", "raw.none", "raw.piece"))
+DAILY = table("mart.daily")
+TABLES = [GAMES, PLAYERS, EMPTY, PIECE, DAILY]
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Iterator[LocalWarehouse]:
+    """Two datasets; six dates in March, three rows each; one table empty, one in one piece."""
+    warehouse = LocalWarehouse(tmp_path)
+    for each in TABLES:
+        by = "" if each is PIECE else " PARTITION BY d"
+        warehouse.run(f"CREATE TABLE {each.name} (d DATE, game STRING){by}", {})
+        if each is not EMPTY:
+            warehouse.run(
+                f"INSERT INTO {each.name} SELECT d, CAST(n AS STRING) AS game "
+                "FROM UNNEST(GENERATE_DATE_ARRAY(@first, @last)) AS d, "
+                "UNNEST(GENERATE_ARRAY(1, 3)) AS n",
+                {"first": FIRST, "last": LAST},
+            )
+    yield warehouse
+    warehouse.close()
+
+
+@pytest.fixture
+def server(local: LocalWarehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryServer]:
+    with BigQueryServer(local.folder) as server:
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
+        yield server
+        assert not server.unknown
+
+
+@pytest.fixture
+def warehouse(server: BigQueryServer) -> Iterator[BigQueryWarehouse]:
+    warehouse = BigQueryWarehouse("p")
+    yield warehouse
+    warehouse.close()
+
+
+def jobs(server: BigQueryServer) -> list[dict[str, Any]]:
+    """The queries that were run, dry runs aside."""
+    return [
+        request.body["configuration"]
+        for request in server.requests
+        if request.method == "jobs.insert" and not request.body["configuration"].get("dryRun")
+    ]
+
+
+def cancelled(server: BigQueryServer) -> set[str]:
+    return {r.names["job"] for r in server.requests if r.method == "jobs.cancel"}
+
+
+def bounds(job: dict[str, Any]) -> tuple[str, str]:
+    values = {p["name"]: p["parameterValue"]["value"] for p in job["query"]["queryParameters"]}
+    return values["start_date"], values["end_date"]
+
+
+def test_only_what_holds_rows_is_counted(
+    warehouse: BigQueryWarehouse, server: BigQueryServer, local: LocalWarehouse
+) -> None:
+    # When five tables of two datasets are counted over a year
+    found = count(warehouse, TABLES, START, END)
+
+    # Then both warehouses agree, and the empty table is empty
+    assert found.coverage == count(local, TABLES, START, END).coverage
+    assert found.coverage[EMPTY.name] == {}
+    assert len(found.coverage[GAMES.name]) == 6
+
+    # And one query per dataset was asked, then one per table that holds rows
+    records, counts = jobs(server)[:2], jobs(server)[2:]
+    assert all("INFORMATION_SCHEMA" in job["query"]["query"] for job in records)
+    by_name = {
+        each.name: job
+        for job in counts
+        for each in TABLES
+        if f"`{each.name}`" in job["query"]["query"]
+    }
+    assert len(counts) == len(by_name) == 4
+    assert EMPTY.name not in by_name
+
+    # And over the dates that hold rows; of the table in one piece nobody knows which
+    assert bounds(by_name[GAMES.name]) == (str(FIRST), str(LAST))
+    assert bounds(by_name[PIECE.name]) == (str(START), str(END))
+
+
+def test_records_tell_rows_and_times(
+    warehouse: BigQueryWarehouse, server: BigQueryServer, local: LocalWarehouse
+) -> None:
+    found = warehouse.partitions(TABLES, START, END)
+
+    assert found == local.partitions(TABLES, START, END)
+    by_day = found[GAMES.name].by_day
+    assert by_day is not None
+    assert {day: part.rows for day, part in by_day.items()} == {
+        date(2024, 3, n): 3 for n in range(4, 10)
+    }
+    assert found[PIECE.name] == Partitions(by_day=None)
+    assert found[EMPTY.name] == Partitions(by_day={})
+
+
+def test_rows_without_a_date_are_told_and_not_counted(
+    warehouse: BigQueryWarehouse, server: BigQueryServer, local: LocalWarehouse
+) -> None:
+    local.run("INSERT INTO raw.games SELECT CAST(NULL AS DATE) AS d, 'x' AS game", {})
+
+    for each in (warehouse, local):
+        found = count(each, [GAMES], START, END)
+        assert found.notes == ("raw.games: 1 rows without a date, which count for none",)
+        assert set(found.coverage[GAMES.name]) == {date(2024, 3, n) for n in range(4, 10)}
+
+
+def test_rows_in_the_streaming_buffer_are_looked_for_on_every_date() -> None:
+    assert dates_to_count(Partitions(by_day={}, buffered=1), START, END) == (START, END)
+    assert dates_to_count(Partitions(by_day={}), START, END) is None
+
+
+def test_a_table_that_is_not_there_is_an_error_and_no_gap(
+    warehouse: BigQueryWarehouse, local: LocalWarehouse
+) -> None:
+    for each in (warehouse, local):
+        with pytest.raises(TableNotFound, match=r"raw\.nowhere"):
+            count(each, [GAMES, table("raw.nowhere")], START, END)
+
+
+def test_records_that_may_not_be_read_cost_more_and_hide_nothing(
+    warehouse: BigQueryWarehouse, server: BigQueryServer, local: LocalWarehouse
+) -> None:
+    # Given a user who may read the tables, and not what is known of them
+    server.fail(ACCESS_DENIED, on="jobs.insert")
+
+    found = count(warehouse, [GAMES, EMPTY], START, END)
+
+    # Then all is counted over every date, and it is said what to grant
+    assert found.coverage == count(local, [GAMES, EMPTY], START, END).coverage
+    assert [bounds(job) for job in jobs(server)[1:]] == [(str(START), str(END))] * 2
+    (note,) = found.notes
+    assert "roles/bigquery.dataViewer" in note
+    assert "counted over all dates" in note
+
+
+def test_stale_is_refused_where_times_may_not_be_read(
+    warehouse: BigQueryWarehouse, server: BigQueryServer
+) -> None:
+    server.fail(ACCESS_DENIED, on="tables.get", times=3)
+
+    with pytest.raises(WarehouseRefused, match=r"Access Denied.*--stale needs the times"):
+        survey(
+            warehouse,
+            load_pipeline(str(Path(__file__).with_name("two_phases.toml"))),
+            Window(start=FIRST, end=LAST),
+            stale=True,
+        )
+
+
+@pytest.mark.parametrize("fault", [NOT_FOUND, ACCESS_DENIED])
+def test_a_count_that_fails_ends_it(
+    warehouse: BigQueryWarehouse, server: BigQueryServer, fault: Any
+) -> None:
+    with pytest.raises(WarehouseRefused, match="Not found|Access Denied"):
+        count(
+            warehouse,
+            TABLES,
+            START,
+            END,
+            on_table=lambda name: server.fail(fault, on="jobs.insert"),
+        )
+
+
+def test_tables_are_counted_at_once(warehouse: BigQueryWarehouse, server: BigQueryServer) -> None:
+    # Given counts that do not end
+    begun: list[int] = []
+
+    def hold(name: str) -> None:
+        server.hold()
+        begun.append(1)
+
+    def release() -> None:
+        # Two queries for the records, then four counts that are there together
+        if server.wait_for("jobs.insert", count=6):
+            server.release()
+
+    thread = threading.Thread(target=release)
+    thread.start()
+
+    # Then all of them begin before one has ended
+    found = count(warehouse, TABLES, START, END, on_table=hold)
+    thread.join()
+    assert len(begun) == 4
+    assert len(found.coverage[DAILY.name]) == 6
+
+
+def test_the_first_error_wins_and_cancels_the_rest(
+    warehouse: BigQueryWarehouse, server: BigQueryServer
+) -> None:
+    # Given counts that do not end, but for one that is refused
+    first = threading.Lock()
+
+    def on_table(name: str) -> None:
+        server.hold()
+        if first.acquire(blocking=False):
+            server.fail(BYTES_LIMIT, on="jobs.insert")
+
+    with pytest.raises(WarehouseRefused, match="bytes billed"):
+        count(warehouse, TABLES, START, END, on_table=on_table)
+
+    # Then every other job that began was cancelled
+    assert len(cancelled(server)) == len(jobs(server)) - 2 - 1
+
+
+def test_control_c_cancels_every_job(warehouse: BigQueryWarehouse, server: BigQueryServer) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def press() -> None:
+        if server.wait_for("jobs.insert", count=6):
+            signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=press)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        count(warehouse, TABLES, START, END, on_table=lambda name: server.hold())
+    thread.join()
+    assert len(cancelled(server)) == 4
+    assert not [each for each in threading.enumerate() if each.name.startswith("ask-")]
+
+
+def test_what_passes_is_asked_again_by_every_thread(
+    warehouse: BigQueryWarehouse, server: BigQueryServer
+) -> None:
+    server.fail(UNAVAILABLE, on="jobs.insert", times=3)
+
+    assert len(count(warehouse, TABLES, START, END).coverage[GAMES.name]) == 6
+
+
+def test_the_cost_is_known_before_and_is_not_exceeded(
+    warehouse: BigQueryWarehouse, server: BigQueryServer, local: LocalWarehouse
+) -> None:
+    # When only asked, then nothing is billed
+    at_most = warehouse.bytes_to_count(TABLES, START, END)
+    assert (server.bytes_billed, jobs(server)) == (0, [])
+
+    # Then five tables and two datasets at BigQuery's minimum, of which one table is not read
+    assert at_most == 7 * MINIMUM
+    count(warehouse, TABLES, START, END)
+    assert server.bytes_billed == 6 * MINIMUM
+    assert local.bytes_to_count(TABLES, START, END) is None
+
+
+def test_every_job_says_which_plan_and_phase_it_is_for(
+    warehouse: BigQueryWarehouse, server: BigQueryServer
+) -> None:
+    labelled = warehouse.labelled(plan_id="plan-1", phase="planning")
+    labelled.bytes_to_count([GAMES], START, END)
+    count(labelled, [GAMES], START, END)
+    warehouse.rows("SELECT 1", {})
+
+    labels = [
+        request.body["configuration"]["labels"]
+        for request in server.requests
+        if request.method == "jobs.insert"
+    ]
+    mine = {"app": "backfill-fleet", "plan_id": "plan-1", "phase": "planning"}
+    assert labels == [mine, mine, mine, {"app": "backfill-fleet"}]
+
+
+def test_the_clients_own_way_to_list_partitions_is_served(server: BigQueryServer) -> None:
+    with bigquery.Client(
+        project="p",
+        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        client_options={"api_endpoint": server.url},
+    ) as client:
+        assert client.list_partitions("raw.games") == [f"2024030{n}" for n in range(4, 10)]
+
+
+def test_a_scan_of_five_seasons_asks_two_queries_per_dataset_and_one_per_table_at_most(
+    whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a pipeline of five seasons, of which six weeks hold rows
+    pipeline = load_pipeline("nba")
+    assert len(pipeline.seasons) == 5
+    scope = Window(start=pipeline.seasons[0].start, end=pipeline.seasons[-1].end)
+    names = [spec.name for spec in pipeline.tables]
+    with BigQueryServer(whole, require_partition_filter=names) as server:
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
+        warehouse = BigQueryWarehouse("p")
+        health = survey(warehouse, pipeline, scope)
+        warehouse.close()
+        assert server.unknown == []
+
+    # Then it is judged as on the local warehouse, for so many queries
+    here = LocalWarehouse(whole)
+    assert health == survey(here, pipeline, scope)
+    here.close()
+    datasets = {name.partition(".")[0] for name in names}
+    records = [job for job in jobs(server) if "INFORMATION_SCHEMA" in job["query"]["query"]]
+    assert len(records) <= 2 * len(datasets)
+    assert len(jobs(server)) - len(records) <= len(names)
+    assert server.bytes_billed <= (len(datasets) + len(names)) * MINIMUM
+    assert BUILT_UNTIL in health.complete["raw"]
