@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import date
 
@@ -26,8 +27,8 @@ exec "$PIPELINE_PYTHON" \
 """
 
 LEAVES = """#!/bin/sh
-# Starts a child in a session of its own, and hangs with it.
-setsid sleep 600 &
+# Starts a child in a session of its own, which has a child of its own, and hangs with them.
+setsid sh -c 'sleep 600 & wait' &
 sleep 600 &
 touch READY
 wait
@@ -86,7 +87,9 @@ def test_a_killed_workers_children_are_gone_before_the_step_runs_again(
     assert sandbox.planner("enqueue", "--gaps", "--no-cascade", "--json").code == 0
     until(ready.exists)
     before = set(marked(sandbox))
-    assert len(before) >= 3
+    assert len(before) >= 4
+    groups = {os.getpgid(pid) for pid in before}
+    assert len(groups) == 2
 
     # When the worker is killed
     (worker,) = workers_of(sandbox)
@@ -95,6 +98,7 @@ def test_a_killed_workers_children_are_gone_before_the_step_runs_again(
 
     # Then the next attempt finds the dates alone, and repairs them
     until(lambda: not before & set(marked(sandbox)))
+    assert not groups & groups_alive()
     until(lambda: not sandbox.differences())
 
 
@@ -123,6 +127,18 @@ def marked(sandbox: Sandbox) -> list[int]:
         is_ours = of.get("BACKFILL_WAREHOUSE") == sandbox.settings.warehouse
         if is_ours and "BACKFILL_SCRIPT" in of:
             found.append(process.pid)
+    return found
+
+
+def groups_alive() -> set[int]:
+    """Process groups of which somebody can still write: the dead may wait for their parent."""
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.add(os.getpgid(process.pid))
+        except (psutil.Error, ProcessLookupError):
+            continue
     return found
 
 

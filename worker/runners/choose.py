@@ -114,7 +114,8 @@ def _no_endpoint(spec: HttpBatchRunner) -> str | None:
             answer = client.options(spec.start_path)  # starts nothing
     except (httpx.HTTPError, httpx.InvalidURL):
         return None  # it may be there later
-    return f"{masked(base)}{spec.start_path} answers 404" if answer.status_code == 404 else None
+    url = f"{masked(base)}{spec.start_path}"
+    return f"{url} answers 404" if answer.status_code == 404 else None
 
 
 def _no_statement(spec: SqlRunner, beside: Path) -> str | None:
