@@ -33,7 +33,7 @@ LONG = "x" * 5000
 TURNED = "\u202ecod.nosj"
 HOSTILE = (UP, "/etc/passwd", SIGNS, LINES, ESCAPE, BYTES, LONG, "", " ", "*", "[red]x[/]", TURNED)
 ADVICE = re.compile(  # what a message tells to do, one way or the other
-    r"`(planner|FLEET)|Try 'planner|[Ww]rite|[Nn]ame|[Ss]et |Give|give|Say|known|did you mean|2024"
+    r"`planner|Try 'planner|[Ww]rite|[Nn]ame|[Ss]et |Give|give|Say|known|did you mean|2024"
     r"|lists|[Mm]ake|use |above|there are: |correct|check|not empty"
 )
 
