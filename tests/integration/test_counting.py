@@ -139,7 +139,7 @@ def test_rows_without_a_date_are_told_and_not_counted(
 
     for each in (warehouse, local):
         found = count(each, [GAMES], START, END)
-        assert found.notes == ("raw.games: 1 rows without a date, which count for none",)
+        assert found.notes == ("raw.games: rows without a date, which count for none: 1",)
         assert set(found.coverage[GAMES.name]) == {date(2024, 3, n) for n in range(4, 10)}
 
 
