@@ -13,6 +13,7 @@ import redis
 from planner.gaps import Reason
 from planner.pipeline import Window, load_pipeline
 from planner.plan import Plan
+from planner.report import Report
 from planner.sandbox.compare import differences
 from planner.settings import Settings
 from planner.survey import survey
@@ -29,6 +30,11 @@ PIPELINE = load_pipeline("sales")
 SCOPE = Window(start=date(2025, 3, 3), end=date(2025, 4, 11))
 TABLES = [spec.table for phase in PIPELINE.phases for spec in phase.tables]
 RUN = "run-of-this-test"
+TOUCH = """
+MERGE shop_raw.orders USING (SELECT * FROM shop_raw.orders WHERE order_date = @day) ON FALSE
+WHEN NOT MATCHED BY SOURCE AND order_date = @day THEN DELETE
+WHEN NOT MATCHED BY TARGET THEN INSERT ROW
+"""
 DELETE = "DELETE FROM {table} WHERE {column} = @day"
 
 
@@ -285,6 +291,31 @@ def test_what_a_lost_run_owes_is_in_the_next_plan(shop: Shop) -> None:
     assert all(s is DateState.DONE for s in shop.ledger.all_dates(RUN).values())
     assert finalize(shop.fleet, RUN) == "complete"
     assert owed_now(shop.fleet, shop.ledger) == []
+    assert shop.differences() == []
+
+
+def test_a_stale_date_that_a_plan_leaves_out_is_still_stale_in_its_report(shop: Shop) -> None:
+    # Given orders of two dates that were written anew
+    for each in (day(11), day(25)):
+        shop.fleet.warehouse.run(TOUCH, {"day": each})
+
+    # When a run takes one of them
+    health = survey(shop.fleet.warehouse, PIPELINE, SCOPE, stale=True)
+    wanted = Wanted(scope=SCOPE, phases=["sessionise", "aggregate"], limit=1)
+    plan = plan_gaps(shop.fleet, health, wanted, ledger=shop.ledger)
+    drain(shop, shop.register(plan))
+    assert finalize(shop.fleet, RUN) == "complete"
+
+    # Then its report shows both before, and the other after
+    report = Report.model_validate_json(shop.ledger.report(RUN) or "")
+    before, after = (
+        list(each.days("sessionise", Reason.STALE))
+        for each in (report.days_before, report.days_after)
+    )
+    assert (before, after) == ([day(11), day(25)], [day(25)])
+    open_days = report.before["2025"]["sessionise"].expected
+    assert report.before["2025"]["sessionise"].complete == open_days - 2
+    assert report.after["2025"]["sessionise"].complete == open_days - 1
     assert shop.differences() == []
 
 
