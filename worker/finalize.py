@@ -71,10 +71,7 @@ def finalize(fleet: Fleet, run_id: str) -> str:
 
 def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lease) -> str:
     dates = fleet.ledger.all_dates(run.id)
-    again = {
-        phase: {d: why for d, why in days.items() if dates.get((phase, d)) is not DateState.DONE}
-        for phase, days in plan.again.items()
-    }
+    again = _undone(plan, dates)
     stale = {
         phase: [day for day, why in days.items() if why is Reason.STALE]
         for phase, days in again.items()
@@ -128,6 +125,19 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lea
     except OSError as error:  # `planner report` writes it anew, when there is room
         log.warning("%s: the report's files cannot be written: %s", run.id, error)
     return str(state)
+
+
+def _undone(plan: Plan, dates: dict[tuple[str, date], DateState]) -> dict[str, dict[date, Reason]]:
+    """Dates that still have to be computed again: of the plan, and stale ones it did not take."""
+    found = plan.again
+    for phase in plan.days_before.phases:
+        known = found.setdefault(phase, {})
+        for day in plan.days_before.days(phase, Reason.STALE):
+            known.setdefault(day, Reason.STALE)
+    return {
+        phase: {d: why for d, why in days.items() if dates.get((phase, d)) is not DateState.DONE}
+        for phase, days in found.items()
+    }
 
 
 def _recorded(fleet: Fleet, plan: Plan, report: Report, health: Health) -> Report:

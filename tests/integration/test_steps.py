@@ -52,6 +52,11 @@ PIPELINE = load_pipeline("sales")
 SCOPE = Window(start=date(2025, 3, 3), end=date(2025, 4, 11))
 TABLES = [spec.table for phase in PIPELINE.phases for spec in phase.tables]
 RUN = "run-of-this-test"
+TOUCH = """
+MERGE shop_raw.orders USING (SELECT * FROM shop_raw.orders WHERE order_date = @day) ON FALSE
+WHEN NOT MATCHED BY SOURCE AND order_date = @day THEN DELETE
+WHEN NOT MATCHED BY TARGET THEN INSERT ROW
+"""
 DELETE = "DELETE FROM {table} WHERE {column} = @day"
 
 
@@ -910,6 +915,31 @@ def test_only_work_is_counted_as_work(shop: Shop, monkeypatch: pytest.MonkeyPatc
     record = shop.ledger.step(RUN, step)
     assert record.ended - record.started > 3600
     assert first < record.worked < 60
+
+
+def test_a_stale_date_that_a_plan_leaves_out_is_still_stale_in_its_report(shop: Shop) -> None:
+    # Given orders of two dates that were written anew
+    for each in (day(11), day(25)):
+        shop.fleet.warehouse.run(TOUCH, {"day": each})
+
+    # When a run takes one of them
+    health = survey(shop.fleet.warehouse, PIPELINE, SCOPE, stale=True)
+    wanted = Wanted(scope=SCOPE, phases=["sessionise", "aggregate"], limit=1)
+    plan = plan_gaps(shop.fleet, health, wanted, ledger=shop.ledger)
+    drain(shop, shop.register(plan))
+    assert finalize(shop.fleet, RUN) == "complete"
+
+    # Then its report shows both before, and the other after
+    report = Report.model_validate_json(shop.ledger.report(RUN) or "")
+    before, after = (
+        list(each.days("sessionise", Reason.STALE))
+        for each in (report.days_before, report.days_after)
+    )
+    assert (before, after) == ([day(11), day(25)], [day(25)])
+    open_days = report.before["2025"]["sessionise"].expected
+    assert report.before["2025"]["sessionise"].complete == open_days - 2
+    assert report.after["2025"]["sessionise"].complete == open_days - 1
+    assert shop.differences() == []
 
 
 def drain(shop: Shop, ids: list[str], run_id: str = RUN) -> None:
