@@ -11,7 +11,9 @@ from planner.model import Line, Model
 from sql.warehouse import Scalar
 
 PATTERN_CHARS = 200  # of a regular expression that is tried on every line of output
-SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE_?KEY", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE_?KEY|(^|_)AUTH$", re.IGNORECASE
+)
 """Names of variables that hold what nobody may read."""
 
 
@@ -138,6 +140,13 @@ class HttpBatchRunner(Model):
     """A batch that has not moved for so long has failed."""
     settle_seconds: float = Field(default=300, ge=0)
     """How long rows may take to appear after the service said complete."""
+
+    @field_validator("url")
+    @classmethod
+    def _password_by_name(cls, url: str) -> str:
+        if re.search(r"//[^/@:]*:(?!\$\{)[^/@]+@", url):
+            raise ValueError('it holds a password: write "${NAME}", and set it where workers start')
+        return url
 
 
 class SqlRunner(Model):

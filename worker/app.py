@@ -6,9 +6,10 @@ things; `make chaos` does it again.
 
 from __future__ import annotations
 
+from logging import Logger
 from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 from kombu.entity import Queue
 
 from planner.errors import FleetError
@@ -16,6 +17,7 @@ from planner.pipeline import Pipeline, load_pipeline
 from planner.runners import HttpBatchRunner
 from planner.settings import Settings, load_settings
 from worker import shutdown, transport
+from worker.secrets import redact_log
 
 FINAL_QUEUE = "final"
 DAYS = 86_400
@@ -46,7 +48,13 @@ def make_app(settings: Settings, pipeline: Pipeline) -> Celery:
     app.conf.update(_configuration(settings, pipeline))
     transport.install(app, visibility_seconds=settings.visibility_seconds)
     shutdown.install(grace_seconds=settings.grace_seconds)
+    for ready in (signals.after_setup_logger, signals.after_setup_task_logger):
+        ready.connect(_redact, weak=False)
     return app
+
+
+def _redact(logger: Logger, **ignored: Any) -> None:
+    redact_log(logger)
 
 
 def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:

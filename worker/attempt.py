@@ -77,6 +77,8 @@ class Attempt:
     dates: Sequence[date]
     number: int
     stop: Callable[[], str | None]
+    which: int | None = None
+    """The runner that was chosen, from 0; None when the memory knows, or none exists."""
     force: bool = False
     """Whether the user lets a service end what it is doing for others."""
     memory: dict[str, Any] = field(default_factory=dict)
@@ -90,12 +92,14 @@ class Attempt:
     def make(self) -> Ended | Park | Stopped | OverBudget:
         """Run every range, then recount."""
         memory = Memory.model_validate(self.memory)
+        if memory.which is None:
+            memory.which = self.which
         try:
             if memory.versions is None:
                 days = self._outdated
                 memory.versions = versions_of(self._warehouse, self.phase, days)
             if memory.left is None:
-                memory.left = self._ranges()
+                memory.left = self._ranges(memory.which)
             while memory.left:
                 dates = memory.left[0]
                 over = None if memory.runner else self._spend(dates)
@@ -121,9 +125,10 @@ class Attempt:
 
     # -- ranges ------------------------------------------------------------------------------
 
-    def _ranges(self) -> list[Range]:
+    def _ranges(self, which: int | None) -> list[Range]:
         """Consecutive dates together at first; each alone once something went wrong."""
-        alone = any(isinstance(r, HttpBatchRunner) and r.per_date for r in self.phase.runners)
+        runner = self.phase.runners[which or 0]
+        alone = isinstance(runner, HttpBatchRunner) and runner.per_date
         if alone or self.number > 1:
             return [(day,) for day in self.dates]
         return self._consecutive(self.dates)

@@ -16,6 +16,7 @@ from planner.settings import Settings, load_settings
 from sql import Warehouse, open_warehouse
 from worker.connection import connect
 from worker.ledger import Ledger
+from worker.secrets import learn_named
 
 
 class Fleet:
@@ -30,7 +31,12 @@ class Fleet:
     @cached_property
     def pipeline(self) -> Pipeline:
         """This machine's pipeline file: what a worker runs never comes over the wire."""
-        return load_pipeline(self.settings.pipeline)
+        pipeline = load_pipeline(self.settings.pipeline)
+        for phase in pipeline.phases:
+            for runner in phase.runners:
+                secrets = (runner.token, runner.api_key) if runner.kind == "http_batch" else ()
+                learn_named(secret.env for secret in secrets if secret and secret.env)
+        return pipeline
 
     @cached_property
     def pipeline_dir(self) -> Path:

@@ -92,12 +92,12 @@ def _service(what: str, spec: HttpBatchRunner) -> Check:
         advice = "see its token in the pipeline file"
         return Check(what=what, ok=False, detail=str(error), advice=advice)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        detail = redacted(f"{url} does not answer: {type(error).__name__}")
+        detail = redacted(f"{masked(url)} does not answer: {type(error).__name__}")
         return Check(what=what, ok=False, detail=detail, advice="start it, or correct its address")
     if refused:
         advice = "see where the pipeline file takes its token from"
-        return Check(what=what, ok=False, detail=f"{url} refuses the token", advice=advice)
-    detail = f"{url}{spec.health_path} answers {code}"
+        return Check(what=what, ok=False, detail=f"{masked(url)} refuses the token", advice=advice)
+    detail = f"{masked(url)}{spec.health_path} answers {code}"
     return Check(what=what, ok=code < 400, detail=detail, advice="see its logs")
 
 

@@ -1,14 +1,15 @@
 """Secrets never leave: what this process knows to be one is blacked out wherever text is kept.
 
-A secret is the value of a variable with a name such as `API_TOKEN`, the password in an address,
-and whatever a runner was given as a token.
+A secret is the value of a variable with a name such as `API_TOKEN`, or that the pipeline file names
+as one; the password in an address; and whatever a runner was given as a token.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
-from urllib.parse import urlsplit
+from collections.abc import Iterable, Mapping
+from urllib.parse import unquote, urlsplit
 
 from planner.printable import printable
 from planner.runners import SECRET_NAME
@@ -25,11 +26,35 @@ def learn(secret: str) -> str:
     return secret
 
 
+def learn_named(names: Iterable[str]) -> None:
+    """Black out what these variables hold, whatever they are called."""
+    for name in names:
+        learn(os.environ.get(name, ""))
+
+
 def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
     """The text without any secret or control character: fit to be kept, and shown anywhere."""
     for secret in known(environment):
         text = text.replace(secret, BLACK)
     return printable(text)
+
+
+class Redacting(logging.Formatter):
+    """Formats as another formatter does, tracebacks included, and blacks out what is secret."""
+
+    def __init__(self, inner: logging.Formatter | None) -> None:
+        super().__init__()
+        self._inner = inner or logging.Formatter()
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(self._inner.format(record))
+
+
+def redact_log(logger: logging.Logger) -> None:
+    """Let no handler of a logger write a secret, whichever library says it."""
+    for handler in logger.handlers:
+        if not isinstance(handler.formatter, Redacting):
+            handler.setFormatter(Redacting(handler.formatter))
 
 
 def known(environment: Mapping[str, str] = os.environ) -> list[str]:
@@ -39,7 +64,7 @@ def known(environment: Mapping[str, str] = os.environ) -> list[str]:
         if SECRET_NAME.search(name):
             found.update(_parts(value))
         if "://" in value and (password := _password(value)):
-            found.update(_parts(password))
+            found.update(_parts(password), _parts(unquote(password)))
     return sorted(found, key=len, reverse=True)
 
 

@@ -24,7 +24,7 @@ from worker.fleet import Fleet
 from worker.lease import Lease, Resource
 from worker.ledger import RunRecord, Started, StepRecord
 from worker.retry import GiveUp, decide
-from worker.runners import LEASE_LOST, Park, Stopped
+from worker.runners import LEASE_LOST, Park, Stopped, which_of
 from worker.states import RUN_ENDED, STEP_ENDED, DateState, RunState, StepState
 
 FIRST_WAIT_SECONDS = 0.25  # then pauses grow up to BACKFILL_POLL_MAX_SECONDS
@@ -88,7 +88,9 @@ class Visit:
         self, record: StepRecord, ready: Sequence[date], blocked: Mapping[date, str]
     ) -> str:
         ledger, settings = self.fleet.ledger, self.fleet.settings
-        lease = Lease(ledger.client, self._resources(ready), seconds=settings.lease_seconds)
+        which = None if record.parked else which_of(self.phase, self.fleet.pipeline_dir)
+        resources = self._resources(ready) + self._services(record, which)
+        lease = Lease(ledger.client, resources, seconds=settings.lease_seconds)
         if lease.acquire(instead_of=[record.parked] if record.parked else []) is not None:
             raise self._later(lease.full())
         keep = False
@@ -117,6 +119,7 @@ class Visit:
                     dates=ready,
                     number=record.failures + 1,
                     stop=_Stop(self.fleet, self.run.id, lease),
+                    which=which,
                     force=self.run.force_service,
                     memory=started.memory,
                     plan_id=self.run.plan_id,
@@ -155,12 +158,16 @@ class Visit:
             for spec in self.phase.tables
             if spec.writers is not None
         ]
-        resources += [
+        return resources
+
+    def _services(self, record: StepRecord, which: int | None) -> list[Resource]:
+        """The service that is to work for the step; a step is parked for no other reason."""
+        runners = self.phase.runners if record.parked else self.phase.runners[which or 0 :][:1]
+        return [
             Resource(name=f"service:{runner.url}", full=f"the service {runner.url}")
-            for runner in self.phase.runners
+            for runner in runners
             if isinstance(runner, HttpBatchRunner)
         ]
-        return resources
 
     def _park(self, lease: Lease, park: Park) -> NoReturn:
         """Keep the lease while nobody works: silent on purpose until the next look is overdue."""
@@ -245,11 +252,10 @@ class Visit:
 
     def _cancel(self, record: StepRecord) -> str:
         """Settle a step of a cancelled run, unless somebody is at it, who will."""
-        lease = Lease(
-            self.fleet.redis,
-            self._resources(self.step.dates),
-            seconds=self.fleet.settings.lease_seconds,
-        )
+        resources = self._resources(self.step.dates)
+        if record.parked:
+            resources += self._services(record, None)
+        lease = Lease(self.fleet.redis, resources, seconds=self.fleet.settings.lease_seconds)
         if lease.acquire(instead_of=[record.parked] if record.parked else []) is not None:
             raise self._later(lease.full())
         try:

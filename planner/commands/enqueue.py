@@ -56,20 +56,8 @@ def enqueue(
     if gaps == (plan is not None):
         raise UsageError("Say what to enqueue: --gaps, or --plan FILE.")
     made_before = read_plan(plan) if plan is not None else None
-    if made_before is not None and any(
-        (
-            start,
-            end,
-            season,
-            phases,
-            from_phase,
-            chunk_dates,
-            newest_first,
-            limit,
-            no_cascade,
-            stale,
-        )
-    ):
+    planning = (start, end, season, phases, from_phase, chunk_dates, newest_first, limit, reason)
+    if made_before is not None and any((*planning, no_cascade, stale)):
         raise UsageError("A plan file says what to do: give its options to `planner plan`.")
     fleet = open_fleet()
     ledger = None if dry_run else required_ledger(fleet)
@@ -105,13 +93,13 @@ def enqueue(
         if json:
             print_json({"run_id": None, **made.as_json()})
         raise typer.Exit(Exit.DONE)
-    if made_before is not None:
+    if plan is not None:
         health, _ = read_health(fleet, made.scope, plan_id=made.plan_id, max_bytes=max_bytes)
         require_now(fleet, made, health)
     _confirm(made.steps_total, ask=not (yes or json))
 
     def again() -> Plan:
-        if made_before is not None:
+        if plan is not None:
             raise BadPlan(f"Another run has just taken dates of {made.plan_id}: make a new plan.")
         return plan_repair(fleet, health, wanted, ledger=ledger, cost=cost)
 

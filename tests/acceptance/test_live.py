@@ -31,7 +31,8 @@ FIRST, LAST = date(2021, 10, 19), date(2021, 11, 6)
 BOOTSTRAP_END = date(2021, 11, 2)
 """The first date with predictions."""
 LOST = date(2021, 11, 3)
-LOCK_SECONDS = 6
+LOCK_SECONDS = 4
+CACHE = "nba_precompute.player_daily_cache"
 OFFENSE = "nba_analytics.team_offense_game_summary"
 SPECS = [spec for phase in load_pipeline("nba-live").phases for spec in phase.tables]
 
@@ -98,7 +99,7 @@ def live(whole: Path, tmp_path: Path) -> Iterator[Live]:
     shutil.copytree(whole, tmp_path / "warehouse")
     make_root(tmp_path / "root")
     text = (SHIPPED / "nba-live.toml").read_text()
-    (tmp_path / "nba-live.toml").write_text(text.replace("seconds = 270", "seconds = 2"))
+    (tmp_path / "nba-live.toml").write_text(text.replace("seconds = 270", "seconds = 1.5"))
     settings = Settings(
         _env_file=None,  # type: ignore[call-arg]
         warehouse=f"local:{tmp_path / 'warehouse'}",
@@ -149,7 +150,8 @@ def make_root(root: Path) -> None:
 
 def test_a_repair_is_as_a_rebuild_and_ends_with_publishing(live: Live) -> None:
     # Given two dates without team rows, with all that is computed from them, and another of which
-    # predictions alone are gone; and a lock that a killed job left
+    # predictions alone are gone; and a lock that a killed job left; and
+    # a processor that will be killed
     warehouse = open_warehouse(live.settings.warehouse)
     for spec in SPECS:
         if spec.name == OFFENSE or spec.name.startswith(("nba_precompute", "nba_predictions")):
@@ -163,6 +165,7 @@ def test_a_repair_is_as_a_rebuild_and_ends_with_publishing(live: Live) -> None:
     assert doctor.code == 0, doctor.out
     assert "✓ publish: script" in doctor.out
     (live.place / "root" / f"{OFFENSE}-{LOST}.lock").touch()
+    (live.place / "root" / f"{CACHE}.dies").touch()
     done = live.planner("enqueue", "--gaps", "--wait", "--json", "--end", str(LAST))
 
     # Then every table is as if it had been built in one piece
@@ -170,6 +173,11 @@ def test_a_repair_is_as_a_rebuild_and_ends_with_publishing(live: Live) -> None:
     assert live.different == []
     locked = [call for call in live.calls if call.startswith("team-offense") and str(LOST) in call]
     assert len(locked) > 1  # its first success was empty
+
+    # And phase 4, which died in its fourth processor, went on from there
+    phase_4 = [call for call in live.calls if call.startswith("precompute")]
+    assert "--start-from" not in phase_4[0]
+    assert phase_4[1].endswith("--start-from 4")
 
     # And what was repaired was published date by date, nothing but the newest left as the latest
     graded = [

@@ -101,6 +101,17 @@ def test_a_secret_in_the_pipeline_file_is_refused(bench: Bench) -> None:
         _ = bench.fleet(script).pipeline
 
 
+def test_a_password_in_an_address_of_the_pipeline_file_is_refused(bench: Bench) -> None:
+    url = "https://me:hunter2@service.example"
+
+    with pytest.raises(BadPipeline, match="it holds a password") as raised:
+        _ = bench.fleet(GRADE.replace("URL", url)).pipeline
+
+    assert "hunter2" not in str(raised.value)
+    by_name = GRADE.replace("URL", "https://me:${PASSWORD}@service.example")
+    assert bench.fleet(by_name).pipeline
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [

@@ -21,6 +21,7 @@ from tests.integration.bench import DAYS, TABLES, Bench
 from tests.integration.service import Answer, Call, Service, served
 from worker.attempt import Ended
 from worker.runners import Park
+from worker.runners.answers import text_of
 from worker.runners.credentials import NoSecret, read
 
 NO_BATCH: Answer = (200, {"status": "no_active_batch"})
@@ -265,12 +266,17 @@ def test_somebody_elses_stalled_batch_is_not_ended_unasked(bench: Bench, serve: 
     assert service.asked("/start") == []
 
 
-def test_an_empty_answer_is_for_the_recount(bench: Bench, serve: Any) -> None:
-    service = serve(say((200, {"status": "no_games_scheduled"})), say(NO_BATCH))
+@pytest.mark.parametrize(
+    "answer", [(200, {"status": "no_games_scheduled"}), (404, {"error": "no players found"})]
+)
+def test_an_empty_answer_is_for_the_recount(bench: Bench, serve: Any, answer: Answer) -> None:
+    service = serve(say(answer), say(NO_BATCH))
 
     outcome = bench.to_the_end(runner(service.url))
 
-    assert "no_games_scheduled" in outcome.short[DAYS[0]]
+    assert text_of(answer[1]) in outcome.short[DAYS[0]]
+    bench.fill(TABLES[0], DAYS)  # by whom it may concern
+    assert bench.to_the_end(runner(service.url)).done == DAYS
 
 
 def test_a_cascade_is_done_again_although_rows_are_there(bench: Bench, serve: Any) -> None:

@@ -6,6 +6,7 @@ it is what the run makes of it.
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,9 +16,12 @@ from typing import Any
 
 import pytest
 import redis
+from typer.testing import CliRunner
 
+from planner.cli import app
 from planner.errors import BadPipeline, BadPlan
 from planner.runners import HttpBatchRunner
+from planner.sandbox.fleet import environment_of
 from planner.settings import Settings
 from tests.integration.bench import DAYS, JOB, TABLES, Bench
 from tests.integration.service import Answer, Call, Service, served
@@ -32,10 +36,14 @@ from tests.integration.test_http_runner import (
     token_command,
 )
 from tests.integration.visits import RUN, Visits
+from worker import steps
 from worker.enqueue import require_here
+from worker.finalize import finalize
+from worker.fleet import Fleet
 from worker.health import with_runners
 from worker.lease import Lease, Resource
-from worker.states import DateState, StepState
+from worker.states import DateState, RunState, StepState
+from worker.steps import StepFailed
 
 LATER = f"""
 [[phases]]
@@ -198,6 +206,23 @@ def test_one_batch_at_a_time_at_one_service_whatever_the_phase(
     assert visits.step("another").state is StepState.PENDING
 
 
+def test_a_fallback_that_is_not_used_does_not_wait_for_its_service(
+    bench: Bench, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a service at work, and a phase whose script is there, with that service as a fallback
+    monkeypatch.setenv("ALL_TABLES", "1")
+    service.status = of_batch(RUNNING)
+    runners = runner(service.url) + ANOTHER + bench.script() + runner(service.url)
+    visits = Visits(bench=bench, runners=runners)
+    visits.visit("facts")
+
+    # Then the script does not wait
+    visits.visit("another")
+    assert visits.step("another").state is StepState.SUCCEEDED
+    assert len(service.asked("/start")) == 1
+    assert bench.days_of(TABLES[2]) == list(DAYS)
+
+
 def test_503_blocks_the_step_with_the_services_message(bench: Bench, service: Service) -> None:
     refusal = {"error": "DATA_INCOMPLETE", "message": "2 of 7 teams have no features"}
     service.start = lambda call: (503, refusal)
@@ -261,6 +286,54 @@ def test_a_stalled_batch_of_somebody_is_ended_only_when_asked_for(
     assert service.asked("/reset") == []
     assert bench.days_of() == (list(DAYS) if force else [])
     assert force or f"planner retry {RUN} --force-service" in visits.step().error
+
+
+def test_force_service_is_an_option_of_a_run_and_of_each_retry(
+    bench: Bench, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given the commands as a user types them, and nobody who takes the messages
+    service.start = lambda call: (401, {"error": "unauthorized"})
+    fleet = bench.fleet(runner(service.url))
+    for name, value in environment_of(fleet.settings).items():
+        monkeypatch.setenv(name, value)
+
+    def publish(fleet: Fleet, run_id: str, *ignored: object) -> None:
+        fleet.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])
+
+    monkeypatch.setattr("worker.enqueue.publish_steps", publish)
+    monkeypatch.setattr("worker.control.publish_steps", publish)
+
+    def planner(*arguments: str) -> str:
+        done = CliRunner().invoke(app, [*arguments, "--json"])
+        assert done.exit_code == 0, done.output
+        return str(json.loads(done.stdout)["run_id"])
+
+    def forced() -> bool:
+        return fleet.ledger.require(run_id).force_service
+
+    def fail() -> None:
+        for step_id, _ in plan.steps():
+            with pytest.raises(StepFailed):
+                steps.visit(fleet, run_id, step_id, worker="me")
+        assert finalize(fleet, run_id) == "failed"
+
+    # Then a run is forced when that is said, and its retries and resumptions when it is said again
+    run_id = planner("enqueue", "--gaps", "--chunk-dates", "8", "--force-service")
+    plan = fleet.ledger.plan(run_id)
+    assert plan is not None
+    assert forced()
+    fail()
+    planner("retry", run_id)
+    assert not forced()
+    planner("pause", run_id)
+    planner("resume", run_id)
+    assert not forced()
+    planner("pause", run_id)
+    planner("resume", run_id, "--force-service")
+    assert forced()
+    fail()
+    planner("retry", run_id, "--force-service")
+    assert forced()
 
 
 def test_a_batch_that_never_moves_fails_and_does_not_go_on_for_ever(

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from planner.gaps import Reason
+from planner.gaps import AGAIN, Reason
 from tests.integration.bench import DAYS, TABLES, Bench, until
 from worker.attempt import Ended
 from worker.runners import LEASE_LOST, Stopped
@@ -299,23 +299,29 @@ def rows_that_are_there(chain: Bench) -> None:
         chain.fill(table, DAYS)
 
 
-def test_rows_of_a_cascade_are_computed_from_the_first_processor_on(chain: Bench) -> None:
+@pytest.mark.parametrize("reason", sorted(AGAIN))
+def test_rows_that_are_there_are_computed_again_from_the_first_processor_on(
+    chain: Bench, reason: Reason
+) -> None:
     rows_that_are_there(chain)
 
-    outcome = ended(chain.attempt(chain.script("none", RESUME), TWO, reason=Reason.CASCADE))
+    outcome = ended(chain.attempt(chain.script("none", RESUME), TWO, reason=reason))
 
     assert outcome.done == TWO
     assert [call[22:] for call in chain.calls] == [""]
 
 
-def test_a_cascade_goes_on_after_the_tables_that_it_has_rewritten(chain: Bench) -> None:
+@pytest.mark.parametrize("reason", sorted(AGAIN))
+def test_what_is_computed_again_goes_on_after_the_tables_that_are_rewritten(
+    chain: Bench, reason: Reason
+) -> None:
     rows_that_are_there(chain)
 
-    first = ended(chain.attempt(chain.script("dies:2", RESUME), TWO, reason=Reason.CASCADE))
+    first = ended(chain.attempt(chain.script("dies:2", RESUME), TWO, reason=reason))
     assert "not recomputed: lake.second" in first.short[DAYS[0]]
     second = ended(
         chain.attempt(
-            chain.script("none", RESUME), TWO, number=2, reason=Reason.CASCADE, memory=first.memory
+            chain.script("none", RESUME), TWO, number=2, reason=reason, memory=first.memory
         )
     )
 

@@ -8,6 +8,7 @@
 - The player summary refuses to work on a date with less than 80 % of the team rows.
 - Phase 4 wants 95 % of the dates of every phase 3 table in the range before it begins.
 - Predictions look at the middle date of the range first, and fail when nothing is played there.
+- A processor is killed in its table when there is a file `TABLE.dies`, once.
 - The export of a range exits 0 whatever happened, and leaves its last date as `latest.json`.
 
 The folder that this file is in has to be on the PYTHONPATH. Calls are written to `calls` there.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from datetime import date, timedelta
@@ -79,6 +81,9 @@ def main(phase: str) -> int:
     if phase == "grading" and not _held(warehouse, PHASES["predictions"][0], start, end):
         return _failed("no predictions in the range")
     for table in PHASES[phase][getattr(given, "start_from", 1) - 1 :]:
+        if (HERE / f"{table}.dies").exists():
+            (HERE / f"{table}.dies").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
         for day in played:
             _work(warehouse, phase, table, day)
     return 0

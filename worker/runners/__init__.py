@@ -1,6 +1,6 @@
 """Runners: what makes a phase's rows. Each gives back an outcome; none decides what is next."""
 
-from worker.runners.choose import NoRunner, runner_for
+from worker.runners.choose import NoRunner, runner_for, which_of
 from worker.runners.job import (
     LEASE_LOST,
     Failed,
@@ -29,4 +29,5 @@ __all__ = [
     "Stopped",
     "TooLarge",
     "runner_for",
+    "which_of",
 ]

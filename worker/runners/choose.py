@@ -11,6 +11,7 @@ import httpx
 
 from planner.pipeline import Phase
 from planner.runners import HttpBatchRunner, Runner, ScriptRunner, SqlRunner
+from planner.settings import masked
 from sql import WarehouseRefused
 from worker.runners.client import open_client
 from worker.runners.environment import Unset, expand
@@ -48,20 +49,21 @@ def choose(phase: Phase, beside: Path) -> Choice:
     return Choice(number=None, absent=tuple(absent))
 
 
-def runner_for(phase: Phase, beside: Path, number: int | None = None) -> tuple[int, Running]:
-    """The runner to use, and its number; `number` when it was chosen before.
+def which_of(phase: Phase, beside: Path) -> int | None:
+    """The number of the runner to use, from 0; None when none exists.
 
-    A phase's only runner is used unasked: when it is not there, it says so itself. Raises
-    `NoRunner`.
+    A phase's only runner is used unasked: when it is not there, it says so itself.
     """
+    return 0 if len(phase.runners) == 1 else choose(phase, beside).number
+
+
+def runner_for(phase: Phase, beside: Path, number: int | None = None) -> tuple[int, Running]:
+    """The runner to use, and its number; `number` when it was chosen before. Raises `NoRunner`."""
     if number is None:
-        if len(phase.runners) == 1:
-            number = 0
-        else:
-            choice = choose(phase, beside)
-            number = choice.number
-            if number is None:
-                raise NoRunner(f"no runner of {phase.name} exists: {'; '.join(choice.absent)}")
+        number = which_of(phase, beside)
+    if number is None:
+        absent = choose(phase, beside).absent
+        raise NoRunner(f"no runner of {phase.name} exists: {'; '.join(absent)}")
     return number, running(phase.runners[number])
 
 
@@ -112,7 +114,8 @@ def _no_endpoint(spec: HttpBatchRunner) -> str | None:
             answer = client.options(spec.start_path)  # starts nothing
     except (httpx.HTTPError, httpx.InvalidURL):
         return None  # it may be there later
-    return f"{base}{spec.start_path} answers 404" if answer.status_code == 404 else None
+    url = f"{masked(base)}{spec.start_path}"
+    return f"{url} answers 404" if answer.status_code == 404 else None
 
 
 def _no_statement(spec: SqlRunner, beside: Path) -> str | None:

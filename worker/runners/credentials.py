@@ -21,6 +21,7 @@ import httpx
 
 from planner.files import read_capped
 from planner.runners import Secret
+from planner.settings import masked
 from worker.children import die_with_parent
 from worker.runners.environment import Unset, expand
 from worker.secrets import learn
@@ -143,9 +144,9 @@ def _from_google(audience: str) -> tuple[str, str]:
 
     try:
         token = id_token.fetch_id_token(Request(), audience)  # type: ignore[no-untyped-call]
-    except GoogleAuthError as error:
+    except (GoogleAuthError, LookupError, ValueError) as error:  # the latter: an odd answer
         raise NoSecret(
-            f"Google gives no identity token for {audience}: {type(error).__name__}. Set "
+            f"Google gives no identity token for {masked(audience)}: {type(error).__name__}. Set "
             "GOOGLE_APPLICATION_CREDENTIALS to a service account's key, or use the command "
             "`gcloud auth print-identity-token`"
         ) from None
