@@ -59,9 +59,18 @@ def reconcile(fleet: Fleet) -> list[Resent]:
         with lease:
             correct_times(fleet.redis)
             there = chunks_with_messages(fleet.redis, queue_names(fleet.pipeline))
-            return [sent for run in active for sent in _reconcile_run(fleet, run, there)]
+            return [sent for run in active for sent in _reconcile_one(fleet, run, there)]
     finally:
         lease.release()
+
+
+def _reconcile_one(fleet: Fleet, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:
+    """Reconcile a run; one that cannot be is not in the way of others."""
+    try:
+        return _reconcile_run(fleet, run, there)
+    except FleetError as error:  # such as a plan that another version wrote
+        log.warning("%s: could not reconcile: %s", run.id, error)
+        return []
 
 
 def _reconcile_run(fleet: Fleet, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:

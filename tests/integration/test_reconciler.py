@@ -100,3 +100,14 @@ def test_status_reconciles(nobody: Tiny) -> None:
     until(lambda: status() and nobody.client.llen("a"))
     assert nobody.client.llen("a") == 1
     end(nobody, run_id)
+
+
+def test_a_run_that_nobody_can_read_is_not_in_the_way_of_others(nobody: Tiny) -> None:
+    broken, run_id = lost(nobody, 1), lost(nobody, 1)
+    nobody.client.set(f"backfill:run:{broken}:plan", '{"of": "another version"}')
+
+    until(lambda: nobody.say("reconcile", "1") != "0")
+
+    assert nobody.client.llen("a") == 1
+    end(nobody, broken)
+    end(nobody, run_id)
