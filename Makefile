@@ -35,8 +35,11 @@ lint: $(READY)  ## Types, style and layers alone
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+# Strict: a package that cannot be looked up is a failure, not a clean bill.
 audit: $(READY)  ## Look up the locked dependencies' known vulnerabilities
-	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.lock
+	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock || { \
+	  echo 'Not audited, or with known vulnerabilities: the lines above say which. Each locked' \
+	    'package is looked up at pypi.org, so this needs the network.' >&2; exit 1; }
 
 lock:  ## Lock anew, for uv and for pip
 	uv lock

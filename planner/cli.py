@@ -11,6 +11,7 @@ from planner.commands import (
     doctor,
     enqueue,
     gaps,
+    ledger,
     runs,
     sandbox,
     settings,
@@ -54,6 +55,7 @@ app.command()(control.resume)
 app.command()(control.cancel)
 app.command()(control.retry)
 app.command()(up.up)
+app.command()(ledger.ledger)
 app.command()(doctor.doctor)
 app.command()(settings.settings)
 app.command()(sandbox.demo)

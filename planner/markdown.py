@@ -41,6 +41,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"- ended: {moment(report.ended)}, after {duration(report.ended - report.created)}"
     yield ""
     yield from _summary(report)
+    yield from _notes(report)
     yield from _failures(report)
     yield from _criteria(report)
     yield from _publication(report)
@@ -63,6 +64,13 @@ def _summary(report: Report) -> Iterator[str]:
     if report.left_alone:
         yield f"- {report.left_alone} phase-dates were short and not taken; `planner gaps` says why"
     if check.short or report.left_alone:
+        yield ""
+
+
+def _notes(report: Report) -> Iterator[str]:
+    for note in report.notes:
+        yield f"- note: {plain(note)}"
+    if report.notes:
         yield ""
 
 

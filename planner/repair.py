@@ -81,7 +81,11 @@ def choose(
         if phase.is_source:
             continue
         wanted = dict(direct.get(phase.name, {}))
-        doubts = sorted(day for day in health.doubtful.get(phase.name, ()) if day in scope)
+        doubts = sorted(
+            day
+            for day in health.doubtful.get(phase.name, ())
+            if day in scope and phase.name in phases
+        )
         due = (owed or {}).get(phase.name, ())
         # What an earlier run left half done is not only short: none of its rows can be kept.
         wanted |= {

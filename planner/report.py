@@ -122,6 +122,8 @@ class Report(Part):
     """The same, when every step had settled."""
     estimate: dict[str, float] | None = None
     """Phase → seconds of work that the plan foresaw; None when it foresaw nothing."""
+    notes: tuple[str, ...] = ()
+    """What went wrong beside the run."""
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

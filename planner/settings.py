@@ -16,6 +16,7 @@ from planner.address import EMBEDDED, Address, parse_address
 from planner.errors import UsageError
 from planner.files import make_folder
 from planner.printable import printable
+from sql.statements import is_table
 
 PREFIX = "BACKFILL_"
 
@@ -63,6 +64,9 @@ class Settings(BaseSettings):
     poll_max_seconds: float = Field(
         default=10, ge=0.05, le=600, description="longest pause of a step that waits for others"
     )
+    ledger_dataset: str | None = Field(
+        default=None, description="dataset that runs and gaps are written down in, such as ops"
+    )
 
     @field_validator("warehouse", "pipeline", "broker_url", "location", "home")
     @classmethod
@@ -78,6 +82,13 @@ class Settings(BaseSettings):
         if value != EMBEDDED:
             parse_address(value)
         return value
+
+    @field_validator("ledger_dataset")
+    @classmethod
+    def _is_dataset(cls, value: str | None) -> str | None:
+        if value and not is_table(f"{value}.table"):
+            raise ValueError(f"{value!r} is not a dataset's name: write dataset or project.dataset")
+        return value or None
 
     @property
     def is_embedded(self) -> bool:

@@ -106,7 +106,7 @@ def undated(found: Partitions) -> str:
     """What to know of rows that no date can be told of; nothing when there are none."""
     told = []
     if found.undated:
-        told.append(f"{found.undated:,} rows without a date, which count for none")
+        told.append(f"rows without a date, which count for none: {found.undated:,}")
     if found.buffered:
-        told.append(f"{found.buffered:,} rows in the streaming buffer, not yet in a partition")
+        told.append(f"rows in the streaming buffer, not yet in a partition: {found.buffered:,}")
     return "; ".join(told)

@@ -13,6 +13,7 @@ from typing import Any
 from sqlglot import exp, parse_one
 
 from planner.pipeline import SHIPPED, Pipeline, load_pipeline
+from planner.records import create_statements
 from sql.statements import HERE
 
 Columns = dict[str, str]
@@ -136,6 +137,11 @@ def created_tables(folder: str) -> dict[str, Columns]:
     return dict(map(_created, sorted(HERE.glob(f"{folder}/create/*.sql"))))
 
 
+def ledger_tables() -> dict[str, Columns]:
+    """Table → columns, of the run ledger in the dataset `ops`."""
+    return dict(_created_by(statement) for statement in create_statements("ops"))
+
+
 def live_tables() -> dict[str, Columns]:
     """Table → columns, under the live names."""
     tables = {}
@@ -172,7 +178,11 @@ def live_pipeline() -> Pipeline:
 
 
 def _created(path: Any) -> tuple[str, Columns]:
-    tree = parse_one(path.read_text(encoding="utf-8"), read="bigquery")
+    return _created_by(path.read_text(encoding="utf-8"))
+
+
+def _created_by(statement: str) -> tuple[str, Columns]:
+    tree = parse_one(statement, read="bigquery")
     table = tree.find(exp.Table)
     assert table is not None
     columns = {

@@ -140,18 +140,6 @@ def enqueue(
     )
 
 
-def enqueue_plan(
-    fleet: Fleet, plan: Plan, health: Health, orders: Orders = PLAIN
-) -> tuple[str | None, Plan]:
-    """Publish a plan that was made before. Raises `BadPlan` if it is not for here and now.
-
-    `health` is how the plan's scope stands now.
-    """
-    require_here(fleet, plan)
-    require_now(fleet, plan, health)
-    return enqueue(fleet, plan, lambda: plan, orders)
-
-
 def require_here(fleet: Fleet, plan: Plan) -> None:
     """Raises `BadPlan` if a plan is for another pipeline file, warehouse or runner than here."""
     if plan.pipeline_checksum != fleet.pipeline.checksum:
@@ -183,7 +171,10 @@ def require_here(fleet: Fleet, plan: Plan) -> None:
 
 
 def require_now(fleet: Fleet, plan: Plan, health: Health) -> None:
-    """Raises `BadPlan` if another run is at the plan's dates, or the warehouse has changed."""
+    """Raises `BadPlan` if another run is at the plan's dates, or the warehouse has changed.
+
+    `health` is how the plan's scope stands now.
+    """
     held = fleet.ledger.held(plan.pipeline)
     tasks = {(step.phase, task.date): task for _, step in plan.steps() for task in step.tasks}
     busy = sorted({held[pair] for pair in tasks if pair in held})

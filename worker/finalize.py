@@ -19,6 +19,7 @@ from planner.matrix import matrix
 from planner.page import render_page
 from planner.plan import Plan, step_id
 from planner.publishing import Publication
+from planner.records import gaps_after, record_gaps, record_run
 from planner.report import Failure, Report, Short, StepRow, Validation, retry_command
 from planner.snapshot import snapshot
 from sql import WarehouseError
@@ -26,6 +27,7 @@ from worker.fleet import Fleet
 from worker.lease import Lease, Resource
 from worker.ledger import RunRecord
 from worker.publish import Interrupted, publish
+from worker.secrets import redacted
 from worker.states import STEP_ENDED, DateState, RunState, StepState
 from worker.steps import Again
 
@@ -47,9 +49,10 @@ def finalize(fleet: Fleet, run_id: str) -> str:
         return str(run.state)
     if not all(state in STEP_ENDED for state in fleet.ledger.steps(run_id).values()):
         raise Again(UNSETTLED_LOOK_SECONDS)
-    lease = Lease(
-        fleet.redis, [Resource(name=f"final:{run_id}")], seconds=fleet.settings.lease_seconds
-    )
+    resources = [Resource(name=f"final:{run_id}")]
+    if fleet.settings.ledger_dataset:  # one at a time: two that read and wrote at once would lose
+        resources.append(Resource(name=f"ledger:{fleet.settings.ledger_dataset}"))
+    lease = Lease(fleet.redis, resources, seconds=fleet.settings.lease_seconds)
     if lease.acquire() is not None:
         raise Again(UNSETTLED_LOOK_SECONDS)
     try:
@@ -68,10 +71,7 @@ def finalize(fleet: Fleet, run_id: str) -> str:
 
 def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lease) -> str:
     dates = fleet.ledger.all_dates(run.id)
-    again = {
-        phase: {d: why for d, why in days.items() if dates.get((phase, d)) is not DateState.DONE}
-        for phase, days in plan.again.items()
-    }
+    again = _undone(plan, dates)
     stale = {
         phase: [day for day, why in days.items() if why is Reason.STALE]
         for phase, days in again.items()
@@ -111,6 +111,7 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lea
         days_after=snapshot(fleet.pipeline, health, reach, again),
         estimate=_foreseen(plan),
     )
+    report = _recorded(fleet, plan, report, health)
     summary = validation.model_dump(mode="json", exclude={"short"})
     summary["short"] = len(validation.short)
     published = publication.model_dump_json() if publication else ""
@@ -124,6 +125,42 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lea
     except OSError as error:  # `planner report` writes it anew, when there is room
         log.warning("%s: the report's files cannot be written: %s", run.id, error)
     return str(state)
+
+
+def _undone(plan: Plan, dates: dict[tuple[str, date], DateState]) -> dict[str, dict[date, Reason]]:
+    """Dates that still have to be computed again: of the plan, and stale ones it did not take."""
+    found = plan.again
+    for phase in plan.days_before.phases:
+        known = found.setdefault(phase, {})
+        for day in plan.days_before.days(phase, Reason.STALE):
+            known.setdefault(day, Reason.STALE)
+    return {
+        phase: {d: why for d, why in days.items() if dates.get((phase, d)) is not DateState.DONE}
+        for phase, days in found.items()
+    }
+
+
+def _recorded(fleet: Fleet, plan: Plan, report: Report, health: Health) -> Report:
+    """Write the run into the warehouse's ledger, if there is one; a failure is but a note."""
+    dataset = fleet.settings.ledger_dataset
+    if dataset is None:
+        return report
+    try:
+        record_run(fleet.warehouse, dataset, report)
+        record_gaps(
+            fleet.warehouse,
+            dataset,
+            plan.pipeline,
+            gaps_after(plan, report, health),
+            counted=plan.reach,
+            detected=plan.created,
+            now=report.ended,
+        )
+    except WarehouseError as error:
+        log.warning("%s is not in the ledger %s: %s", report.run_id, dataset, error)
+        why = f"The run is not in the ledger {dataset}: {redacted(str(error))}"
+        return report.model_copy(update={"notes": (*report.notes, why)})
+    return report
 
 
 def _publish(

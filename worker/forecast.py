@@ -11,7 +11,8 @@ from itertools import islice
 from pydantic import BaseModel, ValidationError
 
 from planner.chunks import Chunk
-from planner.estimate import Estimate, History, Samples, Work, elapsed, estimate, pace_of
+from planner.estimate import Estimate, History, Samples, estimate, pace_of
+from planner.rehearsal import Work, elapsed
 from planner.report import StepRow
 from worker.budget import spent
 from worker.fleet import Fleet
@@ -124,8 +125,8 @@ def _left(
     fleet: Fleet, run: RunRecord, steps: Sequence[StepRecord], foreseen: Estimate | None
 ) -> float | None:
     plan = fleet.plan(run.id)
-    if plan is None:
-        return None
+    if plan is None or run.pipeline_checksum != fleet.pipeline.checksum:
+        return None  # by other rules than this machine's file has
     planned = dict(plan.steps())
     own: dict[str, Samples] = {}
     for record in steps:

@@ -1,11 +1,11 @@
 """Leases: who may write a phase and date now, and how many may do a thing at once.
 
 A *resource* has a capacity. Everything a step needs is taken in one atomic call: the lease on
-each of its dates (capacity 1), its phase's slots, its service. The holder says that it is
-alive every quarter of the lease; one that was silent twice the lease is evicted. It knows so
-before that happens: who could not say that it is alive for one and a half times the lease counts
-itself as evicted, whether Redis, the network or the process itself stood still. A holder on this
-host whose process is gone is evicted at once.
+each of its dates (capacity 1), its phase's slots, its service. The holder says that it is alive
+every quarter of the lease, or every second; one that was silent twice the lease is evicted. It
+knows so before that happens: who could not say that it is alive for one and a half times the
+lease counts itself as evicted, whether Redis, the network or the process itself stood still. A
+holder on this host whose process is gone is evicted at once.
 """
 
 from __future__ import annotations

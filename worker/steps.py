@@ -252,11 +252,10 @@ class Visit:
 
     def _cancel(self, record: StepRecord) -> str:
         """Settle a step of a cancelled run, unless somebody is at it, who will."""
-        lease = Lease(
-            self.fleet.redis,
-            self._resources(self.step.dates),
-            seconds=self.fleet.settings.lease_seconds,
-        )
+        resources = self._resources(self.step.dates)
+        if record.parked:
+            resources += self._services(record, None)
+        lease = Lease(self.fleet.redis, resources, seconds=self.fleet.settings.lease_seconds)
         if lease.acquire(instead_of=[record.parked] if record.parked else []) is not None:
             raise self._later(lease.full())
         try:

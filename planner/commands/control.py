@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated
 
 import typer
@@ -51,8 +50,7 @@ def retry(
         str | None, typer.Option("--phase", metavar="A", help="This phase and all after it.")
     ] = None,
     dates: Annotated[
-        list[date] | None,
-        typer.Option("--dates", parser=opt.parse_days, metavar="D1,D2", help="Only these dates."),
+        str | None, typer.Option("--dates", metavar="D1,D2", help="Only these dates.")
     ] = None,
     force_service: opt.ForceService = False,
     deadline: opt.Deadline = None,
@@ -63,10 +61,11 @@ def retry(
     from worker.control import retry as do
     from worker.orders import Orders
 
+    chosen = None if dates is None else opt.parse_days(dates)
     fleet = open_fleet()
     required_ledger(fleet)
     orders = Orders(force_service=force_service, deadline_seconds=deadline)
-    steps = do(fleet, run, phase=phase, dates=dates, orders=orders)
+    steps = do(fleet, run, phase=phase, dates=chosen, orders=orders)
     if not wait:
         _say(json, run, "running", f"{steps} steps; watch it with `planner watch {run}`")
         return

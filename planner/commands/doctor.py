@@ -15,6 +15,7 @@ from planner.commands.context import open_fleet
 from planner.commands.output import out, print_json
 from planner.doctor import Check, check_tables
 from planner.errors import Exit
+from planner.records import GAPS, RUNS
 from sql import WarehouseError, load
 
 if TYPE_CHECKING:
@@ -51,7 +52,20 @@ def _checks() -> Iterator[Check]:
     yield warehouse
     if warehouse.ok:
         yield from check_tables(fleet.warehouse, pipeline, today=opt.today())
+        yield from _ledger(fleet)
     yield from check_runners(fleet)
+
+
+def _ledger(fleet: Fleet) -> Iterator[Check]:
+    """The run ledger's tables, where one is asked for."""
+    dataset = fleet.settings.ledger_dataset
+    for table in (f"{dataset}.{name}" for name in (RUNS, GAPS) if dataset):
+        try:
+            fleet.warehouse.columns(table)
+            yield Check(what="run ledger", ok=True, detail=table)
+        except WarehouseError as error:
+            advice = "create it: planner ledger --create"
+            yield Check(what="run ledger", ok=False, detail=str(error), advice=advice)
 
 
 def _home(home: Path) -> Check:

@@ -14,7 +14,7 @@ from planner.commands.context import open_fleet, read_health, required_ledger
 from planner.commands.gaps import print_plan, print_skipped
 from planner.commands.output import err, note, out, print_json
 from planner.commands.watch import follow, run_exit
-from planner.errors import Exit, UsageError
+from planner.errors import BadPlan, Exit, UsageError
 from planner.plan import Plan, read_plan
 
 
@@ -49,34 +49,21 @@ def enqueue(
 
     Exit code 0 when published (or, with --wait, repaired), or when there is nothing to do.
     """
-    from worker.enqueue import Wanted, enqueue_plan, plan_repair, require_here
+    from worker.enqueue import Wanted, plan_repair, require_here, require_now
     from worker.enqueue import enqueue as publish
     from worker.orders import Orders
 
     if gaps == (plan is not None):
         raise UsageError("Say what to enqueue: --gaps, or --plan FILE.")
     made_before = read_plan(plan) if plan is not None else None
-    if made_before is not None and any(
-        (
-            start,
-            end,
-            season,
-            phases,
-            from_phase,
-            chunk_dates,
-            newest_first,
-            limit,
-            no_cascade,
-            stale,
-        )
-    ):
+    planning = (start, end, season, phases, from_phase, chunk_dates, newest_first, limit, reason)
+    if made_before is not None and any((*planning, no_cascade, stale)):
         raise UsageError("A plan file says what to do: give its options to `planner plan`.")
     fleet = open_fleet()
     ledger = None if dry_run else required_ledger(fleet)
     if made_before is not None:
         made = made_before
         require_here(fleet, made)
-        health, _ = read_health(fleet, made.scope, plan_id=made.plan_id, max_bytes=max_bytes)
     else:
         scope = Calendar(pipeline=fleet.pipeline).scope(
             today=opt.today(), start=start, end=end, season=season
@@ -106,18 +93,19 @@ def enqueue(
         if json:
             print_json({"run_id": None, **made.as_json()})
         raise typer.Exit(Exit.DONE)
+    if plan is not None:
+        health, _ = read_health(fleet, made.scope, plan_id=made.plan_id, max_bytes=max_bytes)
+        require_now(fleet, made, health)
     _confirm(made.steps_total, ask=not (yes or json))
 
     def again() -> Plan:
+        if plan is not None:
+            raise BadPlan(f"Another run has just taken dates of {made.plan_id}: make a new plan.")
         return plan_repair(fleet, health, wanted, ledger=ledger, cost=cost)
 
     orders = Orders(force_service=force_service, deadline_seconds=deadline)
     with err.status("Publishing …"):
-        run_id, made = (
-            enqueue_plan(fleet, made, health, orders)
-            if plan is not None
-            else publish(fleet, made, again, orders)
-        )
+        run_id, made = publish(fleet, made, again, orders)
     if run_id is None:
         if json:
             print_json({"run_id": None, **made.as_json()})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import typer
 
@@ -20,6 +21,7 @@ from planner.gaps import Gap, Health, Reason
 from planner.matrix import matrix
 from planner.pipeline import Pipeline, Window
 from planner.plan import Plan
+from planner.records import open_gaps, record_gaps
 from planner.repair import again
 from planner.report import duration
 
@@ -31,6 +33,10 @@ def gaps(
     no_cascade: opt.NoCascade = False,
     stale: opt.Stale = False,
     max_bytes: opt.MaxBytes = None,
+    record: Annotated[
+        bool,
+        typer.Option("--record", help="Write them into data_gaps of BACKFILL_LEDGER_DATASET."),
+    ] = False,
     json: opt.Json = False,
 ) -> None:
     """Show which phases and dates are short of what their upstream holds, and why.
@@ -40,6 +46,9 @@ def gaps(
     from worker.enqueue import Wanted, plan_gaps
 
     fleet = open_fleet()
+    dataset = fleet.settings.ledger_dataset
+    if record and dataset is None:
+        raise UsageError("--record needs BACKFILL_LEDGER_DATASET, the dataset to write to.")
     calendar = Calendar(pipeline=fleet.pipeline)
     scope = calendar.scope(today=opt.today(), start=start, end=end, season=season)
     runnable = opt.choose_phases(fleet.pipeline, None, None)
@@ -49,6 +58,17 @@ def gaps(
     )
     plan = plan_gaps(fleet, health, wanted, ledger=None)
     found = _all_gaps(fleet.pipeline, health, plan, scope)
+    if record and dataset is not None:
+        counted_at = datetime.now(UTC)
+        record_gaps(
+            fleet.warehouse,
+            dataset,
+            fleet.pipeline.name,
+            open_gaps(health, {}, scope),
+            counted=scope,
+            detected=counted_at,
+            now=counted_at.timestamp(),
+        )
     if json:
         print_json(gaps_json(fleet.pipeline, health, scope, found, cost))
     else:

@@ -79,7 +79,7 @@ def validate(
         checked_name(save)
     warehouse = open_warehouse(
         settings.warehouse, location=settings.location, max_bytes=settings.max_bytes
-    )
+    ).labelled(phase="validate")
     with err.status("Counting …") as status:
         facts = count_tables(
             warehouse,

@@ -78,6 +78,7 @@ def _header(report: Report) -> Markup:
                 el("span", f"{MARKS.get(report.state, '')} {report.state}", class_=f"badge {look}"),
             ),
             el("p", verdict(report), class_="verdict"),
+            *(el("p", note, class_="quiet") for note in report.notes),
             el("dl", *(el("div", el("dt", key), el("dd", value)) for key, value in facts)),
         ]
     )

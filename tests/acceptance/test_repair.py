@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Sandbox
+from tests.waiting import until
+from worker.slots import slots_now
 
 DATE = "2021-11-20"
 DELETE = "DELETE FROM {table} WHERE game_date = @day"
@@ -67,6 +69,7 @@ def test_a_failing_date_blocks_its_chain_alone(sandbox: Sandbox) -> None:
         sandbox.run_sql(DELETE.format(table=ANALYTICS), day=day_of(day))
     sandbox.fault({"analytics": {DATE: "crash"}})
     sandbox.start_fleet(workers=2)
+    until(lambda: slots_now(sandbox.ledger.client) == 2)
 
     # When they are repaired, date by date
     done = sandbox.planner(
@@ -75,8 +78,11 @@ def test_a_failing_date_blocks_its_chain_alone(sandbox: Sandbox) -> None:
 
     # Then the run has failed, names the date, and says how to try it again
     assert done.code == 4, done.err
+    estimate = done.json["estimate"]
+    assert (estimate["slots"], estimate["slots_are_assumed"], estimate["seconds"]) == (2, False, 20)
     status = done.json["status"]
     assert status["state"] == "failed"
+    assert status["estimate"]["planned_seconds"] == 20
     assert set(status["steps"]) == STEP_STATES
     assert status["steps"]["failed"] == 1
     assert status["steps"]["succeeded"] == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -12,7 +13,9 @@ import pytest
 
 from tests.chaos import harness
 
-TEST_SECONDS = 240  # the longest takes a third of it, on two cores
+TEST_SECONDS = 300  # the longest takes a third of it, on two cores
+SUITE_SECONDS = 1500  # all of them take half of it
+_began = time.monotonic()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,13 +29,15 @@ def _report() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _limit() -> Iterator[None]:
-    """Whatever hangs, hangs for so long at most."""
+    """Whatever hangs, hangs for so long at most, and all of them together."""
+    left = SUITE_SECONDS - (time.monotonic() - _began)
+    seconds = max(1, min(TEST_SECONDS, int(left)))
 
     def give_up(number: int, frame: FrameType | None) -> None:
-        raise TimeoutError(f"not done after {TEST_SECONDS} s")
+        raise TimeoutError(f"not done after {seconds} s")
 
     before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(TEST_SECONDS)
+    signal.alarm(seconds)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)

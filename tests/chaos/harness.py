@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import psutil
@@ -20,11 +21,12 @@ from worker.fleet import Fleet
 from worker.ledger import RunRecord
 from worker.states import STEP_ENDED, DateState, StepState
 
-RUN_SECONDS = 200.0
+RUN_SECONDS = 240.0
 LOOK_SECONDS = 0.1
 
 SEED = int(os.environ.get("CHAOS_SEED") or random.SystemRandom().randrange(10**6))
 COMMAND = f"CHAOS_SEED={SEED} make chaos"
+EARLY = date(2021, 11, 8)
 PATCHES = Path(__file__).with_name("patches")
 """What a process can be made to do wrong, by its PYTHONPATH."""
 
@@ -66,9 +68,13 @@ Hurt = Callable[[int], bool]
 
 
 def break_warehouse(sandbox: Sandbox, *, seed: int, holes: int) -> None:
+    """Random holes, and one so early that its cascade makes a run long enough to be hurt."""
     place = sandbox.settings.warehouse.removeprefix("local:")
     done = sandbox.planner("sandbox", "punch", place, "--seed", str(seed), "--holes", str(holes))
     assert done.code == 0, done.err
+    sandbox.run_sql(
+        "DELETE FROM nba_analytics.player_game_summary WHERE game_date = @day", day=EARLY
+    )
 
 
 def enqueue(sandbox: Sandbox, *, chunk_dates: int = 2) -> str:

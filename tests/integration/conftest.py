@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from planner.settings import Settings
+from tests.integration.tiny import Tiny
 from worker.broker import embedded_broker
 from worker.connection import connect
 
@@ -28,3 +29,11 @@ def client(redis_settings: Settings) -> Iterator[redis.Redis]:
     client.flushall()
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
+    """A tiny pipeline on a worker that is started again whenever it dies."""
+    world = Tiny(tmp_path_factory.mktemp("tiny"))
+    with world.up():
+        yield world

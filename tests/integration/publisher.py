@@ -4,6 +4,8 @@ made for one broker and never lets go of it.
     publish RUN              send a registered run to the workers
     revoke TASK [terminate]  as Flower's buttons do
     finalize RUN             one more message to finalize a run
+    retry RUN                what is not done, under the same run
+    reconcile TIMES          that often at once; how many messages were sent
     unknown QUEUE            a message of a task that no worker knows
     settings                 the app's configuration, JSON
 """
@@ -12,12 +14,16 @@ from __future__ import annotations
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 from planner.settings import load_settings
 from worker.app import app
 from worker.canvas import final_message
+from worker.control import retry
 from worker.enqueue import publish
 from worker.fleet import Fleet
+from worker.reconciler import reconcile
 
 
 def do(fleet: Fleet, what: str, *more: str) -> str:
@@ -30,6 +36,19 @@ def do(fleet: Fleet, what: str, *more: str) -> str:
             app.control.revoke(task_id, terminate=bool(how), signal="SIGKILL")
         case ["finalize", run_id]:
             final_message(run_id).apply_async()
+        case ["retry", run_id]:
+            return str(retry(fleet, run_id))
+        case ["reconcile", times]:
+            together = Barrier(int(times))
+
+            def once(_: int) -> int:
+                one = Fleet(fleet.settings, patient=False)
+                one.redis.ping()
+                together.wait()
+                return len(reconcile(one))
+
+            with ThreadPoolExecutor(int(times)) as pool:
+                return str(sum(pool.map(once, range(int(times)))))
         case ["unknown", queue]:
             app.send_task("backfill.unknown", queue=queue)
         case ["settings"]:

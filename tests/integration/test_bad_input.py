@@ -33,7 +33,7 @@ LONG = "x" * 5000
 TURNED = "\u202ecod.nosj"
 HOSTILE = (UP, "/etc/passwd", SIGNS, LINES, ESCAPE, BYTES, LONG, "", " ", "*", "[red]x[/]", TURNED)
 ADVICE = re.compile(  # what a message tells to do, one way or the other
-    r"`(planner|FLEET)|Try 'planner|[Ww]rite|[Nn]ame|[Ss]et |Give|give|Say|known|did you mean|2024"
+    r"`planner|Try 'planner|[Ww]rite|[Nn]ame|[Ss]et |Give|give|Say|known|did you mean|2024"
     r"|lists|[Mm]ake|use |above|there are: |correct|check|not empty"
 )
 
@@ -523,3 +523,16 @@ def test_a_plan_of_ours_still_runs(run: Run, client: redis.Redis, plan: dict[str
     """The rules above refuse nothing that is right."""
     assert parse_plan(plan, where="plan.json").steps_total == len(plan["chunks"])
     assert date.fromisoformat(plan["chunks"][0]["dates"][0]) == date(2024, 1, 1)
+
+
+def test_retry_takes_dates_with_commas_between(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def retried(fleet: Any, run_id: str, **wanted: Any) -> int:
+        asked.append(wanted)
+        return 2
+
+    monkeypatch.setattr("worker.control.retry", retried)
+
+    assert run("retry", "run-1", "--dates", "2024-01-01, 2024-01-03", "--json").code == 0
+    assert asked == [{"phase": None, "dates": [date(2024, 1, 1), date(2024, 1, 3)]}]

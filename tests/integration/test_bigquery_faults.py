@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import threading
@@ -292,3 +293,19 @@ def test_no_credential_is_ever_said() -> None:
     said = str(translated("bigquery:p", error))
     assert "secret" not in said
     assert "gcloud auth application-default login" in said
+
+
+def test_application_default_credentials_are_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Given what `gcloud auth application-default login` writes
+    file = tmp_path / "application_default_credentials.json"
+    kind = {"type": "authorized_user", "client_id": "me", "client_secret": "x"}
+    file.write_text(json.dumps({**kind, "refresh_token": "mine"}))
+    monkeypatch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+
+    warehouse = BigQueryWarehouse("p")
+
+    assert warehouse._client._credentials.refresh_token == "mine"
+    warehouse.close()

@@ -17,13 +17,6 @@ SECOND = 10**9  # nanoseconds
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
-    world = Tiny(tmp_path_factory.mktemp("one"))
-    with world.up():
-        yield world
-
-
-@pytest.fixture(scope="module")
 def proxy(tiny: Tiny) -> Iterator[Proxy]:
     with Proxy(tiny.port) as proxy:
         yield proxy
@@ -50,7 +43,8 @@ def frozen(worker: Child) -> Iterator[None]:
     """Stop a worker and its scripts while the block runs."""
     processes = tree(worker)
     for process in processes:
-        process.suspend()
+        with contextlib.suppress(psutil.NoSuchProcess):  # scripts start others, which end
+            process.suspend()
     try:
         yield
     finally:

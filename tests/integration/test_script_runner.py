@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -13,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from planner.gaps import Reason
+from planner.gaps import AGAIN, Reason
 from tests.integration.bench import DAYS, TABLES, Bench, until
 from worker.attempt import Ended
-from worker.runners import Stopped
+from worker.runners import LEASE_LOST, Stopped
 
 TIMEOUT_SECONDS = 3.0  # of scripts that hang: their start takes less than one
 
@@ -162,6 +163,31 @@ def test_a_step_that_is_stopped_leaves_nothing_alive(bench: Bench) -> None:
     assert left_alive(bench.place) == []
 
 
+def test_a_step_that_lost_its_lease_gets_no_grace(bench: Bench) -> None:
+    """Somebody else may be at its dates."""
+    ready = bench.place / "warehouse" / "ready"
+    bench.grace_seconds = 600
+
+    began = time.monotonic()
+    outcome = bench.attempt(
+        bench.script("stubborn"), stop=lambda: LEASE_LOST if ready.exists() else None
+    )
+
+    assert outcome == Stopped(why=LEASE_LOST)
+    assert time.monotonic() - began < 60
+    assert left_alive(bench.place) == []
+
+
+def test_what_befalls_the_machine_is_told_and_tried_again(bench: Bench) -> None:
+    # Given a log that cannot be written, as on a full disk
+    (bench.place / "home" / "logs" / "run-1" / "c.facts.log").mkdir(parents=True)
+
+    outcome = ended(bench.attempt(bench.script()))
+
+    assert outcome.done == ()
+    assert "the worker's machine: [Errno 21] Is a directory" in outcome.short[DAYS[0]]
+
+
 def test_what_a_killed_worker_leaves_is_killed_before_the_next_step(bench: Bench) -> None:
     # Given a worker that runs a script with children
     ready = bench.place / "warehouse" / "ready"
@@ -273,23 +299,29 @@ def rows_that_are_there(chain: Bench) -> None:
         chain.fill(table, DAYS)
 
 
-def test_rows_of_a_cascade_are_computed_from_the_first_processor_on(chain: Bench) -> None:
+@pytest.mark.parametrize("reason", sorted(AGAIN))
+def test_rows_that_are_there_are_computed_again_from_the_first_processor_on(
+    chain: Bench, reason: Reason
+) -> None:
     rows_that_are_there(chain)
 
-    outcome = ended(chain.attempt(chain.script("none", RESUME), TWO, reason=Reason.CASCADE))
+    outcome = ended(chain.attempt(chain.script("none", RESUME), TWO, reason=reason))
 
     assert outcome.done == TWO
     assert [call[22:] for call in chain.calls] == [""]
 
 
-def test_a_cascade_goes_on_after_the_tables_that_it_has_rewritten(chain: Bench) -> None:
+@pytest.mark.parametrize("reason", sorted(AGAIN))
+def test_what_is_computed_again_goes_on_after_the_tables_that_are_rewritten(
+    chain: Bench, reason: Reason
+) -> None:
     rows_that_are_there(chain)
 
-    first = ended(chain.attempt(chain.script("dies:2", RESUME), TWO, reason=Reason.CASCADE))
+    first = ended(chain.attempt(chain.script("dies:2", RESUME), TWO, reason=reason))
     assert "not recomputed: lake.second" in first.short[DAYS[0]]
     second = ended(
         chain.attempt(
-            chain.script("none", RESUME), TWO, number=2, reason=Reason.CASCADE, memory=first.memory
+            chain.script("none", RESUME), TWO, number=2, reason=reason, memory=first.memory
         )
     )
 

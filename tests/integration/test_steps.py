@@ -14,14 +14,19 @@ from typing import Any
 
 import pytest
 import redis
+from typer.testing import CliRunner
 
+from planner.cli import app
 from planner.commands.runs import status_json
 from planner.commands.watch import drift_warning
 from planner.errors import BadPlan
 from planner.estimate import PhaseEstimate
 from planner.gaps import Health, Reason
+from planner.markdown import render_markdown
+from planner.page import render_page
 from planner.pipeline import Window, load_pipeline
 from planner.plan import Plan
+from planner.report import Report
 from planner.sandbox.compare import differences
 from planner.sandbox.fleet import environment_of
 from planner.settings import Settings
@@ -36,7 +41,7 @@ from worker.finalize import finalize
 from worker.fleet import Fleet
 from worker.forecast import Outlook, history, outlook
 from worker.lease import Lease, Resource
-from worker.ledger import Started, StillHeld
+from worker.ledger import Ledger, Started, StillHeld
 from worker.orders import Orders
 from worker.runners import Job, Outcome, Runner, TooLarge
 from worker.slots import sign_off, sign_on
@@ -47,6 +52,11 @@ PIPELINE = load_pipeline("sales")
 SCOPE = Window(start=date(2025, 3, 3), end=date(2025, 4, 11))
 TABLES = [spec.table for phase in PIPELINE.phases for spec in phase.tables]
 RUN = "run-of-this-test"
+TOUCH = """
+MERGE shop_raw.orders USING (SELECT * FROM shop_raw.orders WHERE order_date = @day) ON FALSE
+WHEN NOT MATCHED BY SOURCE AND order_date = @day THEN DELETE
+WHEN NOT MATCHED BY TARGET THEN INSERT ROW
+"""
 DELETE = "DELETE FROM {table} WHERE {column} = @day"
 
 
@@ -555,6 +565,27 @@ def test_a_plan_is_refused_when_a_date_is_complete_by_now(shop: Shop) -> None:
     assert "Make a new plan" in changed(shop, plan)
 
 
+def test_a_plan_file_that_is_out_of_date_publishes_nothing(shop: Shop, tmp_path: Path) -> None:
+    shop.lose_sessions(day(11))
+    file = tmp_path / "plan.json"
+    file.write_text(shop.plan().model_dump_json())
+    shop.fleet.warehouse.run(load("sales/sessions"), {"start_date": day(11), "end_date": day(11)})
+
+    done = subprocess.run(
+        [sys.executable, "-m", "planner", "enqueue", "--plan", str(file)],
+        env={**os.environ, **environment_of(shop.fleet.settings)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.returncode == 2
+    assert f"the warehouse has changed since: sessionise {day(11)} is complete now" in done.stderr
+    assert shop.ledger.runs() == []
+
+
 def test_a_plan_is_refused_when_what_it_needs_is_gone(shop: Shop) -> None:
     # Given a plan of reports, made when all sessions were there
     shop.lose("shop_reports.store_daily", "report_date", day(20))
@@ -675,6 +706,79 @@ def test_a_run_that_takes_far_longer_than_planned_drifts(shop: Shop) -> None:
     assert now().left == pytest.approx(60 * (len(ids) - 4))
     assert now().drifts
     assert "drifts" in drift_warning(shop.ledger.require(RUN), now())
+
+
+# -- the run ledger in the warehouse -------------------------------------------------------
+
+
+def keep_ledger(shop: Shop) -> None:
+    settings = shop.fleet.settings.model_copy(update={"ledger_dataset": "ops"})
+    shop.fleet.settings = settings
+
+
+def ledger_rows(shop: Shop, what: str) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in shop.fleet.warehouse.rows(what, {})]
+
+
+def test_a_run_is_written_into_the_ledger_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given gaps that were written down by a command, and one that the run does not take
+    for name in ("warehouse", "pipeline", "home"):
+        monkeypatch.setenv(f"BACKFILL_{name.upper()}", str(getattr(shop.fleet.settings, name)))
+    monkeypatch.setenv("BACKFILL_LEDGER_DATASET", "ops")
+    planner = CliRunner()
+    assert "✗ run ledger" in planner.invoke(app, ["doctor"]).output
+    assert planner.invoke(app, ["ledger", "--create"]).exit_code == 0
+    assert planner.invoke(app, ["doctor"]).output.count("✓ run ledger: ops.") == 2
+    keep_ledger(shop)
+    shop.lose_sessions(day(11))
+    span = ["--start", str(SCOPE.start), "--end", str(SCOPE.end)]
+    assert planner.invoke(app, ["gaps", "--record", *span]).exit_code == 1
+    gaps = "SELECT phase, date, status, run_id FROM ops.data_gaps WHERE reason = 'missing'"
+    assert ledger_rows(shop, gaps) == [("sessionise", day(11), "open", "")]
+    (detected,) = ledger_rows(shop, "SELECT detected FROM ops.data_gaps")
+
+    # When a run takes them, and is finalized by two workers, of which one died before the end
+    drain(shop, shop.register(shop.plan()))
+    shop.lose("shop_reports.store_daily", "report_date", day(20))
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "conclude", lambda *a, **k: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            finalize(shop.fleet, RUN)
+    before = ledger_rows(shop, "SELECT * FROM ops.data_gaps ORDER BY phase, date")
+    assert finalize(shop.fleet, RUN) == "complete"
+
+    # Then it has one row, its gaps are healed, and the other is open
+    assert ledger_rows(shop, "SELECT run_id, state FROM ops.backfill_runs") == [(RUN, "complete")]
+    assert ledger_rows(shop, "SELECT * FROM ops.data_gaps ORDER BY phase, date") == before
+    assert sorted(ledger_rows(shop, gaps)) == [
+        ("aggregate", day(20), "open", ""),
+        ("sessionise", day(11), "healed", RUN),
+    ]
+    first = "SELECT detected FROM ops.data_gaps WHERE phase = 'sessionise'"
+    assert ledger_rows(shop, first) == [detected]
+    healed = "SELECT COUNT(*) FROM ops.data_gaps WHERE reason = 'cascade' AND status = 'healed'"
+    assert ledger_rows(shop, healed) == [(6,)]
+    assert "note:" not in render_markdown(report_of(shop))
+
+
+def test_a_ledger_that_cannot_be_written_is_a_note_and_no_failure(shop: Shop) -> None:
+    # Given a dataset without the tables
+    keep_ledger(shop)
+    shop.lose_sessions(day(11))
+    drain(shop, shop.register(shop.plan()))
+
+    # When the run ends
+    assert finalize(shop.fleet, RUN) == "complete"
+
+    # Then the report says what is missing, and the warehouse has nothing of it
+    (note,) = report_of(shop).notes
+    assert "no table ops.backfill_runs" in note
+    assert note in render_page(report_of(shop))
+    assert f"note: {note[:20]}" in render_markdown(report_of(shop))
+
+
+def report_of(shop: Shop) -> Report:
+    return Report.model_validate_json(shop.ledger.report(RUN) or "")
 
 
 # -- limits of a table -------------------------------------------------------------------------
@@ -811,6 +915,31 @@ def test_only_work_is_counted_as_work(shop: Shop, monkeypatch: pytest.MonkeyPatc
     record = shop.ledger.step(RUN, step)
     assert record.ended - record.started > 3600
     assert first < record.worked < 60
+
+
+def test_a_stale_date_that_a_plan_leaves_out_is_still_stale_in_its_report(shop: Shop) -> None:
+    # Given orders of two dates that were written anew
+    for each in (day(11), day(25)):
+        shop.fleet.warehouse.run(TOUCH, {"day": each})
+
+    # When a run takes one of them
+    health = survey(shop.fleet.warehouse, PIPELINE, SCOPE, stale=True)
+    wanted = Wanted(scope=SCOPE, phases=["sessionise", "aggregate"], limit=1)
+    plan = plan_gaps(shop.fleet, health, wanted, ledger=shop.ledger)
+    drain(shop, shop.register(plan))
+    assert finalize(shop.fleet, RUN) == "complete"
+
+    # Then its report shows both before, and the other after
+    report = Report.model_validate_json(shop.ledger.report(RUN) or "")
+    before, after = (
+        list(each.days("sessionise", Reason.STALE))
+        for each in (report.days_before, report.days_after)
+    )
+    assert (before, after) == ([day(11), day(25)], [day(25)])
+    open_days = report.before["2025"]["sessionise"].expected
+    assert report.before["2025"]["sessionise"].complete == open_days - 2
+    assert report.after["2025"]["sessionise"].complete == open_days - 1
+    assert shop.differences() == []
 
 
 def drain(shop: Shop, ids: list[str], run_id: str = RUN) -> None:

@@ -11,7 +11,6 @@ import ast
 import itertools
 import json
 import signal
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -24,13 +23,6 @@ import worker.tasks as tasks_module
 from tests.integration.tiny import ALL, Tiny
 from tests.waiting import until
 from worker.ledger import RunRecord
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
-    world = Tiny(tmp_path_factory.mktemp("tiny"))
-    with world.up():
-        yield world
 
 
 def whole(record: RunRecord) -> bool:
@@ -124,7 +116,7 @@ def test_row_5_links_are_revoked_and_terminated(tiny: Tiny) -> None:
     # When the one at work is revoked too, as Flower's button does
     tiny.say("revoke", message["id"], "terminate")
     first = tiny.scripts(day)[0]
-    until(lambda: not works(first))
+    until(lambda: not tiny.works(first))
     tiny.let_go(day)
 
     # Then both are sent again: who wants to stop a run cancels it
@@ -169,7 +161,7 @@ def test_row_9_a_time_limit_in_the_middle_of_a_chain(tiny: Tiny) -> None:
     assert failed_once(record)
     assert outcomes(tiny, run_id, day) == {"t": "failed", "u": "blocked"}
     assert "timed out" in tiny.ledger.step(run_id, f"{day}/t").error
-    assert not works(tiny.scripts(day, "t")[0])
+    assert not tiny.works(tiny.scripts(day, "t")[0])
 
 
 def test_row_10_a_step_outlives_the_visibility_timeout(tiny: Tiny) -> None:
@@ -256,7 +248,7 @@ def test_rows_15_and_18_a_pool_process_is_killed_and_its_script_has_children(tin
     until(lambda: len(tiny.scripts(day)) == 2)
 
     # Then it runs again at once, and the second finds nobody of the first
-    assert [pid for pid in family if works(pid)] == []
+    assert [pid for pid in family if tiny.works(pid)] == []
     tiny.let_go(day)
     assert whole(tiny.ended(run_id))
     assert_one_after_the_other(tiny, day)
@@ -298,14 +290,6 @@ def test_row_17_sigterm_does_not_wait_for_the_step(tiny: Tiny) -> None:
     assert_one_after_the_other(tiny, day)
     step = tiny.ledger.step(run_id, f"{day}/a")
     assert (step.attempt, step.failures) == (2, 0)
-
-
-def works(pid: int) -> bool:
-    """Whether a process is there, and not only its number."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def assert_one_after_the_other(tiny: Tiny, day: date) -> None:

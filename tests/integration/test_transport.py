@@ -12,6 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,10 +20,13 @@ from typing import Any
 import celery.worker.state as worker_state
 import pytest
 import redis
+from celery import Celery
 
 from planner.settings import Settings
 from worker import transport
 from worker.broker import embedded_broker
+from worker.connection import connect
+from worker.mailbox import correct_times
 
 
 @pytest.fixture
@@ -134,6 +138,49 @@ def test_a_held_message_comes_back_unless_its_worker_says_that_it_lives(broker: 
         client.zadd("unacked_index", {tag: time.time() - 60})
         channel.qos.restore_visible(interval=1)
         assert client.llen("work") == 1
+
+
+def test_a_message_that_was_put_off_waits_as_long_as_it_says_by_any_clock() -> None:
+    """Its sender's clock is an hour ahead: stock holds it for an hour."""
+    app = Celery("held")
+
+    @app.task(name="held")
+    def held() -> None:
+        """Does nothing."""
+
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    message = SimpleNamespace(
+        headers={"id": "1", "task": "held", "eta": ahead.isoformat(), transport.WAIT: 2.5},
+        body=b"",
+        content_type="application/json",
+        content_encoding="utf-8",
+        payload=([], {}, {}),
+        delivery_info={},
+        properties={},
+    )
+
+    waits = {
+        kind: kind(message, app=app, task=held).eta - datetime.now(UTC)
+        for kind in (transport.StockRequest, transport.Request)
+    }
+
+    assert waits[transport.StockRequest] > timedelta(minutes=59)
+    assert timedelta(seconds=2) < waits[transport.Request] <= timedelta(seconds=2.5)
+
+
+def test_a_message_delivered_in_the_future_is_delivered_now(broker: Settings) -> None:
+    """By a worker whose clock is ahead: should it die, its message would stay with it till then."""
+    client = connect(broker, patient=False)
+    now, _ = client.time()
+    client.zadd("unacked_index", {"ahead": now + 3600, "right": now - 1, "behind": now - 3600})
+
+    correct_times(client)
+
+    scores = client.zrange("unacked_index", 0, -1, withscores=True)
+    found = {tag: score - now for tag, score in scores}
+    assert 0 <= found["ahead"] < 60
+    assert (found["right"], found["behind"]) == (-1, -3600)
+    client.close()
 
 
 REVOKE = textwrap.dedent(

@@ -38,7 +38,7 @@ from worker.fleet import Fleet
 from worker.ledger import RunRecord
 
 FIRST = date(2024, 1, 1)
-DAYS = 80
+DAYS = 120
 GAMES = 2  # per date
 ALL = ("a", "b", "d", "c")
 PATCHES = Path(__file__).with_name("patches")
@@ -179,23 +179,29 @@ class Tiny:
 
     @property
     def environment(self) -> dict[str, str]:
+        """The settings, for workers."""
         return environment_of(self.settings)
 
+    @property
+    def child_environment(self) -> dict[str, str]:
+        """What a command needs."""
+        return {**os.environ, **self.environment}
+
     @contextmanager
-    def up(self) -> Iterator[None]:
+    def up(self, *, worker: bool = True) -> Iterator[None]:
         """Redis, a planner, and a worker that is started again when it dies."""
         self.server.start()
         until(self._answers)
         self._planner = subprocess.Popen(
             [sys.executable, "-m", "tests.integration.publisher"],
-            env={**os.environ, **self.environment},
+            env=self.child_environment,
             cwd=Path(__file__).parents[2],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         try:
-            with Supervisor([self.worker]):
+            with Supervisor([self.worker] if worker else []):
                 yield
         finally:
             self._planner.communicate("")
@@ -230,7 +236,13 @@ class Tiny:
         assert answer
         return answer
 
-    def register(self, days: Sequence[date], phases: Collection[str] = ALL) -> str:
+    def register(
+        self,
+        days: Sequence[date],
+        phases: Collection[str] = ALL,
+        *,
+        deadline_seconds: int | None = None,
+    ) -> str:
         """Write a run down; its rows are there, so that a step that runs is a step done."""
         pipeline = self.fleet.pipeline
         todo = {
@@ -256,13 +268,17 @@ class Tiny:
             scope=Window(start=min(days), end=max(days)),
         )
         run_id = new_id("run", datetime.now(UTC))
-        self.ledger.register(run_id, plan)
+        self.ledger.register(run_id, plan, deadline_seconds=deadline_seconds)
         return run_id
 
     def enqueue(self, days: Sequence[date], phases: Collection[str] = ALL) -> str:
         run_id = self.register(days, phases)
         self.say("publish", run_id)
         return run_id
+
+    def heal(self, day: date) -> None:
+        """Statements make a day's rows again."""
+        self.fleet.warehouse.run("DELETE FROM lake.bad WHERE day = @day", {"day": day})
 
     def spoil(self, day: date, phase: str) -> None:
         """From now on a statement makes no rows of a day."""
@@ -295,6 +311,14 @@ class Tiny:
     def scripts(self, day: date, phase: str = "a") -> list[int]:
         """The processes that worked on a day, in order."""
         return list(dict.fromkeys(pid for pid, _ in self.ticks(day, phase)))
+
+    @staticmethod
+    def works(pid: int) -> bool:
+        """Whether a process is there, and not only its number."""
+        try:
+            return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
 
     def holder(self, day: date) -> psutil.Process:
         """The pool process that runs a day's script now."""

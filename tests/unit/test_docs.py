@@ -16,16 +16,18 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from planner import criterion, pipeline, publishing, runners
+from planner import criterion, pipeline, plan, publishing, runners
+from planner.address import OPTIONS
 from planner.baseline import Baseline, Comparison
 from planner.cli import app
 from planner.errors import Exit
 from planner.gaps import Reason
 from planner.model import Model
-from planner.pipeline import Pipeline
+from planner.pipeline import FILE_BYTES, Pipeline
 from planner.plan import Plan
 from planner.report import Report
 from planner.settings import PREFIX, Settings
+from worker.runners import client, credentials
 from worker.states import RunState, StepState
 
 ROOT = Path(__file__).parents[2]
@@ -338,6 +340,36 @@ def test_compose_waits_longer_than_a_worker_needs_to_stop() -> None:
     found = re.search(r"stop_grace_period: .*?(\d+)s", services()["worker"])
     assert found
     assert int(found[1]) > 2 * grace + 10
+
+
+def test_the_broker_of_compose_is_reached_by_the_fleet_alone() -> None:
+    text = read("docker-compose.yml")
+    assert "networks: [broker]" in services()["redis"]
+    assert re.search(r"^  broker:\n    internal: true", text, re.MULTILINE)
+    assert "requirepass $$REDISCLI_AUTH" in services()["redis"]
+    assert "FLOWER_BASIC_AUTH:" in services()["flower"]
+    assert "--read-only=" in services()["flower"]
+
+
+def test_the_audit_fails_on_what_it_cannot_look_up() -> None:
+    (line,) = re.findall(r"^\t@?\$\(BIN\)/pip-audit (.+?) \|\|", read("Makefile"), re.MULTILINE)
+    assert {"--strict", "--require-hashes", "requirements.lock"} <= set(line.split())
+
+
+def test_the_options_of_an_address() -> None:
+    told = set(re.findall(r"`(ssl_\w+)`", section(read("docs/operations.md"), "Redis")))
+    assert told == set(OPTIONS)
+
+
+def test_the_limits_that_are_promised_are_those_of_the_code() -> None:
+    promised = " ".join(read("SECURITY.md").split())
+    limits = (FILE_BYTES, plan.FILE_BYTES, client.ANSWER_BYTES, credentials.SECRET_BYTES)
+    assert limits == (1_000_000, 256_000_000, 1_000_000, 64_000)
+    assert client.ANSWER_SECONDS == 60
+    assert (
+        "a file of 1 MB, a plan of 256 MB, an answer of 1 MB and a minute, a token of 64 kB"
+        in promised
+    )
 
 
 def test_the_image_is_not_roots_and_takes_only_what_has_its_hash() -> None:

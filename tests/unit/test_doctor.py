@@ -12,7 +12,7 @@ import pytest
 
 from planner.doctor import Check, check_tables
 from planner.pipeline import SHIPPED, Pipeline, load_pipeline
-from sql import Warehouse, load, open_warehouse
+from sql import AccessDenied, Warehouse, load, open_warehouse
 from sql.warehouse import Partitioning
 
 LIVE = Path(__file__).parents[1] / "live_schema"
@@ -123,3 +123,30 @@ def test_a_table_without_partitions_is_fine_and_told(live: Warehouse, tmp_path: 
     check = checks["precompute: nba_predictions.ml_feature_store_v3"]
     assert check.ok
     assert "not partitioned" in check.detail
+
+
+def test_rows_without_a_date_are_told(live: Warehouse) -> None:
+    pipeline = load_pipeline("nba-live")
+    name = pipeline.tables[-1].name
+    columns = live.columns(name).items()
+    nothing = ", ".join(f"CAST(NULL AS {kind}) AS {column}" for column, kind in columns)
+    live.run(f"INSERT INTO {name} SELECT {nothing}", {})
+
+    (check,) = [c for c in check_tables(live, pipeline, today=TODAY) if name in c.what]
+
+    assert check.ok
+    assert check.detail.endswith("rows without a date, which count for none: 1")
+
+
+def test_records_that_may_not_be_read_are_told_with_what_to_grant(
+    live: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*asked: object) -> object:
+        raise AccessDenied("Access Denied. Grant roles/bigquery.dataViewer on the dataset.")
+
+    monkeypatch.setattr(live, "partitions", refused)
+
+    checks = list(check_tables(live, load_pipeline("nba-live"), today=TODAY))
+
+    assert all(check.ok for check in checks)
+    assert all("Grant roles/bigquery.dataViewer" in check.detail for check in checks)

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.chunks import Chunk
-from planner.estimate import History, Work, elapsed, estimate, pace_of
+from planner.estimate import History, estimate, pace_of
 from planner.pipeline import Pipeline
+from planner.rehearsal import Work, elapsed
 from tests.unit import examples as eg
 
 HTTP = [{"kind": "http_batch", "url": "http://x"}]

@@ -178,35 +178,29 @@ def test_a_spoiled_pipeline_file_is_read_or_refused(
 def test_a_damaged_pipeline_is_read_or_refused(
     name: str,
     data: st.DataObject,
-    monkeypatch_module: pytest.MonkeyPatch,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """Past TOML: as if it could say anything."""
     content = data.draw(damaged(CONTENTS[name]))
     path = tmp_path_factory.getbasetemp() / "damaged.toml"
     path.write_text("")
-    monkeypatch_module.setattr("planner.pipeline.tomllib.loads", lambda text: content)
 
-    with bounded():
+    with bounded(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("planner.pipeline.tomllib.loads", lambda text: content)
         of = read_or_refuse(str(path))
     if of is not None:
         check(of)
-
-
-@pytest.fixture(scope="module")
-def monkeypatch_module() -> Iterator[pytest.MonkeyPatch]:
-    with pytest.MonkeyPatch.context() as patch:
-        yield patch
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "a = " + "[" * 200_000,
-        "a = " + "[" * 200_000 + "]" * 200_000,
+        "a = " + "[\n" * 200_000 + "]\n" * 200_000,
         "a." * 100_000 + "b = 1",
         "[" + "a." * 100_000 + "b]",
-        "[[a]]\n" * 100_000,
+        "".join(f"[a{n}{'.a' * 1_900}]\n" for n in range(50)),
+        "[[a]]\n" * 20_000,
         "a = " + "9" * 500_000,
         "a = 0x" + "f" * 500_000,
         "a = 1e" + "9" * 500_000,
@@ -214,13 +208,13 @@ def monkeypatch_module() -> Iterator[pytest.MonkeyPatch]:
         'a = "' + "\\u0000" * 100_000 + '"',
         "name = '" + "x" * 900_000 + "'",
         "x" * 900_000 + " = 1",
-        "\n".join(f"k{n} = 1" for n in range(80_000)),
+        "\n".join(f"k{n} = 1" for n in range(20_000)),
         "\n" * (FILE_BYTES + 1),
         "# \x00",
         "'\udc80' = 1",
         "a = 9999-99-99",
     ],
-    ids=range(17),
+    ids=range(18),
 )
 def test_a_file_that_takes_long_is_refused_soon(tmp_path: Path, text: str) -> None:
     (tmp_path / "hostile.toml").write_text(text, encoding="utf-8", errors="surrogateescape")

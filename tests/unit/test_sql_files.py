@@ -7,7 +7,8 @@ GROUP BY EXTRACT(YEAR FROM d)` does. The analyzer is the one BigQuery parses wit
 from __future__ import annotations
 
 import re
-from datetime import date
+import time
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from sqlglot import exp, parse_one
 from planner.answers import QUESTIONS
 from planner.pipeline import Pipeline, Window, load_pipeline
 from planner.questions import question_query
+from planner.records import FoundGap, record_gaps, record_run
 from sql.coverage import coverage_query
 from sql.statements import HERE, load
 from tests.analyzer import analyze
+from tests.reports import make_report
 from tests.table_sets import (
     created_tables,
+    ledger_tables,
     live_pipeline,
     live_tables,
     plan_pipeline,
@@ -44,11 +48,12 @@ ALL = {path.relative_to(HERE).with_suffix("").as_posix() for path in HERE.rglob(
 SHARED = {name for name in ALL if name.startswith(("questions/shared/", "questions/criteria/"))}
 OWN = {name for name in ALL if name.startswith(("sandbox/", "sales/"))}
 """Statements of pipelines that ship, over tables that they create."""
+LEDGER = {name for name in ALL if name.startswith("ledger/")}
 BUILT = {"coverage", "graded", "partitions", "probe", *(f"questions/{name}" for name in QUESTIONS)}
 
 
 def test_every_file_is_checked_here() -> None:
-    assert ALL == BUILT | SHARED | OWN
+    assert ALL == BUILT | SHARED | OWN | LEDGER
 
 
 @pytest.mark.parametrize(("which", "question"), ASKED)
@@ -80,6 +85,36 @@ def test_the_analyzer_accepts_the_partitions(which: str) -> None:
         load("partitions").format(dataset=next(iter(SETS[which][1]())).partition(".")[0]),
         names,
     )
+
+
+def test_the_analyzer_accepts_the_run_ledger() -> None:
+    asked: dict[str, dict[str, Any]] = {}
+
+    class Asking:
+        """A warehouse that runs nothing."""
+
+        def run(self, statement: str, parameters: dict[str, Any]) -> int:
+            asked[statement] = parameters
+            return 0
+
+    for name in sorted(LEDGER & {"ledger/create/backfill_runs", "ledger/create/data_gaps"}):
+        asked[load(name).format(runs="`ops.backfill_runs`", gaps="`ops.data_gaps`")] = {}
+    gap = FoundGap(phase="grading", date=SCOPE.start, reason="missing")
+    record_run(Asking(), "ops", make_report(seasons=1))
+    record_gaps(
+        Asking(), "ops", "nba", [gap], counted=SCOPE, detected=datetime.now(UTC), now=time.time()
+    )
+
+    assert len(asked) == len(LEDGER)
+    for statement, parameters in asked.items():
+        analyze(ledger_tables(), statement, parameters)
+
+
+def test_the_analyzer_accepts_the_documented_dashboard_query() -> None:
+    text = (HERE.parent / "docs/operations.md").read_text(encoding="utf-8")
+    (query,) = re.findall(r"^```sql\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+    analyze(ledger_tables(), query, {})
 
 
 def test_the_analyzer_accepts_the_probe() -> None:

@@ -1,0 +1,41 @@
+"""`planner ledger`: the tables that dashboards read what runs did from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from planner.commands import options as opt
+from planner.commands.context import open_fleet
+from planner.commands.output import note, out, print_json
+from planner.errors import UsageError
+from planner.records import GAPS, RUNS, create_statements
+
+
+def ledger(
+    create: Annotated[bool, typer.Option("--create", help="Create what is missing.")] = False,
+    json: opt.Json = False,
+) -> None:
+    """Show the statements that create the run ledger's tables, or run them with --create.
+
+    The tables are in the dataset that `BACKFILL_LEDGER_DATASET` names, which must be there.
+    """
+    fleet = open_fleet()
+    dataset = fleet.settings.ledger_dataset
+    if dataset is None:
+        raise UsageError("Set BACKFILL_LEDGER_DATASET to the dataset of the run ledger's tables.")
+    statements = create_statements(dataset)
+    if create:
+        for statement in statements:
+            fleet.warehouse.run(statement, {})
+    if json:
+        tables = [f"{dataset}.{RUNS}", f"{dataset}.{GAPS}"]
+        print_json({"tables": tables, "created": create, "statements": statements})
+        return
+    if create:
+        out.print(f"{dataset}.{RUNS} and {dataset}.{GAPS} are there.", markup=False)
+        return
+    for statement in statements:
+        out.print(f"{statement.rstrip()};", markup=False, soft_wrap=True)
+    note("Create them with `planner ledger --create`, or run these yourself.")

@@ -1,0 +1,102 @@
+"""The reconciler: what has no message is sent again, once, whoever looks and however often."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.tiny import Tiny
+from tests.waiting import until
+from worker.states import RunState
+
+
+@pytest.fixture(scope="module")
+def nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
+    """Redis and a planner, and no worker."""
+    world = Tiny(tmp_path_factory.mktemp("nobody"))
+    with world.up(worker=False):
+        yield world
+
+
+def lost(tiny: Tiny, chunks: int) -> str:
+    """A run that is under way, and whose messages are all gone."""
+    tiny.client.delete("a", "final")
+    run_id = tiny.register(tiny.days(chunks))
+    tiny.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])
+    return run_id
+
+
+def end(tiny: Tiny, run_id: str) -> None:
+    tiny.ledger.conclude(run_id, RunState.FAILED, {}, report="{}")
+
+
+def test_what_is_lost_is_sent_once_by_however_many_reconcilers_at_once(nobody: Tiny) -> None:
+    run_id = lost(nobody, 5)
+
+    # At first it is only noted: it could be on its way
+    assert nobody.say("reconcile", "8") == "0"
+
+    # A while later each chunk's message is sent by one of them, and then not again
+    noted, _ = nobody.client.time()
+    until(lambda: nobody.client.time()[0] > noted + 1)
+    assert nobody.say("reconcile", "8") == "5"
+    assert nobody.client.llen("a") == 5
+    assert nobody.say("reconcile", "8") == "0"
+    assert nobody.client.llen("a") == 5
+    end(nobody, run_id)
+
+
+def test_a_chunk_goes_on_where_it_was(nobody: Tiny) -> None:
+    run_id = lost(nobody, 1)
+    (step, *_) = nobody.states(run_id)
+    first = step.rpartition("/")[0] + "/a"
+    nobody.client.hset(f"backfill:run:{run_id}:steps", first, "succeeded")
+
+    until(lambda: nobody.say("reconcile", "1") != "0")
+
+    assert (nobody.client.llen("a"), nobody.client.llen("b")) == (0, 1)
+    end(nobody, run_id)
+
+
+def test_a_run_whose_steps_have_ended_is_finalized(nobody: Tiny) -> None:
+    run_id = lost(nobody, 1)
+    for step in nobody.states(run_id):
+        nobody.client.hset(f"backfill:run:{run_id}:steps", step, "succeeded")
+
+    until(lambda: nobody.say("reconcile", "4") != "0")
+
+    assert nobody.client.llen("final") == 1
+    end(nobody, run_id)
+
+
+def test_messages_of_a_cancelled_run_are_not_waited_for(nobody: Tiny) -> None:
+    """They may have been put off for minutes."""
+    run_id = nobody.enqueue(nobody.days(1))
+    nobody.ledger.move(run_id, RunState.CANCELLING, [RunState.RUNNING])
+
+    until(lambda: nobody.say("reconcile", "1") != "0")
+
+    assert nobody.client.llen("a") == 2
+    end(nobody, run_id)
+
+
+def test_status_reconciles(nobody: Tiny) -> None:
+    run_id = lost(nobody, 1)
+
+    def status() -> dict[str, object]:
+        command = [sys.executable, "-m", "planner", "status", run_id, "--json"]
+        done = subprocess.run(
+            command, env=nobody.child_environment, capture_output=True, text=True, check=True
+        )
+        found: dict[str, object] = json.loads(done.stdout)
+        return found
+
+    assert status()["state"] == "running"
+    assert nobody.client.llen("a") == 0
+    until(lambda: status() and nobody.client.llen("a"))
+    assert nobody.client.llen("a") == 1
+    end(nobody, run_id)

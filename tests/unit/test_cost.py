@@ -1,0 +1,64 @@
+"""What reading costs, in bytes and dollars, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from planner.chunks import chunk
+from planner.cost import MINIMUM_BYTES, TIB, Cost, TooExpensive, check_limit, cost_of
+from planner.errors import Exit
+from planner.plan import make_plan, parse_plan
+from planner.repair import choose
+from sql.bigquery import MINIMUM_BYTES_BILLED, billed_bytes
+from tests.unit import examples as eg
+from tests.unit import worlds
+from tests.unit.examples import day, days, window
+
+
+def test_a_tebibyte_costs_what_the_setting_says() -> None:
+    assert cost_of(TIB, 6.25) == Cost(bytes=TIB, dollars=6.25)
+    assert str(cost_of(3 << 30, 6.25)) == "3.0 GiB ($0.0183)"
+
+
+def test_at_least_ten_megabytes_are_billed_and_whole_ones_above() -> None:
+    assert MINIMUM_BYTES == MINIMUM_BYTES_BILLED
+    assert [billed_bytes(n) for n in (0, 10 << 20, (10 << 20) + 1)] == [
+        10 << 20,
+        10 << 20,
+        11 << 20,
+    ]
+
+
+def test_a_limit_refuses_what_is_above_it_alone() -> None:
+    check_limit(cost_of(1000, 6.25), None)
+    check_limit(cost_of(1000, 6.25), 1000)
+    with pytest.raises(TooExpensive, match=r"billed 1,000 bytes.*allows 999: nothing was") as told:
+        check_limit(cost_of(1000, 6.25), 999)
+    assert told.value.exit is Exit.USAGE
+
+
+def test_a_plan_says_what_its_recounts_cost() -> None:
+    # Given a date that is missing from two phases, counted for 100 MiB
+    of = eg.rolling(0)
+    cover = eg.covered(of, days(0, 9))
+    for table in ("clean", "report"):
+        eg.empty(cover, table, day(4))
+    health = eg.judge(of, cover, window(0, 9))
+    repair = choose(of, health, scope=window(0, 9), phases=worlds.phases_of(of))
+    counting = cost_of(100 << 20, 6.25)
+
+    plan = make_plan(
+        of,
+        health,
+        repair,
+        chunk(of, repair.todo, days(0, 9), size=1),
+        warehouse="bigquery:p",
+        scope=window(0, 9),
+        cost=counting,
+    )
+
+    # Then two steps of one table each, and the final validation
+    assert plan.cost is not None
+    assert plan.cost.counting == counting
+    assert plan.cost.recounts == cost_of((100 << 20) + 2 * MINIMUM_BYTES, 6.25)
+    assert parse_plan(plan.as_json(), where="here") == plan
