@@ -145,10 +145,11 @@ def _recorded(fleet: Fleet, plan: Plan, report: Report, health: Health) -> Repor
     dataset = fleet.settings.ledger_dataset
     if dataset is None:
         return report
+    warehouse = fleet.warehouse.labelled(plan_id=plan.plan_id, phase="ledger")
     try:
-        record_run(fleet.warehouse, dataset, report)
+        record_run(warehouse, dataset, report)
         record_gaps(
-            fleet.warehouse,
+            warehouse,
             dataset,
             plan.pipeline,
             gaps_after(plan, report, health),

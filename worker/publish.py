@@ -54,7 +54,8 @@ def _newest(fleet: Fleet, publishing: Publish, last: date) -> list[date]:
     """The newest date that the phase holds, when it is newer than `last`."""
     spec = fleet.pipeline.by_name[publishing.after].tables[0]
     end = max(last, fleet.pipeline.seasons[-1].end)
-    newest = max(fleet.warehouse.coverage(spec.table, last, end), default=last)
+    warehouse = fleet.warehouse.labelled(phase="publish")
+    newest = max(warehouse.coverage(spec.table, last, end), default=last)
     return [newest] if newest > last else []
 
 

@@ -51,7 +51,8 @@ def _checks() -> Iterator[Check]:
     warehouse = _warehouse(fleet)
     yield warehouse
     if warehouse.ok:
-        yield from check_tables(fleet.warehouse, pipeline, today=opt.today())
+        tables = fleet.warehouse.labelled(phase="doctor")
+        yield from check_tables(tables, pipeline, today=opt.today())
         yield from _ledger(fleet)
     yield from check_runners(fleet)
 
@@ -80,7 +81,7 @@ def _warehouse(fleet: Fleet) -> Check:
     """It opens, answers a query, and (on this machine) may be written to."""
     name = fleet.settings.warehouse
     try:
-        fleet.warehouse.rows(load("probe"), {})
+        fleet.warehouse.labelled(phase="doctor").rows(load("probe"), {})
     except WarehouseError as error:
         return Check(what="warehouse", ok=False, detail=name, advice=str(error))
     kind, _, place = name.partition(":")

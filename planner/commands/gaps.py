@@ -61,7 +61,7 @@ def gaps(
     if record and dataset is not None:
         counted_at = datetime.now(UTC)
         record_gaps(
-            fleet.warehouse,
+            fleet.warehouse.labelled(plan_id=wanted.plan_id, phase="ledger"),
             dataset,
             fleet.pipeline.name,
             open_gaps(health, {}, scope),

@@ -27,8 +27,9 @@ def ledger(
         raise UsageError("Set BACKFILL_LEDGER_DATASET to the dataset of the run ledger's tables.")
     statements = create_statements(dataset)
     if create:
+        warehouse = fleet.warehouse.labelled(phase="ledger")
         for statement in statements:
-            fleet.warehouse.run(statement, {})
+            warehouse.run(statement, {})
     if json:
         tables = [f"{dataset}.{RUNS}", f"{dataset}.{GAPS}"]
         print_json({"tables": tables, "created": create, "statements": statements})
