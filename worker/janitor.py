@@ -1,6 +1,6 @@
 """The janitor: a thread in every worker's main process that reconciles now and then.
 
-It also keeps the worker on the roll that planners read.
+It also keeps the worker on the roll that planners read. Beside it the postman delivers.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Any
 import redis
 from celery import signals
 
+from worker.app import queue_names
 from worker.children import die_with_parent
 from worker.fleet import Fleet, fleet_here
+from worker.later import Postman
 from worker.reconciler import reconcile_quietly
 from worker.slots import sign_off, sign_on
 
@@ -47,7 +49,7 @@ class Janitor(threading.Thread):
         self._ended.set()
 
 
-_janitor: Janitor | None = None
+_staff: list[Janitor | Postman] = []
 
 
 @signals.worker_process_init.connect
@@ -60,13 +62,17 @@ def _die_with_worker(**ignored: Any) -> None:
 
 @signals.worker_ready.connect
 def _start(sender: Any, **ignored: Any) -> None:
-    global _janitor
+    fleet = fleet_here()
     slots = int(getattr(sender.controller, "concurrency", None) or 1)
-    _janitor = Janitor(fleet_here(), str(sender.hostname), slots)
-    _janitor.start()
+    _staff[:] = [
+        Janitor(fleet, str(sender.hostname), slots),
+        Postman(fleet.redis, queue_names(fleet.pipeline)),
+    ]
+    for each in _staff:
+        each.start()
 
 
 @signals.worker_shutting_down.connect
 def _stop(**ignored: Any) -> None:
-    if _janitor is not None:
-        _janitor.stop()
+    for each in _staff:
+        each.stop()

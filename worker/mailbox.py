@@ -1,6 +1,7 @@
 """What is in the broker: which runs and chunks still have a message, waiting or being worked on.
 
-Reads kombu's own keys: one list per queue, and the hash `unacked` of delivered messages.
+Reads kombu's own keys, one list per queue and the hash `unacked` of delivered messages, and ours,
+where messages wait that are to come later.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import redis
+
+from worker.later import waiting
 
 AT_ONCE = 500  # messages per round trip
 UNACKED = "unacked"  # kombu's name for the hash of delivered messages
@@ -51,6 +54,8 @@ def _raw(client: redis.Redis, queues: Iterable[str]) -> Iterator[str]:
         while batch := client.lrange(queue, first, first + AT_ONCE - 1):
             yield from _texts(batch)
             first += AT_ONCE
+        for message, _ in client.zscan_iter(waiting(queue), count=AT_ONCE):
+            yield str(message)
     for _, value in client.hscan_iter(UNACKED, count=AT_ONCE):
         yield str(value)
 

@@ -13,10 +13,10 @@ from worker import steps
 from worker.app import app
 from worker.finalize import finalize as finalize_run
 from worker.fleet import fleet_here
-from worker.transport import WAIT, Request
+from worker.transport import WAIT
 
 
-@app.task(bind=True, name="backfill.step", max_retries=None, Request=Request)
+@app.task(bind=True, name="backfill.step", max_retries=None)
 def step(task: Task, run_id: str, step_id: str) -> str:
     """Do one step of a run, if it is due."""
     try:
@@ -25,7 +25,7 @@ def step(task: Task, run_id: str, step_id: str) -> str:
         raise _later(task, again.seconds) from None
 
 
-@app.task(bind=True, name="backfill.finalize", max_retries=None, Request=Request)
+@app.task(bind=True, name="backfill.finalize", max_retries=None)
 def finalize(task: Task, run_id: str) -> str:
     """Validate and report a run whose steps have settled: the chord's body, and its errback."""
     try:
@@ -36,7 +36,8 @@ def finalize(task: Task, run_id: str) -> str:
 
 def _later(task: Any, seconds: float) -> Exception:
     """The message, to come back after a while."""
-    retry: Exception = task.retry(countdown=seconds, headers={WAIT: seconds}, throw=False)
+    # Without a countdown: a worker would hold it, where this lets it wait in Redis.
+    retry: Exception = task.retry(countdown=0, headers={WAIT: seconds}, throw=False)
     return retry
 
 

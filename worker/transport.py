@@ -11,8 +11,8 @@ these is no longer needed):
   within a minute, and a six-hour step is never delivered twice.
 - A publisher subscribes to the result of everything it sends, and complains at its exit.
   → `publish_only`
-- A message that is to come later says when by its sender's clock, and is held until then by its
-  receiver's: an hour apart, it is held for an hour. → `Request`, which is told how long
+- A message that is to come later is held by whoever receives it, and comes after what that worker
+  does by then, however idle others are. → `_put`, which lets it wait in Redis (`worker/later.py`)
 - Revoking a link that is not the last of its chain leaves the chord waiting for ever.
   → `settle_revoked`
 """
@@ -20,29 +20,32 @@ these is no longer needed):
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import celery.worker.state as worker_state
 import kombu.transport.redis as kombu_redis
 from celery import bootsteps, signals
 from celery.exceptions import TaskRevokedError
-from celery.worker.request import Request as StockRequest
+from kombu.utils.json import dumps
+
+from worker.later import put_off
 
 log = logging.getLogger(__name__)
 
 TOUCH_AT_ONCE = 500  # messages per ZADD
-WAIT = "wait_seconds"  # the header that says how long a message is to be held
+WAIT = "wait_seconds"  # the header that says how long a message is to wait
 PLANNER_TRIES = 3  # to publish a message
 
 _stock_connection_parameters = kombu_redis.Channel._connparams
 _stock_restore_unacked = kombu_redis.QoS.restore_unacked
+_stock_put = kombu_redis.Channel._put
 
 
 def install(app: Any, *, visibility_seconds: float) -> None:
     """Repair the transport of this process, and keep its messages invisible while it lives."""
     kombu_redis.Channel._connparams = _connection_parameters  # type: ignore[method-assign]
     kombu_redis.QoS.restore_unacked = _restore_unacked  # type: ignore[method-assign]
+    kombu_redis.Channel._put = _put  # type: ignore[assignment, method-assign]
     VisibilityHeartbeat.every_seconds = visibility_seconds / 4
     app.steps["consumer"].add(VisibilityHeartbeat)
     signals.task_revoked.connect(settle_revoked, weak=False)
@@ -109,14 +112,14 @@ class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             log.debug("visibility heartbeat: %r", error)
 
 
-class Request(StockRequest):  # type: ignore[misc]
-    """A message that is held as long as it says, from when it is received."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        seconds = self._request_dict.get(WAIT)
-        if self._eta is not None and isinstance(seconds, int | float):  # type: ignore[has-type]
-            self._eta = datetime.now(UTC) + timedelta(seconds=seconds)
+def _put(channel: Any, queue: str, message: dict[str, Any], **options: Any) -> None:
+    """Send a message, or let it wait as long as its header says."""
+    seconds = message["headers"].pop(WAIT, None)
+    if not seconds:
+        _stock_put(channel, queue, message, **options)
+        return
+    with channel.conn_or_acquire() as client:
+        put_off(client, queue, dumps(message), seconds)
 
 
 def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:

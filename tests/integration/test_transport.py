@@ -12,7 +12,6 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,12 +19,13 @@ from typing import Any
 import celery.worker.state as worker_state
 import pytest
 import redis
-from celery import Celery
 
 from planner.settings import Settings
+from tests.waiting import until
 from worker import transport
 from worker.broker import embedded_broker
 from worker.connection import connect
+from worker.later import deliver, waiting
 from worker.mailbox import correct_times
 
 
@@ -140,32 +140,31 @@ def test_a_held_message_comes_back_unless_its_worker_says_that_it_lives(broker: 
         assert client.llen("work") == 1
 
 
-def test_a_message_that_was_put_off_waits_as_long_as_it_says_by_any_clock() -> None:
-    """Its sender's clock is an hour ahead: stock holds it for an hour."""
-    app = Celery("held")
+def test_a_message_that_is_to_come_later_waits_in_redis_by_its_clock(
+    broker: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kombu.transport.redis.Channel._put", transport._put)
+    client = connect(broker, patient=False)
+    with kombu_connection(broker) as connection:
+        # Given messages for now, for soon, and for much later
+        queue = connection.SimpleQueue("work")
+        for n, seconds in enumerate((0, 0.2, 3600)):
+            queue.put({"n": n}, headers={transport.WAIT: seconds})
+        assert (client.llen("work"), client.zcard(waiting("work"))) == (1, 2)
 
-    @app.task(name="held")
-    def held() -> None:
-        """Does nothing."""
+        # When two look for those that are due
+        def come() -> bool:
+            deliver(client, ["other", "work"])
+            deliver(client, ["work"])
+            return client.llen("work") == 2
 
-    ahead = datetime.now(UTC) + timedelta(hours=1)
-    message = SimpleNamespace(
-        headers={"id": "1", "task": "held", "eta": ahead.isoformat(), transport.WAIT: 2.5},
-        body=b"",
-        content_type="application/json",
-        content_encoding="utf-8",
-        payload=([], {}, {}),
-        delivery_info={},
-        properties={},
-    )
+        until(come)
 
-    waits = {
-        kind: kind(message, app=app, task=held).eta - datetime.now(UTC)
-        for kind in (transport.StockRequest, transport.Request)
-    }
-
-    assert waits[transport.StockRequest] > timedelta(minutes=59)
-    assert timedelta(seconds=2) < waits[transport.Request] <= timedelta(seconds=2.5)
+        # Then each has come once, and does not say when any more; the last one waits
+        first, second = queue.get(timeout=5), queue.get(timeout=5)
+        assert [first.payload, second.payload] == [{"n": 0}, {"n": 1}]
+        assert transport.WAIT not in second.headers
+        assert client.zcard(waiting("work")) == 1
 
 
 def test_a_message_delivered_in_the_future_is_delivered_now(broker: Settings) -> None:
