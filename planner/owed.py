@@ -17,7 +17,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from planner.errors import FleetError
-from planner.files import MB, read_capped, write_whole
+from planner.files import MB, private, read_capped, write_whole
 from planner.model import RunId
 
 NOTE_BYTES = 16 * MB  # every date of every phase of 50 years is half of that
@@ -92,7 +92,7 @@ def _read(path: Path) -> Owed | None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    with (folder / ".lock").open("w") as file:
+    with open(folder / ".lock", "w", opener=private) as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # the kernel gives it back, however this process ends
         yield
 

@@ -7,11 +7,14 @@ Celery, and settles nothing: it gives back a value that the step acts on.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from typing import Any
+
+from redis import RedisError
 
 from planner.pipeline import Phase
 from planner.plan import Step, Task
@@ -36,6 +39,8 @@ from worker.runners import (
 )
 from worker.secrets import redacted
 from worker.verification import recount, versions_of
+
+log = logging.getLogger(__name__)
 
 SETTLE_LOOK_SECONDS = 5.0  # between two recounts while a service's rows may still appear
 
@@ -121,6 +126,14 @@ class Attempt:
             return Ended(done=(), short=wrong)
         except OSError as error:  # a full disk, and what else befalls a machine
             why = redacted(f"the worker's machine: {error}")
+            return Ended(done=(), short=dict.fromkeys(self.dates, why))
+        except RedisError:  # nothing can be written down now
+            raise
+        except (
+            Exception
+        ) as error:  # a mistake of ours: it must not look like a crash, and be repeated
+            log.exception("%s: %s", self.run_id, self.step_id)
+            why = redacted(f"{type(error).__name__}: {error}. See the worker's log.")
             return Ended(done=(), short=dict.fromkeys(self.dates, why))
 
     # -- ranges ------------------------------------------------------------------------------

@@ -345,6 +345,24 @@ def test_crashes_are_counted_apart_from_failures_and_anew_after_a_retry(shop: Sh
     assert shop.ledger.step(RUN, step).attempt == 5
 
 
+def test_a_mistake_of_ours_is_a_failed_attempt_that_is_told_of(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.lose_sessions(day(11))
+    step = shop.register(shop.plan())[0]
+
+    def mistaken(*arguments: Any) -> None:
+        raise KeyError("nobody thought of it")
+
+    monkeypatch.setattr(attempt, "runner_for", mistaken)
+    with pytest.raises(Again):
+        shop.visit(step)
+
+    record = shop.ledger.step(RUN, step)
+    assert (record.state, record.failures, record.attempt) == (StepState.PENDING, 1, 1)
+    assert "KeyError: 'nobody thought of it'" in record.error
+
+
 def test_a_holder_that_lost_its_lease_records_nothing(shop: Shop) -> None:
     shop.lose_sessions(day(11))
     shop.register(shop.plan())
