@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import socket
 import threading
 from collections import Counter, deque
 from collections.abc import Collection, Sequence
@@ -19,7 +20,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from sql.testing.api import Api, Request
@@ -125,7 +126,8 @@ class BigQueryServer:
     ) -> None:
         self.release()  # or a request that waits for a held job would outlive us by 10 s
         self._http.shutdown()
-        self._http.server_close()
+        self._http.hang_up()
+        self._http.server_close()  # waits for the threads of its connections
         self._thread.join()
 
     def answer(self, request: Request, warehouse: ServedWarehouse) -> Json:
@@ -154,12 +156,27 @@ class BigQueryServer:
 
 
 class _Http(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False  # idle keep-alive connections would hold the end back
+    # Threads that are still in DuckDB when Python ends take the process down with them.
+    daemon_threads = False
 
     def __init__(self, address: tuple[str, int], server: BigQueryServer) -> None:
         super().__init__(address, _Handler)
         self.bigquery = server
+        self._open: set[Any] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._open.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        self._open.discard(request)
+        super().shutdown_request(request)
+
+    def hang_up(self) -> None:
+        """End every connection; an idle one would be kept alive."""
+        for connection in list(self._open):
+            with suppress(OSError):  # it has just ended
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(BaseHTTPRequestHandler):
