@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -41,24 +42,60 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(gaps.gaps)
-app.command()(gaps.plan)
-app.command()(validate.validate)
-app.command()(validate.compare)
-app.command()(enqueue.enqueue)
-app.command()(runs.runs)
-app.command()(runs.status)
-app.command()(watch.watch)
-app.command()(runs.report)
-app.command()(control.pause)
-app.command()(control.resume)
-app.command()(control.cancel)
-app.command()(control.retry)
-app.command()(up.up)
-app.command()(ledger.ledger)
-app.command()(doctor.doctor)
-app.command()(settings.settings)
-app.command()(sandbox.demo)
+
+RUN = "run-20260102-k7xq3w"
+
+# In the order of `planner --help`; examples are to be pasted.
+COMMANDS: tuple[tuple[Callable[..., None], tuple[str, ...]], ...] = (
+    (
+        gaps.gaps,
+        ("planner gaps --season 2021-22", "planner gaps --json | jq '.gaps[] | .date'"),
+    ),
+    (
+        gaps.plan,
+        (
+            "planner plan --from-phase precompute --newest-first",
+            "planner plan --limit 3 --out plan.json && planner enqueue --plan plan.json",
+        ),
+    ),
+    (
+        validate.validate,
+        ("planner validate --save before", "planner validate --season 2024-25"),
+    ),
+    (validate.compare, ("planner compare before after",)),
+    (
+        enqueue.enqueue,
+        (
+            "planner enqueue --gaps --dry-run",
+            "planner enqueue --gaps --limit 3 --wait",
+            "planner enqueue --gaps --start 2022-04-16 --end 2022-06-16 --deadline 6h",
+        ),
+    ),
+    (runs.runs, ("planner runs",)),
+    (runs.status, (f"planner status {RUN}", f"planner status {RUN} --json | jq .steps")),
+    (watch.watch, (f"planner watch {RUN}",)),
+    (runs.report, (f"planner report {RUN}",)),
+    (control.pause, (f"planner pause {RUN}",)),
+    (control.resume, (f"planner resume {RUN}",)),
+    (control.cancel, (f"planner cancel {RUN}",)),
+    (
+        control.retry,
+        (
+            f"planner retry {RUN}",
+            f"planner retry {RUN} --phase grading --dates 2024-11-02,2024-11-03 --wait",
+        ),
+    ),
+    (up.up, ("planner up --workers 4",)),
+    (ledger.ledger, ("BACKFILL_LEDGER_DATASET=ops planner ledger --create",)),
+    (
+        doctor.doctor,
+        ("planner doctor", "planner doctor --json | jq '.checks[] | select(.ok | not)'"),
+    ),
+    (settings.settings, ("planner settings",)),
+    (sandbox.demo, ("planner demo",)),
+)
+for command, examples in COMMANDS:
+    app.command(epilog="\n".join(["Such as:", *examples]))(command)
 app.add_typer(sandbox.app, name="sandbox")
 
 

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from planner import criterion, pipeline, plan, publishing, runners
 from planner.address import OPTIONS
 from planner.baseline import Baseline, Comparison
-from planner.cli import app
+from planner.cli import COMMANDS, app
 from planner.errors import Exit
 from planner.gaps import Reason
 from planner.model import Model
@@ -163,6 +163,16 @@ def test_commands_exist_with_these_options(path: Path) -> None:
                 continue  # in a sentence a command goes by its name: `planner cancel`
             message = getattr(error, "message", "") or str(error)
             pytest.fail(f"{path.name}: `{line}`: {message}")
+
+
+def test_every_command_has_examples_that_exist() -> None:
+    for command, examples in COMMANDS:
+        for example in examples:
+            planned = [part for part in re.split(r" && | \| ", example) if "planner " in part]
+            lines = [part.partition("planner ")[2] for part in planned]
+            assert lines[0].split()[0] == command.__name__
+            for line in lines:
+                parse(shlex.split(line))
 
 
 def test_every_command_is_mentioned() -> None:
