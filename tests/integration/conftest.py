@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
 
 from planner.settings import Settings
+from tests.integration.shop import Shop, build_shop
 from tests.integration.tiny import Tiny
 from worker.broker import embedded_broker
 from worker.connection import connect
@@ -37,3 +40,18 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
     world = Tiny(tmp_path_factory.mktemp("tiny"))
     with world.up():
         yield world
+
+
+@pytest.fixture(scope="session")
+def built_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop's warehouse with every phase complete. Not to be written to."""
+    folder = tmp_path_factory.mktemp("shop") / "whole"
+    build_shop(folder)
+    return folder
+
+
+@pytest.fixture
+def shop(built_shop: Path, tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Shop:
+    """One to break."""
+    shutil.copytree(built_shop, tmp_path / "warehouse")
+    return Shop(tmp_path, built_shop, redis_settings.redis_url)

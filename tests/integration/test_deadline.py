@@ -1,0 +1,99 @@
+"""A run that goes on after its deadline is cancelled, by Redis's clock."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from planner.commands.runs import status_json
+from tests.integration.shop import RUN, Shop, day, drain
+from tests.waiting import until
+from worker import steps
+from worker.finalize import finalize
+from worker.lease import Lease, Resource
+from worker.orders import Orders
+from worker.states import RunState, StepState
+from worker.steps import StepFailed
+
+
+def pass_deadline(shop: Shop) -> None:
+    """Let the deadline be now, by the clock of Redis."""
+    now, _ = shop.ledger.client.time()
+    shop.ledger.client.hset(f"backfill:run:{RUN}", "deadline", now)
+
+
+def test_a_run_past_its_deadline_starts_nothing_and_reports_what_is_there(shop: Shop) -> None:
+    # Given a run with a deadline, one of its steps done
+    shop.lose_sessions(day(11))
+    plan = shop.plan()
+    shop.ledger.register(RUN, plan, Orders(deadline_seconds=3600))
+    shop.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
+    ids = [step_id for step_id, _ in plan.steps()]
+    now, _ = shop.ledger.client.time()
+    deadline = shop.ledger.require(RUN).deadline
+    assert deadline is not None
+    assert 3590 < deadline - now <= 3600
+    assert shop.visit(f"{day(11)}/sessionise") == "succeeded"
+
+    # When it passes
+    pass_deadline(shop)
+
+    # Then whoever looks sees the run being cancelled, and every step that is left settles
+    assert shop.ledger.require(RUN).state is RunState.CANCELLING
+    drain(shop, ids)
+    assert shop.states()[f"{day(11)}/sessionise"] is StepState.SUCCEEDED
+    assert set(shop.states().values()) == {StepState.SUCCEEDED, StepState.CANCELLED}
+
+    # And its end says why
+    assert finalize(shop.fleet, RUN) == "cancelled"
+    record = shop.ledger.require(RUN)
+    assert record.stopped_by == "deadline"
+    shown = status_json(shop.fleet, record)
+    assert (shown["state"], shown["stopped_by"]) == ("cancelled", "deadline")
+    assert {failure["reason"] for failure in shown["failures"]} == {"the run's deadline passed"}
+    report = json.loads(shop.ledger.report(RUN) or "")
+    assert {failure["reason"] for failure in report["failures"]} == {"the run's deadline passed"}
+
+
+@pytest.mark.parametrize("state", [RunState.PAUSED, RunState.INCOMPLETE])
+def test_a_deadline_ends_runs_that_stand_still_too(shop: Shop, state: RunState) -> None:
+    shop.lose_sessions(day(11))
+    shop.ledger.register(RUN, shop.plan(), Orders(deadline_seconds=3600))
+    shop.ledger.move(RUN, state, [RunState.INCOMPLETE])
+    assert shop.ledger.require(RUN).state is state
+
+    pass_deadline(shop)
+
+    assert shop.ledger.require(RUN).state is RunState.CANCELLING
+    with pytest.raises(StepFailed, match="cancelled"):
+        shop.visit(f"{day(11)}/sessionise")
+
+
+def test_a_step_at_work_is_stopped_at_the_deadline(shop: Shop) -> None:
+    shop.lose_sessions(day(11))
+    shop.register(shop.plan())
+    lease = Lease(shop.ledger.client, [Resource(name="a")], seconds=1)
+    assert lease.acquire() is None
+    stop = steps._Stop(shop.fleet, RUN, lease)
+    with lease:
+        assert stop() is None
+        pass_deadline(shop)
+        until(lambda: stop() is not None)
+    assert stop() == stop.CANCELLED
+    lease.release()
+
+
+def test_a_retry_after_the_deadline_has_none_or_a_new_one(shop: Shop) -> None:
+    shop.lose_sessions(day(11))
+    shop.ledger.register(RUN, shop.plan(), Orders(deadline_seconds=3600))
+    pass_deadline(shop)
+    shop.ledger.require(RUN)
+    shop.ledger.conclude(RUN, RunState.CANCELLED, {}, report="{}")
+    step = f"{day(11)}/sessionise"
+
+    shop.ledger.reopen(RUN, [("sessionise", day(11))], [step])
+    assert (shop.ledger.require(RUN).deadline, shop.ledger.require(RUN).stopped_by) == (None, "")
+    assert shop.ledger.require(RUN).state is RunState.INCOMPLETE
+
+    shop.ledger.conclude(RUN, RunState.CANCELLED, {}, report="{}")

@@ -1,0 +1,102 @@
+"""What earlier runs took says how long the next one takes."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from planner.commands.watch import drift_warning
+from planner.estimate import PhaseEstimate
+from tests.integration.shop import RUN, Shop, day, drain
+from worker.finalize import finalize
+from worker.forecast import Outlook, history, outlook
+from worker.slots import sign_off, sign_on
+
+
+@pytest.mark.parametrize("where", ["files", "ledger"])
+def test_a_plan_foresees_what_the_last_run_took(shop: Shop, where: str) -> None:
+    # Given a pipeline file without figures, nobody at work, and a run that has ended
+    shop.lose_sessions(day(11))
+    first = shop.plan(with_estimate=True)
+    assert first.estimate is not None
+    assert (first.estimate.seconds, first.estimate.slots_are_assumed) == (None, True)
+    assert first.estimate.unknown == ("sessionise", "aggregate")
+    drain(shop, shop.register(first))
+    assert finalize(shop.fleet, RUN) == "complete"
+    if where == "files":
+        shop.ledger.client.flushall()
+    else:
+        shutil.rmtree(shop.fleet.settings.folder("reports"))
+
+    # When the same is to do, and two workers are there, one of them dead
+    sign_on(shop.ledger.client, "here", 3, seconds=60)
+    sign_on(shop.ledger.client, "dead", 5, seconds=-1)
+    sign_on(shop.ledger.client, "leaving", 7, seconds=60)
+    sign_off(shop.ledger.client, "leaving", 7)
+    shop.lose_sessions(day(11))
+    made = shop.plan(with_estimate=True).estimate
+
+    # Then it is estimated by what the steps took
+    assert made is not None
+    assert (made.runs, made.slots, made.slots_are_assumed) == (1, 3, False)
+    assert {phase.source for phase in made.phases.values()} == {"runs"}
+    assert made.seconds is not None
+    assert made.worst_seconds is not None
+    assert 0 < made.seconds <= made.worst_seconds < 60
+
+
+def test_runs_of_other_warehouses_and_broken_reports_say_nothing(shop: Shop) -> None:
+    shop.lose_sessions(day(11))
+    drain(shop, shop.register(shop.plan()))
+    finalize(shop.fleet, RUN)
+    path = shop.fleet.settings.folder("reports") / RUN / "report.json"
+    text = path.read_text()
+    shop.ledger.client.flushall()
+
+    path.write_text(text.replace(shop.fleet.warehouse.name, "local:/elsewhere"))
+    assert history(shop.fleet, None).runs == 0
+    path.write_text(text[:-20])
+    assert history(shop.fleet, None).runs == 0
+    path.write_text(text)
+    assert history(shop.fleet, None).runs == 1
+
+
+def test_a_run_that_takes_far_longer_than_planned_drifts(shop: Shop) -> None:
+    # Given a run of four chunks whose plan foresaw a second a date
+    shop.lose_sessions(day(11))
+    bare = shop.plan(with_estimate=True)
+    assert bare.estimate is not None
+    phases = {
+        name: PhaseEstimate(
+            steps=9,
+            dates=10,
+            seconds_per_date=1,
+            slow_seconds_per_date=1,
+            seconds=10,
+            slow_seconds=10,
+            source="file",
+        )
+        for name in ("sessionise", "aggregate")
+    }
+    update = {"phases": phases, "seconds": 8.0}
+    foreseen = bare.estimate.model_copy(update=update)
+    ids = shop.register(bare.model_copy(update={"estimate": foreseen}).sealed())
+
+    def now() -> Outlook:
+        records = shop.ledger.step_records(RUN, ids)
+        return outlook(shop.fleet, shop.ledger.require(RUN), records)
+
+    # At first it is as planned: every step a second, one after the other
+    assert (now().planned, now().left, now().drifts) == (8.0, pytest.approx(len(ids)), False)
+
+    # When steps take a minute each, it is corrected by the run's own pace, from three on
+    real = [shop.visit(each) for each in ids[:4]]
+    assert real == ["succeeded"] * 4
+    aggregates = [each for each in ids[:4] if each.endswith("aggregate")]
+    assert len(aggregates) == 3
+    for each in aggregates:
+        shop.ledger.client.hset(f"backfill:run:{RUN}:step:{each}", "worked", 60)
+    assert now().left == pytest.approx(60 * (len(ids) - 4))
+    assert now().drifts
+    assert "drifts" in drift_warning(shop.ledger.require(RUN), now())

@@ -1,0 +1,89 @@
+"""A planner that dies leaves nothing, or a run that is incomplete and can be resumed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from planner.sandbox.fleet import environment_of
+from tests.integration.shop import RUN, SCOPE, Shop, day, drain
+from worker import control
+from worker import enqueue as enqueue_module
+from worker.enqueue import owed_now
+from worker.finalize import finalize
+from worker.states import RunState, StepState
+
+DIES = """
+import os, signal, sys
+from planner.cli import main
+from worker import enqueue
+from worker.ledger import Ledger
+
+def die(*arguments, **options):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+where = {
+    "before it registers": (Ledger, "register"),
+    "before it hands over": (enqueue, "_hand_over"),
+    "before it publishes": (enqueue, "publish_steps"),
+    "before it says so": (Ledger, "move"),
+}
+setattr(*where[sys.argv.pop(1)], die)
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["before it registers", "before it hands over", "before it publishes", "before it says so"],
+)
+def test_a_planner_that_is_killed_leaves_nothing_or_an_incomplete_run(
+    shop: Shop, moment: str
+) -> None:
+    # Given a planner that is killed, between what it writes down and what it sends
+    shop.lose_sessions(day(11))
+    wanted = {(step.phase, step.dates) for _, step in shop.plan().steps()}
+    options = ["enqueue", "--gaps", "--json", "--start", str(SCOPE.start), "--end", str(SCOPE.end)]
+    done = subprocess.run(
+        [sys.executable, "-c", DIES, moment, *options, "--chunk-dates", "1"],
+        env={**os.environ, **environment_of(shop.fleet.settings)},
+        cwd=shop.fleet.settings.home_dir.parent,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == -9, done.stderr
+    assert done.stdout == ""
+
+    # Then there is no run, or one that is incomplete, has begun nothing, and can be resumed
+    runs = shop.ledger.runs()
+    if moment == "before it registers":
+        assert runs == []
+        assert shop.ledger.held("sales") == {}
+        run_id = RUN
+        plan = shop.plan()
+        enqueue_module._note_owed(shop.fleet, run_id, plan)
+        shop.register(plan)
+        taken = {(step.phase, d) for _, step in plan.steps() for d in step.dates}
+        enqueue_module._hand_over(shop.fleet, run_id, taken)
+    else:
+        (run,) = runs
+        run_id = run.id
+        assert run.state is RunState.INCOMPLETE
+        assert set(shop.ledger.steps(run_id).values()) == {StepState.PENDING}
+        assert shop.plan().is_empty
+        assert {skipped.run_id for skipped in shop.plan().skipped} == {run_id}
+        control.resume(shop.fleet, run_id)
+
+    # And that one repairs everything, and owes nothing afterwards
+    found = shop.fleet.plan(run_id)
+    assert found is not None
+    assert {(step.phase, step.dates) for _, step in found.steps()} == wanted
+    drain(shop, [step_id for step_id, _ in found.steps()], run_id)
+    assert finalize(shop.fleet, run_id) == "complete"
+    assert shop.differences() == []
+    assert owed_now(shop.fleet, None) == []

@@ -1,0 +1,86 @@
+"""The run ledger in the warehouse: written at a run's end, once, and never in its way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from planner.cli import app
+from planner.markdown import render_markdown
+from planner.page import render_page
+from planner.report import Report
+from tests.integration.shop import RUN, SCOPE, Shop, day, drain
+from worker.finalize import finalize
+from worker.ledger import Ledger
+
+
+def keep_ledger(shop: Shop) -> None:
+    settings = shop.fleet.settings.model_copy(update={"ledger_dataset": "ops"})
+    shop.fleet.settings = settings
+
+
+def ledger_rows(shop: Shop, what: str) -> list[tuple[Any, ...]]:
+    return [tuple(row.values()) for row in shop.fleet.warehouse.rows(what, {})]
+
+
+def test_a_run_is_written_into_the_ledger_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given gaps that were written down by a command, and one that the run does not take
+    for name in ("warehouse", "pipeline", "home"):
+        monkeypatch.setenv(f"BACKFILL_{name.upper()}", str(getattr(shop.fleet.settings, name)))
+    monkeypatch.setenv("BACKFILL_LEDGER_DATASET", "ops")
+    planner = CliRunner()
+    assert "✗ run ledger" in planner.invoke(app, ["doctor"]).output
+    assert planner.invoke(app, ["ledger", "--create"]).exit_code == 0
+    assert planner.invoke(app, ["doctor"]).output.count("✓ run ledger: ops.") == 2
+    keep_ledger(shop)
+    shop.lose_sessions(day(11))
+    span = ["--start", str(SCOPE.start), "--end", str(SCOPE.end)]
+    assert planner.invoke(app, ["gaps", "--record", *span]).exit_code == 1
+    gaps = "SELECT phase, date, status, run_id FROM ops.data_gaps WHERE reason = 'missing'"
+    assert ledger_rows(shop, gaps) == [("sessionise", day(11), "open", "")]
+    (detected,) = ledger_rows(shop, "SELECT detected FROM ops.data_gaps")
+
+    # When a run takes them, and is finalized by two workers, of which one died before the end
+    drain(shop, shop.register(shop.plan()))
+    shop.lose("shop_reports.store_daily", "report_date", day(20))
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "conclude", lambda *a, **k: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            finalize(shop.fleet, RUN)
+    before = ledger_rows(shop, "SELECT * FROM ops.data_gaps ORDER BY phase, date")
+    assert finalize(shop.fleet, RUN) == "complete"
+
+    # Then it has one row, its gaps are healed, and the other is open
+    assert ledger_rows(shop, "SELECT run_id, state FROM ops.backfill_runs") == [(RUN, "complete")]
+    assert ledger_rows(shop, "SELECT * FROM ops.data_gaps ORDER BY phase, date") == before
+    assert sorted(ledger_rows(shop, gaps)) == [
+        ("aggregate", day(20), "open", ""),
+        ("sessionise", day(11), "healed", RUN),
+    ]
+    first = "SELECT detected FROM ops.data_gaps WHERE phase = 'sessionise'"
+    assert ledger_rows(shop, first) == [detected]
+    healed = "SELECT COUNT(*) FROM ops.data_gaps WHERE reason = 'cascade' AND status = 'healed'"
+    assert ledger_rows(shop, healed) == [(6,)]
+    assert "note:" not in render_markdown(report_of(shop))
+
+
+def test_a_ledger_that_cannot_be_written_is_a_note_and_no_failure(shop: Shop) -> None:
+    # Given a dataset without the tables
+    keep_ledger(shop)
+    shop.lose_sessions(day(11))
+    drain(shop, shop.register(shop.plan()))
+
+    # When the run ends
+    assert finalize(shop.fleet, RUN) == "complete"
+
+    # Then the report says what is missing, and the warehouse has nothing of it
+    (note,) = report_of(shop).notes
+    assert "no table ops.backfill_runs" in note
+    assert note in render_page(report_of(shop))
+    assert f"note: {note[:20]}" in render_markdown(report_of(shop))
+
+
+def report_of(shop: Shop) -> Report:
+    return Report.model_validate_json(shop.ledger.report(RUN) or "")
