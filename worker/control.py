@@ -9,8 +9,9 @@ from planner.errors import FleetError, UsageError
 from planner.repair import lookback
 from worker.enqueue import publish_steps
 from worker.fleet import Fleet
-from worker.ledger import RunRecord, StillHeld
+from worker.ledger import StillHeld
 from worker.orders import PLAIN, Orders
+from worker.record import RunRecord
 from worker.states import DateState, RunState
 
 UNDONE = (DateState.FAILED, DateState.BLOCKED, DateState.CANCELLED)

@@ -25,8 +25,8 @@ from planner.snapshot import snapshot
 from sql import WarehouseError
 from worker.fleet import Fleet
 from worker.lease import Lease, Resource
-from worker.ledger import RunRecord
 from worker.publish import Interrupted, publish
+from worker.record import RunRecord
 from worker.secrets import redacted
 from worker.states import STEP_ENDED, DateState, RunState, StepState
 from worker.steps import Again

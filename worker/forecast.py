@@ -16,7 +16,8 @@ from planner.rehearsal import Work, elapsed
 from planner.report import StepRow
 from worker.budget import spent
 from worker.fleet import Fleet
-from worker.ledger import Ledger, RunRecord, StepRecord
+from worker.ledger import Ledger
+from worker.record import RunRecord, StepRecord
 from worker.slots import slots_now
 from worker.states import STEP_ENDED, StepState
 

@@ -30,7 +30,8 @@ from planner.model import RUN_ID
 from planner.plan import Plan, parse_plan
 from worker.connection import script
 from worker.orders import PLAIN, Orders
-from worker.states import RUN_ENDED, DateState, RunState, StepState
+from worker.record import RunRecord, StepRecord, run_record, step_record
+from worker.states import DateState, RunState, StepState
 
 PREFIX = "backfill"
 KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
@@ -54,66 +55,6 @@ class Started:
     """Attempts so far that never came to an end."""
     memory: dict[str, Any]
     """What the runner wrote down when it parked the step."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class StepRecord:
-    """What the ledger knows of one step."""
-
-    id: str
-    state: StepState
-    attempt: int = 0
-    """How often it was begun."""
-    failures: int = 0
-    """Attempts that ended badly; the rest ended with their worker, or were handed back."""
-    worker: str = ""
-    started: float | None = None
-    """Seconds since the epoch, by Redis's clock."""
-    ended: float | None = None
-    error: str = ""
-    token: str = ""
-    """Of the lease under which it was started."""
-    parked: str = ""
-    """The token it was parked under, while a service works for it."""
-    waits: int = 0
-    """How often it waited in a row, for its upstream phases or for others to make room."""
-    waiting: str = ""
-    """What it waited for when it last came by, in words."""
-    worked: float = 0.0
-    """Seconds that it was at work: all attempts, and batches that a service worked on for it, but
-    no pause between attempts."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
-    """What the ledger knows of one run."""
-
-    id: str
-    plan_id: str
-    pipeline: str
-    pipeline_checksum: str
-    warehouse: str
-    state: RunState
-    reason: str
-    created: float
-    started: float | None
-    ended: float | None
-    validation: dict[str, Any] | None
-    steps_total: int
-    publication: dict[str, Any] | None = None
-    """What was published when the run had ended; None without any."""
-    force_service: bool = False
-    """Whether a service may be told to end what it is doing for others."""
-    endings: int = 0
-    """How often it was finalized: once, and once more for every retry."""
-    deadline: int | None = None
-    """When it is to be cancelled, if it still goes on; seconds since the epoch."""
-    stopped_by: str = ""
-    """`deadline` when that is what cancelled it."""
-
-    @property
-    def is_ended(self) -> bool:
-        return self.state in RUN_ENDED
 
 
 class Ledger:
@@ -229,7 +170,7 @@ class Ledger:
             return None  # from a message, or from Redis: it would be part of paths
         answer = self._script("look")(keys=[_run(run_id)])
         found = dict(zip(answer[::2], answer[1::2], strict=True))
-        return _record(run_id, found) if found else None
+        return run_record(run_id, found) if found else None
 
     def require(self, run_id: str) -> RunRecord:
         """A run. Raises `UsageError` when there is none."""
@@ -267,7 +208,7 @@ class Ledger:
     def step(self, run_id: str, step_id: str) -> StepRecord:
         """All that is known of a step."""
         state = self.step_state(run_id, step_id) or StepState.PENDING
-        return _step(step_id, state, self._hash(_step_key(run_id, step_id)))
+        return step_record(step_id, state, self._hash(_step_key(run_id, step_id)))
 
     def steps(self, run_id: str) -> dict[str, StepState]:
         """Step id → state, for the whole run."""
@@ -282,7 +223,7 @@ class Ledger:
         for step_id in wanted:
             pipe.hgetall(_step_key(run_id, step_id))
         return [
-            _step(step_id, states[step_id], found)
+            step_record(step_id, states[step_id], found)
             for step_id, found in zip(wanted, pipe.execute(), strict=True)
         ]
 
@@ -405,48 +346,3 @@ def _parse_field(text: str) -> tuple[str, date]:
 
 def _text(number: int | None) -> str:
     return "" if number is None else str(number)
-
-
-def _float(text: str | None) -> float | None:
-    return float(text) if text else None
-
-
-def _record(run_id: str, found: Mapping[str, str]) -> RunRecord:
-    validation, publication = found.get("validation"), found.get("publication")
-    return RunRecord(
-        id=run_id,
-        plan_id=found.get("plan_id", ""),
-        pipeline=found.get("pipeline", ""),
-        pipeline_checksum=found.get("pipeline_checksum", ""),
-        warehouse=found.get("warehouse", ""),
-        state=RunState(found.get("state", RunState.INCOMPLETE)),
-        reason=found.get("reason", ""),
-        created=float(found.get("created", 0)),
-        started=_float(found.get("started")),
-        ended=_float(found.get("ended")),
-        validation=json.loads(validation) if validation else None,
-        steps_total=int(found.get("steps_total", 0)),
-        publication=json.loads(publication) if publication else None,
-        force_service=found.get("force_service") == "1",
-        endings=int(found.get("endings", 0)),
-        deadline=int(found["deadline"]) if "deadline" in found else None,
-        stopped_by=found.get("stopped_by", ""),
-    )
-
-
-def _step(step_id: str, state: StepState, found: Mapping[str, str]) -> StepRecord:
-    return StepRecord(
-        id=step_id,
-        state=state,
-        attempt=int(found.get("attempt", 0)),
-        failures=int(found.get("failures", 0)),
-        worker=found.get("worker", ""),
-        started=_float(found.get("started")),
-        ended=_float(found.get("ended")),
-        error=found.get("error", ""),
-        token=found.get("token", ""),
-        parked=found.get("parked", ""),
-        waits=int(found.get("waits", 0)),
-        waiting=found.get("waiting", ""),
-        worked=float(found.get("worked", 0)),
-    )

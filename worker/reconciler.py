@@ -22,8 +22,9 @@ from worker.app import app, queue_names
 from worker.canvas import final_message, step_message
 from worker.fleet import Fleet
 from worker.lease import Lease, Resource
-from worker.ledger import PREFIX, RunRecord
+from worker.ledger import PREFIX
 from worker.mailbox import FINAL, chunks_with_messages, correct_times
+from worker.record import RunRecord
 from worker.states import STEP_ENDED, RunState, StepState
 from worker.transport import publish_only
 

@@ -22,7 +22,8 @@ from worker.attempt import Attempt, Ended, OverBudget
 from worker.budget import table_key
 from worker.fleet import Fleet
 from worker.lease import Lease, Resource
-from worker.ledger import RunRecord, Started, StepRecord
+from worker.ledger import Started
+from worker.record import RunRecord, StepRecord
 from worker.retry import GiveUp, decide
 from worker.runners import LEASE_LOST, Park, Stopped, which_of
 from worker.states import RUN_ENDED, STEP_ENDED, DateState, RunState, StepState

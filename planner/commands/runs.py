@@ -23,7 +23,7 @@ from planner.report import Report, duration
 if TYPE_CHECKING:
     from worker.fleet import Fleet
     from worker.forecast import Outlook
-    from worker.ledger import RunRecord
+    from worker.record import RunRecord
 
 STATES = ("pending", "running", "succeeded", "failed", "blocked", "cancelled")
 

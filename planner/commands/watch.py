@@ -23,7 +23,7 @@ from planner.report import duration
 if TYPE_CHECKING:
     from worker.fleet import Fleet
     from worker.forecast import Outlook
-    from worker.ledger import RunRecord, StepRecord
+    from worker.record import RunRecord, StepRecord
 
 LOOK_SECONDS = 0.5  # between two looks at the ledger
 LINE_SECONDS = 5.0  # between two plain lines, unless something failed

@@ -18,7 +18,7 @@ import redis
 from tests.conftest import Sandbox
 from worker.children import Child
 from worker.fleet import Fleet
-from worker.ledger import RunRecord
+from worker.record import RunRecord
 from worker.states import STEP_ENDED, DateState, StepState
 
 RUN_SECONDS = 240.0

@@ -22,7 +22,7 @@ import pytest
 import worker.tasks as tasks_module
 from tests.integration.tiny import ALL, Tiny
 from tests.waiting import until
-from worker.ledger import RunRecord
+from worker.record import RunRecord
 
 
 def whole(record: RunRecord) -> bool:

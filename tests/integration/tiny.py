@@ -35,8 +35,8 @@ from worker.broker import find_redis_server
 from worker.children import Child, Supervisor
 from worker.crew import hand
 from worker.fleet import Fleet
-from worker.ledger import RunRecord
 from worker.orders import Orders
+from worker.record import RunRecord
 
 FIRST = date(2024, 1, 1)
 DAYS = 120

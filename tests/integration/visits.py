@@ -13,8 +13,8 @@ from worker import steps
 from worker.enqueue import Wanted, plan_gaps
 from worker.finalize import finalize
 from worker.fleet import Fleet
-from worker.ledger import StepRecord
 from worker.orders import Orders
+from worker.record import StepRecord
 from worker.states import STEP_ENDED, RunState
 from worker.steps import Again, StepFailed
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from planner.commands import watch
 from worker.forecast import Outlook
-from worker.ledger import RunRecord, StepRecord
+from worker.record import RunRecord, StepRecord
 from worker.states import RunState, StepState
 
 RUN = RunRecord(
