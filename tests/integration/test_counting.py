@@ -156,6 +156,21 @@ def test_a_table_that_is_not_there_is_an_error_and_no_gap(
             count(each, [GAMES, table("raw.nowhere")], START, END)
 
 
+def test_a_column_of_moments_is_refused_and_no_gap(
+    warehouse: BigQueryWarehouse, local: LocalWarehouse
+) -> None:
+    # Given a table whose column holds moments, which compare with dates and are none
+    local.run("CREATE TABLE raw.moments (d TIMESTAMP, game STRING)", {})
+    local.run(
+        "INSERT INTO raw.moments SELECT CAST('2024-03-04 19:30:00' AS TIMESTAMP) AS d, 'x' AS game",
+        {},
+    )
+
+    for each in (warehouse, local):
+        with pytest.raises(WarehouseRefused, match=r"raw\.moments: 'd' is not a DATE column"):
+            count(each, [table("raw.moments")], START, END)
+
+
 def test_records_that_may_not_be_read_cost_more_and_hide_nothing(
     warehouse: BigQueryWarehouse, server: BigQueryServer, local: LocalWarehouse
 ) -> None:
