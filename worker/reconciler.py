@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import redis
 from celery import chain
+from kombu.exceptions import OperationalError
 
 from planner.errors import FleetError
 from planner.plan import PlannedChunk, step_id
@@ -71,7 +72,11 @@ def _reconcile_one(fleet: Fleet, run: RunRecord, there: set[tuple[str, str]]) ->
         return _reconcile_run(fleet, run, there)
     except FleetError as error:  # such as a plan that another version wrote
         log.warning("%s: could not reconcile: %s", run.id, error)
-        return []
+    except (redis.RedisError, OperationalError):  # nor could any other
+        raise
+    except Exception:
+        log.exception("%s: could not reconcile", run.id)
+    return []
 
 
 def _reconcile_run(fleet: Fleet, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:

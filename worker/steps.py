@@ -56,6 +56,7 @@ class Visit:
     id: str
     step: Step
     phase: Phase
+    """Any, when this worker's pipeline file does not name the step's: it can only be settled."""
     worker: str
 
     def make(self) -> str:
@@ -142,7 +143,7 @@ class Visit:
                 lease.release()
 
     def _resources(self, dates: Sequence[date]) -> list[Resource]:
-        name = f"{self.run.pipeline}:{self.phase.name}"
+        name = f"{self.run.pipeline}:{self.step.phase}"
         limit = self.phase.concurrency
         resources = [
             Resource(name=f"{name}:{day}", full="another step of its dates") for day in dates
@@ -357,7 +358,9 @@ class Visit:
             return True
         ancestors = self.fleet.pipeline.ancestors
         return state is not StepState.CANCELLED and any(
-            self.step.phase not in ancestors[other.phase] for other in self._later_steps()
+            # A phase that the file does not name any more hangs on nothing that is known here.
+            self.step.phase not in ancestors.get(other.phase, ())
+            for other in self._later_steps()
         )
 
     def _unfinished(self) -> list[date]:

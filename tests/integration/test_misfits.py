@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.integration.renamed import rename
 from tests.integration.shop import RUN, Shop, day
 from worker import steps
 from worker.lease import Lease, Resource
@@ -113,3 +114,26 @@ def test_a_step_at_work_is_left_to_its_worker_and_given_up_when_that_is_gone(sho
     with pytest.raises(StepFailed, match="every worker's pipeline file differs"):
         shop.visit(STEP)
     assert shop.states()[STEP] is StepState.FAILED
+
+
+def test_a_cancelled_run_settles_though_a_phase_was_renamed(shop: Shop) -> None:
+    begin(shop)
+    rename(shop.ledger, RUN, "aggregate")
+    shop.ledger.move(RUN, RunState.CANCELLING, [RunState.RUNNING])
+
+    for step in shop.states():
+        with pytest.raises(StepFailed):
+            shop.visit(step)
+
+    assert set(shop.states().values()) == {StepState.CANCELLED}
+
+
+def test_a_step_before_a_renamed_phase_is_given_up(shop: Shop) -> None:
+    begin(shop)
+    rename(shop.ledger, RUN, "aggregate")
+
+    come_by(shop, steps.MISFITS_MAX)
+    # What a file of other rules says of the next step is for the next step
+    assert shop.visit(STEP) == "failed"
+
+    assert shop.states()[f"{day(11)}/gone"] is StepState.PENDING

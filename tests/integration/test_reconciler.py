@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.renamed import rename
 from tests.integration.tiny import Tiny
 from tests.waiting import until
 from worker.states import RunState
@@ -105,6 +106,29 @@ def test_status_reconciles(nobody: Tiny) -> None:
 def test_a_run_that_nobody_can_read_is_not_in_the_way_of_others(nobody: Tiny) -> None:
     broken, run_id = lost(nobody, 1), lost(nobody, 1)
     nobody.client.set(f"backfill:run:{broken}:plan", '{"of": "another version"}')
+
+    until(lambda: nobody.say("reconcile", "1") != "0")
+
+    assert nobody.client.llen("a") == 1
+    end(nobody, broken)
+    end(nobody, run_id)
+
+
+def test_a_phase_that_the_file_does_not_name_any_more_is_in_nobody_s_way(nobody: Tiny) -> None:
+    renamed, run_id = lost(nobody, 1), lost(nobody, 1)
+    rename(nobody.ledger, renamed, "a")
+
+    until(lambda: nobody.say("reconcile", "1") == "2")
+
+    # Its steps go to any worker, which settles them
+    assert (nobody.client.llen("a"), nobody.client.llen("final")) == (1, 1)
+    end(nobody, renamed)
+    end(nobody, run_id)
+
+
+def test_a_mistake_of_ours_with_one_run_is_not_in_the_way_of_others(nobody: Tiny) -> None:
+    broken, run_id = lost(nobody, 1), lost(nobody, 1)
+    nobody.client.hset(f"backfill:run:{broken}:missing", "x", "no number")
 
     until(lambda: nobody.say("reconcile", "1") != "0")
 
