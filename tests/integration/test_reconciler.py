@@ -12,6 +12,7 @@ import pytest
 from tests.integration.renamed import rename
 from tests.integration.tiny import Tiny
 from tests.waiting import until
+from worker.later import deliver, put_off, waiting
 from worker.states import RunState
 
 
@@ -74,15 +75,33 @@ def test_a_run_whose_steps_have_ended_is_finalized(nobody: Tiny) -> None:
     end(nobody, run_id)
 
 
-def test_messages_of_a_cancelled_run_are_not_waited_for(nobody: Tiny) -> None:
-    """They may have been put off for minutes."""
-    run_id = nobody.enqueue(nobody.days(1))
+def test_messages_of_a_cancelled_run_are_called_in_and_never_sent_twice(nobody: Tiny) -> None:
+    """They may have been put off for minutes, and workers may be away for days."""
+
+    def sweep() -> None:
+        begun, _ = nobody.client.time()
+        until(lambda: nobody.client.time()[0] > begun + 1)  # longer than what is lost is waited for
+        assert nobody.say("reconcile", "1") == "0"
+
+    # Given two messages of a run that is being cancelled, and one of another, put off for long
+    nobody.client.delete("a", "final")
+    run_id, other = nobody.enqueue(nobody.days(2)), nobody.enqueue(nobody.days(1))
     nobody.ledger.move(run_id, RunState.CANCELLING, [RunState.RUNNING])
+    for message in nobody.client.lrange("a", 0, -1)[:2]:
+        nobody.client.lrem("a", 1, message)
+        put_off(nobody.client, "a", str(message), 600)
+    assert nobody.client.llen("a") == 1
 
-    until(lambda: nobody.say("reconcile", "1") != "0")
+    # When it is looked at again and again, and nobody takes any of them
+    for _ in range(3):
+        sweep()
 
-    assert nobody.client.llen("a") == 2
+    # Then there are no more of them, and those of the run are due
+    deliver(nobody.client, ["a"])
+    assert (nobody.client.llen("a"), nobody.client.zcard(waiting("a"))) == (2, 1)
     end(nobody, run_id)
+    end(nobody, other)
+    nobody.client.delete("a", waiting("a"))
 
 
 def test_status_reconciles(nobody: Tiny) -> None:
