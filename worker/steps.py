@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import NoReturn
 
 from planner.errors import FleetError
@@ -120,6 +121,7 @@ class Visit:
                     dates=ready,
                     number=record.failures + 1,
                     stop=_Stop(self.fleet, self.run.id, lease),
+                    note=partial(ledger.note_memory, self.run.id, self.id, token=lease.token),
                     which=which,
                     force=self.run.force_service,
                     memory=started.memory,

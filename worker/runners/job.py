@@ -34,6 +34,9 @@ class Job:
     grace_seconds: float
     stop: Callable[[], str | None]
     """Why to stop now, if so: asked several times a second while something runs."""
+    note: Callable[[dict[str, Any]], bool] = lambda memory: True
+    """Writes `memory` down at once, for whoever goes on should this worker die; False when the
+    lease was lost, so that nothing may be begun."""
     filled: Callable[[], frozenset[str]] = frozenset
     """The phase's tables that need no more work on any of the dates, by a fresh count."""
     force: bool = False
