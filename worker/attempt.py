@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -114,7 +114,7 @@ class Attempt:
                     return OverBudget(why=str(over), seconds=over.seconds, memory=memory.as_json())
                 outcome = self._run(dates, memory)
                 if isinstance(outcome, Stopped):
-                    return outcome
+                    return replace(outcome, memory=memory.as_json())
                 if isinstance(outcome, Park):
                     memory.runner = outcome.memory
                     return Park(seconds=outcome.seconds, memory=memory.as_json())

@@ -208,7 +208,7 @@ class Visit:
                 self.id,
                 token=lease.token,
                 state=StepState.PENDING,
-                fields={"memory": "{}"},
+                fields={"memory": json.dumps(outcome.memory)},
             )
             raise Again(0)  # to another worker
         raise self._later()  # the lease was lost: it is somebody else's now, see how they do

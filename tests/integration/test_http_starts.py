@@ -1,4 +1,4 @@
-"""Starts of batches that nobody hears the end of: none is made twice."""
+"""Starts of batches whose worker goes away meanwhile: none is made twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.integration.bench import DAYS, Bench
 from tests.integration.service import Answer, Call, Service, served
 from tests.integration.test_http_runner import COMPLETE, NO_BATCH, fills, of_batch, runner, say
 from tests.integration.visits import RUN, Visits
-from worker import steps
+from worker import shutdown, steps
 from worker.states import StepState
 
 
@@ -58,4 +58,30 @@ def test_a_worker_that_is_killed_in_a_start_is_not_followed_by_a_second_start(
     # When the step comes to another, then it finds the rows, and starts nothing
     assert visits.to_the_end() == "complete"
     assert len(service.asked("/start")) == 1
+    assert bench.days_of() == list(DAYS)
+
+
+def test_a_step_that_is_handed_back_goes_on_where_it_was(
+    bench: Bench, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a range that is too large, and a worker that is shut down in a batch of its first half
+    makes = fills(bench)
+
+    def start(call: Call) -> Answer:
+        is_whole = (call.body["start_date"], call.body["end_date"]) == (str(DAYS[0]), str(DAYS[-1]))
+        return (413, "too large") if is_whole else makes(call)
+
+    service.start = start
+    visits = Visits(bench=bench, runners=runner(service.url))
+    visits.visit()
+    with monkeypatch.context() as patch:
+        patch.setattr(shutdown, "is_due", lambda: True)
+        visits.visit()
+    assert visits.step().state is StepState.PENDING
+
+    # When another goes on, then nothing is started again
+    assert visits.to_the_end() == "complete"
+    assert [call.body["start_date"] for call in service.asked("/start")] == [
+        str(day) for day in (DAYS[0], DAYS[0], DAYS[4])
+    ]
     assert bench.days_of() == list(DAYS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
@@ -107,6 +107,8 @@ class Stopped:
     """It was stopped because `Job.stop` said so."""
 
     why: str
+    memory: dict[str, Any] = field(default_factory=dict)
+    """Of the attempt, for whoever goes on with it."""
 
 
 Outcome = Ran | Failed | TooLarge | Partway | Refused | Park | Stopped
