@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import NoReturn
 
 from planner.errors import FleetError
@@ -123,6 +124,7 @@ class Visit:
                     dates=ready,
                     number=record.failures + 1,
                     stop=_Stop(self.fleet, self.run.id, lease),
+                    note=partial(ledger.note_memory, self.run.id, self.id, token=lease.token),
                     which=which,
                     force=self.run.force_service,
                     memory=started.memory,
@@ -209,7 +211,7 @@ class Visit:
                 self.id,
                 token=lease.token,
                 state=StepState.PENDING,
-                fields={"memory": "{}"},
+                fields={"memory": json.dumps(outcome.memory)},
             )
             raise Again(0)  # to another worker
         raise self._later()  # the lease was lost: it is somebody else's now, see how they do
