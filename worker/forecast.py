@@ -56,12 +56,17 @@ def forecast(fleet: Fleet, chunks: Iterable[Chunk], ledger: Ledger | None) -> Es
 
 
 def history(fleet: Fleet, ledger: Ledger | None) -> History:
-    """The steps that succeeded in the latest runs, by the reports here and in the ledger."""
+    """The steps that succeeded in the latest runs, by the reports here and in the ledger.
+
+    At their first attempt: what a step worked is that of all its attempts, and an estimate knows
+    of no failures.
+    """
     runs = list(islice(_past_runs(fleet, ledger), RUNS_MAX))
     samples: dict[str, list[tuple[int, float]]] = {}
     for run in runs:
         for row in run.steps:
-            if row.state == StepState.SUCCEEDED and row.worked and row.dates:
+            is_smooth = row.state == StepState.SUCCEEDED and row.attempt == 1
+            if is_smooth and row.worked and row.dates:
                 samples.setdefault(row.phase, []).append((len(row.dates), row.worked))
     return History(runs=len(runs), samples=samples)
 
@@ -139,7 +144,8 @@ def _left(
     planned = dict(plan.steps())
     own: dict[str, Samples] = {}
     for record in steps:
-        if record.state is StepState.SUCCEEDED and record.worked:
+        is_smooth = record.state is StepState.SUCCEEDED and record.attempt == 1
+        if is_smooth and record.worked:
             step = planned[record.id]
             own[step.phase] = [*own.get(step.phase, ()), (len(step.dates), record.worked)]
     running: list[Work] = []

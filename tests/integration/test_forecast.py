@@ -144,3 +144,19 @@ def test_pauses_are_not_spent(shop: Shop) -> None:
         assert spent(shop) == pytest.approx(worked, abs=60)  # while it is paused
         shop.ledger.move(RUN, RunState.RUNNING, [RunState.PAUSED])
         assert spent(shop) == pytest.approx(worked, abs=60)  # and when it goes on
+
+
+def test_what_failed_before_it_succeeded_is_no_sample_of_a_pace(shop: Shop) -> None:
+    # Given two steps of a phase, one of which took two attempts
+    shop.lose_sessions(day(11))
+    ids = shop.register(shop.plan())
+    drain(shop, ids)
+    aggregates = [each for each in ids if each.endswith("aggregate")]
+    for each in ids:
+        fields = {"worked": 5.0} if each != aggregates[0] else {"worked": 500.0, "attempt": 2}
+        shop.ledger.client.hset(f"backfill:run:{RUN}:step:{each}", mapping=fields)
+    finalize(shop.fleet, RUN)
+
+    found = history(shop.fleet, shop.ledger).samples["aggregate"]
+
+    assert [seconds for _, seconds in found] == [5.0] * (len(aggregates) - 1)
