@@ -53,13 +53,13 @@ def gaps(
     scope = calendar.scope(today=opt.today(), start=start, end=end, season=season)
     runnable = opt.choose_phases(fleet.pipeline, None, None)
     wanted = Wanted(scope=scope, phases=runnable, cascade=not no_cascade)
+    counted_at = datetime.now(UTC)  # before: what a run heals meanwhile is healed
     health, cost = read_health(
         fleet, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
     )
     plan = plan_gaps(fleet, health, wanted, ledger=None)
     found = all_gaps(fleet.pipeline, health, plan, scope)
     if record and dataset is not None:
-        counted_at = datetime.now(UTC)
         record_gaps(
             fleet.warehouse.labelled(plan_id=wanted.plan_id, phase="ledger"),
             dataset,
