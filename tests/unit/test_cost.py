@@ -56,8 +56,35 @@ def test_a_plan_says_what_its_recounts_cost() -> None:
         cost=counting,
     )
 
-    # Then two steps of one table each, and the final validation
+    # Then two steps of one table each, of which the second looks whether rows are there that were
+    # computed before the first; and the final validation
     assert plan.cost is not None
     assert plan.cost.counting == counting
-    assert plan.cost.recounts == cost_of((100 << 20) + 2 * MINIMUM_BYTES_BILLED, 6.25)
+    assert plan.cost.recounts == cost_of((100 << 20) + (1 + 2) * MINIMUM_BYTES_BILLED, 6.25)
     assert parse_plan(plan.as_json(), where="here") == plan
+
+
+def test_what_is_computed_again_is_looked_up_before_and_after() -> None:
+    # Given a date that is missing from one phase, and the reports of four days after it
+    of = eg.rolling(3)
+    cover = eg.covered(of, days(0, 19))
+    eg.empty(cover, "clean", day(4))
+    eg.empty(cover, "report", day(5))
+    health = eg.judge(of, cover, window(0, 19))
+    repair = choose(of, health, scope=window(0, 19), phases=worlds.phases_of(of))
+    assert {name: len(taken) for name, taken in repair.todo.items()} == {"clean": 1, "report": 4}
+
+    plan = make_plan(
+        of,
+        health,
+        repair,
+        chunk(of, repair.todo, days(0, 19), size=1),
+        warehouse="bigquery:p",
+        scope=window(0, 19),
+        cost=cost_of(0, 6.25),
+    )
+
+    # Then counts of five steps, versions before the four reports, and versions after those that
+    # were there already
+    assert plan.cost is not None
+    assert plan.cost.recounts.bytes == (5 + 4 + 3) * MINIMUM_BYTES_BILLED
