@@ -8,7 +8,8 @@ from pathlib import Path
 from planner.files import private
 from planner.runners import SqlRunner
 from sql import WarehouseError, WarehouseRefused, load
-from worker.runners.job import Failed, Job, Outcome, Ran, Stopped
+from sql import TooLarge as TooLargeError
+from worker.runners.job import Failed, Job, Outcome, Ran, Stopped, TooLarge
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,22 @@ class Sql:
                     read_statement(name, job.pipeline_dir),
                     {"start_date": job.start, "end_date": job.end},
                 )
-            except WarehouseRefused as error:
-                return Failed(error=f"{name}: {error}", is_permanent=True)
             except WarehouseError as error:
-                return Failed(error=f"{name}: {error}")
+                return outcome_of(name, error)
             with open(job.log, "a", encoding="utf-8", opener=private) as log:
                 log.write(f"{name} {job.start} {job.end}: {added} rows\n")
         return Ran()
+
+
+def outcome_of(name: str, error: WarehouseError) -> Outcome:
+    """What an error of statement `name` means for its dates: halves of them, later, or never."""
+    told = f"{name}: {error}"
+    match error:
+        case TooLargeError():
+            return TooLarge(error=told)
+        case WarehouseRefused():
+            return Failed(error=told, is_permanent=True)
+    return Failed(error=told)
 
 
 def read_statement(name: str, beside: Path) -> str:
