@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.pipeline import load_pipeline
+from planner.pipeline import Phase, load_pipeline
 from planner.runners import SqlRunner
 from sql.bigquery import BigQueryWarehouse
 from sql.local import LocalWarehouse
@@ -26,7 +26,7 @@ from sql.testing.faults import (
 )
 from sql.testing.rest import BigQueryServer
 from sql.warehouse import Warehouse
-from worker.runners.job import Failed, Job, Outcome, Ran, TooLarge
+from worker.runners.job import LEASE_LOST, Failed, Job, Ran, Stopped, TooLarge
 from worker.runners.sql import Sql
 
 PHASE = load_pipeline(str(Path(__file__).with_name("two_phases.toml"))).phases[0]
@@ -35,8 +35,6 @@ FILL = (
     "INSERT INTO raw.games SELECT d, 'g' AS game "
     "FROM UNNEST(GENERATE_DATE_ARRAY(@start_date, @end_date)) AS d"
 )
-
-Go = Callable[..., Outcome]
 
 
 @pytest.fixture
@@ -58,11 +56,17 @@ def warehouse(server: BigQueryServer) -> Iterator[BigQueryWarehouse]:
     warehouse.close()
 
 
-def job(warehouse: Warehouse, folder: Path) -> Job:
+def job(
+    warehouse: Warehouse,
+    folder: Path,
+    *,
+    stop: Callable[[], str | None] = lambda: None,
+    phase: Phase = PHASE,
+) -> Job:
     return Job(
         run_id="run-1",
         step_id="step-1",
-        phase=PHASE,
+        phase=phase,
         dates=DATES,
         attempt=1,
         memory={},
@@ -70,7 +74,7 @@ def job(warehouse: Warehouse, folder: Path) -> Job:
         pipeline_dir=folder,
         warehouse=warehouse,
         grace_seconds=1,
-        stop=lambda: None,
+        stop=stop,
     )
 
 
@@ -89,7 +93,15 @@ SPEC = SqlRunner(kind="sql", statements=("fill",))
         (OUT_OF_MEMORY, TooLarge, "fewer dates"),
         (ACCESS_DENIED, None, "Grant"),
     ],
-    ids=lambda value: value.reason if isinstance(value, Fault) else "",
+    ids=[
+        "written meanwhile",
+        "too many writers",
+        "quota",
+        "bytes limit",
+        "answer too large",
+        "out of memory",
+        "access denied",
+    ],
 )
 def test_what_may_pass_is_tried_again_and_what_is_too_much_is_halved(
     warehouse: BigQueryWarehouse,
@@ -119,3 +131,62 @@ def test_a_request_that_googles_front_end_refuses_is_halved(
     server.fail(TOO_LARGE, on="jobs.insert")
 
     assert isinstance(Sql(SPEC).run(job(warehouse, tmp_path)), TooLarge)
+
+
+def test_a_rate_limit_of_jobs_is_tried_again(
+    warehouse: BigQueryWarehouse, server: BigQueryServer, tmp_path: Path
+) -> None:
+    limit = Fault(reason="jobRateLimitExceeded", message="Exceeded rate limits for jobs.")
+    server.fail(limit, on="jobs.insert")
+
+    outcome = Sql(SPEC).run(job(warehouse, tmp_path))
+
+    assert isinstance(outcome, Failed)
+    assert not outcome.is_permanent
+
+
+def test_a_statement_that_runs_is_cancelled_when_the_step_must_stop(
+    warehouse: BigQueryWarehouse, server: BigQueryServer, tmp_path: Path
+) -> None:
+    # Given a statement that does not end, and a lease that is lost once it runs
+    server.hold()
+
+    def stop() -> str | None:
+        return LEASE_LOST if server.count("jobs.getQueryResults") else None
+
+    outcome = Sql(SPEC).run(job(warehouse, tmp_path, stop=stop))
+
+    # Then it is cancelled, and nothing is written, then or later
+    assert outcome == Stopped(why=LEASE_LOST)
+    assert server.count("jobs.cancel") == 1
+    server.release()
+    assert warehouse.rows("SELECT COUNT(*) AS n FROM raw.games", {}) == [{"n": 0}]
+
+
+def test_a_statement_that_outlasts_its_phase_is_cancelled(
+    warehouse: BigQueryWarehouse, server: BigQueryServer, tmp_path: Path
+) -> None:
+    server.hold()
+    phase = PHASE.model_copy(update={"timeout_seconds": 0.3})
+
+    outcome = Sql(SPEC).run(job(warehouse, tmp_path, phase=phase))
+
+    assert outcome == Failed(error="fill: timed out after 0.3 s")
+    assert server.count("jobs.cancel") == 1
+
+
+def test_a_statement_that_is_done_before_it_can_be_cancelled_is_done(
+    warehouse: BigQueryWarehouse,
+    server: BigQueryServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a statement that BigQuery has done when the wish to cancel it comes
+    server.hold()
+    monkeypatch.setattr(warehouse, "cancel", server.release)
+
+    def stop() -> str | None:
+        return LEASE_LOST if server.count("jobs.getQueryResults") else None
+
+    assert isinstance(Sql(SPEC).run(job(warehouse, tmp_path, stop=stop)), Ran)
+    assert "2 rows" in (tmp_path / "log").read_text()
