@@ -267,6 +267,36 @@ def test_records_that_may_not_be_read_cost_more_and_hide_nothing(
     assert "counted over all dates" in note
 
 
+def test_records_that_are_refused_for_another_reason_end_it(
+    warehouse: BigQueryWarehouse, server: BigQueryServer
+) -> None:
+    server.fail(BYTES_LIMIT, on="jobs.insert")
+
+    with pytest.raises(WarehouseRefused, match="bytes billed"):
+        count(warehouse, [GAMES], START, END)
+    assert len(jobs(server)) == 1
+
+
+def test_rows_that_the_count_does_not_see_are_refused_and_no_gap(
+    local: LocalWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a row access policy: a count sees the rows of one date alone, and says nothing
+    seen = date(2024, 3, 5)
+    stock = local.coverage
+    monkeypatch.setattr(local, "coverage", lambda *asked: {seen: stock(*asked)[seen]})
+
+    with pytest.raises(
+        WarehouseRefused,
+        match=r"raw\.games: by its records 5 date\(s\).*\(2024-03-04 to 2024-03-09\)"
+        r".*row access policy.*try again",
+    ):
+        count(local, [GAMES], START, END)
+
+    # But rows that a filter of ours leaves out are no surprise
+    some = replace(GAMES, where={"game": "1"})
+    assert set(count(local, [some], START, END).coverage[GAMES.name]) == {seen}
+
+
 def test_stale_is_refused_where_times_may_not_be_read(
     warehouse: BigQueryWarehouse, server: BigQueryServer
 ) -> None:
