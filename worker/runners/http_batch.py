@@ -7,7 +7,9 @@ then, or is the reason of a 409, is waited for, and nothing is started when it m
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +43,7 @@ from worker.runners.job import (
 
 FIRST_LOOK_SECONDS = 0.5  # short batches are noticed soon
 LOOK_GROWTH = 1.5  # then pauses grow up to the pipeline file's `poll_seconds`
+STOP_LOOK_SECONDS = 0.1  # how soon a reason to stop is noticed while a start has no answer
 STATUS_SECONDS = 30.0  # a status that takes longer is no status
 LOST_LOOKS_MAX = 5  # looks in a row that failed, before the batch is given up
 
@@ -58,9 +61,7 @@ class HttpBatch:
 
     def run(self, job: Job) -> Outcome:
         try:
-            url = expand(self.spec.url)
-            auth = Auth(url, token=self.spec.token, api_key=self.spec.api_key)
-            with open_client(url, auth=auth) as client:
+            with self._open() as client:
                 if "batch_id" in job.memory:
                     return self._look(client, job)
                 return self._begin(client, job)
@@ -68,6 +69,10 @@ class HttpBatch:
             return Failed(error=str(error), is_permanent=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Failed(error=f"{self.spec.url}: {type(error).__name__}: {printable(str(error))}")
+
+    def _open(self) -> httpx.Client:
+        url = expand(self.spec.url)
+        return open_client(url, auth=Auth(url, token=self.spec.token, api_key=self.spec.api_key))
 
     # -- start -------------------------------------------------------------------------------
 
@@ -85,7 +90,7 @@ class HttpBatch:
         may_be_made = job.attempt > 1 or not job.memory.keys().isdisjoint(("starting", "waited"))
         if may_be_made and job.filled().issuperset(table.name for table in job.phase.tables):
             return Ran()
-        return self._start(client, job)
+        return self._start(job)
 
     def _running(self, client: httpx.Client) -> Status | None:
         """The batch that the service works on now, as far as it can tell."""
@@ -97,7 +102,7 @@ class HttpBatch:
         is_held = status.batch is Batch.RUNNING or status.is_stalled
         return status if is_held and status.batch_id else None
 
-    def _start(self, client: httpx.Client, job: Job) -> Outcome:
+    def _start(self, job: Job) -> Outcome:
         body: dict[str, Any] = {
             name: fill(value, job.dates) if isinstance(value, str) else value
             for name, value in self.spec.body.items()
@@ -106,9 +111,10 @@ class HttpBatch:
             body["force"] = job.force
         if not job.note({**job.memory, "starting": True}):  # before: who is killed tells nothing
             return Stopped(why=LEASE_LOST)
-        path, timeout = self.spec.start_path, self.spec.start_timeout_seconds
-        response = client.post(path, json=body, timeout=timeout)
-        answer, code = content(response), response.status_code
+        response = self._post(job, body)
+        if isinstance(response, Stopped):
+            return response
+        path, answer, code = self.spec.start_path, content(response), response.status_code
         told = f"{path} answers {code}: {text_of(answer)}"
         if code == 409:
             return self._wait_for_others(job, told_by(answer))
@@ -127,6 +133,31 @@ class HttpBatch:
             return Failed(error=f"{path} gives a batch_id that is not one short line of text")
         memory = {"batch_id": batch, "looks": 0, "started": time.time()}
         return Park(seconds=FIRST_LOOK_SECONDS, memory=memory)
+
+    def _post(self, job: Job, body: dict[str, Any]) -> httpx.Response | Stopped:
+        """Ask for the start, which may take minutes, and stop waiting when there is a reason.
+
+        The request is left to itself then: the service may go on all the same, and to close a
+        socket that another thread reads from is no way to end it.
+        """
+        answer: Future[httpx.Response] = Future()
+
+        def post() -> None:
+            path, timeout = self.spec.start_path, self.spec.start_timeout_seconds
+            try:
+                with self._open() as client:
+                    response = client.post(path, json=body, timeout=timeout)
+            except BaseException as error:
+                answer.set_exception(error)
+            else:
+                answer.set_result(response)
+
+        threading.Thread(target=post, name="start", daemon=True).start()
+        while not wait([answer], timeout=STOP_LOOK_SECONDS).done:
+            why = job.stop()
+            if why is not None:
+                return Stopped(why=why)
+        return answer.result()
 
     def _wait_for_others(self, job: Job, moved: str) -> Outcome:
         """Wait for somebody else's batch, which is nobody's failure, unless it never ends."""
