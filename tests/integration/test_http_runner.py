@@ -236,6 +236,23 @@ def test_rows_that_come_after_complete_are_waited_for(bench: Bench, serve: Any) 
     assert outcome.done == DAYS
 
 
+def test_two_deliveries_at_once_do_not_halve_the_patience(bench: Bench, serve: Any) -> None:
+    # Given a batch that is complete, without rows, and patience of 2 seconds
+    service = serve(say(STARTED), of_batch(COMPLETE))
+    outcome: Any = bench.attempt(runner(service.url))
+
+    # When the step comes by more often than it was told to, then it still waits for the rows
+    for _ in range(5):
+        outcome = bench.attempt(runner(service.url), memory=outcome.memory)
+        assert isinstance(outcome, Park)
+    bench.now += 1.9
+    assert isinstance(bench.attempt(runner(service.url), memory=outcome.memory), Park)
+
+    # And no longer than that
+    bench.now += 0.1
+    assert isinstance(bench.attempt(runner(service.url), memory=outcome.memory), Ended)
+
+
 def test_complete_without_rows_fails_when_patience_ends(bench: Bench, serve: Any) -> None:
     service = serve(say(STARTED), of_batch(COMPLETE))
 

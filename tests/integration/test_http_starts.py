@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.integration.service import Answer, Call, Service, served
 from tests.integration.test_http_runner import (
     COMPLETE,
     NO_BATCH,
+    RUNNING,
     fills,
     of_batch,
     runner,
@@ -133,3 +135,26 @@ def test_a_start_that_has_no_answer_can_be_stopped_and_is_not_made_again(
     assert isinstance(ended, Ended)
     assert ended.done == DAYS
     assert len(service.asked("/start")) == 1
+
+
+def test_a_worker_whose_clock_is_wrong_takes_no_batch_for_stalled(
+    bench: Bench, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a batch that was started and seen at work by other workers
+    looks = [RUNNING, RUNNING, RUNNING]
+
+    def status(call: Call) -> Answer:
+        if len(looks) == 1:
+            bench.fill(TABLES[0], DAYS)
+        return looks.pop() if looks and call.query else NO_BATCH
+
+    service.start, service.status = say((202, {"batch_id": "b1"})), status
+    visits = Visits(bench=bench, runners=runner(service.url))
+    visits.visit()
+    visits.visit()
+
+    # When one comes by whose clock is a day ahead, then it goes on waiting
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + 86_400)
+    assert visits.to_the_end() == "complete"
+    assert visits.step().failures == 0

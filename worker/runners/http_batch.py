@@ -8,7 +8,6 @@ then, or is the reason of a 409, is waited for, and nothing is started when it m
 from __future__ import annotations
 
 import threading
-import time
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any
@@ -131,7 +130,7 @@ class HttpBatch:
             return Ran(note=f"{path} says {text_of(answer)}")  # nothing to do, it says
         if not is_batch_id(batch):
             return Failed(error=f"{path} gives a batch_id that is not one short line of text")
-        memory = {"batch_id": batch, "looks": 0, "started": time.time()}
+        memory = {"batch_id": batch, "looks": 0, "started": job.now()}
         return Park(seconds=FIRST_LOOK_SECONDS, memory=memory)
 
     def _post(self, job: Job, body: dict[str, Any]) -> httpx.Response | Stopped:
@@ -162,7 +161,7 @@ class HttpBatch:
     def _wait_for_others(self, job: Job, moved: str) -> Outcome:
         """Wait for somebody else's batch, which is nobody's failure, unless it never ends."""
         memory = {**self._moved(job, moved), "waited": True}
-        if _still_for(memory) > self.spec.stall_seconds:
+        if _still_for(job, memory) > self.spec.stall_seconds:
             return Failed(
                 error=f"another batch holds the service, and has not moved for "
                 f"{self.spec.stall_seconds:g} s: {moved[:200]}"
@@ -198,12 +197,12 @@ class HttpBatch:
             case Batch.BROKEN:
                 return Failed(error=f"batch {batch_id}: {status.text}")
         memory = {**self._moved(job, status.moved), "lost": 0}
-        if _still_for(memory) > self.spec.stall_seconds:
+        if _still_for(job, memory) > self.spec.stall_seconds:
             return Failed(
                 error=f"batch {batch_id} stalled: it has not moved for "
                 f"{self.spec.stall_seconds:g} s ({status.text})"
             )
-        if time.time() - float(memory.get("started", time.time())) > job.phase.timeout_seconds:
+        if job.now() - float(memory["started"]) > job.phase.timeout_seconds:
             return Failed(error=f"batch {batch_id} ran for {job.phase.timeout_seconds:g} s")
         return self._later(memory)
 
@@ -213,7 +212,7 @@ class HttpBatch:
         """The memory with what a batch has come to, and since when."""
         if job.memory.get("moved") == moved and "since" in job.memory:
             return dict(job.memory)
-        return {**job.memory, "moved": moved, "since": time.time()}
+        return {**job.memory, "moved": moved, "since": job.now()}
 
     def _later(self, memory: dict[str, Any]) -> Park:
         looks = int(memory.get("looks", 0))
@@ -223,9 +222,9 @@ class HttpBatch:
         )
 
 
-def _still_for(memory: dict[str, Any]) -> float:
+def _still_for(job: Job, memory: dict[str, Any]) -> float:
     """Seconds since a batch moved."""
-    return time.time() - float(memory["since"])
+    return job.now() - float(memory["since"])
 
 
 def _is_refused(error: httpx.HTTPError) -> bool:
