@@ -360,6 +360,41 @@ def test_a_token_that_is_refused_anew_fails_with_advice_and_without_the_token(
     assert "***" in why
 
 
+def test_a_token_that_cannot_be_had_now_is_to_be_tried_again(bench: Bench, serve: Any) -> None:
+    service = serve(fills(bench), of_batch(COMPLETE))
+
+    late = bench.to_the_end(runner(service.url, 'token = { command = ["false"] }'))
+    assert "false gives no token" in late.short[DAYS[0]]
+    assert late.hopeless == {}
+
+    # And one that nobody has set is for a person to set
+    never = bench.to_the_end(runner(service.url, 'token = { env = "NOBODY_SETS_THIS_TOKEN" }'))
+    assert "NOBODY_SETS_THIS_TOKEN" in never.hopeless[DAYS[0]]
+    assert service.calls == []
+
+
+def test_a_token_that_cannot_be_had_in_the_middle_loses_a_look_only(
+    bench: Bench, serve: Any
+) -> None:
+    # Given a token that ends after the start, and a command that then fails once
+    more = token_command(bench.place)
+    with (bench.place / "token.py").open("a") as command:
+        command.write("raise SystemExit(number == 2)\n")
+    service = serve(
+        known("secret-token-1", say(STARTED)),
+        lambda call: known("secret-token-3", made)(call) if call.query else NO_BATCH,
+    )
+
+    def made(call: Call) -> Answer:
+        bench.fill(TABLES[0], DAYS)
+        return COMPLETE
+
+    # When the batch is looked at, then it is found in spite of that
+    assert bench.to_the_end(runner(service.url, more)).done == DAYS
+    assert len(service.asked("/start")) == 1
+    assert (bench.place / "count").read_text() == "3"
+
+
 def test_a_key_is_sent_beside_the_token(
     bench: Bench, serve: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

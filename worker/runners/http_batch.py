@@ -26,7 +26,7 @@ from worker.runners.answers import (
     told_by,
 )
 from worker.runners.client import open_client
-from worker.runners.credentials import Auth, NoSecret
+from worker.runners.credentials import Auth, NoSecret, NoSecretNow
 from worker.runners.environment import Unset, expand, fill
 from worker.runners.job import (
     LEASE_LOST,
@@ -64,6 +64,8 @@ class HttpBatch:
                 if "batch_id" in job.memory:
                     return self._look(client, job)
                 return self._begin(client, job)
+        except NoSecretNow as error:
+            return Failed(error=str(error))
         except (Unset, NoSecret) as error:
             return Failed(error=str(error), is_permanent=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -178,7 +180,7 @@ class HttpBatch:
                     self.spec.status_path, params={"batch_id": batch_id}, timeout=STATUS_SECONDS
                 )
             )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, NoSecretNow) as error:
             lost = int(memory.get("lost", 0)) + 1
             if lost > LOST_LOOKS_MAX or _is_refused(error):
                 return Failed(
@@ -227,10 +229,10 @@ def _still_for(job: Job, memory: dict[str, Any]) -> float:
     return job.now() - float(memory["since"])
 
 
-def _is_refused(error: httpx.HTTPError) -> bool:
+def _is_refused(error: Exception) -> bool:
     return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in ADVICE
 
 
-def _advice(error: httpx.HTTPError) -> str:
+def _advice(error: Exception) -> str:
     code = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else 0
     return f"; {ADVICE[code]}" if code in ADVICE else ""
