@@ -307,6 +307,14 @@ class Ledger:
         pipe.hset(key, "waiting", what)
         return int(pipe.execute()[0])
 
+    def note_misfit(self, run_id: str, step_id: str) -> int:
+        """Count that a worker with another pipeline file came by; how often in a row by now."""
+        return int(self.client.hincrby(_step_key(run_id, step_id), "misfits", 1))
+
+    def note_fit(self, run_id: str, step_id: str) -> None:
+        """A worker with the plan's pipeline file came by: there is one."""
+        self.client.hdel(_step_key(run_id, step_id), "misfits")
+
     def note_published(self, run_id: str, day: date) -> None:
         """Write down that a date was published."""
         self.client.sadd(_run(run_id, "published"), day.isoformat())

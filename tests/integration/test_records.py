@@ -90,6 +90,22 @@ def test_what_others_filled_is_healed_but_not_what_no_count_shows(warehouse: War
     ]
 
 
+def test_a_count_from_before_a_gap_was_healed_does_not_open_it_again(warehouse: Warehouse) -> None:
+    # Given a gap that a run heals while somebody counts
+    record(warehouse, gap(DAY[4]), at=NOON)
+    record(warehouse, gap(DAY[4], status="healed", run="run-1"), at=NOON + 2 * LATER)
+    healed = known(warehouse)
+
+    # When they write down what they found, which is from before that
+    record(warehouse, gap(DAY[4], "partial"), gap(DAY[5]), at=NOON + LATER)
+
+    # Then that gap is left alone, and no other
+    assert known(warehouse) == [
+        *healed,
+        (DAY[5], "missing", "open", NOON + LATER, None, ""),
+    ]
+
+
 def test_what_was_not_counted_stays_as_it_was(warehouse: Warehouse) -> None:
     record(warehouse, gap(DAY[1]), gap(DAY[20]), at=NOON)
     record(warehouse, gap(DAY[1]), at=NOON, pipeline="another")
