@@ -82,6 +82,8 @@ class Attempt:
     dates: Sequence[date]
     number: int
     stop: Callable[[], str | None]
+    now: Callable[[], float]
+    """Seconds since the epoch, by a clock that all workers share."""
     note: Callable[[dict[str, Any]], bool]
     """Writes the attempt's memory down while it works; False when the lease was lost."""
     which: int | None = None
@@ -222,6 +224,7 @@ class Attempt:
             warehouse=self._warehouse,
             grace_seconds=settings.grace_seconds,
             stop=self.stop,
+            now=self.now,
             note=note,
             filled=lambda: self._filled(dates, memory),
             force=self.force,
@@ -253,10 +256,11 @@ class Attempt:
 
     def _recount(self, memory: Memory) -> Ended | Park:
         short = self._short(self.dates, memory)
-        waited = memory.settled_seconds
+        if memory.settle_since is None:
+            memory.settle_since = self.now()
+        waited = max(0.0, self.now() - memory.settle_since)
         if short.keys() - memory.errors.keys() and waited < memory.settle_seconds:
             pause = min(SETTLE_LOOK_SECONDS, 0.5 + waited, memory.settle_seconds - waited)
-            memory.settled_seconds += pause
             return Park(seconds=pause, memory=memory.as_json())
         said = memory.notes | memory.errors
         told = {d: f"{said[d]} ({what})" if d in said else what for d, what in short.items()}

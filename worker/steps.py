@@ -21,6 +21,7 @@ from planner.runners import HttpBatchRunner
 from worker import gate, shutdown
 from worker.attempt import Attempt, Ended, OverBudget
 from worker.budget import table_key
+from worker.connection import now
 from worker.fleet import Fleet
 from worker.lease import Lease, Resource
 from worker.ledger import Started
@@ -124,6 +125,7 @@ class Visit:
                     dates=ready,
                     number=record.failures + 1,
                     stop=_Stop(self.fleet, self.run.id, lease),
+                    now=partial(now, self.fleet.redis),
                     note=partial(ledger.note_memory, self.run.id, self.id, token=lease.token),
                     which=which,
                     force=self.run.force_service,

@@ -82,6 +82,8 @@ class Bench:
     ledger: NoLedger = field(default_factory=NoLedger)
     grace_seconds: float = 2.0
     force: bool = False
+    now: float = field(default_factory=time.time)
+    """What attempts take the time to be; `to_the_end` moves it."""
     broker_url: str | None = None
     """Of a real Redis, for a real ledger."""
 
@@ -156,6 +158,7 @@ class Bench:
             dates=dates,
             number=number,
             stop=stop,
+            now=lambda: self.now,
             note=note,
             force=self.force,
             memory=dict(memory or {}),
@@ -172,6 +175,7 @@ class Bench:
             assert isinstance(outcome, Park), outcome
             assert time.monotonic() < deadline, outcome
             memory = outcome.memory
+            self.now += outcome.seconds
             time.sleep(min(outcome.seconds, 0.05))
 
     def fill(self, table: str, days: Collection[date]) -> None:

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
+from planner.gaps import Reason
 from planner.settings import Settings
-from tests.integration.bench import DAYS, Bench
+from tests.integration.bench import DAYS, TABLES, WAIT_SECONDS, Bench
 from tests.integration.service import Answer, Call, Service, served
-from tests.integration.test_http_runner import COMPLETE, NO_BATCH, fills, of_batch, runner, say
+from tests.integration.test_http_runner import (
+    COMPLETE,
+    NO_BATCH,
+    RUNNING,
+    fills,
+    of_batch,
+    runner,
+    say,
+)
 from tests.integration.visits import RUN, Visits
 from worker import shutdown, steps
+from worker.attempt import Ended
+from worker.runners import Stopped
 from worker.states import StepState
 
 
@@ -85,3 +98,63 @@ def test_a_step_that_is_handed_back_goes_on_where_it_was(
         str(day) for day in (DAYS[0], DAYS[0], DAYS[4])
     ]
     assert bench.days_of() == list(DAYS)
+
+
+@pytest.mark.parametrize("reason", [Reason.MISSING, Reason.CASCADE])
+def test_a_start_that_has_no_answer_can_be_stopped_and_is_not_made_again(
+    tmp_path: Path, service: Service, reason: Reason
+) -> None:
+    # Given a service that works before it answers
+    bench = Bench(place=tmp_path)
+    if reason is Reason.CASCADE:
+        bench.fill(TABLES[0], DAYS)
+    asked, released, made = threading.Event(), threading.Event(), threading.Event()
+    makes = fills(bench)
+
+    def start(call: Call) -> Answer:
+        asked.set()
+        assert released.wait(WAIT_SECONDS)
+        answer = makes(call)
+        made.set()
+        return answer
+
+    def stop() -> str | None:
+        return "the worker is shutting down" if asked.is_set() else None
+
+    service.start = start
+
+    # When the worker has to stop, then it does before there is an answer
+    stopped = bench.attempt(runner(service.url), reason=reason, stop=stop)
+    assert isinstance(stopped, Stopped)
+    assert not made.is_set()
+
+    # And whoever goes on finds the rows that were made meanwhile
+    released.set()
+    assert made.wait(WAIT_SECONDS)
+    ended = bench.attempt(runner(service.url), reason=reason, memory=stopped.memory)
+    assert isinstance(ended, Ended)
+    assert ended.done == DAYS
+    assert len(service.asked("/start")) == 1
+
+
+def test_a_worker_whose_clock_is_wrong_takes_no_batch_for_stalled(
+    bench: Bench, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a batch that was started and seen at work by other workers
+    looks = [RUNNING, RUNNING, RUNNING]
+
+    def status(call: Call) -> Answer:
+        if len(looks) == 1:
+            bench.fill(TABLES[0], DAYS)
+        return looks.pop() if looks and call.query else NO_BATCH
+
+    service.start, service.status = say((202, {"batch_id": "b1"})), status
+    visits = Visits(bench=bench, runners=runner(service.url))
+    visits.visit()
+    visits.visit()
+
+    # When one comes by whose clock is a day ahead, then it goes on waiting
+    right = time.time
+    monkeypatch.setattr(time, "time", lambda: right() + 86_400)
+    assert visits.to_the_end() == "complete"
+    assert visits.step().failures == 0

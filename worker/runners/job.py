@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
@@ -34,6 +35,8 @@ class Job:
     grace_seconds: float
     stop: Callable[[], str | None]
     """Why to stop now, if so: asked several times a second while something runs."""
+    now: Callable[[], float] = time.time
+    """Seconds since the epoch; workers share a clock, since another may come by next time."""
     note: Callable[[dict[str, Any]], bool] = lambda memory: True
     """Writes `memory` down at once, for whoever goes on should this worker die; False when the
     lease was lost, so that nothing may be begun."""
