@@ -117,8 +117,9 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lea
     summary["short"] = len(validation.short)
     published = publication.model_dump_json() if publication else ""
     fields = {"validation": json.dumps(summary), "publication": published}
-    if not fleet.ledger.conclude(run.id, state, fields, report=report.model_dump_json()):
-        return str(fleet.ledger.require(run.id).state)  # somebody else has ended it
+    text = report.model_dump_json()
+    if not fleet.ledger.conclude(run.id, state, fields, report=text, endings=run.endings):
+        return str(fleet.ledger.require(run.id).state)  # ended by another, and perhaps retried
     log.warning("%s has ended: %s", run.id, state)
     try:
         write_report(fleet, report)

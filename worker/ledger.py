@@ -143,9 +143,19 @@ class Ledger:
             self.client.persist(key)
 
     def conclude(
-        self, run_id: str, state: RunState, fields: Mapping[str, str], *, report: str
+        self,
+        run_id: str,
+        state: RunState,
+        fields: Mapping[str, str],
+        *,
+        report: str,
+        endings: int,
     ) -> bool:
-        """End a run with its report, once; False when it had ended. Its dates are free again."""
+        """End a run with its report, once. Its dates are free again.
+
+        False when it had ended, or goes on: `endings` are those before what the report is about,
+        so that one of an earlier round does not end a retry.
+        """
         pipeline = self.client.hget(_run(run_id), "pipeline") or ""
         ended = self._script("conclude")(
             keys=[
@@ -153,8 +163,9 @@ class Ledger:
                 _held(str(pipeline)),
                 _run(run_id, "dates"),
                 _run(run_id, "report"),
+                _run(run_id, "steps"),
             ],
-            args=[run_id, state, json.dumps(dict(fields)), report],
+            args=[run_id, state, json.dumps(dict(fields)), report, str(endings)],
         )
         if ended:
             for key in self.client.scan_iter(f"{_run(run_id)}*", count=1000):

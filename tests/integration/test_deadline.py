@@ -7,6 +7,7 @@ import json
 import pytest
 
 from planner.commands.runs import status_json
+from tests.integration.ledgers import end
 from tests.integration.shop import RUN, Shop, day, drain
 from tests.waiting import until
 from worker import steps
@@ -89,11 +90,15 @@ def test_a_retry_after_the_deadline_has_none_or_a_new_one(shop: Shop) -> None:
     shop.ledger.register(RUN, shop.plan(), Orders(deadline_seconds=3600))
     pass_deadline(shop)
     shop.ledger.require(RUN)
-    shop.ledger.conclude(RUN, RunState.CANCELLED, {}, report="{}")
+    end(shop.ledger, RUN, RunState.CANCELLED)
     step = f"{day(11)}/sessionise"
 
     shop.ledger.reopen(RUN, [("sessionise", day(11))], [step])
     assert (shop.ledger.require(RUN).deadline, shop.ledger.require(RUN).stopped_by) == (None, "")
     assert shop.ledger.require(RUN).state is RunState.INCOMPLETE
 
-    shop.ledger.conclude(RUN, RunState.CANCELLED, {}, report="{}")
+    shop.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
+    end(shop.ledger, RUN, RunState.CANCELLED)
+
+    shop.ledger.reopen(RUN, [("sessionise", day(11))], [step], Orders(deadline_seconds=3600))
+    assert shop.ledger.require(RUN).deadline is not None

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.integration.renamed import rename
+from tests.integration.ledgers import rename
 from tests.integration.shop import RUN, Shop, day
 from worker import steps
 from worker.lease import Lease, Resource

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.renamed import rename
+from tests.integration.ledgers import end, rename
 from tests.integration.tiny import Tiny
 from tests.waiting import until
 from worker.later import deliver, put_off, waiting
@@ -32,10 +32,6 @@ def lost(tiny: Tiny, chunks: int) -> str:
     return run_id
 
 
-def end(tiny: Tiny, run_id: str) -> None:
-    tiny.ledger.conclude(run_id, RunState.FAILED, {}, report="{}")
-
-
 def test_what_is_lost_is_sent_once_by_however_many_reconcilers_at_once(nobody: Tiny) -> None:
     run_id = lost(nobody, 5)
 
@@ -49,7 +45,7 @@ def test_what_is_lost_is_sent_once_by_however_many_reconcilers_at_once(nobody: T
     assert nobody.client.llen("a") == 5
     assert nobody.say("reconcile", "8") == "0"
     assert nobody.client.llen("a") == 5
-    end(nobody, run_id)
+    end(nobody.ledger, run_id)
 
 
 def test_a_chunk_goes_on_where_it_was(nobody: Tiny) -> None:
@@ -61,7 +57,7 @@ def test_a_chunk_goes_on_where_it_was(nobody: Tiny) -> None:
     until(lambda: nobody.say("reconcile", "1") != "0")
 
     assert (nobody.client.llen("a"), nobody.client.llen("b")) == (0, 1)
-    end(nobody, run_id)
+    end(nobody.ledger, run_id)
 
 
 def test_a_run_whose_steps_have_ended_is_finalized(nobody: Tiny) -> None:
@@ -72,7 +68,7 @@ def test_a_run_whose_steps_have_ended_is_finalized(nobody: Tiny) -> None:
     until(lambda: nobody.say("reconcile", "4") != "0")
 
     assert nobody.client.llen("final") == 1
-    end(nobody, run_id)
+    end(nobody.ledger, run_id)
 
 
 def test_messages_of_a_cancelled_run_are_called_in_and_never_sent_twice(nobody: Tiny) -> None:
@@ -99,8 +95,8 @@ def test_messages_of_a_cancelled_run_are_called_in_and_never_sent_twice(nobody: 
     # Then there are no more of them, and those of the run are due
     deliver(nobody.client, ["a"])
     assert (nobody.client.llen("a"), nobody.client.zcard(waiting("a"))) == (2, 1)
-    end(nobody, run_id)
-    end(nobody, other)
+    end(nobody.ledger, run_id)
+    end(nobody.ledger, other)
     nobody.client.delete("a", waiting("a"))
 
 
@@ -119,7 +115,7 @@ def test_status_reconciles(nobody: Tiny) -> None:
     assert nobody.client.llen("a") == 0
     until(lambda: status() and nobody.client.llen("a"))
     assert nobody.client.llen("a") == 1
-    end(nobody, run_id)
+    end(nobody.ledger, run_id)
 
 
 def test_a_run_that_nobody_can_read_is_not_in_the_way_of_others(nobody: Tiny) -> None:
@@ -129,8 +125,8 @@ def test_a_run_that_nobody_can_read_is_not_in_the_way_of_others(nobody: Tiny) ->
     until(lambda: nobody.say("reconcile", "1") != "0")
 
     assert nobody.client.llen("a") == 1
-    end(nobody, broken)
-    end(nobody, run_id)
+    end(nobody.ledger, broken)
+    end(nobody.ledger, run_id)
 
 
 def test_a_phase_that_the_file_does_not_name_any_more_is_in_nobody_s_way(nobody: Tiny) -> None:
@@ -141,8 +137,8 @@ def test_a_phase_that_the_file_does_not_name_any_more_is_in_nobody_s_way(nobody:
 
     # Its steps go to any worker, which settles them
     assert (nobody.client.llen("a"), nobody.client.llen("final")) == (1, 1)
-    end(nobody, renamed)
-    end(nobody, run_id)
+    end(nobody.ledger, renamed)
+    end(nobody.ledger, run_id)
 
 
 def test_a_mistake_of_ours_with_one_run_is_not_in_the_way_of_others(nobody: Tiny) -> None:
@@ -152,5 +148,5 @@ def test_a_mistake_of_ours_with_one_run_is_not_in_the_way_of_others(nobody: Tiny
     until(lambda: nobody.say("reconcile", "1") != "0")
 
     assert nobody.client.llen("a") == 1
-    end(nobody, broken)
-    end(nobody, run_id)
+    end(nobody.ledger, broken)
+    end(nobody.ledger, run_id)

@@ -10,6 +10,7 @@ import pytest
 from planner.gaps import Reason
 from planner.report import Report
 from planner.survey import survey
+from tests.integration.ledgers import end
 from tests.integration.shop import PIPELINE, RUN, SCOPE, TOUCH, Shop, day, drain
 from worker import attempt, steps
 from worker.enqueue import Wanted, owed_now, plan_gaps
@@ -224,7 +225,7 @@ def test_crashes_are_counted_apart_from_failures_and_anew_after_a_retry(shop: Sh
 
     # And a retry by hand counts from none
     shop.ledger.finish(RUN, step, token="3", state=StepState.FAILED)
-    shop.ledger.conclude(RUN, RunState.FAILED, {}, report="{}")
+    end(shop.ledger, RUN)
     shop.ledger.reopen(RUN, [("sessionise", day(11))], [step])
     shop.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
     anew = shop.ledger.start(RUN, step, token="4", worker="me")
@@ -268,13 +269,55 @@ def test_a_holder_that_lost_its_lease_records_nothing(shop: Shop) -> None:
 
 def test_a_run_is_ended_once_with_one_report(shop: Shop) -> None:
     shop.lose_sessions(day(11))
-    shop.register(shop.plan())
+    drain(shop, shop.register(shop.plan()))
 
-    ends = [shop.ledger.conclude(RUN, RunState.FAILED, {}, report=f'"{n}"') for n in range(3)]
+    ends = [
+        shop.ledger.conclude(RUN, RunState.FAILED, {}, report=f'"{n}"', endings=0) for n in range(3)
+    ]
 
     assert ends == [True, False, False]
     assert shop.ledger.report(RUN) == '"0"'
     assert shop.ledger.require(RUN).endings == 1
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+def test_a_finalizer_of_the_round_before_does_not_end_a_retry(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, is_done: bool
+) -> None:
+    """It stood still, another ended the run, and somebody tried it again meanwhile."""
+    # Given a finalizer that has counted
+    shop.lose_sessions(day(11))
+    drain(shop, shop.register(shop.plan()))
+    step = f"{day(11)}/sessionise"
+    real = shop.ledger.conclude
+
+    def conclude(*arguments: Any, **options: Any) -> bool:
+        monkeypatch.undo()
+        end(shop.ledger, RUN)
+        shop.ledger.reopen(RUN, [("sessionise", day(11))], [step])
+        shop.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
+        if is_done:
+            assert shop.visit(step) == "succeeded"
+        return real(*arguments, **options)
+
+    # When the run has ended and been tried again before it says so
+    monkeypatch.setattr(shop.ledger, "conclude", conclude)
+    assert finalize(shop.fleet, RUN) == "running"
+
+    # Then the retry goes on, and ends by its own count
+    assert not shop.ledger.require(RUN).is_ended
+    drain(shop, [step])
+    assert finalize(shop.fleet, RUN) == "complete"
+    assert shop.ledger.require(RUN).endings == 2
+
+
+def test_a_run_with_steps_to_do_does_not_end(shop: Shop) -> None:
+    shop.lose_sessions(day(11))
+    shop.register(shop.plan())
+
+    assert not shop.ledger.conclude(RUN, RunState.FAILED, {}, report="{}", endings=0)
+
+    assert shop.ledger.require(RUN).state is RunState.RUNNING
 
 
 def test_only_work_is_counted_as_work(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

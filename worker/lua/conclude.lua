@@ -1,8 +1,12 @@
--- A run ends, once. KEYS: run, held, dates, report.
--- ARGV: run id, final state, fields (JSON object), report (JSON).
--- Answers 1, or 0 when it had ended.
+-- A run ends, once. KEYS: run, held, dates, report, steps.
+-- ARGV: run id, final state, fields (JSON object), report (JSON), how often it had ended before.
+-- Answers 1, or 0 when it had ended, has been taken up again since, or has steps to do.
 local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'running' and state ~= 'paused' and state ~= 'cancelling' then return 0 end
+if tonumber(redis.call('HGET', KEYS[1], 'endings') or 0) ~= tonumber(ARGV[5]) then return 0 end
+for _, step in ipairs(redis.call('HVALS', KEYS[5])) do
+  if step == 'pending' or step == 'running' then return 0 end
+end
 local t = redis.call('TIME')
 for field, value in pairs(cjson.decode(ARGV[3])) do redis.call('HSET', KEYS[1], field, value) end
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'ended', t[1] .. '.' .. string.format('%06d', t[2]))
