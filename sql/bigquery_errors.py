@@ -22,7 +22,7 @@ from sql.errors import (
 # Writers of one table that met: the same statement does once the other has ended. Google gives
 # them the reasons of a wrong query and of one that is too large
 # [https://cloud.google.com/bigquery/docs/troubleshoot-queries].
-_CONTENDED = ("could not serialize access", "too many dml statements outstanding")
+_CONTENDED = ("due to concurrent update", "too many dml statements outstanding")
 _LOGIN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS."
 
 # What a lost connection looks like: google-auth's, requests', a socket's, or a wait that ended.

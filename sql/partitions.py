@@ -54,8 +54,8 @@ def by_day(
                 told[day] = Partition(rows=held, modified=row["last_modified_time"])
     if about.streaming_buffer is not None:
         # The table's description may know of a buffer before the records do. Its number of rows
-        # is a lower bound.
-        buffered = max(buffered, about.streaming_buffer.estimated_rows, 1)
+        # is a lower bound, and may be absent.
+        buffered = max(buffered, about.streaming_buffer.estimated_rows or 1)
     return Partitions(by_day=told if is_known else None, undated=undated, buffered=buffered)
 
 

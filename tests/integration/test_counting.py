@@ -205,18 +205,19 @@ RECORDED = {"20240304": 3, "__NULL__": 2}
         pytest.param(RECORDED | {"20240309": None}, None, (START, END), id="a number is unknown"),
         pytest.param({"__UNPARTITIONED__": 0}, None, (START, END), id="in the records"),
         pytest.param({"__STREAMED__": 1}, None, (START, END), id="under another name"),
-        pytest.param({}, 0, (START, END), id="in the description"),
+        pytest.param({}, {"estimatedRows": 0}, (START, END), id="in the description"),
+        pytest.param({}, {}, (START, END), id="in the description, without a number"),
     ],
 )
 def test_what_the_records_do_not_tell_is_no_zero(
-    records: dict[str, int | None], buffer: int | None, expected: tuple[date, date] | None
+    records: dict[str, int | None],
+    buffer: dict[str, int] | None,
+    expected: tuple[date, date] | None,
 ) -> None:
     about = bigquery.Table.from_api_repr(
         {
             "tableReference": {"projectId": "p", "datasetId": "raw", "tableId": "games"},
-            "streamingBuffer": buffer
-            if buffer is None
-            else {"estimatedRows": buffer, "estimatedBytes": 0},
+            "streamingBuffer": buffer,
         }
     )
     rows = [

@@ -39,7 +39,7 @@ class Sql:
                 return outcome_of(name, error)
             except TimeoutError:
                 told = f"{name}: timed out after {job.phase.timeout_seconds:g} s"
-                return Failed(error=told)
+                return TooLarge(error=told) if len(job.dates) > 1 else Failed(error=told)
             if isinstance(added, Stopped):
                 return added
             with open(job.log, "a", encoding="utf-8", opener=private) as log:
