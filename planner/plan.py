@@ -16,7 +16,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from planner.chunks import Chunk, chunk_id
-from planner.cost import MINIMUM_BYTES, Cost
+from planner.cost import Cost
 from planner.errors import BadPlan
 from planner.estimate import Estimate
 from planner.files import MB, read_capped
@@ -26,6 +26,7 @@ from planner.model import Name, RunId
 from planner.pipeline import Phase, Pipeline, Window
 from planner.repair import Repair, lookback
 from planner.snapshot import Snapshot, snapshot
+from sql.billing import MINIMUM_BYTES_BILLED
 
 FORMAT = 1
 FILE_BYTES = 256 * MB  # four seasons date by date are 4 MB
@@ -232,7 +233,7 @@ def _cost(
     steps = [(pipeline.by_name[name], each.dates) for each in chunks for name in each.phases]
     queries = sum(len(phase.tables) * _queries(phase, dates, todo) for phase, dates in steps)
     dollars_per_byte = counting.dollars / counting.bytes if counting.bytes else 0.0
-    billed = queries * MINIMUM_BYTES + counting.bytes
+    billed = queries * MINIMUM_BYTES_BILLED + counting.bytes
     return PlanCost(
         counting=counting,
         recounts=Cost(bytes=billed, dollars=round(billed * dollars_per_byte, 6)),

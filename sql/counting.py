@@ -108,5 +108,7 @@ def undated(found: Partitions) -> str:
     if found.undated:
         told.append(f"rows without a date, which count for none: {found.undated:,}")
     if found.buffered:
-        told.append(f"rows in the streaming buffer, not yet in a partition: {found.buffered:,}")
+        told.append(
+            f"rows in the streaming buffer, not yet in a partition: at least {found.buffered:,}"
+        )
     return "; ".join(told)

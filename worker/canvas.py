@@ -29,13 +29,16 @@ def canvas(run_id: str, plan: Plan, pipeline: Pipeline, steps: Collection[str]) 
 
 
 def step_message(run_id: str, which: str, pipeline: Pipeline) -> Signature:
-    """A step's message, on its phase's queue; Flower shows it by its id."""
-    phase = pipeline.by_name[which.rpartition("/")[2]]
+    """A step's message, on its phase's queue; Flower shows it by its id.
+
+    Of a phase that the pipeline file does not name any more, it is for anybody, to be settled.
+    """
+    phase = pipeline.by_name.get(which.rpartition("/")[2])
     return app.signature(
         "backfill.step",
         args=(run_id, which),
         immutable=True,
-        queue=phase.queue_name,
+        queue=phase.queue_name if phase else FINAL_QUEUE,
         shadow=which,
     )
 

@@ -11,6 +11,7 @@ from datetime import date
 
 from planner import owed as owed_files
 from planner.criteria import judge
+from planner.errors import FleetError
 from planner.facts import Facts, count_tables
 from planner.files import write_whole
 from planner.gaps import AGAIN, Health, Reason
@@ -119,11 +120,11 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lea
     if not fleet.ledger.conclude(run.id, state, fields, report=report.model_dump_json()):
         return str(fleet.ledger.require(run.id).state)  # somebody else has ended it
     log.warning("%s has ended: %s", run.id, state)
-    settle_owed(fleet, run, dates)
     try:
         write_report(fleet, report)
-    except OSError as error:  # `planner report` writes it anew, when there is room
-        log.warning("%s: the report's files cannot be written: %s", run.id, error)
+        settle_owed(fleet, run, dates)
+    except (OSError, FleetError) as error:  # `planner report` and the next plan do it anew
+        log.warning("%s has ended, and its files cannot be written: %s", run.id, error)
     return str(state)
 
 

@@ -292,6 +292,13 @@ class Ledger:
         )
         return bool(answer)
 
+    def note_memory(
+        self, run_id: str, step_id: str, memory: Mapping[str, Any], *, token: str
+    ) -> bool:
+        """Write down what a running step has to know; False when it is not ours any more."""
+        fields = {"memory": json.dumps(memory)}
+        return self.finish(run_id, step_id, token=token, state=StepState.RUNNING, fields=fields)
+
     def note_wait(self, run_id: str, step_id: str, what: str) -> int:
         """Count that a step waits once more, and for what; how often in a row by now."""
         key = _step_key(run_id, step_id)
@@ -299,6 +306,14 @@ class Ledger:
         pipe.hincrby(key, "waits", 1)
         pipe.hset(key, "waiting", what)
         return int(pipe.execute()[0])
+
+    def note_misfit(self, run_id: str, step_id: str) -> int:
+        """Count that a worker with another pipeline file came by; how often in a row by now."""
+        return int(self.client.hincrby(_step_key(run_id, step_id), "misfits", 1))
+
+    def note_fit(self, run_id: str, step_id: str) -> None:
+        """A worker with the plan's pipeline file came by: there is one."""
+        self.client.hdel(_step_key(run_id, step_id), "misfits")
 
     def note_published(self, run_id: str, day: date) -> None:
         """Write down that a date was published."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import redis
 from celery import chain
+from kombu.exceptions import OperationalError
 
 from planner.errors import FleetError
 from planner.plan import PlannedChunk, step_id
@@ -23,7 +24,7 @@ from worker.canvas import final_message, step_message
 from worker.fleet import Fleet
 from worker.lease import Lease, Resource
 from worker.ledger import PREFIX
-from worker.mailbox import FINAL, chunks_with_messages, correct_times
+from worker.mailbox import FINAL, call_in, chunks_with_messages, correct_times
 from worker.record import RunRecord
 from worker.states import STEP_ENDED, RunState, StepState
 from worker.transport import publish_only
@@ -59,7 +60,11 @@ def reconcile(fleet: Fleet) -> list[Resent]:
     try:
         with lease:
             correct_times(fleet.redis)
-            there = chunks_with_messages(fleet.redis, queue_names(fleet.pipeline))
+            queues = queue_names(fleet.pipeline)
+            # They may wait for a second try, minutes from now, or for a budget's next day.
+            cancelling = {run.id for run in active if run.state is RunState.CANCELLING}
+            call_in(fleet.redis, queues, cancelling)
+            there = chunks_with_messages(fleet.redis, queues)
             return [sent for run in active for sent in _reconcile_one(fleet, run, there)]
     finally:
         lease.release()
@@ -71,7 +76,11 @@ def _reconcile_one(fleet: Fleet, run: RunRecord, there: set[tuple[str, str]]) ->
         return _reconcile_run(fleet, run, there)
     except FleetError as error:  # such as a plan that another version wrote
         log.warning("%s: could not reconcile: %s", run.id, error)
-        return []
+    except (redis.RedisError, OperationalError):  # nor could any other
+        raise
+    except Exception:
+        log.exception("%s: could not reconcile", run.id)
+    return []
 
 
 def _reconcile_run(fleet: Fleet, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:
@@ -81,10 +90,7 @@ def _reconcile_run(fleet: Fleet, run: RunRecord, there: set[tuple[str, str]]) ->
     states = fleet.ledger.steps(run.id)
     unfinished = {chunk.id: chunk for chunk in plan.chunks if _rest(chunk, states)}
     wanted = {*unfinished} if unfinished else {FINAL}
-    if run.state is RunState.CANCELLING and unfinished:
-        missing = wanted  # their messages may lie waiting for a second try, minutes from now
-    else:
-        missing = {each for each in wanted if (run.id, each) not in there}
+    missing = {each for each in wanted if (run.id, each) not in there}
     lost = _lost_long_enough(fleet, run.id, missing)
     for each in lost:
         if each == FINAL:

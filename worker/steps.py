@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import NoReturn
 
 from planner.errors import FleetError
@@ -31,7 +32,7 @@ from worker.states import RUN_ENDED, STEP_ENDED, DateState, RunState, StepState
 FIRST_WAIT_SECONDS = 0.25  # then pauses grow up to BACKFILL_POLL_MAX_SECONDS
 WAIT_GROWTH = 1.3
 CRASHES_MAX = 20  # a step whose worker died, or fell silent, this often kills its workers
-MISFIT_WAITS_MAX = 60  # about ten minutes: a rolling deployment is over by then
+MISFITS_MAX = 60  # in a row, about ten minutes: a rolling deployment is over by then
 ERROR_CHARS = 2000
 
 
@@ -56,6 +57,7 @@ class Visit:
     id: str
     step: Step
     phase: Phase
+    """Any, when this worker's pipeline file does not name the step's: it can only be settled."""
     worker: str
 
     def make(self) -> str:
@@ -65,7 +67,7 @@ class Visit:
         if record.state in STEP_ENDED:
             return self._replay(record)
         if self.run.state is RunState.CANCELLING:
-            return self._cancel(record)
+            return self._settle_idle(record, StepState.CANCELLED)
         if self.run.state in RUN_ENDED:
             return f"the run is {self.run.state}"
         goes_on = self.run.state is RunState.PAUSED and record.parked
@@ -73,6 +75,8 @@ class Visit:
             raise self._later()
         if self.run.pipeline_checksum != self.fleet.pipeline.checksum:
             return self._misfit(record)
+        if record.misfits:
+            ledger.note_fit(self.run.id, self.id)
 
         states = ledger.dates(self.run.id, [(self.phase.name, day) for day in self.step.dates])
         left = [d for d in self.step.dates if states.get((self.phase.name, d)) is DateState.PENDING]
@@ -120,6 +124,7 @@ class Visit:
                     dates=ready,
                     number=record.failures + 1,
                     stop=_Stop(self.fleet, self.run.id, lease),
+                    note=partial(ledger.note_memory, self.run.id, self.id, token=lease.token),
                     which=which,
                     force=self.run.force_service,
                     memory=started.memory,
@@ -140,7 +145,7 @@ class Visit:
                 lease.release()
 
     def _resources(self, dates: Sequence[date]) -> list[Resource]:
-        name = f"{self.run.pipeline}:{self.phase.name}"
+        name = f"{self.run.pipeline}:{self.step.phase}"
         limit = self.phase.concurrency
         resources = [
             Resource(name=f"{name}:{day}", full="another step of its dates") for day in dates
@@ -199,14 +204,14 @@ class Visit:
 
     def _stopped(self, lease: Lease, record: StepRecord, outcome: Stopped) -> str:
         if outcome.why == _Stop.CANCELLED:
-            return self._cancelled(token=lease.token)
+            return self._settle(token=lease.token, state=StepState.CANCELLED)
         if outcome.why == _Stop.SHUTDOWN:
             self.fleet.ledger.finish(
                 self.run.id,
                 self.id,
                 token=lease.token,
                 state=StepState.PENDING,
-                fields={"memory": "{}"},
+                fields={"memory": json.dumps(outcome.memory)},
             )
             raise Again(0)  # to another worker
         raise self._later()  # the lease was lost: it is somebody else's now, see how they do
@@ -251,8 +256,10 @@ class Visit:
             fields={"failures": str(failures)},
         )
 
-    def _cancel(self, record: StepRecord) -> str:
-        """Settle a step of a cancelled run, unless somebody is at it, who will."""
+    def _settle_idle(
+        self, record: StepRecord, state: StepState, failed: Mapping[date, str] | None = None
+    ) -> str:
+        """Settle a step without an attempt, unless somebody is at it, who will."""
         resources = self._resources(self.step.dates)
         if record.parked:
             resources += self._services(record, None)
@@ -260,12 +267,10 @@ class Visit:
         if lease.acquire(instead_of=[record.parked] if record.parked else []) is not None:
             raise self._later(lease.full())
         try:
-            return self._cancelled(token=record.token if record.state is StepState.RUNNING else "")
+            token = record.token if record.state is StepState.RUNNING else ""
+            return self._settle(token=token, state=state, failed=failed)
         finally:
             lease.release()
-
-    def _cancelled(self, *, token: str) -> str:
-        return self._settle(token=token, state=StepState.CANCELLED)
 
     def _settle(
         self,
@@ -322,14 +327,14 @@ class Visit:
 
     def _misfit(self, record: StepRecord) -> str:
         """This worker's pipeline file is not the plan's: leave the step to one whose is."""
-        if record.waits < MISFIT_WAITS_MAX:
-            raise self._later()
+        if self.fleet.ledger.note_misfit(self.run.id, self.id) <= MISFITS_MAX:
+            raise self._later("a worker with the plan's pipeline file")
         why = (
             "every worker's pipeline file differs from the plan's: start workers and planner "
             "with the same BACKFILL_PIPELINE"
         )
         failed = dict.fromkeys(self._unfinished(), why)
-        return self._settle(token="", state=StepState.FAILED, failed=failed)
+        return self._settle_idle(record, StepState.FAILED, failed)
 
     # -- helpers -----------------------------------------------------------------------------
 
@@ -355,7 +360,9 @@ class Visit:
             return True
         ancestors = self.fleet.pipeline.ancestors
         return state is not StepState.CANCELLED and any(
-            self.step.phase not in ancestors[other.phase] for other in self._later_steps()
+            # A phase that the file does not name any more hangs on nothing that is known here.
+            self.step.phase not in ancestors.get(other.phase, ())
+            for other in self._later_steps()
         )
 
     def _unfinished(self) -> list[date]:

@@ -134,6 +134,7 @@ class Bench:
         reason: Reason = Reason.MISSING,
         memory: Mapping[str, Any] | None = None,
         stop: Callable[[], str | None] = lambda: None,
+        note: Callable[[dict[str, Any]], bool] = lambda memory: True,
     ) -> Ended | Park | Stopped:
         """One visit."""
         fleet = self.fleet(runners)
@@ -155,6 +156,7 @@ class Bench:
             dates=dates,
             number=number,
             stop=stop,
+            note=note,
             force=self.force,
             memory=dict(memory or {}),
         ).make()

@@ -9,8 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.integration.renamed import rename
 from tests.integration.tiny import Tiny
 from tests.waiting import until
+from worker.later import deliver, put_off, waiting
 from worker.states import RunState
 
 
@@ -73,15 +75,33 @@ def test_a_run_whose_steps_have_ended_is_finalized(nobody: Tiny) -> None:
     end(nobody, run_id)
 
 
-def test_messages_of_a_cancelled_run_are_not_waited_for(nobody: Tiny) -> None:
-    """They may have been put off for minutes."""
-    run_id = nobody.enqueue(nobody.days(1))
+def test_messages_of_a_cancelled_run_are_called_in_and_never_sent_twice(nobody: Tiny) -> None:
+    """They may have been put off for minutes, and workers may be away for days."""
+
+    def sweep() -> None:
+        begun, _ = nobody.client.time()
+        until(lambda: nobody.client.time()[0] > begun + 1)  # longer than what is lost is waited for
+        assert nobody.say("reconcile", "1") == "0"
+
+    # Given two messages of a run that is being cancelled, and one of another, put off for long
+    nobody.client.delete("a", "final")
+    run_id, other = nobody.enqueue(nobody.days(2)), nobody.enqueue(nobody.days(1))
     nobody.ledger.move(run_id, RunState.CANCELLING, [RunState.RUNNING])
+    for message in nobody.client.lrange("a", 0, -1)[:2]:
+        nobody.client.lrem("a", 1, message)
+        put_off(nobody.client, "a", str(message), 600)
+    assert nobody.client.llen("a") == 1
 
-    until(lambda: nobody.say("reconcile", "1") != "0")
+    # When it is looked at again and again, and nobody takes any of them
+    for _ in range(3):
+        sweep()
 
-    assert nobody.client.llen("a") == 2
+    # Then there are no more of them, and those of the run are due
+    deliver(nobody.client, ["a"])
+    assert (nobody.client.llen("a"), nobody.client.zcard(waiting("a"))) == (2, 1)
     end(nobody, run_id)
+    end(nobody, other)
+    nobody.client.delete("a", waiting("a"))
 
 
 def test_status_reconciles(nobody: Tiny) -> None:
@@ -105,6 +125,29 @@ def test_status_reconciles(nobody: Tiny) -> None:
 def test_a_run_that_nobody_can_read_is_not_in_the_way_of_others(nobody: Tiny) -> None:
     broken, run_id = lost(nobody, 1), lost(nobody, 1)
     nobody.client.set(f"backfill:run:{broken}:plan", '{"of": "another version"}')
+
+    until(lambda: nobody.say("reconcile", "1") != "0")
+
+    assert nobody.client.llen("a") == 1
+    end(nobody, broken)
+    end(nobody, run_id)
+
+
+def test_a_phase_that_the_file_does_not_name_any_more_is_in_nobody_s_way(nobody: Tiny) -> None:
+    renamed, run_id = lost(nobody, 1), lost(nobody, 1)
+    rename(nobody.ledger, renamed, "a")
+
+    until(lambda: nobody.say("reconcile", "1") == "2")
+
+    # Its steps go to any worker, which settles them
+    assert (nobody.client.llen("a"), nobody.client.llen("final")) == (1, 1)
+    end(nobody, renamed)
+    end(nobody, run_id)
+
+
+def test_a_mistake_of_ours_with_one_run_is_not_in_the_way_of_others(nobody: Tiny) -> None:
+    broken, run_id = lost(nobody, 1), lost(nobody, 1)
+    nobody.client.hset(f"backfill:run:{broken}:missing", "x", "no number")
 
     until(lambda: nobody.say("reconcile", "1") != "0")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from planner.chunks import chunk
-from planner.cost import MINIMUM_BYTES, TIB, Cost, TooExpensive, check_limit, cost_of
+from planner.cost import TIB, Cost, TooExpensive, check_limit, cost_of
 from planner.errors import Exit
 from planner.plan import make_plan, parse_plan
 from planner.repair import choose
-from sql.bigquery import MINIMUM_BYTES_BILLED, billed_bytes
+from sql.billing import MINIMUM_BYTES_BILLED, billed_bytes
 from tests.unit import examples as eg
 from tests.unit import worlds
 from tests.unit.examples import day, days, window
@@ -21,7 +21,6 @@ def test_a_tebibyte_costs_what_the_setting_says() -> None:
 
 
 def test_at_least_ten_megabytes_are_billed_and_whole_ones_above() -> None:
-    assert MINIMUM_BYTES == MINIMUM_BYTES_BILLED
     assert [billed_bytes(n) for n in (0, 10 << 20, (10 << 20) + 1)] == [
         10 << 20,
         10 << 20,
@@ -61,7 +60,7 @@ def test_a_plan_says_what_its_recounts_cost() -> None:
     # computed before the first; and the final validation
     assert plan.cost is not None
     assert plan.cost.counting == counting
-    assert plan.cost.recounts == cost_of((100 << 20) + (1 + 2) * MINIMUM_BYTES, 6.25)
+    assert plan.cost.recounts == cost_of((100 << 20) + (1 + 2) * MINIMUM_BYTES_BILLED, 6.25)
     assert parse_plan(plan.as_json(), where="here") == plan
 
 
@@ -88,4 +87,4 @@ def test_what_is_computed_again_is_looked_up_before_and_after() -> None:
     # Then counts of five steps, versions before the four reports, and versions after those that
     # were there already
     assert plan.cost is not None
-    assert plan.cost.recounts.bytes == (5 + 4 + 3) * MINIMUM_BYTES
+    assert plan.cost.recounts.bytes == (5 + 4 + 3) * MINIMUM_BYTES_BILLED

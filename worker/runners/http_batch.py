@@ -27,7 +27,17 @@ from worker.runners.answers import (
 from worker.runners.client import open_client
 from worker.runners.credentials import Auth, NoSecret
 from worker.runners.environment import Unset, expand, fill
-from worker.runners.job import Failed, Job, Outcome, Park, Ran, Refused, TooLarge
+from worker.runners.job import (
+    LEASE_LOST,
+    Failed,
+    Job,
+    Outcome,
+    Park,
+    Ran,
+    Refused,
+    Stopped,
+    TooLarge,
+)
 
 FIRST_LOOK_SECONDS = 0.5  # short batches are noticed soon
 LOOK_GROWTH = 1.5  # then pauses grow up to the pipeline file's `poll_seconds`
@@ -72,7 +82,7 @@ class HttpBatch:
                 )
             return self._wait_for_others(job, running.moved)
         # A batch that was waited for, or whose start had no answer, may have made the rows.
-        may_be_made = "waited" in job.memory or job.attempt > 1
+        may_be_made = job.attempt > 1 or not job.memory.keys().isdisjoint(("starting", "waited"))
         if may_be_made and job.filled().issuperset(table.name for table in job.phase.tables):
             return Ran()
         return self._start(client, job)
@@ -94,6 +104,8 @@ class HttpBatch:
         }
         if "force" in body:
             body["force"] = job.force
+        if not job.note({**job.memory, "starting": True}):  # before: who is killed tells nothing
+            return Stopped(why=LEASE_LOST)
         path, timeout = self.spec.start_path, self.spec.start_timeout_seconds
         response = client.post(path, json=body, timeout=timeout)
         answer, code = content(response), response.status_code

@@ -1,0 +1,139 @@
+"""Workers whose pipeline file is not the plan's leave its steps to others, and not for ever."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.integration.renamed import rename
+from tests.integration.shop import RUN, Shop, day
+from worker import steps
+from worker.lease import Lease, Resource
+from worker.states import RunState, StepState
+from worker.steps import Again, StepFailed
+
+STEP = f"{day(11)}/sessionise"
+KEY = f"backfill:run:{RUN}:step:{STEP}"
+HEADER = f"backfill:run:{RUN}"
+
+
+def begin(shop: Shop) -> str:
+    """A run with a step to do; the checksum of its pipeline file."""
+    shop.lose_sessions(day(11))
+    shop.register(shop.plan())
+    return shop.ledger.require(RUN).pipeline_checksum
+
+
+def change_file(shop: Shop, checksum: str = "of another file") -> None:
+    """From now on the run's pipeline file is another than this worker's."""
+    shop.ledger.client.hset(HEADER, "pipeline_checksum", checksum)
+
+
+def come_by(shop: Shop, times: int) -> None:
+    for _ in range(times):
+        with pytest.raises(Again):
+            shop.visit(STEP)
+
+
+def hold(shop: Shop) -> Lease:
+    """A step that was begun, by a holder of its date."""
+    name = f"sales:sessionise:{day(11)}"
+    lease = Lease(shop.ledger.client, [Resource(name=name), Resource(name="service:x")], seconds=60)
+    assert lease.acquire() is None
+    shop.ledger.start(RUN, STEP, token=lease.token, worker="another")
+    return lease
+
+
+def test_a_step_that_only_misfits_come_by_fails_after_a_while(shop: Shop) -> None:
+    begin(shop)
+    change_file(shop)
+
+    come_by(shop, steps.MISFITS_MAX)
+    with pytest.raises(StepFailed, match="every worker's pipeline file differs"):
+        shop.visit(STEP)
+
+    assert shop.states()[STEP] is StepState.FAILED
+
+
+def test_other_waits_are_no_misfits(shop: Shop) -> None:
+    """Paused for long, then a worker that was not started anew is the first to come by."""
+    fits = begin(shop)
+    shop.ledger.move(RUN, RunState.PAUSED, [RunState.RUNNING])
+    come_by(shop, steps.MISFITS_MAX + 10)
+    shop.ledger.move(RUN, RunState.RUNNING, [RunState.PAUSED])
+
+    change_file(shop)
+    come_by(shop, 1)
+
+    change_file(shop, fits)
+    assert shop.visit(STEP) == "succeeded"
+
+
+def test_one_worker_that_fits_is_enough(shop: Shop) -> None:
+    # Given misfits that have nearly given up, and a worker that fits and cannot begin now
+    fits = begin(shop)
+    change_file(shop)
+    come_by(shop, steps.MISFITS_MAX)
+    change_file(shop, fits)
+    name = f"sales:sessionise:{day(11)}"
+    lease = Lease(shop.ledger.client, [Resource(name=name)], seconds=60)
+    assert lease.acquire() is None
+    come_by(shop, 1)
+    lease.release()
+
+    # Then the misfits count from none
+    change_file(shop)
+    come_by(shop, steps.MISFITS_MAX)
+    assert shop.states()[STEP] is StepState.PENDING
+
+
+def test_a_parked_step_is_given_up_too(shop: Shop) -> None:
+    begin(shop)
+    lease = hold(shop)
+    parked = {"parked": lease.token, "memory": json.dumps({})}
+    shop.ledger.finish(RUN, STEP, token=lease.token, state=StepState.RUNNING, fields=parked)
+    change_file(shop)
+
+    come_by(shop, steps.MISFITS_MAX)
+    with pytest.raises(StepFailed, match="every worker's pipeline file differs"):
+        shop.visit(STEP)
+
+    assert shop.states()[STEP] is StepState.FAILED
+
+
+def test_a_step_at_work_is_left_to_its_worker_and_given_up_when_that_is_gone(shop: Shop) -> None:
+    begin(shop)
+    lease = hold(shop)
+    change_file(shop)
+
+    come_by(shop, steps.MISFITS_MAX + 5)
+    assert shop.states()[STEP] is StepState.RUNNING
+
+    lease.release()  # it died, and was evicted
+    with pytest.raises(StepFailed, match="every worker's pipeline file differs"):
+        shop.visit(STEP)
+    assert shop.states()[STEP] is StepState.FAILED
+
+
+def test_a_cancelled_run_settles_though_a_phase_was_renamed(shop: Shop) -> None:
+    begin(shop)
+    rename(shop.ledger, RUN, "aggregate")
+    shop.ledger.move(RUN, RunState.CANCELLING, [RunState.RUNNING])
+
+    for step in shop.states():
+        with pytest.raises(StepFailed):
+            shop.visit(step)
+
+    assert set(shop.states().values()) == {StepState.CANCELLED}
+
+
+def test_a_step_before_a_renamed_phase_is_given_up(shop: Shop) -> None:
+    begin(shop)
+    rename(shop.ledger, RUN, "aggregate")
+
+    come_by(shop, steps.MISFITS_MAX)
+    # What a file of other rules says of the next step is for the next step
+    assert shop.visit(STEP) == "failed"
+
+    assert shop.states()[f"{day(11)}/gone"] is StepState.PENDING
