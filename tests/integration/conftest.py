@@ -10,6 +10,8 @@ import pytest
 import redis
 
 from planner.settings import Settings
+from tests.integration.bad import Run, runner
+from tests.integration.bench import Bench
 from tests.integration.shop import Shop, build_shop
 from tests.integration.tiny import Tiny
 from worker.broker import embedded_broker
@@ -55,3 +57,25 @@ def shop(built_shop: Path, tmp_path: Path, client: redis.Redis, redis_settings: 
     """One to break."""
     shutil.copytree(built_shop, tmp_path / "warehouse")
     return Shop(tmp_path, built_shop, redis_settings.redis_url)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a pipeline file, and a warehouse in which everything is still to do."""
+    place = tmp_path_factory.mktemp("bad") / "place"
+    place.mkdir()
+    bench = Bench(place=place)
+    bench.fleet(bench.script())
+    return place
+
+
+@pytest.fixture
+def run(
+    place: Path,
+    client: redis.Redis,
+    redis_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Runs a command where everything is in order, unless the test has changed that."""
+    return runner(place, redis_settings.redis_url, monkeypatch, capsys)
