@@ -80,6 +80,7 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lea
     health = replace(facts.health, stale=stale)
     validation = _validate(plan, health, dates)
     publication = _publish(fleet, run, validation, dates, lease)
+    run = fleet.ledger.run(run.id) or run  # it may have been cancelled meanwhile
     rows = _rows(fleet, run, plan)
     state = _state(run, rows, validation)
     reach = plan.reach

@@ -11,13 +11,13 @@ from collections.abc import Collection
 from datetime import date
 
 from planner.publishing import Publication, Publish
-from worker import shutdown
 from worker.fleet import Fleet
 from worker.lease import Lease
 from worker.runners.environment import fill
-from worker.runners.job import Job, Outcome, Ran, Stopped
+from worker.runners.job import LEASE_LOST, Job, Ran, Stopped
 from worker.runners.script import Script
 from worker.secrets import redacted
+from worker.stop import Stop
 
 
 class Interrupted(Exception):
@@ -25,18 +25,21 @@ class Interrupted(Exception):
 
 
 def publish(fleet: Fleet, run_id: str, repaired: Collection[date], lease: Lease) -> Publication:
-    """Publish the repaired dates of a run. Raises `Interrupted`, and `WarehouseError`."""
+    """Publish the repaired dates of a run, until it is cancelled.
+
+    Raises `Interrupted`, and `WarehouseError`.
+    """
     publishing = fleet.pipeline.publish
     assert publishing is not None
     ran, failed = fleet.ledger.published(run_id), {}
     days = sorted(set(repaired) - ran)
     if days:
         days += _newest(fleet, publishing, days[-1])
+    stop = Stop(fleet, run_id, lease)
     for day in days:
-        outcome = Script(publishing.runner).run(_job(fleet, publishing, run_id, day, lease))
-        if isinstance(outcome, Stopped):
-            raise Interrupted(outcome.why)
-        why = _complaint(outcome)
+        why = stop() or _complaint(fleet, publishing, run_id, day, stop)
+        if why in (LEASE_LOST, Stop.SHUTDOWN):
+            raise Interrupted(why)
         if why is None:
             fleet.ledger.note_published(run_id, day)
             ran.add(day)
@@ -59,12 +62,18 @@ def _newest(fleet: Fleet, publishing: Publish, last: date) -> list[date]:
     return [newest] if newest > last else []
 
 
-def _job(fleet: Fleet, publishing: Publish, run_id: str, day: date, lease: Lease) -> Job:
-    def stop() -> str | None:
-        if lease.is_lost:
-            return "the lease was lost"
-        return "the worker is shutting down" if shutdown.is_due() else None
+def _complaint(fleet: Fleet, publishing: Publish, run_id: str, day: date, stop: Stop) -> str | None:
+    """Publish a date; what went wrong, or why it had to stop."""
+    try:
+        outcome = Script(publishing.runner).run(_job(fleet, publishing, run_id, day, stop))
+    except OSError as error:  # a full disk, and what else befalls a machine
+        return f"the worker's machine: {error}"
+    if isinstance(outcome, Ran):
+        return None
+    return outcome.why if isinstance(outcome, Stopped) else str(getattr(outcome, "error", outcome))
 
+
+def _job(fleet: Fleet, publishing: Publish, run_id: str, day: date, stop: Stop) -> Job:
     phase = fleet.pipeline.by_name[publishing.after]
     return Job(
         run_id=run_id,
@@ -80,10 +89,6 @@ def _job(fleet: Fleet, publishing: Publish, run_id: str, day: date, lease: Lease
         grace_seconds=fleet.settings.grace_seconds,
         stop=stop,
     )
-
-
-def _complaint(outcome: Outcome) -> str | None:
-    return None if isinstance(outcome, Ran) else str(getattr(outcome, "error", outcome))
 
 
 def _command(publishing: Publish, day: date) -> str:

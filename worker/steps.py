@@ -18,7 +18,7 @@ from planner.errors import FleetError
 from planner.pipeline import Phase
 from planner.plan import Step, step_id
 from planner.runners import HttpBatchRunner
-from worker import gate, shutdown
+from worker import gate
 from worker.attempt import Attempt, Ended, OverBudget
 from worker.budget import table_key
 from worker.connection import now
@@ -27,8 +27,9 @@ from worker.lease import Lease, Resource
 from worker.ledger import Started
 from worker.record import RunRecord, StepRecord
 from worker.retry import GiveUp, decide
-from worker.runners import LEASE_LOST, Park, Stopped, which_of
+from worker.runners import Park, Stopped, which_of
 from worker.states import RUN_ENDED, STEP_ENDED, DateState, RunState, StepState
+from worker.stop import Stop
 
 FIRST_WAIT_SECONDS = 0.25  # then pauses grow up to BACKFILL_POLL_MAX_SECONDS
 WAIT_GROWTH = 1.3
@@ -124,7 +125,7 @@ class Visit:
                     phase=self.phase,
                     dates=ready,
                     number=record.failures + 1,
-                    stop=_Stop(self.fleet, self.run.id, lease),
+                    stop=Stop(self.fleet, self.run.id, lease),
                     now=partial(now, self.fleet.redis),
                     note=partial(ledger.note_memory, self.run.id, self.id, token=lease.token),
                     which=which,
@@ -205,9 +206,9 @@ class Visit:
         raise Again(min(over.seconds, self.fleet.settings.poll_max_seconds))
 
     def _stopped(self, lease: Lease, record: StepRecord, outcome: Stopped) -> str:
-        if outcome.why == _Stop.CANCELLED:
+        if outcome.why == Stop.CANCELLED:
             return self._settle(token=lease.token, state=StepState.CANCELLED)
-        if outcome.why == _Stop.SHUTDOWN:
+        if outcome.why == Stop.SHUTDOWN:
             self.fleet.ledger.finish(
                 self.run.id,
                 self.id,
@@ -382,32 +383,6 @@ class Visit:
         waits = self.fleet.ledger.note_wait(self.run.id, self.id, what)
         pause = FIRST_WAIT_SECONDS * WAIT_GROWTH ** min(waits, 50)
         return Again(min(pause, self.fleet.settings.poll_max_seconds))
-
-
-class _Stop:
-    """Why a running step should stop. Answers at once, also while Redis is away.
-
-    The run is looked at in the thread of the lease's heartbeat.
-    """
-
-    CANCELLED = "the run was cancelled"
-    SHUTDOWN = "the worker is shutting down"
-
-    def __init__(self, fleet: Fleet, run_id: str, lease: Lease) -> None:
-        self._fleet, self._run_id, self._lease = fleet, run_id, lease
-        self._is_cancelled = False
-        lease.on_beat = self._look
-
-    def __call__(self) -> str | None:
-        if self._lease.is_lost:
-            return LEASE_LOST
-        if shutdown.is_due():
-            return self.SHUTDOWN
-        return self.CANCELLED if self._is_cancelled else None
-
-    def _look(self) -> None:
-        run = self._fleet.ledger.run(self._run_id)
-        self._is_cancelled = run is None or run.state in RUN_ENDED | {RunState.CANCELLING}
 
 
 def visit(fleet: Fleet, run_id: str, step_id: str, *, worker: str) -> str:

@@ -10,12 +10,12 @@ from planner.commands.runs import status_json
 from tests.integration.ledgers import end
 from tests.integration.shop import RUN, Shop, day, drain
 from tests.waiting import until
-from worker import steps
 from worker.finalize import finalize
 from worker.lease import Lease, Resource
 from worker.orders import Orders
 from worker.states import RunState, StepState
 from worker.steps import StepFailed
+from worker.stop import Stop
 
 
 def pass_deadline(shop: Shop) -> None:
@@ -76,7 +76,7 @@ def test_a_step_at_work_is_stopped_at_the_deadline(shop: Shop) -> None:
     shop.register(shop.plan())
     lease = Lease(shop.ledger.client, [Resource(name="a")], seconds=1)
     assert lease.acquire() is None
-    stop = steps._Stop(shop.fleet, RUN, lease)
+    stop = Stop(shop.fleet, RUN, lease)
     with lease:
         assert stop() is None
         pass_deadline(shop)

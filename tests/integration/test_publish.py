@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,19 @@ from planner.report import Report
 from planner.settings import Settings
 from tests.integration.bench import DAYS, TABLES, Bench
 from tests.integration.visits import RUN, Visits
+from tests.waiting import until
 from worker.finalize import finalize
 from worker.health import check_runners, with_runners
 from worker.states import DateState, RunState
 
 SCRIPT = """
 import sys
+import time
 from pathlib import Path
 calls = Path("published")
 calls.write_text((calls.read_text() if calls.exists() else "") + " ".join(sys.argv[1:]) + chr(10))
+if Path("waits").exists() and sys.argv[1] == Path("waits").read_text():
+    time.sleep(600)
 if Path("refuses").exists() and sys.argv[1] == Path("refuses").read_text():
     sys.exit("the bucket refuses")
 """
@@ -135,6 +141,37 @@ def test_a_cancelled_run_publishes_nothing(bench: Bench) -> None:
 
     assert published(bench) == []
     assert DateState.DONE not in visits.fleet.ledger.all_dates(RUN).values()
+
+
+@pytest.mark.parametrize("waits", [DAYS[2], DAYS[-1]])
+def test_a_run_that_is_cancelled_stops_publishing(bench: Bench, waits: date) -> None:
+    # Given a run that is publishing, and a script that takes its time over one date
+    (bench.place / "waits").write_text(str(waits))
+    visits = broken(bench)
+    with ThreadPoolExecutor(1) as pool:
+        ending = pool.submit(visits.to_the_end)
+        until(lambda: f"{waits} {waits}" in published(bench) or ending.done())
+
+        # When it is cancelled, then it stops within a moment, and says what is published
+        visits.fleet.ledger.move(RUN, RunState.CANCELLING, [RunState.RUNNING])
+        assert ending.result() == "cancelled"
+    days = [*DAYS[2:5], DAYS[-1]]
+    begun = days.index(waits) + 1
+    assert published(bench) == [f"{day} {day}" for day in days[:begun]]
+    told = report_of(visits)
+    assert told["ran"] == [str(day) for day in days[: begun - 1]]
+    assert told["failed"] == {str(day): "the run was cancelled" for day in days[begun - 1 :]}
+
+
+def test_a_full_disk_fails_dates_and_does_not_keep_the_run_from_ending(bench: Bench) -> None:
+    (bench.place / "home" / "logs" / RUN / "publish.log").mkdir(parents=True)  # as good as full
+
+    visits = broken(bench)
+
+    assert visits.to_the_end() == "complete"
+    told = report_of(visits)
+    assert "the worker's machine" in told["failed"][str(DAYS[3])]
+    assert told["ran"] == []
 
 
 def test_a_script_that_is_not_there_is_told_before_anything_runs(bench: Bench) -> None:
