@@ -319,6 +319,17 @@ class Ledger:
         """A worker with the plan's pipeline file came by: there is one."""
         self.client.hdel(_step_key(run_id, step_id), "misfits")
 
+    def note_end_waits(self, run_id: str, what: str, *, misfit: bool = False) -> int:
+        """Write down what a run's end waits for; how many misfits in a row came to end it."""
+        pipe = self.client.pipeline(transaction=False)
+        pipe.hset(_run(run_id), "note", what)
+        if misfit:
+            pipe.hincrby(_run(run_id), "misfits", 1)
+        else:
+            pipe.hset(_run(run_id), "misfits", 0)
+        answers = pipe.execute()
+        return int(answers[1]) if misfit else 0
+
     def note_published(self, run_id: str, day: date) -> None:
         """Write down that a date was published."""
         self.client.sadd(_run(run_id, "published"), day.isoformat())

@@ -23,7 +23,7 @@ for i, step in ipairs(steps) do
   redis.call('HSET', KEYS[4 + i], 'failures', 0, 'crashes', 0, 'error', '', 'problems', '{}', 'memory', '{}')
   redis.call('HDEL', KEYS[4 + i], 'parked', 'misfits')
 end
-redis.call('HDEL', KEYS[1], 'ended', 'validation', 'deadline', 'stopped_by')
+redis.call('HDEL', KEYS[1], 'ended', 'validation', 'deadline', 'stopped_by', 'note', 'misfits')
 if ARGV[5] ~= '' then
   redis.call('HSET', KEYS[1], 'deadline', redis.call('TIME')[1] + ARGV[5])
 end
