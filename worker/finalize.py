@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections import defaultdict
 from dataclasses import replace
 from datetime import date
@@ -92,7 +91,7 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, counted: Facts | str, le
         scope=plan.scope,
         created=run.created,
         started=run.started,
-        ended=time.time(),
+        ended=fleet.ledger.now(),
         steps=rows,
         validation=validation,
         criteria=tuple(judge(facts)) if facts else (),

@@ -63,6 +63,11 @@ class Ledger:
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
 
+    def now(self) -> float:
+        """Seconds since the epoch, by Redis's clock: a worker's own may be wrong."""
+        seconds, microseconds = self.client.time()
+        return float(seconds + microseconds / 1e6)
+
     # -- runs --------------------------------------------------------------------------------
 
     def register(self, run_id: str, plan: Plan, orders: Orders = PLAIN) -> None:
