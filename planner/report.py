@@ -24,6 +24,10 @@ CONSEQUENCES = ("blocked", "cancelled", "pending")
 """States of dates that were not tried, because of others."""
 
 
+NOT_COUNTED = "not counted"
+"""The reason of dates that are short for want of a final count."""
+
+
 class Part(BaseModel):
     """A part of the report."""
 
@@ -229,6 +233,14 @@ def next_steps(report: Report) -> list[NextStep]:
             NextStep(
                 text="Look into the reasons of what is not repaired, then try all of it again.",
                 command=f"planner retry {report.run_id}",
+            )
+        )
+    elif any(each.reason == NOT_COUNTED for each in check.short):
+        steps.append(
+            NextStep(
+                text="Nobody could count what the run did: mend what the note says, then repair "
+                "what a new count finds short.",
+                command=f"planner enqueue --gaps {scope}",
             )
         )
     elif check.short:  # every step succeeded, and rows went away since: a new plan finds them

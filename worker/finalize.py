@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections import defaultdict
 from dataclasses import replace
 from datetime import date
@@ -12,7 +11,7 @@ from datetime import date
 from planner import owed as owed_files
 from planner.criteria import judge
 from planner.errors import FleetError
-from planner.facts import Facts, count_tables
+from planner.facts import Facts
 from planner.files import write_whole
 from planner.gaps import AGAIN, Health, Reason
 from planner.markdown import render_markdown
@@ -24,6 +23,7 @@ from planner.records import gaps_after, record_gaps, record_run
 from planner.report import Failure, Report, Short, StepRow, Validation, retry_command
 from planner.snapshot import snapshot
 from sql import WarehouseError
+from worker.final_count import final_count, held_up, uncounted
 from worker.fleet import Fleet
 from worker.lease import Lease, Resource
 from worker.publish import Interrupted, publish
@@ -35,7 +35,7 @@ from worker.steps import Again
 log = logging.getLogger(__name__)
 
 UNSETTLED_LOOK_SECONDS = 5.0  # between two looks while steps are still to settle
-WAREHOUSE_LOOK_SECONDS = 30.0  # between two tries while the warehouse does not answer
+UNCOUNTED = "The run ended without its final count, and what it shows after is what was before"
 
 
 def finalize(fleet: Fleet, run_id: str) -> str:
@@ -58,27 +58,25 @@ def finalize(fleet: Fleet, run_id: str) -> str:
         raise Again(UNSETTLED_LOOK_SECONDS)
     try:
         with lease:
-            try:
-                warehouse = fleet.warehouse.labelled(plan_id=plan.plan_id, phase="final")
-                facts = count_tables(warehouse, fleet.pipeline, plan.reach)
-            except WarehouseError:
-                raise Again(WAREHOUSE_LOOK_SECONDS) from None
+            counted = final_count(fleet, run, plan)
             if lease.is_lost:  # somebody else is at it by now
                 raise Again(UNSETTLED_LOOK_SECONDS)
-            return _conclude(fleet, run, plan, facts, lease)
+            return _conclude(fleet, run, plan, counted, lease)
     finally:
         lease.release()
 
 
-def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lease) -> str:
+def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, counted: Facts | str, lease: Lease) -> str:
+    """End the run by what was counted; or without, for the reason that is given instead."""
     dates = fleet.ledger.all_dates(run.id)
     again = _undone(plan, dates)
     stale = {
         phase: [day for day, why in days.items() if why is Reason.STALE]
         for phase, days in again.items()
     }
-    health = replace(facts.health, stale=stale)
-    validation = _validate(plan, health, dates)
+    facts, note = (None, f"{UNCOUNTED}: {counted}") if isinstance(counted, str) else (counted, "")
+    health = replace(facts.health, stale=stale) if facts else None
+    validation = _validate(plan, health, dates) if health else uncounted(plan)
     publication = _publish(fleet, run, validation, dates, lease)
     run = fleet.ledger.run(run.id) or run  # it may have been cancelled meanwhile
     rows = _rows(fleet, run, plan)
@@ -95,33 +93,34 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, facts: Facts, lease: Lea
         scope=plan.scope,
         created=run.created,
         started=run.started,
-        ended=time.time(),
+        ended=fleet.ledger.now(),
         steps=rows,
         validation=validation,
-        criteria=tuple(judge(facts)),
+        criteria=tuple(judge(facts)) if facts else (),
         publication=publication,
         failures=failures(fleet, run, plan, dates),
         left_alone=len(plan.skipped),
         before=plan.before,
-        after=matrix(fleet.pipeline, health),
+        after=matrix(fleet.pipeline, health) if health else plan.before,
         seasons=tuple(
             season
             for season in fleet.pipeline.seasons
             if season.start <= reach.end and reach.start <= season.end
         ),
         days_before=plan.days_before,
-        days_after=snapshot(fleet.pipeline, health, reach, again),
+        days_after=(snapshot(fleet.pipeline, health, reach, again) if health else plan.days_before),
         estimate=_foreseen(plan),
+        notes=(note,) if note else (),
     )
     report = _recorded(fleet, plan, report, health)
     summary = validation.model_dump(mode="json", exclude={"short"})
     summary["short"] = len(validation.short)
     published = publication.model_dump_json() if publication else ""
-    fields = {"validation": json.dumps(summary), "publication": published}
+    fields = {"validation": json.dumps(summary), "publication": published, "note": note}
     text = report.model_dump_json()
     if not fleet.ledger.conclude(run.id, state, fields, report=text, endings=run.endings):
         return str(fleet.ledger.require(run.id).state)  # ended by another, and perhaps retried
-    log.warning("%s has ended: %s", run.id, state)
+    log.warning("%s has ended: %s", run.id, f"{state}. {note}" if note else state)
     try:
         write_report(fleet, report)
         settle_owed(fleet, run, dates)
@@ -143,7 +142,7 @@ def _undone(plan: Plan, dates: dict[tuple[str, date], DateState]) -> dict[str, d
     }
 
 
-def _recorded(fleet: Fleet, plan: Plan, report: Report, health: Health) -> Report:
+def _recorded(fleet: Fleet, plan: Plan, report: Report, health: Health | None) -> Report:
     """Write the run into the warehouse's ledger, if there is one; a failure is but a note."""
     dataset = fleet.settings.ledger_dataset
     if dataset is None:
@@ -151,15 +150,16 @@ def _recorded(fleet: Fleet, plan: Plan, report: Report, health: Health) -> Repor
     warehouse = fleet.warehouse.labelled(plan_id=plan.plan_id, phase="ledger")
     try:
         record_run(warehouse, dataset, report)
-        record_gaps(
-            warehouse,
-            dataset,
-            plan.pipeline,
-            gaps_after(plan, report, health),
-            counted=plan.reach,
-            detected=plan.created,
-            now=report.ended,
-        )
+        if health is not None:
+            record_gaps(
+                warehouse,
+                dataset,
+                plan.pipeline,
+                gaps_after(plan, report, health),
+                counted=plan.reach,
+                detected=plan.created,
+                now=report.ended,
+            )
     except WarehouseError as error:
         log.warning("%s is not in the ledger %s: %s", report.run_id, dataset, error)
         why = f"The run is not in the ledger {dataset}: {redacted(str(error))}"
@@ -185,8 +185,8 @@ def _publish(
         return publish(fleet, run.id, repaired, lease) if repaired else None
     except Interrupted:
         raise Again(0) from None
-    except WarehouseError:
-        raise Again(WAREHOUSE_LOOK_SECONDS) from None
+    except WarehouseError as error:
+        raise held_up(fleet, run, redacted(str(error))) from None
 
 
 def _foreseen(plan: Plan) -> dict[str, float] | None:

@@ -63,6 +63,11 @@ class Ledger:
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
 
+    def now(self) -> float:
+        """Seconds since the epoch, by Redis's clock: a worker's own may be wrong."""
+        seconds, microseconds = self.client.time()
+        return float(seconds + microseconds / 1e6)
+
     # -- runs --------------------------------------------------------------------------------
 
     def register(self, run_id: str, plan: Plan, orders: Orders = PLAIN) -> None:
@@ -325,6 +330,17 @@ class Ledger:
     def note_fit(self, run_id: str, step_id: str) -> None:
         """A worker with the plan's pipeline file came by: there is one."""
         self.client.hdel(_step_key(run_id, step_id), "misfits")
+
+    def note_end_waits(self, run_id: str, what: str, *, misfit: bool = False) -> int:
+        """Write down what a run's end waits for; how many misfits in a row came to end it."""
+        pipe = self.client.pipeline(transaction=False)
+        pipe.hset(_run(run_id), "note", what)
+        if misfit:
+            pipe.hincrby(_run(run_id), "misfits", 1)
+        else:
+            pipe.hset(_run(run_id), "misfits", 0)
+        answers = pipe.execute()
+        return int(answers[1]) if misfit else 0
 
     def note_published(self, run_id: str, day: date) -> None:
         """Write down that a date was published."""

@@ -114,8 +114,7 @@ def _rest(chunk: PlannedChunk, states: dict[str, StepState]) -> list[str]:
 def _lost_long_enough(fleet: Fleet, run_id: str, missing: set[str]) -> set[str]:
     """Of what has no message now, that which had none for the whole while."""
     key = f"{PREFIX}:run:{run_id}:missing"
-    seconds, microseconds = fleet.redis.time()
-    now = seconds + microseconds / 1e6
+    now = fleet.ledger.now()
     noted = {str(each): float(since) for each, since in fleet.redis.hgetall(key).items()}
     pipe = fleet.redis.pipeline()
     for each in set(noted) - missing:

@@ -74,6 +74,8 @@ class RunRecord:
     """When it is to be cancelled, if it still goes on; seconds since the epoch."""
     stopped_by: str = ""
     """`deadline` when that is what cancelled it."""
+    note: str = ""
+    """What its end waits for, or why it ended without a count; empty as a rule."""
 
     @property
     def is_ended(self) -> bool:
@@ -108,6 +110,7 @@ def run_record(run_id: str, found: Mapping[str, str]) -> RunRecord:
         endings=int(found.get("endings", 0)),
         deadline=int(found["deadline"]) if "deadline" in found else None,
         stopped_by=found.get("stopped_by", ""),
+        note=found.get("note", ""),
     )
 
 

@@ -117,6 +117,7 @@ def status_json(fleet: Fleet, record: RunRecord) -> dict[str, Any]:
         "state": _state(record),
         "deadline": None if record.deadline is None else _iso(record.deadline),
         "stopped_by": record.stopped_by or None,
+        "note": record.note or None,
         "steps": {state: tally[state] for state in STATES},
         "estimate": _outlook_json(outlook(fleet, record, steps)),
         "waiting": [{"for": what, "steps": n} for what, n in waits(record, steps).items()],
@@ -170,6 +171,8 @@ def _print_status(found: dict[str, Any]) -> None:
     if found["deadline"]:
         passed = " has passed: what had not ended by then was cancelled"
         out.print(f"deadline: {found['deadline']}{passed if found['stopped_by'] else ''}")
+    if found["note"]:
+        out.print(found["note"], markup=False)
     ahead = found["estimate"]
     if found["state"] in ("running", "paused") and ahead["left_seconds"] is not None:
         out.print(f"about {duration(ahead['left_seconds'])} left{_against(ahead)}")

@@ -112,6 +112,7 @@ class _Plain:
             )
             err.print(
                 f"{record.id} {record.state}: {done}/{len(steps)} steps ({parts}){waiting}; "
+                f"{record.note and record.note + '; '}"
                 f"{_left(record, steps, self.ahead)}",
                 soft_wrap=True,
                 markup=False,
@@ -163,6 +164,8 @@ class _Screen:
             if step.state == "failed"
         ]
         waiting = [f"  {n} waiting for {escape(what)}" for what, n in waits(record, steps).items()]
+        if record.note:
+            waiting.append(f"  {escape(record.note)}")
         warning = drift_warning(record, self.ahead)
         warnings = [f"[yellow]{escape(warning)}[/]"] if warning else []
         left = _left(record, steps, self.ahead)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 import pytest
@@ -309,6 +310,18 @@ def test_a_finalizer_of_the_round_before_does_not_end_a_retry(
     drain(shop, [step])
     assert finalize(shop.fleet, RUN) == "complete"
     assert shop.ledger.require(RUN).endings == 2
+
+
+def test_a_run_ends_by_the_clock_of_redis(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.lose_sessions(day(11))
+    drain(shop, shop.register(shop.plan()))
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 86_400)  # of a worker set wrong
+
+    assert finalize(shop.fleet, RUN) == "complete"
+
+    report = Report.model_validate_json(shop.ledger.report(RUN) or "")
+    assert report.ended == pytest.approx(shop.ledger.require(RUN).ended, abs=60)
 
 
 def test_a_run_with_steps_to_do_does_not_end(shop: Shop) -> None:

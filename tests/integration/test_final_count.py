@@ -1,0 +1,105 @@
+"""A run whose end cannot be counted: what it waits for, that it says so, and that it ends."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planner.commands.runs import status_json
+from planner.markdown import render_markdown
+from planner.page import render_page
+from planner.report import NOT_COUNTED, Report
+from tests.integration.shop import RUN, Shop, day, drain
+from worker.finalize import finalize
+from worker.states import RunState
+from worker.steps import MISFITS_MAX, Again
+
+
+def done(shop: Shop) -> None:
+    """A run whose steps have all been done."""
+    shop.lose_sessions(day(11))
+    drain(shop, shop.register(shop.plan()))
+
+
+def folder(shop: Shop) -> Path:
+    return Path(shop.fleet.settings.warehouse.removeprefix("local:"))
+
+
+def look_anew(shop: Shop) -> None:
+    """Another worker: this one has the tables open."""
+    shop.fleet.warehouse.close()
+    del shop.fleet.warehouse
+
+
+def status(shop: Shop) -> dict[str, Any]:
+    return status_json(shop.fleet, shop.ledger.require(RUN))
+
+
+def change_file(shop: Shop) -> None:
+    """From now on this worker's pipeline file is another than the plan's."""
+    shop.ledger.client.hset(f"backfill:run:{RUN}", "pipeline_checksum", "of another file")
+
+
+def ended_without(shop: Shop, why: str) -> None:
+    """The run says that nobody counted it, and believes nothing."""
+    report = Report.model_validate_json(shop.ledger.report(RUN) or "")
+    assert not report.validation.passed
+    assert {short.reason for short in report.validation.short} == {NOT_COUNTED}
+    assert why in status(shop)["note"]
+    for text in (render_markdown(report), render_page(report)):
+        assert "ended without its final count" in text
+    assert shop.ledger.held("sales") == {}
+
+
+def test_a_warehouse_that_refuses_the_count_fails_the_run(shop: Shop) -> None:
+    done(shop)
+    shutil.rmtree(folder(shop) / "shop_reports" / "store_daily")
+    look_anew(shop)
+
+    assert finalize(shop.fleet, RUN) == "failed"
+
+    ended_without(shop, "store_daily")
+
+
+def test_a_warehouse_that_does_not_answer_is_waited_for_where_people_see_it(shop: Shop) -> None:
+    # Given a warehouse that is away
+    done(shop)
+    away = folder(shop).with_name("away")
+    folder(shop).rename(away)
+
+    # When the run is to end, then it waits, and says for what
+    with pytest.raises(Again):
+        finalize(shop.fleet, RUN)
+    assert "its end waits: " in status(shop)["note"]
+
+    # And when it is there again, the run ends as if nothing had been
+    away.rename(folder(shop))
+    assert finalize(shop.fleet, RUN) == "complete"
+    assert status(shop)["note"] is None
+
+
+def test_a_cancelled_run_waits_for_no_warehouse(shop: Shop) -> None:
+    done(shop)
+    folder(shop).rename(folder(shop).with_name("away"))
+    look_anew(shop)
+    shop.ledger.move(RUN, RunState.CANCELLING, [RunState.RUNNING])
+
+    assert finalize(shop.fleet, RUN) == "cancelled"
+
+    ended_without(shop, "There is no warehouse in")
+
+
+def test_a_worker_with_another_pipeline_file_ends_no_run_by_its_own(shop: Shop) -> None:
+    done(shop)
+    change_file(shop)
+
+    for _ in range(MISFITS_MAX):
+        with pytest.raises(Again):
+            finalize(shop.fleet, RUN)
+    assert status(shop)["note"] == "its end waits for a worker with the plan's pipeline file"
+    assert finalize(shop.fleet, RUN) == "failed"
+
+    ended_without(shop, "every worker's pipeline file differs")
