@@ -7,8 +7,6 @@ from pydantic import BaseModel, ConfigDict
 from planner.errors import UsageError
 
 TIB = 1 << 40
-MINIMUM_BYTES = 10 << 20
-"""What BigQuery bills at least per query and table [https://cloud.google.com/bigquery/pricing]."""
 
 
 class TooExpensive(UsageError):

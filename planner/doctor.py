@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
@@ -89,13 +89,19 @@ def _is_written_here(phase: Phase) -> bool:
     )
 
 
-def _columns(spec: TableSpec, columns: Iterable[str]) -> tuple[str, str] | None:
+def _columns(spec: TableSpec, columns: Mapping[str, str]) -> tuple[str, str] | None:
     """What is wrong with the columns that are read, and what to do; None when nothing is."""
     known = {name.lower(): name for name in columns}  # BigQuery's names have no case
     for name in (spec.date, *spec.entities.values(), *spec.where):
         if name.lower() not in known:
             hint = nearest(name, sorted(known.values()))
             return f"it has no column {name!r}", f"correct the pipeline file: {hint}"
+    kind = columns[known[spec.date.lower()]]
+    if kind != "DATE":
+        return (
+            f"it is counted by {spec.date!r}, which is a {kind}",
+            "name its DATE column as its date in the pipeline file, or a view that has one",
+        )
     return None
 
 

@@ -24,7 +24,7 @@ DAY_SECONDS = 86_400
 SLOW = 0.9  # the share of steps that are faster than what the worst case takes for one
 
 Samples = Sequence[tuple[int, float]]
-"""Steps that succeeded: dates, and seconds at work."""
+"""Steps that succeeded at once: dates, and seconds at work."""
 
 
 class Part(BaseModel):

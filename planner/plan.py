@@ -16,16 +16,17 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from planner.chunks import Chunk, chunk_id
-from planner.cost import MINIMUM_BYTES, Cost
+from planner.cost import Cost
 from planner.errors import BadPlan
 from planner.estimate import Estimate
 from planner.files import MB, read_capped
 from planner.gaps import AGAIN, Expected, Gap, Health, LeftAlone, Reason
 from planner.matrix import Matrix, matrix
 from planner.model import Name, RunId
-from planner.pipeline import Pipeline, Window
-from planner.repair import Repair
+from planner.pipeline import Phase, Pipeline, Window
+from planner.repair import Repair, lookback
 from planner.snapshot import Snapshot, snapshot
+from sql.billing import MINIMUM_BYTES_BILLED
 
 FORMAT = 1
 FILE_BYTES = 256 * MB  # four seasons date by date are 4 MB
@@ -96,7 +97,8 @@ class PlanCost(Part):
     counting: Cost
     """The plan's own queries."""
     recounts: Cost
-    """The run's: one per step and table, at BigQuery's minimum, and the final validation."""
+    """The run's: one query per step and table, up to three where rows are computed again, at
+    BigQuery's minimum each; and the final validation."""
 
 
 class Plan(Part):
@@ -216,23 +218,42 @@ def make_plan(
         owed={name: tuple(sorted(days)) for name, days in repair.owed.items()},
         before=matrix(pipeline, health),
         days_before=snapshot(pipeline, health, _reach(scope, chunks), again),
-        cost=_cost(pipeline, chunks, cost) if cost else None,
+        cost=_cost(pipeline, chunks, repair.todo, cost) if cost else None,
         estimate=estimate,
     ).sealed()
 
 
-def _cost(pipeline: Pipeline, chunks: list[Chunk], counting: Cost) -> PlanCost:
-    """A step's dates are a few megabytes of a table at most, so its recount is billed the minimum.
+def _cost(
+    pipeline: Pipeline, chunks: list[Chunk], todo: Mapping[str, Mapping[date, Gap]], counting: Cost
+) -> PlanCost:
+    """A step's dates are a few megabytes of a table at most, so each query is billed the minimum.
 
     The final validation counts what was counted for the plan.
     """
-    queries = sum(len(pipeline.by_name[name].tables) for each in chunks for name in each.phases)
+    steps = [(pipeline.by_name[name], each.dates) for each in chunks for name in each.phases]
+    queries = sum(len(phase.tables) * _queries(phase, dates, todo) for phase, dates in steps)
     dollars_per_byte = counting.dollars / counting.bytes if counting.bytes else 0.0
-    billed = queries * MINIMUM_BYTES + counting.bytes
+    billed = queries * MINIMUM_BYTES_BILLED + counting.bytes
     return PlanCost(
         counting=counting,
         recounts=Cost(bytes=billed, dollars=round(billed * dollars_per_byte, 6)),
     )
+
+
+def _queries(phase: Phase, dates: Iterable[date], todo: Mapping[str, Mapping[date, Gap]]) -> int:
+    """Of a step, per table: its recount, and the versions of rows that it has to replace.
+
+    Those are looked up before it where its upstream changes, and afterwards where it was complete.
+    """
+    if any(todo[phase.name][day].reason in AGAIN for day in dates):
+        return 3
+    is_changed = any(
+        past in todo.get(upstream, ())
+        for upstream in phase.after
+        for day in dates
+        for past in lookback(day, phase).days()
+    )
+    return 2 if is_changed else 1
 
 
 def _reach(scope: Window, chunks: Iterable[Chunk | PlannedChunk]) -> Window:

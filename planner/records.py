@@ -76,7 +76,8 @@ def record_gaps(
     """Write down all gaps that a count of `counted` found. Raises `WarehouseError`.
 
     `detected` is when they were found, `now` when it was counted that some are healed, in seconds
-    since the epoch. Gaps that are known from before keep the time they were detected at.
+    since the epoch: what was healed after it is not opened again. Gaps that are known from before
+    keep the time they were detected at.
     """
     none = FoundGap(phase="", date=counted.start, reason="")
     rows = [none, *found]

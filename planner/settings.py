@@ -16,6 +16,7 @@ from planner.address import EMBEDDED, Address, parse_address
 from planner.errors import UsageError
 from planner.files import make_folder
 from planner.printable import printable
+from sql.billing import MAXIMUM_BYTES_BILLED
 from sql.statements import is_table
 
 PREFIX = "BACKFILL_"
@@ -39,7 +40,9 @@ class Settings(BaseSettings):
         default=EMBEDDED, description="redis://…, rediss://…, unix:///PATH, or embedded"
     )
     max_bytes: int = Field(
-        default=1 << 40, ge=1, description="bytes that one BigQuery job may bill, at most"
+        default=MAXIMUM_BYTES_BILLED,
+        ge=1,
+        description="bytes that one BigQuery job may bill, at most",
     )
     dollars_per_tib: float = Field(
         default=6.25, ge=0, description="what BigQuery bills for a TiB that queries read"

@@ -46,7 +46,10 @@ def survey(
         )
     for table in tables:
         if table.name not in found.modified:
-            on_note(f"{table.name} is not partitioned by day by {table.date}: it is never stale")
+            on_note(
+                f"{table.name}: nothing tells when single dates of {table.date} were written "
+                "(a view, or not partitioned by day by it): it is never stale"
+            )
     return with_stale(pipeline, health, found.modified)
 
 

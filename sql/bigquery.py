@@ -18,7 +18,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
@@ -28,30 +28,25 @@ from google.cloud.bigquery.job import QueryJob
 from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
 
 from sql.bigquery_errors import THEIRS, translated
+from sql.billing import MAXIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED, billed_bytes
 from sql.coverage import coverage_of, coverage_query
 from sql.errors import WarehouseRefused
+from sql.partitions import by_day, is_by_day, partitions_of, quote_dataset, version_of
 from sql.statements import load, quote_table
 from sql.together import together
 from sql.warehouse import (
     Coverage,
     Parameters,
-    Partition,
     Partitioning,
     Partitions,
     Scalar,
     Table,
 )
 
-# 1 TiB, about $6.25 on demand: far above a recount of years, far below an accident.
-MAXIMUM_BYTES_BILLED = 1_099_511_627_776
 JOB_TIMEOUT_SECONDS = 600.0  # a recount takes seconds; a repair in SQL a few minutes
 RETRY_SECONDS = 120.0  # for 503, rate limits and lost connections; a step is retried above us
 REQUEST_TIMEOUT_SECONDS = 60.0  # one HTTP request that only starts or looks up something
 CANCEL_TIMEOUT_SECONDS = 10.0  # whoever pressed Ctrl-C is waiting
-# What one query bills at least, per table that it names, and for a look into INFORMATION_SCHEMA
-# [https://cloud.google.com/bigquery/pricing#on_demand_pricing]; above it, whole megabytes.
-MINIMUM_BYTES_BILLED = 10 * 1024 * 1024
-_ROUNDED_TO_BYTES = 1024 * 1024
 
 # Below the ten connections that the client's HTTP pool keeps.
 AT_ONCE = 6
@@ -153,16 +148,16 @@ class BigQueryWarehouse:
         days = [start + timedelta(days=i) for i in range((end - start).days + 1)]
         partitioning = about.time_partitioning
         if partitioning is None or (partitioning.field or "").lower() != table.date.lower():
-            version = _version(about.modified, about.num_rows)
+            version = version_of(about.modified, about.num_rows)
             return dict.fromkeys(days, version)
         written = {
-            row["partition_id"]: _version(row["last_modified_time"], row["total_rows"])
+            row["partition_id"]: version_of(row["last_modified_time"], row["total_rows"])
             for row in self._records([table.name], start, end)
         }
         return {
             day: written[partition]
             for day in days
-            for partition in _partitions_of(day)
+            for partition in partitions_of(day)
             if partition in written
         }
 
@@ -175,20 +170,19 @@ class BigQueryWarehouse:
         """
         tables = list({table.name: table for table in tables}.values())
         abouts = self._together(self._table, [table.name for table in tables])
-        daily: dict[str, list[str]] = {}
+        daily: dict[str, dict[str, bigquery.Table]] = {}
         for table, about in zip(tables, abouts, strict=True):
-            by = about.time_partitioning
-            is_daily = by is not None and by.type_ == bigquery.TimePartitioningType.DAY
-            if is_daily and (by.field or "").lower() == table.date.lower():
-                daily.setdefault(table.name.rpartition(".")[0], []).append(table.name)
+            if is_by_day(about, table.date):
+                daily.setdefault(table.name.rpartition(".")[0], {})[table.name] = about
         answers = self._together(
-            lambda names: self._records(names, start, end), list(daily.values())
+            lambda names: self._records(list(names), start, end), list(daily.values())
         )
         found = {table.name: Partitions(by_day=None) for table in tables}
-        for names, rows in zip(daily.values(), answers, strict=True):
-            for name in names:
+        for named, rows in zip(daily.values(), answers, strict=True):
+            for name, about in named.items():
                 short = name.rpartition(".")[2]
-                found[name] = _by_day([r for r in rows if r["table_name"] == short], start, end)
+                own = [row for row in rows if row["table_name"] == short]
+                found[name] = by_day(about, own, start, end)
         return found
 
     def bytes_to_count(self, tables: Sequence[Table], start: date, end: date) -> int:
@@ -346,20 +340,6 @@ def job_labels(labels: Mapping[str, str]) -> dict[str, str]:
     return {"app": _APP} | {keys[key]: valid(value) for key, value in labels.items() if keys[key]}
 
 
-def quote_dataset(table: str) -> str:
-    """The dataset that `table` is in, as GoogleSQL writes it.
-
-    Raises `WarehouseRefused` if `table` is no table's name.
-    """
-    quote_table(table)
-    return ".".join(f"`{part}`" for part in table.split(".")[:-1])
-
-
-def billed_bytes(read: int) -> int:
-    """What a query that reads so many bytes of its one table is billed as."""
-    return max(MINIMUM_BYTES_BILLED, -(-read // _ROUNDED_TO_BYTES) * _ROUNDED_TO_BYTES)
-
-
 def _parameter(
     name: str, value: Scalar | Sequence[Scalar]
 ) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
@@ -386,35 +366,6 @@ def _kind(name: str, value: object) -> str:
     raise WarehouseRefused(
         f"The parameter @{name} is a {type(value).__name__}: use str, int, float, bool or date."
     )
-
-
-def _partitions_of(day: date) -> Iterator[str]:
-    """The ids that the partition of `day` can have, by granularity: year, month, day."""
-    digits = day.isoformat().replace("-", "")
-    yield from (digits[:4], digits[:6], digits)
-
-
-def _by_day(rows: Sequence[Mapping[str, Any]], start: date, end: date) -> Partitions:
-    """One table's records. An id of eight digits is a day; nothing else is in a daily table,
-    but for the two that begin with `__`.
-    """
-    by_day: dict[date, Partition] = {}
-    apart = {"__NULL__": 0, "__UNPARTITIONED__": 0}
-    for row in rows:
-        partition = row["partition_id"]
-        if partition in apart:
-            apart[partition] += row["total_rows"] or 0
-        elif len(partition) == len("YYYYMMDD"):
-            day = datetime.strptime(partition, "%Y%m%d").replace(tzinfo=UTC).date()
-            if start <= day <= end:
-                by_day[day] = Partition(
-                    rows=row["total_rows"] or 0, modified=row["last_modified_time"]
-                )
-    return Partitions(by_day=by_day, undated=apart["__NULL__"], buffered=apart["__UNPARTITIONED__"])
-
-
-def _version(modified: datetime | None, rows: int | None) -> str:
-    return f"{modified.isoformat() if modified else 'never'} {rows}"
 
 
 def _google_type(field: bigquery.SchemaField) -> str:

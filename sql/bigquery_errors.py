@@ -13,11 +13,16 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, Tra
 from sql.errors import (
     AccessDenied,
     TableNotFound,
+    TooLarge,
     WarehouseError,
     WarehouseRefused,
     WarehouseUnreachable,
 )
 
+# Writers of one table that met: the same statement does once the other has ended. Google gives
+# them the reasons of a wrong query and of one that is too large
+# [https://cloud.google.com/bigquery/docs/troubleshoot-queries].
+_CONTENDED = ("could not serialize access", "too many dml statements outstanding")
 _LOGIN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS."
 
 # What a lost connection looks like: google-auth's, requests', a socket's, or a wait that ended.
@@ -60,27 +65,29 @@ def _verdict(error: GoogleAPICallError) -> tuple[type[WarehouseError], str]:
     a reason it does not know, such as bytesBilledLimitExceeded, into a 500.
     """
     reason, code = _first(error).get("reason", ""), int(error.code or 0)
+    if any(words in _said(error).lower() for words in _CONTENDED):
+        return WarehouseUnreachable, "Another statement writes the table: try again later."
     match reason or code:
         case "notFound" | 404:
             return TableNotFound, "Check the table's name, its project and its location."
         case "bytesBilledLimitExceeded":
-            return WarehouseRefused, "Ask for fewer dates, or raise BACKFILL_MAX_BYTES."
+            return TooLarge, "Ask for fewer dates, or raise BACKFILL_MAX_BYTES."
         case "responseTooLarge" | "resourcesExceeded" | 413:
-            return WarehouseRefused, "It is too large (413): ask for fewer dates."
+            return TooLarge, "It is too large (413): ask for fewer dates."
         case "accessDenied" | 403:
             return AccessDenied, (
                 "Grant roles/bigquery.jobUser on the project and roles/bigquery.dataViewer on the "
                 "dataset (dataEditor where steps write)."
             )
         case "quotaExceeded":
-            return WarehouseRefused, "Wait until the quota is renewed, or ask Google for more."
+            return WarehouseUnreachable, "Wait until the quota is renewed, or ask Google for more."
         case "billingNotEnabled":
             return WarehouseRefused, "Enable billing for the project."
         case "authError" | "required" | 401:
             return WarehouseUnreachable, _LOGIN
         case "stopped" | "timeout":
             return WarehouseUnreachable, "The job was stopped before its end: ask for fewer dates."
-        case "rateLimitExceeded" | "backendError" | "internalError":
+        case "rateLimitExceeded" | "jobRateLimitExceeded" | "backendError" | "internalError":
             return WarehouseUnreachable, "Try again later."
     if code >= 500 and code != 501:
         return WarehouseUnreachable, "Try again later."

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from sql.errors import AccessDenied, WarehouseError, WarehouseRefused
+from sql.errors import AccessDenied, TableNotFound, WarehouseError, WarehouseRefused
 from sql.together import together
 from sql.warehouse import Coverage, Partitions, Table, Warehouse
 
@@ -24,7 +24,7 @@ class Counted:
     """Table → cells by date."""
     modified: Mapping[str, Mapping[date, datetime]] = field(default_factory=dict)
     """Table → date → last write, UTC. A table that is not partitioned by day is absent."""
-    unread: WarehouseRefused | None = None
+    unread: AccessDenied | None = None
     """Why the records could not be read: everything was counted instead."""
     notes: tuple[str, ...] = ()
     """What was odd: rows that belong to no date, records that may not be read."""
@@ -42,14 +42,17 @@ def count(
     """Count every table from `start` to `end`, several at once where the warehouse can.
 
     Records that may not be read cost nothing but money: every table is counted over all dates.
-    Raises `WarehouseError` when any table cannot be counted; `on_error` may say it better.
+    Raises `WarehouseError` when any table cannot be counted; `on_error` may say it better. Raises
+    `WarehouseRefused` when a table's count lacks dates that its records have rows of.
     """
     records: Mapping[str, Partitions] = {}
-    unread = None
+    unread = absent = None
     try:
         records = warehouse.partitions(tables, start, end)
-    except WarehouseRefused as error:
+    except AccessDenied as error:
         unread = error
+    except TableNotFound as error:
+        absent = error  # the count of that table will say so too, and `on_error` says it better
 
     def cells(table: Table) -> Coverage:
         dates = dates_to_count(records.get(table.name), start, end)
@@ -57,12 +60,14 @@ def count(
             return {}
         on_table(table.name)
         try:
-            return warehouse.coverage(table, *dates)
+            found = warehouse.coverage(table, *dates)
         except WarehouseError as error:
             better = on_error(table, error)
             if better is error:
                 raise
             raise better from error
+        _check_seen(table, records.get(table.name), found)
+        return found
 
     counts = together(
         cells,
@@ -70,6 +75,8 @@ def count(
         at_once=warehouse.at_once,
         cancel=warehouse.cancel,
     )
+    if absent is not None:
+        raise absent
     return Counted(
         coverage={table.name: found for table, found in zip(tables, counts, strict=True)},
         modified={
@@ -93,12 +100,29 @@ def dates_to_count(found: Partitions | None, start: date, end: date) -> tuple[da
     return (min(held), max(held)) if held else None
 
 
-def _notes(records: Mapping[str, Partitions], unread: WarehouseRefused | None) -> Iterator[str]:
+def _check_seen(table: Table, told: Partitions | None, found: Coverage) -> None:
+    """Refuse a count that lacks dates which hold rows: they would all be called missing.
+
+    A row access policy lets COUNT see fewer rows, without a word; the records know nothing of it.
+    """
+    if table.where or told is None or told.by_day is None:
+        return
+    unseen = sorted(day for day, part in told.by_day.items() if part.rows and day not in found)
+    if unseen:
+        which = str(unseen[0]) if len(unseen) == 1 else f"{unseen[0]} to {unseen[-1]}"
+        raise WarehouseRefused(
+            f"{table.name}: by its records {len(unseen):,} date(s) hold rows that the count does "
+            f"not see ({which}). Either a row access policy hides them: grant a filter of TRUE to "
+            "who counts. Or the table was written meanwhile: try again."
+        )
+
+
+def _notes(records: Mapping[str, Partitions], unread: AccessDenied | None) -> Iterator[str]:
     for name, found in records.items():
         told = undated(found)
         if told:
             yield f"{name}: {told}"
-    if isinstance(unread, AccessDenied):
+    if unread is not None:
         yield f"{unread} Until then, every table is counted over all dates: that costs more."
 
 
@@ -108,5 +132,7 @@ def undated(found: Partitions) -> str:
     if found.undated:
         told.append(f"rows without a date, which count for none: {found.undated:,}")
     if found.buffered:
-        told.append(f"rows in the streaming buffer, not yet in a partition: {found.buffered:,}")
+        told.append(
+            f"rows in the streaming buffer, not yet in a partition: at least {found.buffered:,}"
+        )
     return "; ".join(told)

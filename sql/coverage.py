@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from typing import Any
 
+from sql.errors import WarehouseRefused
 from sql.statements import load, quote_column, quote_table
 from sql.warehouse import EVERY_SYSTEM, Cell, Coverage, Grade, Parameters, Table
 
@@ -51,15 +52,20 @@ def coverage_query(
 
 
 def coverage_of(table: Table, rows: Iterable[Mapping[str, Any]]) -> Coverage:
-    """Read the answer of `coverage_query`."""
+    """Read the answer of `coverage_query`.
+
+    Raises `WarehouseRefused` where the column that it is counted by holds no dates: BigQuery
+    compares a DATETIME with a DATE, groups by the moment, and no date would find its rows.
+    """
     if table.grades is None:
         return {
-            row["date"]: Cell(rows=row["row_count"], entities=_entities(table, row)) for row in rows
+            _day(table, row): Cell(rows=row["row_count"], entities=_entities(table, row))
+            for row in rows
         }
     grades: dict[date, dict[str, Grade]] = {}
     for row in rows:
         system = EVERY_SYSTEM if row["is_total"] else (row["system"] or UNNAMED_SYSTEM)
-        grades.setdefault(row["date"], {})[system] = Grade(
+        grades.setdefault(_day(table, row), {})[system] = Grade(
             rows=row["row_count"],
             entities=_entities(table, row),
             measured=row["measured"],
@@ -75,6 +81,16 @@ def coverage_of(table: Table, rows: Iterable[Mapping[str, Any]]) -> Coverage:
         )
         for day, systems in grades.items()
     }
+
+
+def _day(table: Table, row: Mapping[str, Any]) -> date:
+    day = row["date"]
+    if type(day) is not date:  # a datetime is a date to isinstance
+        raise WarehouseRefused(
+            f"{table.name}: {table.date!r} is not a DATE column, so its rows cannot be counted per "
+            "date. Name its DATE column in the pipeline file, or a view that has one."
+        )
+    return day
 
 
 def _entities(table: Table, row: Mapping[str, Any]) -> dict[str, int]:

@@ -2,10 +2,11 @@
 
     WarehouseError
     ├── BadWarehouse           the setting does not name a warehouse
-    ├── WarehouseUnreachable   nobody answers
+    ├── WarehouseUnreachable   nobody answers, or not now: the same may do later
     ├── WarehouseRefused       it answers, and refuses the statement
     │   ├── TableNotFound      because a table or column does not exist
-    │   └── AccessDenied       because it may not be read, or written
+    │   ├── AccessDenied       because it may not be read, or written
+    │   └── TooLarge           because it is too much at once
     └── Unsupported            the local warehouse does not run this kind of statement
 
 An error is never a gap: nothing above this layer may read one as "no rows".
@@ -21,11 +22,14 @@ class BadWarehouse(WarehouseError):
 
 
 class WarehouseUnreachable(WarehouseError):
-    """The warehouse does not answer: check the network and the credentials."""
+    """The warehouse does not answer, or not now: it is asked again later.
+
+    No network, no credentials, an outage, a rate limit or quota, another writer of the table.
+    """
 
 
 class WarehouseRefused(WarehouseError):
-    """The warehouse refused the statement."""
+    """The warehouse refused the statement, and would refuse it again."""
 
 
 class TableNotFound(WarehouseRefused):
@@ -34,6 +38,10 @@ class TableNotFound(WarehouseRefused):
 
 class AccessDenied(WarehouseRefused):
     """The credentials may not do this in the warehouse."""
+
+
+class TooLarge(WarehouseRefused):
+    """The statement reads, writes or answers too much at once: fewer dates may do."""
 
 
 class Unsupported(WarehouseError):

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from sql.billing import MAXIMUM_BYTES_BILLED
 from sql.errors import BadWarehouse
 from sql.warehouse import Warehouse
-
-MAX_BYTES = 1 << 40  # one TiB, which BigQuery bills at about 6 dollars
 
 
 def open_warehouse(
     setting: str,
     *,
     location: str | None = None,
-    max_bytes: int = MAX_BYTES,
+    max_bytes: int = MAXIMUM_BYTES_BILLED,
     labels: Mapping[str, str] | None = None,
 ) -> Warehouse:
     """Open `local:DIR` or `bigquery:PROJECT`. Raises `BadWarehouse` for anything else.

@@ -100,11 +100,12 @@ class Partitions:
     """What the warehouse's records say of one table: known without reading it."""
 
     by_day: Mapping[date, Partition] | None
-    """None: the table is not partitioned by day by the column that it is counted by."""
+    """None: not known. Of a view, of a table that is not partitioned by day by the column that it
+    is counted by, and where the records lack a number."""
     undated: int = 0
     """Rows whose date is NULL: they belong to no date."""
     buffered: int = 0
-    """Rows that were streamed in and are not yet in a partition."""
+    """Rows that were streamed in and are not yet in a partition; at least so many."""
 
 
 class Warehouse(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from typing import Any
@@ -82,6 +82,10 @@ class Attempt:
     dates: Sequence[date]
     number: int
     stop: Callable[[], str | None]
+    now: Callable[[], float]
+    """Seconds since the epoch, by a clock that all workers share."""
+    note: Callable[[dict[str, Any]], bool]
+    """Writes the attempt's memory down while it works; False when the lease was lost."""
     which: int | None = None
     """The runner that was chosen, from 0; None when the memory knows, or none exists."""
     force: bool = False
@@ -112,7 +116,7 @@ class Attempt:
                     return OverBudget(why=str(over), seconds=over.seconds, memory=memory.as_json())
                 outcome = self._run(dates, memory)
                 if isinstance(outcome, Stopped):
-                    return outcome
+                    return replace(outcome, memory=memory.as_json())
                 if isinstance(outcome, Park):
                     memory.runner = outcome.memory
                     return Park(seconds=outcome.seconds, memory=memory.as_json())
@@ -202,6 +206,11 @@ class Attempt:
             memory.which, runner = runner_for(self.phase, self.fleet.pipeline_dir, memory.which)
         except NoRunner as error:
             return Failed(error=str(error), is_permanent=True)
+
+        def note(written: dict[str, Any]) -> bool:
+            memory.runner = written
+            return self.note(memory.as_json())
+
         log = settings.folder(f"logs/{self.run_id}") / f"{self.step_id.replace('/', '.')}.log"
         job = Job(
             run_id=self.run_id,
@@ -215,6 +224,8 @@ class Attempt:
             warehouse=self._warehouse,
             grace_seconds=settings.grace_seconds,
             stop=self.stop,
+            now=self.now,
+            note=note,
             filled=lambda: self._filled(dates, memory),
             force=self.force,
         )
@@ -245,10 +256,11 @@ class Attempt:
 
     def _recount(self, memory: Memory) -> Ended | Park:
         short = self._short(self.dates, memory)
-        waited = memory.settled_seconds
+        if memory.settle_since is None:
+            memory.settle_since = self.now()
+        waited = max(0.0, self.now() - memory.settle_since)
         if short.keys() - memory.errors.keys() and waited < memory.settle_seconds:
             pause = min(SETTLE_LOOK_SECONDS, 0.5 + waited, memory.settle_seconds - waited)
-            memory.settled_seconds += pause
             return Park(seconds=pause, memory=memory.as_json())
         said = memory.notes | memory.errors
         told = {d: f"{said[d]} ({what})" if d in said else what for d, what in short.items()}

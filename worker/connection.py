@@ -75,6 +75,12 @@ def _cause(error: redis.RedisError) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def now(client: redis.Redis) -> float:
+    """Seconds since the epoch by Redis' clock, the only one that all workers share."""
+    seconds, microseconds = client.time()
+    return float(seconds) + float(microseconds) / 1e6
+
+
 @cache
 def _text(name: str) -> str:
     return (LUA / f"{name}.lua").read_text(encoding="utf-8")

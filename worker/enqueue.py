@@ -98,9 +98,14 @@ def _days_with_rows(health: Health, phase: str) -> set[date]:
 
 
 def owed_now(fleet: Fleet, ledger: Ledger | None) -> list[Owed]:
-    """What earlier runs still owe: their notes, less what the ledger saw recomputed."""
+    """What earlier runs still owe: their notes, less what the ledger saw recomputed.
+
+    That is crossed out here too: the worker that ended the run may have another home, and the
+    ledger forgets.
+    """
+    folder = fleet.settings.folder("owed")
     notes = owed_files.read(
-        fleet.settings.folder("owed"),
+        folder,
         pipeline=fleet.pipeline.name,
         warehouse=fleet.warehouse.name,
     )
@@ -109,7 +114,10 @@ def owed_now(fleet: Fleet, ledger: Ledger | None) -> list[Owed]:
     left = []
     for note in notes:
         dates = ledger.all_dates(note.run_id)
-        left.append(note.without({p for p, state in dates.items() if state is DateState.DONE}))
+        done = {pair for pair, state in dates.items() if state is DateState.DONE}
+        if done:
+            owed_files.cross_out(folder, note.run_id, done)
+        left.append(note.without(done))
     return left
 
 

@@ -10,6 +10,7 @@ from datetime import date
 
 from planner import owed as owed_files
 from planner.criteria import judge
+from planner.errors import FleetError
 from planner.facts import Facts
 from planner.files import write_whole
 from planner.gaps import AGAIN, Health, Reason
@@ -119,11 +120,11 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, counted: Facts | str, le
     if not fleet.ledger.conclude(run.id, state, fields, report=text, endings=run.endings):
         return str(fleet.ledger.require(run.id).state)  # ended by another, and perhaps retried
     log.warning("%s has ended: %s", run.id, f"{state}. {note}" if note else state)
-    settle_owed(fleet, run, dates)
     try:
         write_report(fleet, report)
-    except OSError as error:  # `planner report` writes it anew, when there is room
-        log.warning("%s: the report's files cannot be written: %s", run.id, error)
+        settle_owed(fleet, run, dates)
+    except (OSError, FleetError) as error:  # `planner report` and the next plan do it anew
+        log.warning("%s has ended, and its files cannot be written: %s", run.id, error)
     return str(state)
 
 

@@ -19,7 +19,7 @@ from worker.fleet import Fleet
 from worker.ledger import Ledger
 from worker.record import RunRecord, StepRecord
 from worker.slots import slots_now
-from worker.states import STEP_ENDED, StepState
+from worker.states import STEP_ENDED, RunState, StepState
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +56,17 @@ def forecast(fleet: Fleet, chunks: Iterable[Chunk], ledger: Ledger | None) -> Es
 
 
 def history(fleet: Fleet, ledger: Ledger | None) -> History:
-    """The steps that succeeded in the latest runs, by the reports here and in the ledger."""
+    """The steps that succeeded in the latest runs, by the reports here and in the ledger.
+
+    At their first attempt: what a step worked is that of all its attempts, and an estimate knows
+    of no failures.
+    """
     runs = list(islice(_past_runs(fleet, ledger), RUNS_MAX))
     samples: dict[str, list[tuple[int, float]]] = {}
     for run in runs:
         for row in run.steps:
-            if row.state == StepState.SUCCEEDED and row.worked and row.dates:
+            is_smooth = row.state == StepState.SUCCEEDED and row.attempt == 1
+            if is_smooth and row.worked and row.dates:
                 samples.setdefault(row.phase, []).append((len(row.dates), row.worked))
     return History(runs=len(runs), samples=samples)
 
@@ -97,7 +102,7 @@ class Outlook:
     planned: float | None
     """Seconds that its plan foresaw; None when it could not."""
     spent: float
-    """Seconds since it started."""
+    """Seconds since it started, or was last tried again, without pauses."""
     left: float | None
     """Seconds that it may still take; None while nothing is known."""
 
@@ -113,13 +118,21 @@ def outlook(fleet: Fleet, run: RunRecord, steps: Sequence[StepRecord]) -> Outloo
     """Correct a run's estimate by the steps that have ended."""
     plan = fleet.plan(run.id)
     foreseen = plan.estimate if plan else None
-    until = run.ended if run.ended is not None else time.time()
-    spent_ = max(0.0, until - run.started) if run.started else 0.0
     return Outlook(
         planned=foreseen.seconds if foreseen else None,
-        spent=spent_,
+        spent=_spent(run),
         left=0.0 if run.is_ended else _left(fleet, run, steps, foreseen),
     )
+
+
+def _spent(run: RunRecord) -> float:
+    since = run.resumed or run.started
+    if since is None:
+        return 0.0
+    until = time.time() if run.ended is None else run.ended
+    if run.state is RunState.PAUSED and run.paused is not None:
+        until = run.paused
+    return max(0.0, until - since - run.paused_seconds)
 
 
 def _left(
@@ -131,7 +144,8 @@ def _left(
     planned = dict(plan.steps())
     own: dict[str, Samples] = {}
     for record in steps:
-        if record.state is StepState.SUCCEEDED and record.worked:
+        is_smooth = record.state is StepState.SUCCEEDED and record.attempt == 1
+        if is_smooth and record.worked:
             step = planned[record.id]
             own[step.phase] = [*own.get(step.phase, ()), (len(step.dates), record.worked)]
     running: list[Work] = []
@@ -145,8 +159,8 @@ def _left(
         if seconds is None:
             return None
         is_running = record.state is StepState.RUNNING
-        if is_running and record.started is not None:
-            seconds = max(0.0, seconds - (time.time() - record.started))
+        if is_running and record.began is not None:
+            seconds = max(0.0, seconds - (time.time() - record.began))
         work = Work(chunk=chunk, phase=step.phase, dates=step.dates, seconds=seconds)
         (running if is_running else waiting).append(work)
     at_once = sum(step.state is StepState.RUNNING and not step.parked for step in steps)

@@ -9,13 +9,16 @@ into their queues, for whoever is free.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
 
 import redis
 
 from worker.connection import script
+from worker.secrets import redacted
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.1  # between two looks of one worker; a look takes Redis some 10 µs
 AT_ONCE = 100  # messages of one queue per look
@@ -47,9 +50,15 @@ class Postman(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
+        trouble = ""
         while not self._ended.wait(LOOK_SECONDS):
-            with suppress(redis.RedisError):  # there is another look
+            try:
                 deliver(self._client, self._queues)
+                trouble = ""
+            except Exception as error:  # there is another look, so it is said once
+                if str(error) != trouble:
+                    trouble = str(error)
+                    log.warning("what waits cannot be delivered: %s", redacted(trouble))
 
     def stop(self) -> None:
         self._ended.set()

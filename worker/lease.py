@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 
@@ -165,16 +166,27 @@ def _now() -> float:
 
 def owner() -> str:
     """This thread's process, told apart from any that had its number before."""
-    return f"{socket.gethostname()}|{os.getpid()}|{_born(os.getpid())}"
+    return f"{_host()}|{os.getpid()}|{_born(os.getpid())}"
 
 
 def is_dead(who: str) -> bool:
     """Whether an owner was a process of this host, and is gone. False when nobody can tell."""
     host, _, rest = who.partition("|")
     pid, _, born = rest.partition("|")
-    if host != socket.gethostname() or not pid.isdigit() or not born:
+    if host != _host() or not pid.isdigit() or not born:
         return False
     return _born(int(pid)) != born
+
+
+@cache
+def _host() -> str:
+    """Where process numbers mean what they mean here: containers may share a name, or a kernel."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        numbers = os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux
+        boot = numbers = ""
+    return f"{socket.gethostname()} {boot} {numbers}".rstrip()
 
 
 def _born(pid: int) -> str:

@@ -308,6 +308,13 @@ class Ledger:
         )
         return bool(answer)
 
+    def note_memory(
+        self, run_id: str, step_id: str, memory: Mapping[str, Any], *, token: str
+    ) -> bool:
+        """Write down what a running step has to know; False when it is not ours any more."""
+        fields = {"memory": json.dumps(memory)}
+        return self.finish(run_id, step_id, token=token, state=StepState.RUNNING, fields=fields)
+
     def note_wait(self, run_id: str, step_id: str, what: str) -> int:
         """Count that a step waits once more, and for what; how often in a row by now."""
         key = _step_key(run_id, step_id)

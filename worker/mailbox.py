@@ -60,12 +60,13 @@ def _whose(raw: str) -> tuple[str, str] | None:
 
 def _raw(client: redis.Redis, queues: Iterable[str]) -> Iterator[str]:
     for queue in queues:
+        # In the order in which messages move, so that none is seen nowhere.
+        for message, _ in client.zscan_iter(waiting(queue), count=AT_ONCE):
+            yield str(message)
         first = 0
         while batch := client.lrange(queue, first, first + AT_ONCE - 1):
             yield from _texts(batch)
             first += AT_ONCE
-        for message, _ in client.zscan_iter(waiting(queue), count=AT_ONCE):
-            yield str(message)
     for _, value in client.hscan_iter(UNACKED, count=AT_ONCE):
         yield str(value)
 

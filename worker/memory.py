@@ -32,8 +32,8 @@ class Memory(BaseModel):
     """Dates that something they need is not there for."""
     settle_seconds: float = 0.0
     """How long rows may take to appear after the last range."""
-    settled_seconds: float = 0.0
-    """How long they were waited for."""
+    settle_since: float | None = None
+    """When waiting for them began; seconds since the epoch."""
     which: int | None = None
     """The runner that was chosen."""
     runner: dict[str, Any] = {}

@@ -23,6 +23,8 @@ class StepRecord:
     worker: str = ""
     started: float | None = None
     """Seconds since the epoch, by Redis's clock."""
+    began: float | None = None
+    """When the attempt that goes on began."""
     ended: float | None = None
     error: str = ""
     token: str = ""
@@ -54,6 +56,12 @@ class RunRecord:
     created: float
     started: float | None
     ended: float | None
+    resumed: float | None = None
+    """When it was last tried again."""
+    paused: float | None = None
+    """When it was last paused."""
+    paused_seconds: float = 0.0
+    """How long it was paused, since it was last tried again; a pause that goes on is not in it."""
     validation: dict[str, Any] | None
     steps_total: int
     publication: dict[str, Any] | None = None
@@ -92,6 +100,9 @@ def run_record(run_id: str, found: Mapping[str, str]) -> RunRecord:
         created=float(found.get("created", 0)),
         started=_float(found.get("started")),
         ended=_float(found.get("ended")),
+        resumed=_float(found.get("resumed")),
+        paused=_float(found.get("paused")),
+        paused_seconds=float(found.get("paused_seconds", 0)),
         validation=json.loads(validation) if validation else None,
         steps_total=int(found.get("steps_total", 0)),
         publication=json.loads(publication) if publication else None,
@@ -112,6 +123,7 @@ def step_record(step_id: str, state: StepState, found: Mapping[str, str]) -> Ste
         failures=int(found.get("failures", 0)),
         worker=found.get("worker", ""),
         started=_float(found.get("started")),
+        began=_float(found.get("began")),
         ended=_float(found.get("ended")),
         error=found.get("error", ""),
         token=found.get("token", ""),

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import redis
 
+from worker.connection import now
+
 KEY = "backfill:slots"
 
 
 def sign_on(client: redis.Redis, worker: str, slots: int, *, seconds: float) -> None:
     """Say that a worker is there for some seconds more."""
-    client.zadd(KEY, {f"{slots}|{worker}": _now(client) + seconds})
+    client.zadd(KEY, {f"{slots}|{worker}": now(client) + seconds})
 
 
 def sign_off(client: redis.Redis, worker: str, slots: int) -> None:
@@ -24,10 +26,5 @@ def sign_off(client: redis.Redis, worker: str, slots: int) -> None:
 
 def slots_now(client: redis.Redis) -> int:
     """Slots of all workers that are there; 0 when none is."""
-    client.zremrangebyscore(KEY, "-inf", _now(client))
+    client.zremrangebyscore(KEY, "-inf", now(client))
     return sum(int(str(member).partition("|")[0]) for member in client.zrange(KEY, 0, -1))
-
-
-def _now(client: redis.Redis) -> float:
-    seconds, microseconds = client.time()
-    return float(seconds) + float(microseconds) / 1e6

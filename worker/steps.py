@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import NoReturn
 
 from planner.errors import FleetError
@@ -20,6 +21,7 @@ from planner.runners import HttpBatchRunner
 from worker import gate, shutdown
 from worker.attempt import Attempt, Ended, OverBudget
 from worker.budget import table_key
+from worker.connection import now
 from worker.fleet import Fleet
 from worker.lease import Lease, Resource
 from worker.ledger import Started
@@ -123,6 +125,8 @@ class Visit:
                     dates=ready,
                     number=record.failures + 1,
                     stop=_Stop(self.fleet, self.run.id, lease),
+                    now=partial(now, self.fleet.redis),
+                    note=partial(ledger.note_memory, self.run.id, self.id, token=lease.token),
                     which=which,
                     force=self.run.force_service,
                     memory=started.memory,
@@ -209,7 +213,7 @@ class Visit:
                 self.id,
                 token=lease.token,
                 state=StepState.PENDING,
-                fields={"memory": "{}"},
+                fields={"memory": json.dumps(outcome.memory)},
             )
             raise Again(0)  # to another worker
         raise self._later()  # the lease was lost: it is somebody else's now, see how they do

@@ -114,7 +114,10 @@ class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
 
 def _put(channel: Any, queue: str, message: dict[str, Any], **options: Any) -> None:
     """Send a message, or let it wait as long as its header says."""
-    seconds = message["headers"].pop(WAIT, None)
+    # A copy: kombu sends the same headers again when Redis was away.
+    headers = dict(message["headers"])
+    seconds = headers.pop(WAIT, None)
+    message = {**message, "headers": headers}
     if not seconds:
         _stock_put(channel, queue, message, **options)
         return

@@ -17,7 +17,9 @@ Versions = Mapping[str, Mapping[str, str]]
 def versions_of(warehouse: Warehouse, phase: Phase, days: Collection[date]) -> Versions:
     """The versions of some dates' rows, where there are any.
 
-    Counts cannot tell whether rows were recomputed; a new version of them can.
+    Counts cannot tell whether rows were recomputed; a new version of them can, where it is that of
+    one date. A table that BigQuery partitions otherwise gives many dates one version, and any
+    write of one of them makes all look recomputed.
     """
     if not days:
         return {}

@@ -53,13 +53,13 @@ def gaps(
     scope = calendar.scope(today=opt.today(), start=start, end=end, season=season)
     runnable = opt.choose_phases(fleet.pipeline, None, None)
     wanted = Wanted(scope=scope, phases=runnable, cascade=not no_cascade)
+    counted_at = datetime.now(UTC)  # before: what a run heals meanwhile is healed
     health, cost = read_health(
         fleet, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
     )
     plan = plan_gaps(fleet, health, wanted, ledger=None)
-    found = _all_gaps(fleet.pipeline, health, plan, scope)
+    found = all_gaps(fleet.pipeline, health, plan, scope)
     if record and dataset is not None:
-        counted_at = datetime.now(UTC)
         record_gaps(
             fleet.warehouse.labelled(plan_id=wanted.plan_id, phase="ledger"),
             dataset,
@@ -175,15 +175,20 @@ def gaps_json(
     }
 
 
-def _all_gaps(pipeline: Pipeline, health: Health, plan: Plan, scope: Window) -> list[Gap]:
-    """Counted gaps of the scope, stale dates, and the cascades of repairing them."""
+def all_gaps(pipeline: Pipeline, health: Health, plan: Plan, scope: Window) -> list[Gap]:
+    """Counted gaps of the scope, stale dates, and the cascades of repairing them.
+
+    Of the stale dates those, too, that the plan skips.
+    """
     redo = plan.again
     found: list[Gap] = []
     for phase in pipeline.phases:
         counted = {day: gap for day, gap in health.gaps[phase.name].items() if day in scope}
+        stale = {day for day in health.stale.get(phase.name, ()) if day in scope}
+        reasons = dict.fromkeys(stale, Reason.STALE) | redo.get(phase.name, {})
         redone = {
             day: again(phase, day, health, reason)
-            for day, reason in redo.get(phase.name, {}).items()
+            for day, reason in reasons.items()
             if day not in counted
         }
         found += [gap for _, gap in sorted({**redone, **counted}.items())]

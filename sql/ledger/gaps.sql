@@ -4,12 +4,13 @@
 -- The first row is none, since a list may not be empty.
 --
 -- - A gap that is open already was detected when it was first; one that was healed before is new.
+-- - A gap that was healed after the count began (@counted_ms) is left as it is: a run was faster.
 -- - An open gap that the count does not find has been healed by others, unless its rows were to be
 --   computed again (cascade, stale): no count shows that.
 -- - The same gaps of the same run give the same rows.
 MERGE {gaps}
 USING (
-  WITH found AS (
+  WITH listed AS (
     SELECT
       phase,
       @gap_dates[OFFSET(n)] AS date,
@@ -23,6 +24,15 @@ USING (
     SELECT *
     FROM {gaps}
     WHERE pipeline = @pipeline AND date BETWEEN @start_date AND @end_date
+  ),
+  found AS (
+    SELECT listed.*
+    FROM listed
+    LEFT JOIN known
+      ON known.phase = listed.phase AND known.date = listed.date
+    WHERE listed.status <> 'open'
+      OR known.healed_at IS NULL
+      OR known.healed_at <= TIMESTAMP_MILLIS(@counted_ms)
   ),
   paired AS (
     SELECT

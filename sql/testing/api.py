@@ -279,15 +279,24 @@ class Api:
                     for name, kind in layout.columns.items()
                 ]
             },
-            "type": "TABLE",
+            "type": layout.kind,
             "location": self._location,
             "numRows": str(layout.rows),
             "creationTime": str(int(layout.created.timestamp() * 1000)),
             "lastModifiedTime": str(int(layout.modified.timestamp() * 1000)),
         }
         if layout.partition:
-            answer["timePartitioning"] = {"type": "DAY", "field": layout.partition}
+            answer["timePartitioning"] = {
+                "type": layout.granularity,
+                "field": layout.partition,
+            }
             answer["requirePartitionFilter"] = f"{dataset}.{table}" in self._filtered
+        if layout.streamed:
+            answer["streamingBuffer"] = {
+                "estimatedRows": str(layout.rows_streamed),
+                "estimatedBytes": str(layout.rows_streamed * len(layout.columns) * 8),
+                "oldestEntryTime": str(int(layout.modified.timestamp() * 1000)),
+            }
         return answer
 
     def _layout(self, request: Request, warehouse: ServedWarehouse, table: str) -> Layout:

@@ -17,8 +17,12 @@ HTTP_STATUS: Mapping[str, int] = {
     "invalid": 400,
     "invalidQuery": 400,
     "notFound": 404,
+    "jobRateLimitExceeded": 400,
     "notImplemented": 501,
+    "quotaExceeded": 403,
     "rateLimitExceeded": 403,
+    "resourcesExceeded": 400,
+    "responseTooLarge": 403,
     "stopped": 499,
     "uploadTooLarge": 413,  # answered as the HTML page that the front end sends, without a reason
 }
@@ -73,6 +77,28 @@ BYTES_LIMIT = Fault(
 )
 TOO_LARGE = Fault(
     reason="uploadTooLarge", message="Your client issued a request that was too large."
+)
+RESPONSE_TOO_LARGE = Fault(
+    reason="responseTooLarge",
+    message="Response too large to return. Consider specifying a destination table.",
+)
+OUT_OF_MEMORY = Fault(
+    reason="resourcesExceeded",
+    message="Resources exceeded during query execution: The query could not be executed in the "
+    "allotted memory.",
+)
+WRITTEN_MEANWHILE = Fault(
+    reason="invalidQuery",
+    message="Could not serialize access to table p:d.t due to concurrent update",
+)
+DML_QUEUE_FULL = Fault(
+    reason="resourcesExceeded",
+    message="Resources exceeded during query execution: Too many DML statements outstanding "
+    "against table p:d.t, limit is 20.",
+)
+QUOTA_EXCEEDED = Fault(
+    reason="quotaExceeded",
+    message="Quota exceeded: Your project exceeded quota for free query bytes scanned.",
 )
 UNAVAILABLE = Fault(
     reason="backendError", message="The service is currently unavailable, please retry."

@@ -4,8 +4,8 @@
 
 prints the address to set as BIGQUERY_EMULATOR_HOST. It listens on the loopback interface only,
 takes any credentials or none, and serves every project from the one folder. It answers query
-jobs, and what there is to ask of tables; what it does not know it answers 501, and remembers in
-`unknown`.
+jobs, and what there is to ask of tables; what it does not know it answers 501, and fails the
+test that asked at the end of `with`.
 """
 
 from __future__ import annotations
@@ -42,6 +42,8 @@ class BigQueryServer:
     require_partition_filter: tables (`dataset.table`) of which BigQuery would refuse a query
     without a constant filter on the column that partitions them. read_only: tables of which it says
     that their rows may be read and not changed.
+    expect_unknown: whether to end quietly although something was asked that it does not know; else
+    the end of `with` raises `AssertionError`, unless another exception is under way.
     """
 
     def __init__(
@@ -54,8 +56,10 @@ class BigQueryServer:
         wait_seconds: float = WAIT_SECONDS,
         require_partition_filter: Collection[str] = (),
         read_only: Collection[str] = (),
+        expect_unknown: bool = False,
     ) -> None:
         self.folder = Path(folder)
+        self.expect_unknown = expect_unknown
         self.requests: deque[Request] = deque(maxlen=REQUESTS_KEPT)
         """The newest requests, oldest first."""
         self.unknown: list[str] = []
@@ -129,6 +133,9 @@ class BigQueryServer:
         self._http.hang_up()
         self._http.server_close()  # waits for the threads of its connections
         self._thread.join()
+        if self.unknown and not self.expect_unknown and error is None:
+            asked = "; ".join(self.unknown)
+            raise AssertionError(f"This server was asked what it does not know: {asked}")
 
     def answer(self, request: Request, warehouse: ServedWarehouse) -> Json:
         """One request's answer. Raises `ApiError`."""
@@ -261,7 +268,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     with BigQueryServer(
-        given.folder, port=given.port, require_partition_filter=given.require_partition_filter
+        given.folder,
+        port=given.port,
+        require_partition_filter=given.require_partition_filter,
+        expect_unknown=True,
     ) as server:
         print(server.url, flush=True)
         with suppress(KeyboardInterrupt):

@@ -52,10 +52,33 @@ class Layout:
     partitions: Mapping[date | None, Partition]
     """By date; a table in one piece has its only one under None."""
     created: datetime
+    kind: str = "TABLE"
+    """BigQuery's; of anything else there are no records of partitions."""
+    granularity: str = "DAY"
+    """BigQuery's: or MONTH."""
+    streamed: frozenset[date] = frozenset()
+    """Dates whose rows are still in the streaming buffer: found by queries, under no date in the
+    records."""
 
     @property
     def rows(self) -> int:
         return sum(part.rows for part in self.partitions.values())
+
+    @property
+    def rows_streamed(self) -> int:
+        return sum(self.partitions[day].rows for day in self.streamed)
+
+    def partition_id(self, day: date | None) -> str | None:
+        """As BigQuery has it: NULL for a table in one piece, `__NULL__` for the rows without a
+        date.
+        """
+        if self.partition is None:
+            return None
+        if day is None:
+            return "__NULL__"
+        if day in self.streamed:
+            return "__UNPARTITIONED__"
+        return f"{day:%Y%m}" if self.granularity == "MONTH" else f"{day:%Y%m%d}"
 
     @property
     def modified(self) -> datetime:
@@ -156,11 +179,7 @@ class ServedWarehouse(LocalWarehouse):
                 "table_catalog": project,
                 "table_schema": dataset.name,
                 "table_name": folder.parent.name,
-                # As BigQuery has it: YYYYMMDD, NULL for a table in one piece, `__NULL__` for
-                # the rows without a date.
-                "partition_id": (f"{day:%Y%m%d}" if day else "__NULL__")
-                if layout.partition
-                else None,
+                "partition_id": layout.partition_id(day),
                 "total_rows": part.rows,
                 "total_logical_bytes": part.rows * len(layout.columns) * 8,
                 "last_modified_time": part.modified,
@@ -168,6 +187,7 @@ class ServedWarehouse(LocalWarehouse):
             }
             for folder in sorted(dataset.glob("*/_delta_log"))
             for layout in [self.layout(".".join(folder.parent.relative_to(self.folder).parts))]
+            if layout.kind == "TABLE"
             for day, part in layout.partitions.items()
         ]
         alias = reference.alias or "PARTITIONS"

@@ -63,6 +63,9 @@ class Row:
 
 ROWS: list[Row] = []
 
+MISSED: list[tuple[str, str]] = []
+"""Tests that left no row, and what became of them."""
+
 Hurt = Callable[[int], bool]
 """Does harm for the n-th time; whether it did."""
 
@@ -212,6 +215,7 @@ def write_report(path: Path) -> None:
         f"| {row.finalized} | {'yes' if row.equal else 'no'} | {row.seconds:.0f} |"
         for row in ROWS
     ]
+    lines += [f"| {test} | {what}: not shown |" + " |" * 7 for test, what in MISSED]
     lines += ["", "One of them alone, in the order of the table:", "", "```console"]
     lines += [f"$ CHAOS_SEED={SEED} .venv/bin/pytest -s tests/chaos -k {row.test}" for row in ROWS]
     lines += ["```"]

@@ -82,6 +82,8 @@ class Bench:
     ledger: NoLedger = field(default_factory=NoLedger)
     grace_seconds: float = 2.0
     force: bool = False
+    now: float = field(default_factory=time.time)
+    """What attempts take the time to be; `to_the_end` moves it."""
     broker_url: str | None = None
     """Of a real Redis, for a real ledger."""
 
@@ -134,6 +136,7 @@ class Bench:
         reason: Reason = Reason.MISSING,
         memory: Mapping[str, Any] | None = None,
         stop: Callable[[], str | None] = lambda: None,
+        note: Callable[[dict[str, Any]], bool] = lambda memory: True,
     ) -> Ended | Park | Stopped:
         """One visit."""
         fleet = self.fleet(runners)
@@ -155,6 +158,8 @@ class Bench:
             dates=dates,
             number=number,
             stop=stop,
+            now=lambda: self.now,
+            note=note,
             force=self.force,
             memory=dict(memory or {}),
         ).make()
@@ -170,6 +175,7 @@ class Bench:
             assert isinstance(outcome, Park), outcome
             assert time.monotonic() < deadline, outcome
             memory = outcome.memory
+            self.now += outcome.seconds
             time.sleep(min(outcome.seconds, 0.05))
 
     def fill(self, table: str, days: Collection[date]) -> None:

@@ -67,18 +67,35 @@ def ask(url: str, method: str = "GET", body: dict[str, Any] | None = None) -> tu
 
 
 def test_what_it_does_not_know_is_501_and_remembered(server: BigQueryServer) -> None:
+    server.expect_unknown = True
     # When something is asked for that it does not serve
     status, answer = ask(f"{server.url}/bigquery/v2/projects/p/datasets/raw/routines")
 
-    # Then it says so, and a test can fail on it
+    # Then it says so, and remembers it
     assert status == 501
     assert answer["error"]["errors"][0]["reason"] == "notImplemented"
     assert server.unknown == ["GET /bigquery/v2/projects/p/datasets/raw/routines"]
 
 
+def test_what_it_does_not_know_fails_the_test_that_asked(tmp_path: Path) -> None:
+    with (
+        pytest.raises(AssertionError, match=r"does not know: GET /bigquery/v2/nothing"),
+        BigQueryServer(tmp_path) as server,
+    ):
+        ask(f"{server.url}/bigquery/v2/nothing")
+
+    # But not in place of what it fails with already
+    with pytest.raises(KeyError, match="routines"), BigQueryServer(tmp_path) as server:
+        ask(f"{server.url}/bigquery/v2/nothing")[1]["routines"]
+
+    with BigQueryServer(tmp_path, expect_unknown=True) as server:
+        ask(f"{server.url}/bigquery/v2/nothing")
+
+
 def test_a_statement_it_cannot_run_is_remembered_too(
     server: BigQueryServer, client: bigquery.Client
 ) -> None:
+    server.expect_unknown = True
     with pytest.raises(Exception, match="does not run UPDATE"):
         client.query("UPDATE raw.games SET n = 1 WHERE TRUE", job_retry=None).result()
     assert len(server.unknown) == 1
@@ -224,7 +241,6 @@ def test_many_clients_at_once_are_served(server: BigQueryServer) -> None:
         thread.join()
 
     assert failures == []
-    assert not server.unknown
 
 
 def test_a_fault_is_met_as_often_as_asked(server: BigQueryServer) -> None:

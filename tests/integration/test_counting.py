@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,19 @@ from sql.bigquery import BigQueryWarehouse
 from sql.counting import count, dates_to_count
 from sql.errors import TableNotFound, WarehouseRefused
 from sql.local import LocalWarehouse
+from sql.partitions import by_day as read_records
 from sql.testing.faults import ACCESS_DENIED, BYTES_LIMIT, NOT_FOUND, UNAVAILABLE
 from sql.testing.rest import BigQueryServer
+from sql.testing.served import Layout, ServedWarehouse
 from sql.warehouse import Partitions, Table
 from tests.conftest import BUILT_UNTIL
 
 START, END = date(2024, 1, 1), date(2024, 12, 31)
 FIRST, LAST = date(2024, 3, 4), date(2024, 3, 9)
+NOON = datetime(2024, 3, 10, 12, tzinfo=UTC)
 MINIMUM = 10 * 1024 * 1024
+
+Describe = Callable[..., None]
 
 
 def table(name: str) -> Table:
@@ -61,7 +67,6 @@ def server(local: LocalWarehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[B
     with BigQueryServer(local.folder) as server:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
         yield server
-        assert not server.unknown
 
 
 @pytest.fixture
@@ -69,6 +74,21 @@ def warehouse(server: BigQueryServer) -> Iterator[BigQueryWarehouse]:
     warehouse = BigQueryWarehouse("p")
     yield warehouse
     warehouse.close()
+
+
+@pytest.fixture
+def described(monkeypatch: pytest.MonkeyPatch) -> Describe:
+    """Lets the server describe a table as one that the local warehouse cannot build."""
+    stock: Callable[[ServedWarehouse, str], Layout] = ServedWarehouse.layout
+
+    def describe(table: Table, **changes: Any) -> None:
+        def layout(self: ServedWarehouse, name: str) -> Layout:
+            found = stock(self, name)
+            return replace(found, **changes) if name == table.name else found
+
+        monkeypatch.setattr(ServedWarehouse, "layout", layout)
+
+    return describe
 
 
 def jobs(server: BigQueryServer) -> list[dict[str, Any]]:
@@ -143,9 +163,68 @@ def test_rows_without_a_date_are_told_and_not_counted(
         assert set(found.coverage[GAMES.name]) == {date(2024, 3, n) for n in range(4, 10)}
 
 
-def test_rows_in_the_streaming_buffer_are_looked_for_on_every_date() -> None:
-    assert dates_to_count(Partitions(by_day={}, buffered=1), START, END) == (START, END)
-    assert dates_to_count(Partitions(by_day={}), START, END) is None
+def test_rows_in_the_streaming_buffer_are_looked_for_on_every_date(
+    warehouse: BigQueryWarehouse, server: BigQueryServer, described: Describe
+) -> None:
+    # Given rows of two dates that were streamed in: the records tell them under no date
+    described(GAMES, streamed=frozenset({FIRST, LAST}))
+    by_day = warehouse.partitions([GAMES], START, END)[GAMES.name].by_day
+    assert by_day is not None
+    assert FIRST not in by_day
+
+    found = count(warehouse, [GAMES], START, END)
+
+    # Then they are found on their dates, and told
+    assert found.coverage[GAMES.name][FIRST].rows == 3
+    assert len(found.coverage[GAMES.name]) == 6
+    assert bounds(jobs(server)[-1]) == (str(START), str(END))
+    (note,) = found.notes
+    assert note == ("raw.games: rows in the streaming buffer, not yet in a partition: at least 6")
+
+
+@pytest.mark.parametrize("kind", [{"kind": "MATERIALIZED_VIEW"}, {"granularity": "MONTH"}])
+def test_what_has_no_records_by_day_is_counted_over_every_date(
+    warehouse: BigQueryWarehouse, server: BigQueryServer, described: Describe, kind: dict[str, str]
+) -> None:
+    described(GAMES, **kind)
+
+    found = count(warehouse, [GAMES], START, END)
+
+    assert len(found.coverage[GAMES.name]) == 6
+    assert [bounds(job) for job in jobs(server)] == [(str(START), str(END))]
+
+
+RECORDED = {"20240304": 3, "__NULL__": 2}
+
+
+@pytest.mark.parametrize(
+    ("records", "buffer", "expected"),
+    [
+        pytest.param(RECORDED, None, (FIRST, FIRST), id="rows on one date"),
+        pytest.param({"__NULL__": 2}, None, None, id="none with a date"),
+        pytest.param(RECORDED | {"20240309": None}, None, (START, END), id="a number is unknown"),
+        pytest.param({"__UNPARTITIONED__": 0}, None, (START, END), id="in the records"),
+        pytest.param({"__STREAMED__": 1}, None, (START, END), id="under another name"),
+        pytest.param({}, 0, (START, END), id="in the description"),
+    ],
+)
+def test_what_the_records_do_not_tell_is_no_zero(
+    records: dict[str, int | None], buffer: int | None, expected: tuple[date, date] | None
+) -> None:
+    about = bigquery.Table.from_api_repr(
+        {
+            "tableReference": {"projectId": "p", "datasetId": "raw", "tableId": "games"},
+            "streamingBuffer": buffer
+            if buffer is None
+            else {"estimatedRows": buffer, "estimatedBytes": 0},
+        }
+    )
+    rows = [
+        {"partition_id": name, "total_rows": held, "last_modified_time": NOON}
+        for name, held in records.items()
+    ]
+
+    assert dates_to_count(read_records(about, rows, START, END), START, END) == expected
 
 
 def test_a_table_that_is_not_there_is_an_error_and_no_gap(
@@ -154,6 +233,21 @@ def test_a_table_that_is_not_there_is_an_error_and_no_gap(
     for each in (warehouse, local):
         with pytest.raises(TableNotFound, match=r"raw\.nowhere"):
             count(each, [GAMES, table("raw.nowhere")], START, END)
+
+
+def test_a_column_of_moments_is_refused_and_no_gap(
+    warehouse: BigQueryWarehouse, local: LocalWarehouse
+) -> None:
+    # Given a table whose column holds moments, which compare with dates and are none
+    local.run("CREATE TABLE raw.moments (d TIMESTAMP, game STRING)", {})
+    local.run(
+        "INSERT INTO raw.moments SELECT CAST('2024-03-04 19:30:00' AS TIMESTAMP) AS d, 'x' AS game",
+        {},
+    )
+
+    for each in (warehouse, local):
+        with pytest.raises(WarehouseRefused, match=r"raw\.moments: 'd' is not a DATE column"):
+            count(each, [table("raw.moments")], START, END)
 
 
 def test_records_that_may_not_be_read_cost_more_and_hide_nothing(
@@ -170,6 +264,36 @@ def test_records_that_may_not_be_read_cost_more_and_hide_nothing(
     (note,) = found.notes
     assert "roles/bigquery.dataViewer" in note
     assert "counted over all dates" in note
+
+
+def test_records_that_are_refused_for_another_reason_end_it(
+    warehouse: BigQueryWarehouse, server: BigQueryServer
+) -> None:
+    server.fail(BYTES_LIMIT, on="jobs.insert")
+
+    with pytest.raises(WarehouseRefused, match="bytes billed"):
+        count(warehouse, [GAMES], START, END)
+    assert len(jobs(server)) == 1
+
+
+def test_rows_that_the_count_does_not_see_are_refused_and_no_gap(
+    local: LocalWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a row access policy: a count sees the rows of one date alone, and says nothing
+    seen = date(2024, 3, 5)
+    stock = local.coverage
+    monkeypatch.setattr(local, "coverage", lambda *asked: {seen: stock(*asked)[seen]})
+
+    with pytest.raises(
+        WarehouseRefused,
+        match=r"raw\.games: by its records 5 date\(s\).*\(2024-03-04 to 2024-03-09\)"
+        r".*row access policy.*try again",
+    ):
+        count(local, [GAMES], START, END)
+
+    # But rows that a filter of ours leaves out are no surprise
+    some = replace(GAMES, where={"game": "1"})
+    assert set(count(local, [some], START, END).coverage[GAMES.name]) == {seen}
 
 
 def test_stale_is_refused_where_times_may_not_be_read(
@@ -319,7 +443,6 @@ def test_a_scan_of_five_seasons_asks_two_queries_per_dataset_and_one_per_table_a
         warehouse = BigQueryWarehouse("p")
         health = survey(warehouse, pipeline, scope)
         warehouse.close()
-        assert server.unknown == []
 
     # Then it is judged as on the local warehouse, for so many queries
     here = LocalWarehouse(whole)

@@ -49,7 +49,6 @@ def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Examine
             warehouse = BigQueryWarehouse("owner")
             stack.callback(warehouse.close)
             found = list(check_tables(warehouse, load_pipeline(pipeline), today=TODAY))
-            assert server.unknown == []
             return {check.what: check for check in found}
 
         yield checks

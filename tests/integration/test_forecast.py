@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.integration.shop import RUN, Shop, day, drain
 from worker.finalize import finalize
 from worker.forecast import Outlook, history, outlook
 from worker.slots import sign_off, sign_on
+from worker.states import RunState
 
 
 @pytest.mark.parametrize("where", ["files", "ledger"])
@@ -100,3 +102,61 @@ def test_a_run_that_takes_far_longer_than_planned_drifts(shop: Shop) -> None:
     assert now().left == pytest.approx(60 * (len(ids) - 4))
     assert now().drifts
     assert "drifts" in drift_warning(shop.ledger.require(RUN), now())
+
+
+def earlier(shop: Shop, field: str, seconds: float) -> None:
+    """Let a time of the run's be so long ago."""
+    shop.ledger.client.hset(f"backfill:run:{RUN}", field, time.time() - seconds)
+
+
+def spent(shop: Shop) -> float:
+    return outlook(shop.fleet, shop.ledger.require(RUN), []).spent
+
+
+def test_a_run_that_is_tried_again_the_next_morning_begins_anew(shop: Shop) -> None:
+    # Given a run that started yesterday, was paused, and has ended
+    shop.lose_sessions(day(11))
+    ids = shop.register(shop.plan())
+    drain(shop, ids)
+    earlier(shop, "started", 50_000)
+    shop.ledger.client.hset(f"backfill:run:{RUN}", "paused_seconds", 40_000)
+    finalize(shop.fleet, RUN)
+    assert spent(shop) == pytest.approx(10_000, abs=60)
+
+    # When a date of it is tried again
+    shop.ledger.reopen(RUN, [("sessionise", day(11))], ids[:1])
+    shop.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
+
+    # Then what it spends is counted from there on
+    assert spent(shop) < 60
+    earlier(shop, "resumed", 300)
+    assert spent(shop) == pytest.approx(300, abs=60)
+
+
+def test_pauses_are_not_spent(shop: Shop) -> None:
+    shop.lose_sessions(day(11))
+    shop.visit(shop.register(shop.plan())[0])
+    earlier(shop, "started", 5_000)
+
+    for pause, worked in ((3_000, 2_000), (1_000, 1_000)):
+        shop.ledger.move(RUN, RunState.PAUSED, [RunState.RUNNING])
+        earlier(shop, "paused", pause)
+        assert spent(shop) == pytest.approx(worked, abs=60)  # while it is paused
+        shop.ledger.move(RUN, RunState.RUNNING, [RunState.PAUSED])
+        assert spent(shop) == pytest.approx(worked, abs=60)  # and when it goes on
+
+
+def test_what_failed_before_it_succeeded_is_no_sample_of_a_pace(shop: Shop) -> None:
+    # Given two steps of a phase, one of which took two attempts
+    shop.lose_sessions(day(11))
+    ids = shop.register(shop.plan())
+    drain(shop, ids)
+    aggregates = [each for each in ids if each.endswith("aggregate")]
+    for each in ids:
+        fields = {"worked": 5.0} if each != aggregates[0] else {"worked": 500.0, "attempt": 2}
+        shop.ledger.client.hset(f"backfill:run:{RUN}:step:{each}", mapping=fields)
+    finalize(shop.fleet, RUN)
+
+    found = history(shop.fleet, shop.ledger).samples["aggregate"]
+
+    assert [seconds for _, seconds in found] == [5.0] * (len(aggregates) - 1)

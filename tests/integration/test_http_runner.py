@@ -236,6 +236,23 @@ def test_rows_that_come_after_complete_are_waited_for(bench: Bench, serve: Any) 
     assert outcome.done == DAYS
 
 
+def test_two_deliveries_at_once_do_not_halve_the_patience(bench: Bench, serve: Any) -> None:
+    # Given a batch that is complete, without rows, and patience of 2 seconds
+    service = serve(say(STARTED), of_batch(COMPLETE))
+    outcome: Any = bench.attempt(runner(service.url))
+
+    # When the step comes by more often than it was told to, then it still waits for the rows
+    for _ in range(5):
+        outcome = bench.attempt(runner(service.url), memory=outcome.memory)
+        assert isinstance(outcome, Park)
+    bench.now += 1.9
+    assert isinstance(bench.attempt(runner(service.url), memory=outcome.memory), Park)
+
+    # And no longer than that
+    bench.now += 0.1
+    assert isinstance(bench.attempt(runner(service.url), memory=outcome.memory), Ended)
+
+
 def test_complete_without_rows_fails_when_patience_ends(bench: Bench, serve: Any) -> None:
     service = serve(say(STARTED), of_batch(COMPLETE))
 
@@ -341,6 +358,41 @@ def test_a_token_that_is_refused_anew_fails_with_advice_and_without_the_token(
     assert "the token was refused" in why
     assert "secret-token" not in why
     assert "***" in why
+
+
+def test_a_token_that_cannot_be_had_now_is_to_be_tried_again(bench: Bench, serve: Any) -> None:
+    service = serve(fills(bench), of_batch(COMPLETE))
+
+    late = bench.to_the_end(runner(service.url, 'token = { command = ["false"] }'))
+    assert "false gives no token" in late.short[DAYS[0]]
+    assert late.hopeless == {}
+
+    # And one that nobody has set is for a person to set
+    never = bench.to_the_end(runner(service.url, 'token = { env = "NOBODY_SETS_THIS_TOKEN" }'))
+    assert "NOBODY_SETS_THIS_TOKEN" in never.hopeless[DAYS[0]]
+    assert service.calls == []
+
+
+def test_a_token_that_cannot_be_had_in_the_middle_loses_a_look_only(
+    bench: Bench, serve: Any
+) -> None:
+    # Given a token that ends after the start, and a command that then fails once
+    more = token_command(bench.place)
+    with (bench.place / "token.py").open("a") as command:
+        command.write("raise SystemExit(number == 2)\n")
+    service = serve(
+        known("secret-token-1", say(STARTED)),
+        lambda call: known("secret-token-3", made)(call) if call.query else NO_BATCH,
+    )
+
+    def made(call: Call) -> Answer:
+        bench.fill(TABLES[0], DAYS)
+        return COMPLETE
+
+    # When the batch is looked at, then it is found in spite of that
+    assert bench.to_the_end(runner(service.url, more)).done == DAYS
+    assert len(service.asked("/start")) == 1
+    assert (bench.place / "count").read_text() == "3"
 
 
 def test_a_key_is_sent_beside_the_token(

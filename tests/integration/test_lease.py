@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -151,13 +153,22 @@ def test_a_holder_of_this_host_whose_process_is_gone_is_evicted_at_once(
     ("who", "dead"),
     [
         (owner(), False),
+        (f"{socket.gethostname()} another kernel|{os.getpid()}|1", False),
         (owner().rpartition("|")[0] + "|1", True),  # the number belongs to another process now
         (ELSEWHERE, False),
         ("", False),
         ("a|b", False),
         ("a|b|c|d", False),
     ],
-    ids=["this process", "its number, reused", "elsewhere", "nobody", "no birth", "too long"],
+    ids=[
+        "this process",
+        "its number, elsewhere",
+        "its number, reused",
+        "elsewhere",
+        "nobody",
+        "no birth",
+        "too long",
+    ],
 )
 def test_who_is_dead(who: str, dead: bool) -> None:
     assert is_dead(who) is dead

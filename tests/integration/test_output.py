@@ -35,6 +35,15 @@ def test_a_log_that_is_full_is_put_aside_and_one_before_it_kept(
     assert log.read_text().splitlines()[-1].startswith("49 ")
 
 
+def test_a_command_never_waits_for_a_log_that_cannot_be_written(tmp_path: Path) -> None:
+    # Given a log on a disk that takes nothing, and more output than a pipe holds
+    made = write(tmp_path / "none" / "step.log", *[b"x" * 999 + b"\n"] * 1000, b"the last line\n")
+
+    # Then all of it was read, and what is told says that the log is not whole
+    assert "the last line" in made.tail
+    assert "its log is not whole: [Errno 2]" in made.tail
+
+
 @pytest.mark.parametrize(
     "parts",
     [

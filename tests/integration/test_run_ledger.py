@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from planner.cli import app
+from planner.commands import gaps
 from planner.markdown import render_markdown
 from planner.page import render_page
 from planner.report import Report
@@ -38,8 +39,8 @@ def test_a_run_is_written_into_the_ledger_once(shop: Shop, monkeypatch: pytest.M
     shop.lose_sessions(day(11))
     span = ["--start", str(SCOPE.start), "--end", str(SCOPE.end)]
     assert planner.invoke(app, ["gaps", "--record", *span]).exit_code == 1
-    gaps = "SELECT phase, date, status, run_id FROM ops.data_gaps WHERE reason = 'missing'"
-    assert ledger_rows(shop, gaps) == [("sessionise", day(11), "open", "")]
+    missing = "SELECT phase, date, status, run_id FROM ops.data_gaps WHERE reason = 'missing'"
+    assert ledger_rows(shop, missing) == [("sessionise", day(11), "open", "")]
     (detected,) = ledger_rows(shop, "SELECT detected FROM ops.data_gaps")
 
     # When a run takes them, and is finalized by two workers, of which one died before the end
@@ -55,7 +56,7 @@ def test_a_run_is_written_into_the_ledger_once(shop: Shop, monkeypatch: pytest.M
     # Then it has one row, its gaps are healed, and the other is open
     assert ledger_rows(shop, "SELECT run_id, state FROM ops.backfill_runs") == [(RUN, "complete")]
     assert ledger_rows(shop, "SELECT * FROM ops.data_gaps ORDER BY phase, date") == before
-    assert sorted(ledger_rows(shop, gaps)) == [
+    assert sorted(ledger_rows(shop, missing)) == [
         ("aggregate", day(20), "open", ""),
         ("sessionise", day(11), "healed", RUN),
     ]
@@ -64,6 +65,36 @@ def test_a_run_is_written_into_the_ledger_once(shop: Shop, monkeypatch: pytest.M
     healed = "SELECT COUNT(*) FROM ops.data_gaps WHERE reason = 'cascade' AND status = 'healed'"
     assert ledger_rows(shop, healed) == [(6,)]
     assert "note:" not in render_markdown(report_of(shop))
+
+
+def test_gaps_that_a_run_heals_while_they_are_counted_stay_healed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a command that counts, and a run that begins and ends before it has written that down
+    for name in ("warehouse", "pipeline", "home"):
+        monkeypatch.setenv(f"BACKFILL_{name.upper()}", str(getattr(shop.fleet.settings, name)))
+    monkeypatch.setenv("BACKFILL_LEDGER_DATASET", "ops")
+    planner = CliRunner()
+    assert planner.invoke(app, ["ledger", "--create"]).exit_code == 0
+    keep_ledger(shop)
+    shop.lose_sessions(day(11))
+    count = gaps.read_health
+
+    def count_slowly(*args: Any, **options: Any) -> Any:
+        counted = count(*args, **options)
+        drain(shop, shop.register(shop.plan()))
+        assert finalize(shop.fleet, RUN) == "complete"
+        return counted
+
+    monkeypatch.setattr(gaps, "read_health", count_slowly)
+
+    # When it writes down what it found
+    span = ["--start", str(SCOPE.start), "--end", str(SCOPE.end)]
+    assert planner.invoke(app, ["gaps", "--record", *span]).exit_code == 1
+
+    # Then the run's word holds
+    found = "SELECT status, run_id FROM ops.data_gaps WHERE reason = 'missing'"
+    assert ledger_rows(shop, found) == [("healed", RUN)]
 
 
 def test_a_ledger_that_cannot_be_written_is_a_note_and_no_failure(shop: Shop) -> None:

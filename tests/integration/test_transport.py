@@ -12,6 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -165,6 +166,30 @@ def test_a_message_that_is_to_come_later_waits_in_redis_by_its_clock(
         assert [first.payload, second.payload] == [{"n": 0}, {"n": 1}]
         assert transport.WAIT not in second.headers
         assert client.zcard(waiting("work")) == 1
+
+
+def test_a_message_is_put_off_as_long_when_it_is_sent_a_second_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given Redis away at the first try
+    asked: list[float] = []
+
+    def put_off(client: Any, queue: str, message: str, seconds: float) -> None:
+        asked.append(seconds)
+        if len(asked) == 1:
+            raise redis.ConnectionError
+
+    monkeypatch.setattr(transport, "put_off", put_off)
+    channel = SimpleNamespace(conn_or_acquire=lambda: nullcontext())
+    message = {"headers": {transport.WAIT: 600}, "body": ""}
+
+    # When kombu sends the same message again
+    with pytest.raises(redis.ConnectionError):
+        transport._put(channel, "work", message)
+    transport._put(channel, "work", message)
+
+    # Then it waits as long
+    assert asked == [600, 600]
 
 
 def test_a_message_delivered_in_the_future_is_delivered_now(broker: Settings) -> None:

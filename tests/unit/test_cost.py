@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from planner.chunks import chunk
-from planner.cost import MINIMUM_BYTES, TIB, Cost, TooExpensive, check_limit, cost_of
+from planner.cost import TIB, Cost, TooExpensive, check_limit, cost_of
 from planner.errors import Exit
 from planner.plan import make_plan, parse_plan
 from planner.repair import choose
-from sql.bigquery import MINIMUM_BYTES_BILLED, billed_bytes
+from sql.billing import MINIMUM_BYTES_BILLED, billed_bytes
 from tests.unit import examples as eg
 from tests.unit import worlds
 from tests.unit.examples import day, days, window
@@ -21,7 +21,6 @@ def test_a_tebibyte_costs_what_the_setting_says() -> None:
 
 
 def test_at_least_ten_megabytes_are_billed_and_whole_ones_above() -> None:
-    assert MINIMUM_BYTES == MINIMUM_BYTES_BILLED
     assert [billed_bytes(n) for n in (0, 10 << 20, (10 << 20) + 1)] == [
         10 << 20,
         10 << 20,
@@ -57,8 +56,35 @@ def test_a_plan_says_what_its_recounts_cost() -> None:
         cost=counting,
     )
 
-    # Then two steps of one table each, and the final validation
+    # Then two steps of one table each, of which the second looks whether rows are there that were
+    # computed before the first; and the final validation
     assert plan.cost is not None
     assert plan.cost.counting == counting
-    assert plan.cost.recounts == cost_of((100 << 20) + 2 * MINIMUM_BYTES, 6.25)
+    assert plan.cost.recounts == cost_of((100 << 20) + (1 + 2) * MINIMUM_BYTES_BILLED, 6.25)
     assert parse_plan(plan.as_json(), where="here") == plan
+
+
+def test_what_is_computed_again_is_looked_up_before_and_after() -> None:
+    # Given a date that is missing from one phase, and the reports of four days after it
+    of = eg.rolling(3)
+    cover = eg.covered(of, days(0, 19))
+    eg.empty(cover, "clean", day(4))
+    eg.empty(cover, "report", day(5))
+    health = eg.judge(of, cover, window(0, 19))
+    repair = choose(of, health, scope=window(0, 19), phases=worlds.phases_of(of))
+    assert {name: len(taken) for name, taken in repair.todo.items()} == {"clean": 1, "report": 4}
+
+    plan = make_plan(
+        of,
+        health,
+        repair,
+        chunk(of, repair.todo, days(0, 19), size=1),
+        warehouse="bigquery:p",
+        scope=window(0, 19),
+        cost=cost_of(0, 6.25),
+    )
+
+    # Then counts of five steps, versions before the four reports, and versions after those that
+    # were there already
+    assert plan.cost is not None
+    assert plan.cost.recounts.bytes == (5 + 4 + 3) * MINIMUM_BYTES_BILLED

@@ -31,7 +31,7 @@ from tests.unit.worlds import World
 
 FILES = {path.stem: path.read_bytes() for path in sorted(SHIPPED.glob("*.toml"))}
 CONTENTS = {name: tomllib.loads(text.decode()) for name, text in FILES.items()}
-SECONDS = 20.0  # that one file may take: the machine is shared, and none takes one
+SECONDS = 30.0  # of processor time, as the machine is shared; no file takes one
 MEMORY = 100_000_000
 
 HOSTILE: list[Any] = [
@@ -71,14 +71,14 @@ JSON_PARTS = st.sampled_from([p for p in HOSTILE if not isinstance(p, date | clo
 @contextmanager
 def bounded() -> Iterator[None]:
     """Soon, and within memory."""
-    began = time.monotonic()
+    began = time.process_time()
     tracemalloc.start()
     try:
         yield
         assert tracemalloc.get_traced_memory()[1] < MEMORY
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
 
 
 def places(content: Any) -> list[list[Any]]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 from planner.calendar import Why
+from planner.chunks import chunk
+from planner.commands.gaps import all_gaps
 from planner.gaps import Health, Reason
 from planner.matrix import matrix
 from planner.pipeline import Pipeline
+from planner.plan import make_plan
 from planner.repair import Repair, choose
 from planner.snapshot import snapshot
 from planner.stale import with_stale
@@ -182,3 +185,24 @@ def test_matrix_and_snapshot_show_them() -> None:
     assert (counted.expected, counted.complete) == (21, 20)
     shown = snapshot(of, health, window(0, 20), {"clean": {day(4): Reason.STALE}})
     assert list(shown.days("clean", Reason.STALE)) == [day(4)]
+
+
+def test_a_stale_date_that_the_plan_has_to_leave_is_a_gap_still() -> None:
+    # Given a stale report whose window holds a date that is short, and out of the plan's scope
+    of, scope = eg.rolling(3), window(10, 20)
+    times = built(of, days(0, 20))
+    later(times, "clean", day(7))
+    cover = eg.covered(of, days(0, 20))
+    eg.empty(cover, "clean", day(8))
+    health = judged(of, cover, times)
+    repair = choose(of, health, scope=scope, phases=worlds.phases_of(of))
+    assert [(left.date, left.reason) for left in repair.skipped] == [
+        (day(10), Why.UPSTREAM_MISSING)
+    ]
+
+    chunks = chunk(of, repair.todo, days(0, 20), size=1)
+    plan = make_plan(of, health, repair, chunks, warehouse="local:w", scope=scope)
+
+    assert [(gap.phase, gap.date, gap.reason) for gap in all_gaps(of, health, plan, scope)] == [
+        ("report", day(10), Reason.STALE)
+    ]

@@ -23,9 +23,10 @@ for i, step in ipairs(steps) do
   redis.call('HSET', KEYS[4 + i], 'failures', 0, 'crashes', 0, 'error', '', 'problems', '{}', 'memory', '{}')
   redis.call('HDEL', KEYS[4 + i], 'parked', 'misfits')
 end
-redis.call('HDEL', KEYS[1], 'ended', 'validation', 'deadline', 'stopped_by', 'note', 'misfits')
-if ARGV[5] ~= '' then
-  redis.call('HSET', KEYS[1], 'deadline', redis.call('TIME')[1] + ARGV[5])
-end
+redis.call('HDEL', KEYS[1], 'ended', 'validation', 'deadline', 'stopped_by', 'paused_seconds',
+  'note', 'misfits')
+local t = redis.call('TIME')
+redis.call('HSET', KEYS[1], 'resumed', t[1] .. '.' .. string.format('%06d', t[2]))
+if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], 'deadline', t[1] + ARGV[5]) end
 redis.call('HSET', KEYS[1], 'force_service', ARGV[4], 'state', 'incomplete')
 return {}

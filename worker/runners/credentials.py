@@ -36,6 +36,10 @@ class NoSecret(Exception):
     """A secret cannot be had. The message says where it was looked for, and never holds it."""
 
 
+class NoSecretNow(NoSecret):
+    """Who gives the secret out does not answer, or has none: another time it may."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Kept:
     value: str
@@ -48,7 +52,10 @@ _lock = threading.Lock()
 
 
 def read(secret: Secret, url: str, *, fresh: bool = False) -> str:
-    """The secret's value; `fresh` when the one that is kept was refused. Raises `NoSecret`."""
+    """The secret's value; `fresh` when the one that is kept was refused.
+
+    Raises `NoSecret`, and `NoSecretNow` when it may be had later.
+    """
     key = (secret, url)
     with _lock:
         kept = _kept.get(key)
@@ -70,10 +77,11 @@ def _look(secret: Secret, url: str) -> str:
     else:
         value, where = _from_google(secret.audience or url)
     value = value.strip()
+    wrong = NoSecretNow if secret.command or secret.google else NoSecret
     if not value:
-        raise NoSecret(f"there is no token in {where}")
+        raise wrong(f"there is no token in {where}")
     if not value.isascii() or not value.isprintable():
-        raise NoSecret(f"what is in {where} is no token: it has more than one line")
+        raise wrong(f"what is in {where} is no token: it has more than one line")
     return value
 
 
@@ -105,7 +113,7 @@ def _from_command(command: tuple[str, ...]) -> tuple[str, str]:
     except Unset as error:
         raise NoSecret(str(error)) from None
     except OSError as error:
-        raise NoSecret(f"{command[0]} gives no token: {error.strerror}") from None
+        raise NoSecretNow(f"{command[0]} gives no token: {error.strerror}") from None
     late = threading.Timer(COMMAND_SECONDS, _end, [process])
     late.start()
     deadline = time.monotonic() + COMMAND_SECONDS
@@ -115,7 +123,7 @@ def _from_command(command: tuple[str, ...]) -> tuple[str, str]:
             printed = process.stdout.read(SECRET_BYTES + 1)
             if len(printed) > SECRET_BYTES:
                 _end(process)
-                raise NoSecret(f"{command[0]} gives no token: it prints more than any has")
+                raise NoSecretNow(f"{command[0]} gives no token: it prints more than any has")
             code = process.wait()
     finally:
         late.cancel()
@@ -124,11 +132,11 @@ def _from_command(command: tuple[str, ...]) -> tuple[str, str]:
         how = f"exit code {code}" if code > 0 else f"ended by signal {-code}"
         if is_late:
             how = f"it, or a process it left, takes longer than {COMMAND_SECONDS:g} s"
-        raise NoSecret(f"{command[0]} gives no token: {how}")
+        raise NoSecretNow(f"{command[0]} gives no token: {how}")
     try:
         return printed.decode("utf-8"), where
     except UnicodeDecodeError:
-        raise NoSecret(f"{command[0]} gives no token: what it prints is not text") from None
+        raise NoSecretNow(f"{command[0]} gives no token: what it prints is not text") from None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -145,7 +153,7 @@ def _from_google(audience: str) -> tuple[str, str]:
     try:
         token = id_token.fetch_id_token(Request(), audience)  # type: ignore[no-untyped-call]
     except (GoogleAuthError, LookupError, ValueError) as error:  # the latter: an odd answer
-        raise NoSecret(
+        raise NoSecretNow(
             f"Google gives no identity token for {masked(audience)}: {type(error).__name__}. Set "
             "GOOGLE_APPLICATION_CREDENTIALS to a service account's key, or use the command "
             "`gcloud auth print-identity-token`"

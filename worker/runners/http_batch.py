@@ -7,7 +7,8 @@ then, or is the reason of a 409, is waited for, and nothing is started when it m
 
 from __future__ import annotations
 
-import time
+import threading
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +26,23 @@ from worker.runners.answers import (
     told_by,
 )
 from worker.runners.client import open_client
-from worker.runners.credentials import Auth, NoSecret
+from worker.runners.credentials import Auth, NoSecret, NoSecretNow
 from worker.runners.environment import Unset, expand, fill
-from worker.runners.job import Failed, Job, Outcome, Park, Ran, Refused, TooLarge
+from worker.runners.job import (
+    LEASE_LOST,
+    Failed,
+    Job,
+    Outcome,
+    Park,
+    Ran,
+    Refused,
+    Stopped,
+    TooLarge,
+)
 
 FIRST_LOOK_SECONDS = 0.5  # short batches are noticed soon
 LOOK_GROWTH = 1.5  # then pauses grow up to the pipeline file's `poll_seconds`
+STOP_LOOK_SECONDS = 0.1  # how soon a reason to stop is noticed while a start has no answer
 STATUS_SECONDS = 30.0  # a status that takes longer is no status
 LOST_LOOKS_MAX = 5  # looks in a row that failed, before the batch is given up
 
@@ -48,16 +60,20 @@ class HttpBatch:
 
     def run(self, job: Job) -> Outcome:
         try:
-            url = expand(self.spec.url)
-            auth = Auth(url, token=self.spec.token, api_key=self.spec.api_key)
-            with open_client(url, auth=auth) as client:
+            with self._open() as client:
                 if "batch_id" in job.memory:
                     return self._look(client, job)
                 return self._begin(client, job)
+        except NoSecretNow as error:
+            return Failed(error=str(error))
         except (Unset, NoSecret) as error:
             return Failed(error=str(error), is_permanent=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Failed(error=f"{self.spec.url}: {type(error).__name__}: {printable(str(error))}")
+
+    def _open(self) -> httpx.Client:
+        url = expand(self.spec.url)
+        return open_client(url, auth=Auth(url, token=self.spec.token, api_key=self.spec.api_key))
 
     # -- start -------------------------------------------------------------------------------
 
@@ -72,10 +88,10 @@ class HttpBatch:
                 )
             return self._wait_for_others(job, running.moved)
         # A batch that was waited for, or whose start had no answer, may have made the rows.
-        may_be_made = "waited" in job.memory or job.attempt > 1
+        may_be_made = job.attempt > 1 or not job.memory.keys().isdisjoint(("starting", "waited"))
         if may_be_made and job.filled().issuperset(table.name for table in job.phase.tables):
             return Ran()
-        return self._start(client, job)
+        return self._start(job)
 
     def _running(self, client: httpx.Client) -> Status | None:
         """The batch that the service works on now, as far as it can tell."""
@@ -87,16 +103,19 @@ class HttpBatch:
         is_held = status.batch is Batch.RUNNING or status.is_stalled
         return status if is_held and status.batch_id else None
 
-    def _start(self, client: httpx.Client, job: Job) -> Outcome:
+    def _start(self, job: Job) -> Outcome:
         body: dict[str, Any] = {
             name: fill(value, job.dates) if isinstance(value, str) else value
             for name, value in self.spec.body.items()
         }
         if "force" in body:
             body["force"] = job.force
-        path, timeout = self.spec.start_path, self.spec.start_timeout_seconds
-        response = client.post(path, json=body, timeout=timeout)
-        answer, code = content(response), response.status_code
+        if not job.note({**job.memory, "starting": True}):  # before: who is killed tells nothing
+            return Stopped(why=LEASE_LOST)
+        response = self._post(job, body)
+        if isinstance(response, Stopped):
+            return response
+        path, answer, code = self.spec.start_path, content(response), response.status_code
         told = f"{path} answers {code}: {text_of(answer)}"
         if code == 409:
             return self._wait_for_others(job, told_by(answer))
@@ -113,13 +132,38 @@ class HttpBatch:
             return Ran(note=f"{path} says {text_of(answer)}")  # nothing to do, it says
         if not is_batch_id(batch):
             return Failed(error=f"{path} gives a batch_id that is not one short line of text")
-        memory = {"batch_id": batch, "looks": 0, "started": time.time()}
+        memory = {"batch_id": batch, "looks": 0, "started": job.now()}
         return Park(seconds=FIRST_LOOK_SECONDS, memory=memory)
+
+    def _post(self, job: Job, body: dict[str, Any]) -> httpx.Response | Stopped:
+        """Ask for the start, which may take minutes, and stop waiting when there is a reason.
+
+        The request is left to itself then: the service may go on all the same, and to close a
+        socket that another thread reads from is no way to end it.
+        """
+        answer: Future[httpx.Response] = Future()
+
+        def post() -> None:
+            path, timeout = self.spec.start_path, self.spec.start_timeout_seconds
+            try:
+                with self._open() as client:
+                    response = client.post(path, json=body, timeout=timeout)
+            except BaseException as error:
+                answer.set_exception(error)
+            else:
+                answer.set_result(response)
+
+        threading.Thread(target=post, name="start", daemon=True).start()
+        while not wait([answer], timeout=STOP_LOOK_SECONDS).done:
+            why = job.stop()
+            if why is not None:
+                return Stopped(why=why)
+        return answer.result()
 
     def _wait_for_others(self, job: Job, moved: str) -> Outcome:
         """Wait for somebody else's batch, which is nobody's failure, unless it never ends."""
         memory = {**self._moved(job, moved), "waited": True}
-        if _still_for(memory) > self.spec.stall_seconds:
+        if _still_for(job, memory) > self.spec.stall_seconds:
             return Failed(
                 error=f"another batch holds the service, and has not moved for "
                 f"{self.spec.stall_seconds:g} s: {moved[:200]}"
@@ -136,7 +180,7 @@ class HttpBatch:
                     self.spec.status_path, params={"batch_id": batch_id}, timeout=STATUS_SECONDS
                 )
             )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, NoSecretNow) as error:
             lost = int(memory.get("lost", 0)) + 1
             if lost > LOST_LOOKS_MAX or _is_refused(error):
                 return Failed(
@@ -155,12 +199,12 @@ class HttpBatch:
             case Batch.BROKEN:
                 return Failed(error=f"batch {batch_id}: {status.text}")
         memory = {**self._moved(job, status.moved), "lost": 0}
-        if _still_for(memory) > self.spec.stall_seconds:
+        if _still_for(job, memory) > self.spec.stall_seconds:
             return Failed(
                 error=f"batch {batch_id} stalled: it has not moved for "
                 f"{self.spec.stall_seconds:g} s ({status.text})"
             )
-        if time.time() - float(memory.get("started", time.time())) > job.phase.timeout_seconds:
+        if job.now() - float(memory["started"]) > job.phase.timeout_seconds:
             return Failed(error=f"batch {batch_id} ran for {job.phase.timeout_seconds:g} s")
         return self._later(memory)
 
@@ -170,7 +214,7 @@ class HttpBatch:
         """The memory with what a batch has come to, and since when."""
         if job.memory.get("moved") == moved and "since" in job.memory:
             return dict(job.memory)
-        return {**job.memory, "moved": moved, "since": time.time()}
+        return {**job.memory, "moved": moved, "since": job.now()}
 
     def _later(self, memory: dict[str, Any]) -> Park:
         looks = int(memory.get("looks", 0))
@@ -180,15 +224,15 @@ class HttpBatch:
         )
 
 
-def _still_for(memory: dict[str, Any]) -> float:
+def _still_for(job: Job, memory: dict[str, Any]) -> float:
     """Seconds since a batch moved."""
-    return time.time() - float(memory["since"])
+    return job.now() - float(memory["since"])
 
 
-def _is_refused(error: httpx.HTTPError) -> bool:
+def _is_refused(error: Exception) -> bool:
     return isinstance(error, httpx.HTTPStatusError) and error.response.status_code in ADVICE
 
 
-def _advice(error: httpx.HTTPError) -> str:
+def _advice(error: Exception) -> str:
     code = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else 0
     return f"; {ADVICE[code]}" if code in ADVICE else ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +35,11 @@ class Job:
     grace_seconds: float
     stop: Callable[[], str | None]
     """Why to stop now, if so: asked several times a second while something runs."""
+    now: Callable[[], float] = time.time
+    """Seconds since the epoch; workers share a clock, since another may come by next time."""
+    note: Callable[[dict[str, Any]], bool] = lambda memory: True
+    """Writes `memory` down at once, for whoever goes on should this worker die; False when the
+    lease was lost, so that nothing may be begun."""
     filled: Callable[[], frozenset[str]] = frozenset
     """The phase's tables that need no more work on any of the dates, by a fresh count."""
     force: bool = False
@@ -104,6 +110,8 @@ class Stopped:
     """It was stopped because `Job.stop` said so."""
 
     why: str
+    memory: dict[str, Any] = field(default_factory=dict)
+    """Of the attempt, for whoever goes on with it."""
 
 
 Outcome = Ran | Failed | TooLarge | Partway | Refused | Park | Stopped

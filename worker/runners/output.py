@@ -33,6 +33,8 @@ class Output:
     pipe: int = -1
     said: set[int] = field(default_factory=set)
     """Rules, by number, of which a line of the output speaks."""
+    trouble: str = ""
+    """Why lines are missing from the log, such as a full disk."""
     _lines: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
     _source: int = -1
     _thread: threading.Thread | None = None
@@ -56,7 +58,8 @@ class Output:
     @property
     def tail(self) -> str:
         """The last lines."""
-        return "\n".join(self._lines).strip()[-TAIL_CHARS:] or "no output"
+        lines = "\n".join(self._lines).strip()[-TAIL_CHARS:] or "no output"
+        return f"{lines}\n(its log is not whole: {self.trouble})" if self.trouble else lines
 
     def say(self, text: str) -> None:
         """Write a line of our own."""
@@ -84,6 +87,12 @@ class Output:
         for text in texts:
             self._lines.append(text)
             self.said.update(n for n, rule in enumerate(self.rules) if says(rule, text))
+        try:
+            self._keep(texts)
+        except OSError as error:  # a full disk: who stopped reading would block the command
+            self.trouble = str(error)
+
+    def _keep(self, texts: Sequence[str]) -> None:
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES:
             self.log.replace(self.log.with_name(f"{self.log.name}.1"))
         with open(self.log, "ab", opener=private) as log:

@@ -1,14 +1,24 @@
-"""Runs GoogleSQL statements in the warehouse, with `@start_date` and `@end_date` bound."""
+"""Runs GoogleSQL statements in the warehouse, with `@start_date` and `@end_date` bound.
+
+A statement that runs when the step must stop is cancelled, and waited for: nothing goes on writing
+once the lease is given back. One that is done before it hears of it is done.
+"""
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
 from planner.files import private
 from planner.runners import SqlRunner
+from sql import TooLarge as TooLargeError
 from sql import WarehouseError, WarehouseRefused, load
-from worker.runners.job import Failed, Job, Outcome, Ran, Stopped
+from sql.warehouse import Warehouse
+from worker.runners.job import Failed, Job, Outcome, Ran, Stopped, TooLarge
+
+POLL_SECONDS = 0.1  # how soon the end of a statement, or a reason to stop it, is noticed
 
 
 @dataclass(frozen=True)
@@ -18,22 +28,69 @@ class Sql:
     spec: SqlRunner
 
     def run(self, job: Job) -> Outcome:
+        deadline = time.monotonic() + job.phase.timeout_seconds
         for name in self.spec.statements:
             why = job.stop()
             if why is not None:
                 return Stopped(why=why)
             try:
-                added = job.warehouse.run(
-                    read_statement(name, job.pipeline_dir),
-                    {"start_date": job.start, "end_date": job.end},
-                )
-            except WarehouseRefused as error:
-                return Failed(error=f"{name}: {error}", is_permanent=True)
+                added = _run(job, read_statement(name, job.pipeline_dir), deadline)
             except WarehouseError as error:
-                return Failed(error=f"{name}: {error}")
+                return outcome_of(name, error)
+            except TimeoutError:
+                told = f"{name}: timed out after {job.phase.timeout_seconds:g} s"
+                return Failed(error=told)
+            if isinstance(added, Stopped):
+                return added
             with open(job.log, "a", encoding="utf-8", opener=private) as log:
                 log.write(f"{name} {job.start} {job.end}: {added} rows\n")
         return Ran()
+
+
+def _run(job: Job, statement: str, deadline: float) -> int | Stopped:
+    """Run one statement: how many rows it added, or why it was cancelled.
+
+    Raises `WarehouseError`, and `TimeoutError` for what was cancelled at the deadline. A warehouse
+    that one thread alone may ask, the local one, cannot be cancelled: its statements run to their
+    end.
+    """
+    warehouse, dates = job.warehouse, {"start_date": job.start, "end_date": job.end}
+    if warehouse.at_once == 1:
+        return warehouse.run(statement, dates)
+    with ThreadPoolExecutor(1, thread_name_prefix="statement-") as executor:
+        running = executor.submit(warehouse.run, statement, dates)
+        try:
+            while not wait([running], POLL_SECONDS).done:
+                why = job.stop()
+                if why is not None or time.monotonic() > deadline:
+                    _cancel(warehouse, running)
+                    if running.exception() is None:
+                        break  # it was done before it heard of it
+                    if why is None:
+                        raise TimeoutError
+                    return Stopped(why=why)
+        except BaseException:
+            _cancel(warehouse, running)
+            raise
+        return running.result()
+
+
+def _cancel(warehouse: Warehouse, running: Future[int]) -> None:
+    """Cancel until it has ended: a job that is only being started is not known yet."""
+    while not running.done():
+        warehouse.cancel()
+        wait([running], POLL_SECONDS)
+
+
+def outcome_of(name: str, error: WarehouseError) -> Outcome:
+    """What an error of statement `name` means for its dates: halves of them, later, or never."""
+    told = f"{name}: {error}"
+    match error:
+        case TooLargeError():
+            return TooLarge(error=told)
+        case WarehouseRefused():
+            return Failed(error=told, is_permanent=True)
+    return Failed(error=told)
 
 
 def read_statement(name: str, beside: Path) -> str:

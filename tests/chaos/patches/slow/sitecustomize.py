@@ -9,7 +9,7 @@ if "planner" in sys.orig_argv:
     _stock = kombu_redis.Channel._put
 
     def _put(self, queue, message, **options):
-        time.sleep(0.05)
+        time.sleep(0.1)
         _stock(self, queue, message, **options)
 
     kombu_redis.Channel._put = _put

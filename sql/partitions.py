@@ -1,0 +1,79 @@
+"""Reads what BigQuery's records say of partitions: `tables.get`, and `partitions.sql`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from google.cloud import bigquery
+
+from sql.statements import quote_table
+from sql.warehouse import Partition, Partitions
+
+# Rows whose date is NULL. Every other id that begins with `__` holds rows whose dates are not
+# told yet: `__UNPARTITIONED__` those of the streaming buffer.
+_UNDATED = "__NULL__"
+
+
+def is_by_day(about: bigquery.Table, column: str) -> bool:
+    """Whether the records tell the rows of each date of `column`.
+
+    Not of views, materialized views, snapshots and external tables, whatever they are made from.
+    """
+    by = about.time_partitioning
+    return (
+        about.table_type == "TABLE"
+        and by is not None
+        and by.type_ == bigquery.TimePartitioningType.DAY
+        and (by.field or "").lower() == column.lower()
+    )
+
+
+def by_day(
+    about: bigquery.Table, rows: Sequence[Mapping[str, Any]], start: date, end: date
+) -> Partitions:
+    """One daily table's records, the answer of `partitions.sql`.
+
+    A number of rows that is NULL is not known, and no zero: then nothing is known by day.
+    """
+    told: dict[date, Partition] = {}
+    undated = buffered = 0
+    is_known = True
+    for row in rows:
+        partition, held = row["partition_id"], row["total_rows"]
+        if held is None:
+            is_known = False
+        elif partition == _UNDATED:
+            undated += held
+        elif partition.startswith("__"):
+            buffered += max(held, 1)  # it is there because something is in it
+        elif len(partition) == len("YYYYMMDD"):
+            day = datetime.strptime(partition, "%Y%m%d").replace(tzinfo=UTC).date()
+            if start <= day <= end:
+                told[day] = Partition(rows=held, modified=row["last_modified_time"])
+    if about.streaming_buffer is not None:
+        # The table's description may know of a buffer before the records do. Its number of rows
+        # is a lower bound.
+        buffered = max(buffered, about.streaming_buffer.estimated_rows, 1)
+    return Partitions(by_day=told if is_known else None, undated=undated, buffered=buffered)
+
+
+def partitions_of(day: date) -> Iterator[str]:
+    """The ids that the partition of `day` can have, by granularity: year, month, day."""
+    digits = day.isoformat().replace("-", "")
+    yield from (digits[:4], digits[:6], digits)
+
+
+def version_of(modified: datetime | None, rows: int | None) -> str:
+    """What changes whenever a partition's rows are rewritten."""
+    return f"{modified.isoformat() if modified else 'never'} {rows}"
+
+
+def quote_dataset(table: str) -> str:
+    """The dataset that `table` is in, as GoogleSQL writes it.
+
+    Raises `WarehouseRefused` if `table` is no table's name.
+    """
+    quote_table(table)
+    return ".".join(f"`{part}`" for part in table.split(".")[:-1])
