@@ -39,7 +39,7 @@ lint: $(READY)  ## Types, style and layers alone
 audit: $(READY)  ## Look up the locked dependencies' known vulnerabilities
 	@$(BIN)/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock || { \
 	  echo 'Not audited, or with known vulnerabilities: the lines above say which. Each locked' \
-	    'package is looked up at pypi.org, so this needs the network.' >&2; exit 1; }
+	    'package is looked up in the index of packages, so this needs the network.' >&2; exit 1; }
 
 lock:  ## Lock anew, for uv and for pip
 	uv lock
