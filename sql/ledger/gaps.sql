@@ -6,7 +6,7 @@
 -- - A gap that is open already was detected when it was first; one that was healed before is new.
 -- - A gap that was healed after the count began (@counted_ms) is left as it is: a run was faster.
 -- - An open gap that the count does not find has been healed by others, unless its rows were to be
---   computed again (cascade, stale): no count shows that.
+--   computed again (cascade, stale): no count shows that. Nor does it of one that was found later.
 -- - The same gaps of the same run give the same rows.
 MERGE {gaps}
 USING (
@@ -43,6 +43,7 @@ USING (
       CASE
         WHEN found.phase IS NOT NULL THEN found.status
         WHEN known.reason IN ('cascade', 'stale') THEN known.status
+        WHEN known.detected > TIMESTAMP_MILLIS(@counted_ms) THEN known.status
         ELSE 'healed'
       END AS status,
       known.detected AS known_detected,

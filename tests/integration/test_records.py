@@ -105,6 +105,16 @@ def test_a_count_from_before_a_gap_was_healed_does_not_open_it_again(warehouse: 
     ]
 
 
+def test_a_count_from_before_a_gap_was_found_does_not_heal_it(warehouse: Warehouse) -> None:
+    # Given a gap that somebody found while another was still counting
+    record(warehouse, gap(DAY[3]), at=NOON + LATER)
+
+    # When the other's count, which knows of none, is written down
+    record(warehouse, at=NOON)
+
+    assert [row[2] for row in known(warehouse)] == ["open"]
+
+
 def test_what_was_not_counted_stays_as_it_was(warehouse: Warehouse) -> None:
     record(warehouse, gap(DAY[1]), gap(DAY[20]), at=NOON)
     record(warehouse, gap(DAY[1]), at=NOON, pipeline="another")
