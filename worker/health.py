@@ -13,7 +13,7 @@ from planner.errors import BadPipeline, Unreachable
 from planner.plan import Plan, PlannedRunner
 from planner.runners import HttpBatchRunner, ScriptRunner, SqlRunner
 from planner.settings import masked
-from worker.connection import require
+from worker.connection import now, require
 from worker.fleet import Fleet
 from worker.runners.choose import absence, choose
 from worker.runners.client import open_client
@@ -30,12 +30,12 @@ def check_broker(fleet: Fleet) -> Iterator[Check]:
     where = masked(fleet.settings.broker_url)
     try:
         require(fleet.redis, fleet.settings)
-        seconds, microseconds = fleet.redis.time()
+        theirs = now(fleet.redis)
     except Unreachable as error:
         yield Check(what="broker", ok=False, detail=f"{where} does not answer", advice=str(error))
         return
     yield Check(what="broker", ok=True, detail=where)
-    apart = abs(time.time() - (seconds + microseconds / 1e6))
+    apart = abs(time.time() - theirs)
     yield Check(
         what="clock",
         ok=apart < CLOCK_SECONDS,

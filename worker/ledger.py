@@ -28,7 +28,7 @@ import redis
 from planner.errors import UsageError
 from planner.model import RUN_ID
 from planner.plan import Plan, parse_plan
-from worker.connection import script
+from worker.connection import now, script
 from worker.orders import PLAIN, Orders
 from worker.record import RunRecord, StepRecord, run_record, step_record
 from worker.states import DateState, RunState, StepState
@@ -65,8 +65,7 @@ class Ledger:
 
     def now(self) -> float:
         """Seconds since the epoch, by Redis's clock: a worker's own may be wrong."""
-        seconds, microseconds = self.client.time()
-        return float(seconds + microseconds / 1e6)
+        return now(self.client)
 
     # -- runs --------------------------------------------------------------------------------
 

@@ -204,11 +204,3 @@ class Bench:
     @property
     def log(self) -> str:
         return (self.place / "home" / "logs" / "run-1" / "c.facts.log").read_text()
-
-
-def until(condition: Callable[[], object], *, seconds: float = WAIT_SECONDS) -> None:
-    """Wait for a condition, not for a time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)

@@ -15,7 +15,8 @@ import psutil
 import pytest
 
 from planner.gaps import AGAIN, Reason
-from tests.integration.bench import DAYS, TABLES, Bench, until
+from tests.integration.bench import DAYS, TABLES, WAIT_SECONDS, Bench
+from tests.waiting import until
 from worker.attempt import Ended
 from worker.runners import LEASE_LOST, Stopped
 
@@ -200,7 +201,7 @@ def test_what_a_killed_worker_leaves_is_killed_before_the_next_step(bench: Bench
         "b.attempt(b.script('stubborn'))"
     )
     worker = subprocess.Popen([sys.executable, "-c", code, str(bench.place)])
-    until(ready.exists)
+    until(ready.exists, seconds=WAIT_SECONDS)
     assert len(left_alive(bench.place)) == 3
 
     # When it is killed
@@ -208,7 +209,7 @@ def test_what_a_killed_worker_leaves_is_killed_before_the_next_step(bench: Bench
     worker.wait()
 
     # Then the kernel kills the script, and the next step the others, before it starts
-    until(lambda: len(left_alive(bench.place)) == 2)
+    until(lambda: len(left_alive(bench.place)) == 2, seconds=WAIT_SECONDS)
     outcome = ended(bench.attempt(bench.script()))
     assert outcome.done == DAYS
     assert left_alive(bench.place) == []
@@ -224,7 +225,7 @@ def test_a_running_neighbours_script_is_left_alone(bench: Bench) -> None:
         "open(sys.argv[1], 'w').close(); p.wait()"
     )
     neighbour = subprocess.Popen([sys.executable, "-c", code, str(ready)], start_new_session=True)
-    until(ready.exists)
+    until(ready.exists, seconds=WAIT_SECONDS)
 
     # When another step runs beside it, then it goes on
     ended(bench.attempt(bench.script()))
