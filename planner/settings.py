@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from planner.address import EMBEDDED, Address, parse_address
 from planner.errors import UsageError
 from planner.files import make_folder
-from planner.printable import printable
+from planner.text import printable
 from sql.billing import MAXIMUM_BYTES_BILLED
 from sql.statements import is_table
 

@@ -1,8 +1,8 @@
 """BigQuery as a warehouse, through Google's own client.
 
 Who asks: application-default credentials, or nobody in particular when `BIGQUERY_EMULATOR_HOST`
-names another server (`sql.testing.rest` is one). Every job carries labels, a limit on the bytes
-it may bill and a time limit; values reach it as typed query parameters only.
+names another server (`tests.bigquery_server` is one). Every job carries labels, a limit on
+the bytes it may bill and a time limit; values reach it as typed query parameters only.
 
 What is retried: 503, rate limits and lost connections, by the client's own rules and never
 longer than `retry_seconds`. Refusals are not. Jobs are begun with jobs.insert rather than

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from planner.pipeline import SHIPPED, Pipeline, load_pipeline
+from planner.pipeline.pipeline import SHIPPED, Pipeline, load_pipeline
 from planner.sandbox.boxscores import generate_boxscores
 from planner.sandbox.build import build
 from planner.sandbox.compare import Difference, differences
@@ -28,8 +28,8 @@ from planner.sandbox.faults import VARIABLE as FAULTS
 from planner.sandbox.fleet import SandboxFleet, environment_of, sandbox_fleet
 from planner.settings import Settings
 from sql import open_warehouse
-from worker.fleet import Fleet
-from worker.ledger import Ledger
+from worker.ledger.ledger import Ledger
+from worker.step.context import Fleet
 
 # The same examples every time, so that a build never turns red by chance. To look for new ones:
 # pytest tests/unit --hypothesis-profile search

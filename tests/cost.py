@@ -16,14 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from planner.cost import cost_of
-from planner.pipeline import Pipeline, Window, load_pipeline
+from planner.gaps.survey import bytes_to_count, survey
+from planner.pipeline.pipeline import Pipeline, Window, load_pipeline
+from planner.plan.cost import cost_of
 from planner.sandbox.boxscores import generate_boxscores
 from planner.sandbox.build import build
-from planner.survey import bytes_to_count, survey
 from sql import WarehouseError
 from sql.bigquery import BigQueryWarehouse
-from sql.testing.rest import BigQueryServer
+from tests.bigquery_server.rest import BigQueryServer
 
 ROOT = Path(__file__).parents[1]
 BY_HAND = ROOT.parent / "shared" / "backfill_plan.md"

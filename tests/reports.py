@@ -6,16 +6,16 @@ import random
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
-from planner.chunks import chunk
-from planner.criteria import judge
-from planner.facts import Facts
-from planner.gaps import Health, Reason, assess
-from planner.matrix import matrix
-from planner.pipeline import DAY, Pipeline, Window, load_pipeline
-from planner.plan import Plan, make_plan, step_id
-from planner.repair import choose, with_lookback
-from planner.report import Failure, Report, Short, StepRow, Validation, retry_command
-from planner.snapshot import snapshot
+from planner.gaps.gaps import Health, Reason, assess
+from planner.gaps.matrix import matrix
+from planner.gaps.snapshot import snapshot
+from planner.pipeline.pipeline import DAY, Pipeline, Window, load_pipeline
+from planner.plan.choose import choose, with_lookback
+from planner.plan.chunks import chunk
+from planner.plan.plan import Plan, make_plan, step_id
+from planner.report.report import Failure, Report, Short, StepRow, Validation, retry_command
+from planner.validation.counts import Facts
+from planner.validation.judge import judge
 from sql.warehouse import Cell, Coverage
 
 STARTED = datetime(2026, 11, 23, 9, 30, tzinfo=UTC).timestamp()
@@ -251,6 +251,6 @@ if __name__ == "__main__":  # python -m tests.reports FILE: look at a page
     import sys
     from pathlib import Path
 
-    from planner.page import render_page
+    from planner.report.html.render import render_page
 
     Path(sys.argv[1]).write_text(render_page(make_report()), encoding="utf-8")

@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlglot import exp, parse_one
 
-from planner.pipeline import SHIPPED, Pipeline, load_pipeline
-from planner.records import create_statements
+from planner.pipeline.pipeline import SHIPPED, Pipeline, load_pipeline
+from planner.report.history import create_statements
 from sql.statements import HERE
 
 Columns = dict[str, str]

@@ -13,11 +13,12 @@ from celery import Celery, signals
 from kombu.entity import Queue
 
 from planner.errors import FleetError
-from planner.pipeline import Pipeline, load_pipeline
-from planner.runners import HttpBatchRunner
+from planner.pipeline.pipeline import Pipeline, load_pipeline
+from planner.pipeline.runners import HttpBatchRunner
 from planner.settings import Settings, load_settings
-from worker import shutdown, transport
-from worker.secrets import redact_log
+from worker.messages import transport
+from worker.processes import shutdown
+from worker.processes.secrets import redact_log
 
 FINAL_QUEUE = "final"
 DAYS = 86_400
@@ -73,7 +74,7 @@ def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
         "accept_content": ["json"],
         "result_accept_content": ["json"],
         # What is not even a task is thrown away: it must not end the worker that reads it.
-        "worker_consumer": "worker.wire:Consumer",
+        "worker_consumer": "worker.messages.wire:Consumer",
         # A message is acknowledged when its step has ended, so a killed worker loses none.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,

@@ -11,8 +11,8 @@ from collections.abc import Collection
 from celery import chain, chord
 from celery.canvas import Signature
 
-from planner.pipeline import Pipeline
-from planner.plan import Plan, step_id
+from planner.pipeline.pipeline import Pipeline
+from planner.plan.plan import Plan, step_id
 from worker.app import FINAL_QUEUE, app
 
 

@@ -14,11 +14,11 @@ import redis
 from celery import signals
 
 from worker.app import queue_names
-from worker.children import die_with_parent
-from worker.fleet import Fleet, fleet_here
-from worker.later import Postman
+from worker.ledger.slots import sign_off, sign_on
+from worker.messages.later import Postman
+from worker.processes.children import die_with_parent
 from worker.reconciler import reconcile_quietly
-from worker.slots import sign_off, sign_on
+from worker.step.context import Fleet, fleet_here
 
 SILENT_TURNS_MAX = 3  # a worker that missed so many of its turns is off the roll
 

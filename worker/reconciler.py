@@ -17,17 +17,17 @@ from celery import chain
 from kombu.exceptions import OperationalError
 
 from planner.errors import FleetError
-from planner.plan import PlannedChunk, step_id
+from planner.plan.plan import PlannedChunk, step_id
+from planner.plan.states import STEP_ENDED, RunState, StepState
 from sql import WarehouseError
 from worker.app import app, queue_names
 from worker.canvas import final_message, step_message
-from worker.fleet import Fleet
-from worker.lease import Lease, Resource
-from worker.ledger import PREFIX
-from worker.mailbox import FINAL, call_in, chunks_with_messages, correct_times
-from worker.record import RunRecord
-from worker.states import STEP_ENDED, RunState, StepState
-from worker.transport import publish_only
+from worker.ledger.lease import Lease, Resource
+from worker.ledger.ledger import PREFIX
+from worker.ledger.record import RunRecord
+from worker.messages.mailbox import FINAL, call_in, chunks_with_messages, correct_times
+from worker.messages.transport import publish_only
+from worker.step.context import Fleet
 
 log = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from celery import Task
 
-from worker import steps
 from worker.app import app
-from worker.finalize import finalize as finalize_run
-from worker.fleet import fleet_here
-from worker.transport import WAIT
+from worker.messages.transport import WAIT
+from worker.run.finalize import finalize as finalize_run
+from worker.step import visit as steps
+from worker.step.context import fleet_here
 
 
 @app.task(bind=True, name="backfill.step", max_retries=None)

@@ -5,27 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.commands.output import err, note
-from planner.cost import Cost, check_limit, cost_of
-from planner.gaps import Health
-from planner.pipeline import Window
+from planner.gaps.gaps import Health
+from planner.gaps.survey import bytes_to_count, survey
+from planner.pipeline.pipeline import Window
+from planner.plan.cost import Cost, check_limit, cost_of
 from planner.settings import Settings, load_settings, masked
-from planner.survey import bytes_to_count, survey
 
 if TYPE_CHECKING:
-    from worker.fleet import Fleet
-    from worker.ledger import Ledger
+    from worker.ledger.ledger import Ledger
+    from worker.step.context import Fleet
 
 
 def open_fleet(settings: Settings | None = None) -> Fleet:
     """The parts, for a person who waits: calls to Redis give up soon."""
-    from worker.fleet import Fleet
+    from worker.step.context import Fleet
 
     return Fleet(settings or load_settings(), patient=False)
 
 
 def required_ledger(fleet: Fleet) -> Ledger:
     """The ledger. Raises `Unreachable` when Redis does not answer."""
-    from worker.connection import require
+    from worker.ledger.connection import require
 
     require(fleet.redis, fleet.settings)
     return fleet.ledger

@@ -14,7 +14,7 @@ from planner.commands.watch import follow, run_exit
 
 def pause(run: opt.RunId, json: opt.Json = False) -> None:
     """Start no more steps of a run; those that run go on to their end."""
-    from worker.control import pause as do
+    from worker.run.control import pause as do
 
     fleet = open_fleet()
     required_ledger(fleet)
@@ -24,8 +24,8 @@ def pause(run: opt.RunId, json: opt.Json = False) -> None:
 
 def resume(run: opt.RunId, force_service: opt.ForceService = False, json: opt.Json = False) -> None:
     """Go on with a paused run, or with one that was only half published."""
-    from worker.control import resume as do
     from worker.reconciler import reconcile
+    from worker.run.control import resume as do
 
     fleet = open_fleet()
     required_ledger(fleet)
@@ -36,7 +36,7 @@ def resume(run: opt.RunId, force_service: opt.ForceService = False, json: opt.Js
 
 def cancel(run: opt.RunId, json: opt.Json = False) -> None:
     """Stop a run: end what runs, start nothing, and report what is there."""
-    from worker.control import cancel as do
+    from worker.run.control import cancel as do
 
     fleet = open_fleet()
     required_ledger(fleet)
@@ -58,8 +58,8 @@ def retry(
     json: opt.Json = False,
 ) -> None:
     """Try the failed, blocked and cancelled dates of an ended run again."""
-    from worker.control import retry as do
-    from worker.orders import Orders
+    from worker.ledger.orders import Orders
+    from worker.run.control import retry as do
 
     chosen = None if dates is None else opt.parse_days(dates)
     fleet = open_fleet()

@@ -13,13 +13,13 @@ import typer
 from planner.commands import options as opt
 from planner.commands.context import open_fleet
 from planner.commands.output import out, print_json
-from planner.doctor import Check, check_tables
+from planner.doctor.tables import Check, check_tables
 from planner.errors import Exit
-from planner.records import GAPS, RUNS
+from planner.report.history import GAPS, RUNS
 from sql import WarehouseError, load
 
 if TYPE_CHECKING:
-    from worker.fleet import Fleet
+    from worker.step.context import Fleet
 
 
 def doctor(json: opt.Json = False) -> None:
@@ -39,7 +39,7 @@ def doctor(json: opt.Json = False) -> None:
 
 
 def _checks() -> Iterator[Check]:
-    from worker.health import check_broker, check_runners
+    from worker.run.doctor import check_broker, check_runners
 
     fleet = open_fleet()
     pipeline = fleet.pipeline  # a file that cannot be used is an error of its own

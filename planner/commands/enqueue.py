@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from planner.calendar import Calendar
 from planner.commands import options as opt
 from planner.commands.context import open_fleet, read_health, required_ledger
 from planner.commands.gaps import print_plan, print_skipped
 from planner.commands.output import err, note, out, print_json
 from planner.commands.watch import follow, run_exit
 from planner.errors import BadPlan, Exit, UsageError
-from planner.plan import Plan, read_plan
+from planner.pipeline.calendar import Calendar
+from planner.plan.plan import Plan, read_plan
 
 
 def enqueue(
@@ -49,9 +49,9 @@ def enqueue(
 
     Exit code 0 when published (or, with --wait, repaired), or when there is nothing to do.
     """
-    from worker.enqueue import Wanted, plan_repair, require_here, require_now
-    from worker.enqueue import enqueue as publish
-    from worker.orders import Orders
+    from worker.ledger.orders import Orders
+    from worker.run.enqueue import Wanted, plan_repair, require_here, require_now
+    from worker.run.enqueue import enqueue as publish
 
     if gaps == (plan is not None):
         raise UsageError("Say what to enqueue: --gaps, or --plan FILE.")

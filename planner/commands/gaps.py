@@ -8,22 +8,22 @@ from typing import Annotated, Any
 
 import typer
 
-from planner.calendar import Calendar
 from planner.commands import options as opt
 from planner.commands.context import ledger_if_any, open_fleet, read_health
 from planner.commands.output import count_table, date_ranges, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
-from planner.cost import Cost
 from planner.errors import Exit, UsageError
-from planner.estimate import Estimate
 from planner.files import write_whole
-from planner.gaps import Gap, Health, Reason
-from planner.matrix import matrix
-from planner.pipeline import Pipeline, Window
-from planner.plan import Plan
-from planner.records import open_gaps, record_gaps
-from planner.repair import again
-from planner.report import duration
+from planner.gaps.gaps import Gap, Health, Reason
+from planner.gaps.matrix import matrix
+from planner.pipeline.calendar import Calendar
+from planner.pipeline.pipeline import Pipeline, Window
+from planner.plan.choose import again
+from planner.plan.cost import Cost
+from planner.plan.estimate import Estimate
+from planner.plan.plan import Plan
+from planner.report.history import open_gaps, record_gaps
+from planner.report.report import duration
 
 
 def gaps(
@@ -43,7 +43,7 @@ def gaps(
 
     Exit code 0 when there are none, 1 when there are.
     """
-    from worker.enqueue import Wanted, plan_gaps
+    from worker.run.enqueue import Wanted, plan_gaps
 
     fleet = open_fleet()
     dataset = fleet.settings.ledger_dataset
@@ -97,7 +97,7 @@ def plan(
     json: opt.Json = False,
 ) -> None:
     """Plan the repair of the gaps, and do nothing. `--out` keeps it for `enqueue --plan`."""
-    from worker.enqueue import Wanted, plan_repair
+    from worker.run.enqueue import Wanted, plan_repair
 
     fleet = open_fleet()
     scope = Calendar(pipeline=fleet.pipeline).scope(

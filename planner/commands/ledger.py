@@ -10,7 +10,7 @@ from planner.commands import options as opt
 from planner.commands.context import open_fleet
 from planner.commands.output import note, out, print_json
 from planner.errors import UsageError
-from planner.records import GAPS, RUNS, create_statements
+from planner.report.history import GAPS, RUNS, create_statements
 
 
 def ledger(

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from planner.errors import UsageError
-from planner.model import RUN_ID, nearest
-from planner.pipeline import Pipeline
-from planner.printable import printable
+from planner.pipeline.model import RUN_ID, nearest
+from planner.pipeline.pipeline import Pipeline
+from planner.text import printable
 
 LINE_CHARS = 500  # of text that is kept with a run
 

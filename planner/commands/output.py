@@ -13,8 +13,8 @@ from rich.markup import escape
 from rich.segment import Segment
 from rich.table import Table
 
-from planner.matrix import Count, Matrix
-from planner.printable import printable
+from planner.gaps.matrix import Count, Matrix
+from planner.text import printable
 
 WIDE_COLUMNS = 104  # a matrix of five phases with its counts of entities fits
 DATES_SHOWN = 6  # of a long list of dates on the terminal

@@ -16,14 +16,14 @@ from planner.commands.context import open_fleet, required_ledger
 from planner.commands.output import count_table, date_ranges, note, out, print_json
 from planner.commands.watch import run_exit, waits
 from planner.errors import Exit, FleetError, UsageError
-from planner.handoff import append_note, handoff_note
-from planner.markdown import render_markdown
-from planner.report import Report, duration
+from planner.report.handoff import append_note, handoff_note
+from planner.report.markdown import render_markdown
+from planner.report.report import Report, duration
 
 if TYPE_CHECKING:
-    from worker.fleet import Fleet
-    from worker.forecast import Outlook
-    from worker.record import RunRecord
+    from worker.ledger.record import RunRecord
+    from worker.run.forecast import Outlook
+    from worker.step.context import Fleet
 
 STATES = ("pending", "running", "succeeded", "failed", "blocked", "cancelled")
 
@@ -90,7 +90,7 @@ def report(
             f"The report of {run} in Redis is none of this version: `planner status {run}` tells "
             "how it ended."
         ) from None
-    from worker.finalize import write_report
+    from worker.run.finalize import write_report
 
     write_report(fleet, found)
     if handoff is not None:
@@ -108,7 +108,7 @@ def report(
 
 def status_json(fleet: Fleet, record: RunRecord) -> dict[str, Any]:
     """The documented shape of `planner status --json`."""
-    from worker.forecast import outlook
+    from worker.run.forecast import outlook
 
     steps = fleet.ledger.step_records(record.id, fleet.ledger.steps(record.id))
     tally = Counter(str(step.state) for step in steps)
@@ -144,7 +144,7 @@ def _state(record: RunRecord) -> str:
 
 def failures_json(fleet: Fleet, record: RunRecord) -> list[dict[str, Any]]:
     """Dates that failed or were blocked so far."""
-    from worker.finalize import failures
+    from worker.run.finalize import failures
 
     plan = fleet.plan(record.id)
     if plan is None:

@@ -19,8 +19,8 @@ from planner.commands import options as opt
 from planner.commands.output import count_table, err, matrix_table, note, out, print_json
 from planner.commands.up import stop_on_sigterm
 from planner.errors import Exit, FleetError, UsageError
-from planner.matrix import Matrix, matrix
-from planner.pipeline import Pipeline, Season, Window, load_pipeline
+from planner.gaps.matrix import Matrix, matrix
+from planner.pipeline.pipeline import Pipeline, Season, Window, load_pipeline
 from planner.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ def _verify(place: Path, pipeline: Pipeline) -> int:
 
 
 def _matrix(settings: Settings, pipeline: Pipeline) -> Matrix:
-    from planner.survey import survey
+    from planner.gaps.survey import survey
     from sql import open_warehouse
 
     scope = Window(start=pipeline.seasons[0].start, end=pipeline.seasons[-1].end)
@@ -278,7 +278,7 @@ def _boxscores(pipeline: Pipeline, file: Path | None, seasons: str, seed: int) -
 
 
 def _seasons(pipeline: Pipeline, text: str) -> list[Season]:
-    from planner.calendar import Calendar
+    from planner.pipeline.calendar import Calendar
 
     calendar = Calendar(pipeline=pipeline)
     return [calendar.season_named(name.strip()) for name in text.split(",") if name.strip()]

@@ -12,8 +12,8 @@ import typer
 from planner.commands import options as opt
 from planner.commands.output import err, note, print_json
 from planner.errors import UsageError
-from planner.model import nearest
-from planner.pipeline import load_pipeline
+from planner.pipeline.model import nearest
+from planner.pipeline.pipeline import load_pipeline
 from planner.settings import Settings, load_settings, masked
 
 
@@ -29,8 +29,8 @@ def up(
 
     With BACKFILL_BROKER_URL set, only the workers.
     """
-    from worker.broker import embedded_broker
-    from worker.crew import crew
+    from worker.processes.embedded_redis import embedded_broker
+    from worker.processes.workers import crew
 
     settings = load_settings()
     if queues is not None:

@@ -11,19 +11,19 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from planner.calendar import Calendar
 from planner.commands import options as opt
 from planner.commands.output import count_table, date_ranges, err, note, out, print_json
 from planner.errors import Exit, UsageError
-from planner.pipeline import Pipeline, load_pipeline
+from planner.pipeline.calendar import Calendar
+from planner.pipeline.pipeline import Pipeline, load_pipeline
 from planner.settings import load_settings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from planner.answers import Answers, MatrixRow
-    from planner.baseline import Comparison
-    from planner.criteria import CriterionRow
+    from planner.validation.baseline import Comparison
+    from planner.validation.judge import CriterionRow
+    from planner.validation.results import Answers, MatrixRow
 
 FOLDER = "baselines"  # in BACKFILL_HOME
 
@@ -56,11 +56,11 @@ def validate(
     The questions: counts, matrix, gaps, density, grades, criteria. Exit code 0 when all success
     criteria hold, 1 when not.
     """
-    from planner.baseline import baseline_of, checked_name
-    from planner.baseline import save as save_baseline
-    from planner.diagnosis import explained
-    from planner.facts import count_tables
-    from planner.questions import check_question, printed, question_query
+    from planner.doctor.names import explained
+    from planner.validation.baseline import baseline_of, checked_name
+    from planner.validation.baseline import save as save_baseline
+    from planner.validation.counts import count_tables
+    from planner.validation.queries import check_question, printed, question_query
     from sql import open_warehouse
 
     settings = load_settings()
@@ -110,8 +110,8 @@ def compare(before: BeforeAfter, after: BeforeAfter, json: opt.Json = False) -> 
     planner validate --save before; planner enqueue --gaps --wait; planner validate --save after;
     planner compare before after
     """
-    from planner.baseline import compare as compare_baselines
-    from planner.baseline import read
+    from planner.validation.baseline import compare as compare_baselines
+    from planner.validation.baseline import read
 
     folder = load_settings().home_dir / FOLDER
     found = compare_baselines(read(folder, before), read(folder, after))

@@ -18,12 +18,12 @@ from planner.commands import options as opt
 from planner.commands.context import open_fleet, required_ledger
 from planner.commands.output import err, out
 from planner.errors import Exit
-from planner.report import duration
+from planner.report.report import duration
 
 if TYPE_CHECKING:
-    from worker.fleet import Fleet
-    from worker.forecast import Outlook
-    from worker.record import RunRecord, StepRecord
+    from worker.ledger.record import RunRecord, StepRecord
+    from worker.run.forecast import Outlook
+    from worker.step.context import Fleet
 
 LOOK_SECONDS = 0.5  # between two looks at the ledger
 LINE_SECONDS = 5.0  # between two plain lines, unless something failed
@@ -54,8 +54,8 @@ def run_exit(record: RunRecord) -> Exit:
 
 def follow(fleet: Fleet, run_id: str, *, quiet: bool = False) -> RunRecord:
     """Show a run until it has ended; the record of its end. With `quiet`, show nothing."""
-    from worker.forecast import outlook
     from worker.reconciler import reconcile
+    from worker.run.forecast import outlook
 
     pause = fleet.settings.reconcile_seconds / 2
     next_reconciliation = time.monotonic() + pause

@@ -16,7 +16,7 @@ from planner.sandbox.coordinator import Coordinator
 from planner.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.children import Child
+    from worker.processes.children import Child
 
 ROOT = Path(__file__).parent / "root"
 """The sandbox's stand-in for the owner's pipeline: its scripts."""
@@ -36,8 +36,8 @@ class SandboxFleet:
 @contextmanager
 def sandbox_fleet(settings: Settings, *, workers: int) -> Iterator[SandboxFleet]:
     """Run everything while the block runs."""
-    from worker.broker import embedded_broker
-    from worker.crew import crew
+    from worker.processes.embedded_redis import embedded_broker
+    from worker.processes.workers import crew
 
     if not settings.warehouse.startswith("local:"):
         raise UsageError(

@@ -12,7 +12,7 @@ from datetime import date
 from typing import NamedTuple
 
 from planner.errors import UsageError
-from planner.pipeline import Phase, Pipeline, Season, TableSpec
+from planner.pipeline.pipeline import Phase, Pipeline, Season, TableSpec
 from sql import Coverage, Scalar, Warehouse, load
 from sql.statements import quote_column, quote_table
 

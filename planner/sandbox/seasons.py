@@ -1,7 +1,7 @@
 """The shipped calendar as the sandbox's scripts know it: when seasons start, and nothing else.
 
 The scripts are started hundreds of times, so this reads the file without the checked model of
-`planner.pipeline`, whose import alone costs more than a day's work.
+`planner.pipeline.pipeline`, whose import alone costs more than a day's work.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Span = tuple[date, date]
 
 DAY = timedelta(days=1)
 
-_FILE = Path(__file__).parents[1] / "pipelines" / "nba.toml"
+_FILE = Path(__file__).parents[1] / "pipeline" / "shipped" / "nba.toml"
 
 
 @cache

@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 
-from planner.pipeline import load_pipeline
+from planner.pipeline.pipeline import load_pipeline
 from planner.sandbox.compare import Difference, differences
 from planner.sandbox.fleet import environment_of
 from planner.settings import Settings
 from sql import load, open_warehouse
-from sql.testing.rest import BigQueryServer
+from tests.bigquery_server.rest import BigQueryServer
 from tests.conftest import Done
-from worker.broker import embedded_broker
-from worker.crew import crew
+from worker.processes.embedded_redis import embedded_broker
+from worker.processes.workers import crew
 
 TABLES = [spec.table for spec in load_pipeline("sales").tables]
 ORDERS = Path(__file__).parents[1] / "integration" / "sales_orders.sql"

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from planner.pipeline import SHIPPED, load_pipeline
-from planner.runners import ScriptRunner
+from planner.pipeline.pipeline import SHIPPED, load_pipeline
+from planner.pipeline.runners import ScriptRunner
 from planner.sandbox.fleet import environment_of
 from planner.settings import Settings
 from sql import open_warehouse
 from tests.conftest import COMMAND_SECONDS, Done
 from tests.live.tables import TABLES, fill, fill_raw
-from worker.broker import embedded_broker
-from worker.crew import crew
+from worker.processes.embedded_redis import embedded_broker
+from worker.processes.workers import crew
 
 LIVE = Path(__file__).parents[1] / "live"
 SCHEMA = Path(__file__).parents[1] / "live_schema"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Sandbox
 from tests.waiting import until
-from worker.slots import slots_now
+from worker.ledger.slots import slots_now
 
 DATE = "2021-11-20"
 DELETE = "DELETE FROM {table} WHERE game_date = @day"

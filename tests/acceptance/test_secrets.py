@@ -30,8 +30,8 @@ from tests.conftest import COMMAND_SECONDS, Done
 from tests.integration.bench import DAYS, JOB, Bench
 from tests.integration.service import Answer, Call, Service, served
 from tests.waiting import until
-from worker.broker import find_redis_server
-from worker.crew import crew
+from worker.processes.embedded_redis import find_redis_server
+from worker.processes.workers import crew
 
 FLOWER = ("me", "flower-secret-4711")
 BROKER = "broker-s3cr%40t-4712"  # as it stands in the address

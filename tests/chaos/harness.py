@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 import redis
 
+from planner.plan.states import STEP_ENDED, DateState, StepState
 from tests.conftest import Sandbox
-from worker.children import Child
-from worker.fleet import Fleet
-from worker.record import RunRecord
-from worker.states import STEP_ENDED, DateState, StepState
+from worker.ledger.record import RunRecord
+from worker.processes.children import Child
+from worker.step.context import Fleet
 
 RUN_SECONDS = 240.0
 LOOK_SECONDS = 0.1

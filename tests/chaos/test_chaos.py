@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from planner.plan.states import RunState
 from planner.sandbox.coordinator import Coordinator
 from tests.chaos.harness import (
     PATCHES,
@@ -40,11 +41,10 @@ from tests.chaos.proxy import Proxy
 from tests.conftest import Sandbox
 from tests.waiting import until
 from worker.app import queue_names
-from worker.broker import find_redis_server
-from worker.children import Child, Supervisor
-from worker.crew import crew, hand
-from worker.mailbox import chunks_with_messages
-from worker.states import RunState
+from worker.messages.mailbox import chunks_with_messages
+from worker.processes.children import Child, Supervisor
+from worker.processes.embedded_redis import find_redis_server
+from worker.processes.workers import crew, hand
 
 MakeSandbox = Callable[..., Sandbox]
 PHASES = ("analytics", "precompute", "predictions", "grading")
@@ -376,7 +376,7 @@ def test_clocks_are_off_by_an_hour(broken: Sandbox) -> None:
         record, hurts = under_fire(broken, run_id, kill, times=2, pause=(2.0, 4.0))
     finally:
         for worker in workers:
-            worker.stop()
+            worker.step.stop()
 
     # Then nothing that they held, or put off, waits for an hour
     assert hurts == 2

@@ -51,7 +51,7 @@ def runner(
     for name, value in settings.items():
         monkeypatch.setenv(f"BACKFILL_{name}", value)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("worker.connection.PLANNER_TRIES", 0)  # nothing here comes back
+    monkeypatch.setattr("worker.ledger.connection.PLANNER_TRIES", 0)  # nothing here comes back
     monkeypatch.chdir(place)
 
     def run_it(*arguments: str) -> Told:

@@ -11,13 +11,13 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from planner.gaps import Reason
-from planner.plan import Step, Task
+from planner.gaps.gaps import Reason
+from planner.plan.plan import Step, Task
 from planner.settings import Settings
 from sql import Table, Warehouse, open_warehouse
-from worker.attempt import Attempt, Ended
-from worker.fleet import Fleet
 from worker.runners import Park, Stopped
+from worker.step.attempt import Attempt, Ended
+from worker.step.context import Fleet
 
 FIRST = date(2024, 1, 1)
 DAYS = tuple(FIRST + timedelta(days=n) for n in range(8))

@@ -14,8 +14,8 @@ from tests.integration.bad import Run, runner
 from tests.integration.bench import Bench
 from tests.integration.shop import Shop, build_shop
 from tests.integration.tiny import Tiny
-from worker.broker import embedded_broker
-from worker.connection import connect
+from worker.ledger.connection import connect
+from worker.processes.embedded_redis import embedded_broker
 
 
 @pytest.fixture(scope="session")

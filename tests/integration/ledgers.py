@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from planner.plan import Plan
-from worker.ledger import Ledger
-from worker.states import STEP_ENDED, RunState, StepState
+from planner.plan.plan import Plan
+from planner.plan.states import STEP_ENDED, RunState, StepState
+from worker.ledger.ledger import Ledger
 
 
 def end(ledger: Ledger, run_id: str, state: RunState = RunState.FAILED) -> None:

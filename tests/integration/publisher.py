@@ -20,10 +20,10 @@ from threading import Barrier
 from planner.settings import load_settings
 from worker.app import app
 from worker.canvas import final_message
-from worker.control import retry
-from worker.enqueue import publish
-from worker.fleet import Fleet
 from worker.reconciler import reconcile
+from worker.run.control import retry
+from worker.run.enqueue import publish
+from worker.step.context import Fleet
 
 
 def do(fleet: Fleet, what: str, *more: str) -> str:

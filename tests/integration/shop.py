@@ -5,17 +5,17 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
-from planner.pipeline import Window, load_pipeline
-from planner.plan import Plan
+from planner.gaps.survey import survey
+from planner.pipeline.pipeline import Window, load_pipeline
+from planner.plan.plan import Plan
+from planner.plan.states import RunState, StepState
 from planner.sandbox.compare import differences
 from planner.settings import Settings
-from planner.survey import survey
 from sql import load, open_warehouse
-from worker import steps
-from worker.enqueue import Wanted, plan_gaps
-from worker.fleet import Fleet
-from worker.states import RunState, StepState
-from worker.steps import Again, StepFailed
+from worker.run.enqueue import Wanted, plan_gaps
+from worker.step import visit as steps
+from worker.step.context import Fleet
+from worker.step.visit import Again, StepFailed
 
 PIPELINE = load_pipeline("sales")
 SCOPE = Window(start=date(2025, 3, 3), end=date(2025, 4, 11))

@@ -123,7 +123,7 @@ def test_retry_takes_dates_with_commas_between(run: Run, monkeypatch: pytest.Mon
         asked.append(wanted)
         return 2
 
-    monkeypatch.setattr("worker.control.retry", retried)
+    monkeypatch.setattr("worker.run.control.retry", retried)
 
     assert run("retry", "run-1", "--dates", "2024-01-01, 2024-01-03", "--json").code == 0
     (wanted,) = asked

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from planner.plan import Plan, parse_plan
+from planner.plan.plan import Plan, parse_plan
 from tests.integration.bad import ESCAPE, LINES, UP, Run, everything
 
 # -- plans that somebody made by hand ------------------------------------------------------------

@@ -13,8 +13,8 @@ from sql.bigquery import BigQueryWarehouse, job_labels
 from sql.errors import TableNotFound, WarehouseRefused
 from sql.local import LocalWarehouse
 from sql.partitions import quote_dataset
-from sql.testing.rest import BigQueryServer
 from sql.warehouse import Scalar, Table
+from tests.bigquery_server.rest import BigQueryServer
 
 START, END = date(2024, 1, 1), date(2024, 1, 10)
 GAMES = Table(

@@ -17,7 +17,7 @@ from sql.bigquery import BigQueryWarehouse
 from sql.bigquery_errors import translated
 from sql.errors import TableNotFound, WarehouseError, WarehouseRefused, WarehouseUnreachable
 from sql.local import LocalWarehouse
-from sql.testing.faults import (
+from tests.bigquery_server.faults import (
     ACCESS_DENIED,
     BYTES_LIMIT,
     NOT_FOUND,
@@ -26,7 +26,7 @@ from sql.testing.faults import (
     UNAVAILABLE,
     Fault,
 )
-from sql.testing.rest import BigQueryServer
+from tests.bigquery_server.rest import BigQueryServer
 
 COUNT = "SELECT COUNT(*) AS n FROM raw.games WHERE d = @d"
 ADD = "INSERT INTO raw.games SELECT @d AS d, 'g' AS game_id"

@@ -20,8 +20,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
 from sql.local import LocalWarehouse
-from sql.testing.faults import UNAVAILABLE
-from sql.testing.rest import BigQueryServer
+from tests.bigquery_server.faults import UNAVAILABLE
+from tests.bigquery_server.rest import BigQueryServer
 
 FILL = """
 INSERT INTO raw.games
@@ -253,7 +253,15 @@ def test_a_fault_is_met_as_often_as_asked(server: BigQueryServer) -> None:
 def test_it_runs_as_a_process_of_its_own(server: BigQueryServer) -> None:
     # Given the command line
     process = subprocess.Popen(
-        [sys.executable, "-m", "sql.testing.rest", "--folder", server.folder, "--port", "0"],
+        [
+            sys.executable,
+            "-m",
+            "tests.bigquery_server.rest",
+            "--folder",
+            server.folder,
+            "--port",
+            "0",
+        ],
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},

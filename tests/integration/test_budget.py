@@ -8,8 +8,8 @@ from datetime import date
 import pytest
 import redis
 
-from planner.pipeline import Phase
-from worker.budget import BUCKET_SECONDS, WINDOW_SECONDS, spend, spent, table_key
+from planner.pipeline.pipeline import Phase
+from worker.ledger.budget import BUCKET_SECONDS, WINDOW_SECONDS, spend, spent, table_key
 
 SHOP = "local:/srv/shop"
 MANY, FEW = "marts.many", "marts.few"

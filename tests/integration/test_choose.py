@@ -10,7 +10,7 @@ import pytest
 from planner.errors import BadPipeline
 from tests.integration.bench import DAYS, Bench
 from tests.integration.service import Service, served
-from worker.health import check_runners
+from worker.run.doctor import check_runners
 from worker.runners.choose import choose
 
 MISSING = """

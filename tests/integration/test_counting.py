@@ -14,17 +14,17 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from planner.pipeline import Window, load_pipeline
-from planner.survey import survey
+from planner.gaps.survey import survey
+from planner.pipeline.pipeline import Window, load_pipeline
 from sql.bigquery import BigQueryWarehouse
 from sql.counting import count, dates_to_count
 from sql.errors import TableNotFound, WarehouseRefused
 from sql.local import LocalWarehouse
 from sql.partitions import by_day as read_records
-from sql.testing.faults import ACCESS_DENIED, BYTES_LIMIT, NOT_FOUND, UNAVAILABLE
-from sql.testing.rest import BigQueryServer
-from sql.testing.served import Layout, ServedWarehouse
 from sql.warehouse import Partitions, Table
+from tests.bigquery_server.faults import ACCESS_DENIED, BYTES_LIMIT, NOT_FOUND, UNAVAILABLE
+from tests.bigquery_server.rest import BigQueryServer
+from tests.bigquery_server.served import Layout, ServedWarehouse
 from tests.conftest import BUILT_UNTIL
 
 START, END = date(2024, 1, 1), date(2024, 12, 31)

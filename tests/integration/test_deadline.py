@@ -7,15 +7,15 @@ import json
 import pytest
 
 from planner.commands.runs import status_json
+from planner.plan.states import RunState, StepState
 from tests.integration.ledgers import end
 from tests.integration.shop import RUN, Shop, day, drain
 from tests.waiting import until
-from worker.finalize import finalize
-from worker.lease import Lease, Resource
-from worker.orders import Orders
-from worker.states import RunState, StepState
-from worker.steps import StepFailed
-from worker.stop import Stop
+from worker.ledger.lease import Lease, Resource
+from worker.ledger.orders import Orders
+from worker.run.finalize import finalize
+from worker.step.stop import Stop
+from worker.step.visit import StepFailed
 
 
 def pass_deadline(shop: Shop) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from planner.doctor import Check, check_tables
-from planner.pipeline import load_pipeline
+from planner.doctor.tables import Check, check_tables
+from planner.pipeline.pipeline import load_pipeline
 from sql.bigquery import BigQueryWarehouse
 from sql.local import LocalWarehouse
-from sql.testing.rest import BigQueryServer
+from tests.bigquery_server.rest import BigQueryServer
 
 LIVE = Path(__file__).parents[1] / "live_schema"
 PLANNED = Path("sql/sandbox/create")

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from planner.commands.runs import status_json
-from planner.markdown import render_markdown
-from planner.page import render_page
-from planner.report import NOT_COUNTED, Report
+from planner.plan.states import RunState
+from planner.report.html.render import render_page
+from planner.report.markdown import render_markdown
+from planner.report.report import NOT_COUNTED, Report
 from tests.integration.shop import RUN, Shop, day, drain
-from worker.finalize import finalize
-from worker.states import RunState
-from worker.steps import MISFITS_MAX, Again
+from worker.run.finalize import finalize
+from worker.step.visit import MISFITS_MAX, Again
 
 
 def done(shop: Shop) -> None:

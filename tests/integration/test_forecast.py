@@ -8,12 +8,12 @@ import time
 import pytest
 
 from planner.commands.watch import drift_warning
-from planner.estimate import PhaseEstimate
+from planner.plan.estimate import PhaseEstimate
+from planner.plan.states import RunState
 from tests.integration.shop import RUN, Shop, day, drain
-from worker.finalize import finalize
-from worker.forecast import Outlook, history, outlook
-from worker.slots import sign_off, sign_on
-from worker.states import RunState
+from worker.ledger.slots import sign_off, sign_on
+from worker.run.finalize import finalize
+from worker.run.forecast import Outlook, history, outlook
 
 
 @pytest.mark.parametrize("where", ["files", "ledger"])

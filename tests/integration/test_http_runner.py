@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from planner.gaps import Reason
-from planner.runners import Secret
+from planner.gaps.gaps import Reason
+from planner.pipeline.runners import Secret
 from tests.integration.bench import DAYS, TABLES, Bench
 from tests.integration.service import Answer, Call, Service, served
-from worker.attempt import Ended
 from worker.runners import Park
 from worker.runners.answers import text_of
 from worker.runners.credentials import NoSecret, read
+from worker.step.attempt import Ended
 
 NO_BATCH: Answer = (200, {"status": "no_active_batch"})
 RUNNING: Answer = (

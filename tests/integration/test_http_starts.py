@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from planner.gaps import Reason
+from planner.gaps.gaps import Reason
+from planner.plan.states import StepState
 from planner.settings import Settings
 from tests.integration.bench import DAYS, TABLES, WAIT_SECONDS, Bench
 from tests.integration.service import Answer, Call, Service, served
@@ -25,10 +26,10 @@ from tests.integration.test_http_runner import (
     say,
 )
 from tests.integration.visits import RUN, Visits
-from worker import shutdown, steps
-from worker.attempt import Ended
+from worker.processes import shutdown
 from worker.runners import Stopped
-from worker.states import StepState
+from worker.step import visit as steps
+from worker.step.attempt import Ended
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tests.integration.tiny import Tiny
 from tests.waiting import until
-from worker import control
-from worker.children import Supervisor
-from worker.crew import hand
+from worker.processes.children import Supervisor
+from worker.processes.workers import hand
+from worker.run import control
 
 
 def test_a_step_that_waits_is_taken_by_whoever_is_free(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import redis
 
 from planner.settings import Settings
 from tests.waiting import until
-from worker.lease import PREFIX, Busy, Lease, Resource, is_dead, owner
+from worker.ledger.lease import PREFIX, Busy, Lease, Resource, is_dead, owner
 
 DAY = Resource(name="nba:analytics:2022-04-16")
 OTHER_DAY = Resource(name="nba:analytics:2022-04-17")
@@ -135,8 +135,8 @@ def test_a_holder_of_this_host_whose_process_is_gone_is_evicted_at_once(
         """
         import os, signal, sys
         from planner.settings import Settings
-        from worker.connection import connect
-        from worker.lease import Lease, Resource
+        from worker.ledger.connection import connect
+        from worker.ledger.lease import Lease, Resource
         client = connect(Settings(_env_file=None, home=sys.argv[1]), patient=False)
         assert Lease(client, [Resource(name=sys.argv[2])], seconds=600).acquire() is None
         os.kill(os.getpid(), signal.SIGKILL)

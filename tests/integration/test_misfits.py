@@ -6,12 +6,12 @@ import json
 
 import pytest
 
+from planner.plan.states import RunState, StepState
 from tests.integration.ledgers import rename
 from tests.integration.shop import RUN, Shop, day
-from worker import steps
-from worker.lease import Lease, Resource
-from worker.states import RunState, StepState
-from worker.steps import Again, StepFailed
+from worker.ledger.lease import Lease, Resource
+from worker.step import visit as steps
+from worker.step.visit import Again, StepFailed
 
 STEP = f"{day(11)}/sessionise"
 KEY = f"backfill:run:{RUN}:step:{STEP}"

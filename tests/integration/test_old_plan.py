@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 from planner.errors import BadPlan
-from planner.gaps import Health, Reason
-from planner.plan import Plan
+from planner.gaps.gaps import Health, Reason
+from planner.gaps.survey import survey
+from planner.plan.plan import Plan
 from planner.sandbox.fleet import environment_of
-from planner.survey import survey
 from sql import load
 from tests.integration.shop import PIPELINE, RUN, SCOPE, Shop, day
-from worker.enqueue import require_now
+from worker.run.enqueue import require_now
 
 
 def now(shop: Shop) -> Health:

@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.proxy import Proxy
 from tests.integration.tiny import Tiny
 from tests.waiting import until
-from worker.children import Child
+from worker.processes.children import Child
 
 SECOND = 10**9  # nanoseconds
 
@@ -29,7 +29,7 @@ def far(tiny: Tiny, proxy: Proxy) -> Iterator[Child]:
     worker.start()
     until(lambda: "ready" in worker.log.read_text())
     yield worker
-    worker.stop()
+    worker.step.stop()
 
 
 def tree(worker: Child) -> list[psutil.Process]:

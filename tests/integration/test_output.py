@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from planner.runners import Rule
-from worker import secrets
+from planner.pipeline.runners import Rule
+from worker.processes import secrets
 from worker.runners import output
 from worker.runners.output import Output
 from worker.runners.rules import TOO_LARGE, rules_of, says, then

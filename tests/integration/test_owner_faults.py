@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from planner.cli import app
 from planner.errors import BadPipeline, BadPlan
-from planner.runners import HttpBatchRunner
+from planner.pipeline.runners import HttpBatchRunner
+from planner.plan.states import DateState, RunState, StepState
 from planner.sandbox.fleet import environment_of
 from planner.settings import Settings
 from tests.integration.bench import DAYS, JOB, TABLES, Bench
@@ -36,14 +37,13 @@ from tests.integration.test_http_runner import (
     token_command,
 )
 from tests.integration.visits import RUN, Visits
-from worker import steps
-from worker.enqueue import require_here
-from worker.finalize import finalize
-from worker.fleet import Fleet
-from worker.health import with_runners
-from worker.lease import Lease, Resource
-from worker.states import DateState, RunState, StepState
-from worker.steps import StepFailed
+from worker.ledger.lease import Lease, Resource
+from worker.run.doctor import with_runners
+from worker.run.enqueue import require_here
+from worker.run.finalize import finalize
+from worker.step import visit as steps
+from worker.step.context import Fleet
+from worker.step.visit import StepFailed
 
 LATER = f"""
 [[phases]]
@@ -300,8 +300,8 @@ def test_force_service_is_an_option_of_a_run_and_of_each_retry(
     def publish(fleet: Fleet, run_id: str, *ignored: object) -> None:
         fleet.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])
 
-    monkeypatch.setattr("worker.enqueue.publish_steps", publish)
-    monkeypatch.setattr("worker.control.publish_steps", publish)
+    monkeypatch.setattr("worker.run.enqueue.publish_steps", publish)
+    monkeypatch.setattr("worker.run.control.publish_steps", publish)
 
     def planner(*arguments: str) -> str:
         done = CliRunner().invoke(app, [*arguments, "--json"])

@@ -8,19 +8,19 @@ import sys
 
 import pytest
 
+from planner.plan.states import RunState, StepState
 from planner.sandbox.fleet import environment_of
 from tests.integration.shop import RUN, SCOPE, Shop, day, drain
-from worker import control
-from worker import enqueue as enqueue_module
-from worker.enqueue import owed_now
-from worker.finalize import finalize
-from worker.states import RunState, StepState
+from worker.run import control
+from worker.run import enqueue as enqueue_module
+from worker.run.enqueue import owed_now
+from worker.run.finalize import finalize
 
 DIES = """
 import os, signal, sys
 from planner.cli import main
-from worker import enqueue
-from worker.ledger import Ledger
+from worker.run import enqueue
+from worker.ledger.ledger import Ledger
 
 def die(*arguments, **options):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -15,14 +15,14 @@ import redis
 
 from planner.commands.watch import run_exit
 from planner.errors import BadPipeline
-from planner.report import Report
+from planner.plan.states import DateState, RunState
+from planner.report.report import Report
 from planner.settings import Settings
 from tests.integration.bench import DAYS, TABLES, Bench
 from tests.integration.visits import RUN, Visits
 from tests.waiting import until
-from worker.finalize import finalize
-from worker.health import check_runners, with_runners
-from worker.states import DateState, RunState
+from worker.run.doctor import check_runners, with_runners
+from worker.run.finalize import finalize
 
 SCRIPT = """
 import sys

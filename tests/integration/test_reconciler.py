@@ -9,11 +9,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from planner.plan.states import RunState
 from tests.integration.ledgers import end, rename
 from tests.integration.tiny import Tiny
 from tests.waiting import until
-from worker.later import deliver, put_off, waiting
-from worker.states import RunState
+from worker.messages.later import deliver, put_off, waiting
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from planner.pipeline import Window
-from planner.records import FoundGap, create_statements, record_gaps, record_run
+from planner.pipeline.pipeline import Window
+from planner.report.history import FoundGap, create_statements, record_gaps, record_run
 from sql import TableNotFound, Warehouse, open_warehouse
-from sql.testing.rest import BigQueryServer
+from tests.bigquery_server.rest import BigQueryServer
 from tests.reports import make_report
 
 DAY = [date(2025, 3, n) for n in range(1, 32)]

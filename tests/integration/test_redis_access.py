@@ -19,17 +19,17 @@ import pytest
 import redis
 
 from planner.errors import Unreachable
-from planner.pipeline import load_pipeline
+from planner.pipeline.pipeline import load_pipeline
 from planner.sandbox.fleet import environment_of
 from planner.settings import Settings
 from tests.integration.bench import DAYS, Bench
 from tests.integration.tls import Certificates, make_certificates, tls_before
 from tests.waiting import until
 from worker.app import _configuration, transport_url
-from worker.broker import find_redis_server
-from worker.children import Child, Supervisor
-from worker.connection import connect, require
-from worker.crew import crew
+from worker.ledger.connection import connect, require
+from worker.processes.children import Child, Supervisor
+from worker.processes.embedded_redis import find_redis_server
+from worker.processes.workers import crew
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "p%w/r:d@?#"  # everything that has a meaning in an address

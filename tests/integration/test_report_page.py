@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Error, Locator, Page, sync_playwright
 
-from planner.page import render_page
-from planner.report import Report
+from planner.report.html.render import render_page
+from planner.report.report import Report
 from tests.reports import FAILED, make_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -9,12 +9,12 @@ from typer.testing import CliRunner
 
 from planner.cli import app
 from planner.commands import gaps
-from planner.markdown import render_markdown
-from planner.page import render_page
-from planner.report import Report
+from planner.report.html.render import render_page
+from planner.report.markdown import render_markdown
+from planner.report.report import Report
 from tests.integration.shop import RUN, SCOPE, Shop, day, drain
-from worker.finalize import finalize
-from worker.ledger import Ledger
+from worker.ledger.ledger import Ledger
+from worker.run.finalize import finalize
 
 
 def keep_ledger(shop: Shop) -> None:

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from planner.chunks import chunk
-from planner.gaps import Health, Reason
-from planner.pipeline import SHIPPED, Phase, Window, load_pipeline
-from planner.plan import Plan, make_plan
-from planner.repair import choose
-from planner.runners import SqlRunner
+from planner.gaps.gaps import Health, Reason
+from planner.gaps.survey import survey
+from planner.pipeline.pipeline import SHIPPED, Phase, Window, load_pipeline
+from planner.pipeline.runners import SqlRunner
+from planner.plan.choose import choose
+from planner.plan.chunks import chunk
+from planner.plan.plan import Plan, make_plan
 from planner.sandbox.compare import Difference, differences
-from planner.survey import survey
 from sql import Warehouse, load, open_warehouse
 from worker.runners.job import Failed, Job, Ran
 from worker.runners.sql import Sql

@@ -14,11 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from planner.gaps import AGAIN, Reason
+from planner.gaps.gaps import AGAIN, Reason
 from tests.integration.bench import DAYS, TABLES, WAIT_SECONDS, Bench
 from tests.waiting import until
-from worker.attempt import Ended
 from worker.runners import LEASE_LOST, Stopped
+from worker.step.attempt import Ended
 
 TIMEOUT_SECONDS = 3.0  # of scripts that hang: their start takes less than one
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from planner.runners import HttpBatchRunner, Secret
+from planner.pipeline.runners import HttpBatchRunner, Secret
 from tests.integration.bench import TABLES, Bench
 from tests.integration.service import Service, served
 from tests.integration.test_http_runner import NO_BATCH, STARTED, of_batch, runner, say

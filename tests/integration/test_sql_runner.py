@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from planner.pipeline import Phase, load_pipeline
-from planner.runners import SqlRunner
+from planner.pipeline.pipeline import Phase, load_pipeline
+from planner.pipeline.runners import SqlRunner
 from sql.bigquery import BigQueryWarehouse
 from sql.local import LocalWarehouse
-from sql.testing.faults import (
+from sql.warehouse import Warehouse
+from tests.bigquery_server.faults import (
     ACCESS_DENIED,
     BYTES_LIMIT,
     DML_QUEUE_FULL,
@@ -24,8 +25,7 @@ from sql.testing.faults import (
     WRITTEN_MEANWHILE,
     Fault,
 )
-from sql.testing.rest import BigQueryServer
-from sql.warehouse import Warehouse
+from tests.bigquery_server.rest import BigQueryServer
 from worker.runners.job import LEASE_LOST, Failed, Job, Ran, Stopped, TooLarge
 from worker.runners.sql import Sql
 

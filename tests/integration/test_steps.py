@@ -8,17 +8,18 @@ from typing import Any
 
 import pytest
 
-from planner.gaps import Reason
-from planner.report import Report
-from planner.survey import survey
+from planner.gaps.gaps import Reason
+from planner.gaps.survey import survey
+from planner.plan.states import DateState, RunState, StepState
+from planner.report.report import Report
 from tests.integration.ledgers import end
 from tests.integration.shop import PIPELINE, RUN, SCOPE, TOUCH, Shop, day, drain
-from worker import attempt, steps
-from worker.enqueue import Wanted, owed_now, plan_gaps
-from worker.finalize import finalize
-from worker.ledger import Started, StillHeld
-from worker.states import DateState, RunState, StepState
-from worker.steps import Again, StepFailed
+from worker.ledger.ledger import Started, StillHeld
+from worker.run.enqueue import Wanted, owed_now, plan_gaps
+from worker.run.finalize import finalize
+from worker.step import attempt
+from worker.step import visit as steps
+from worker.step.visit import Again, StepFailed
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -183,7 +184,7 @@ def test_finalization_happens_once_and_frees_the_dates(shop: Shop) -> None:
 
 def test_what_a_lost_run_owes_is_in_the_next_plan(shop: Shop) -> None:
     # Given a run that repaired a date and came to none of its cascade
-    from worker.enqueue import _note_owed
+    from worker.run.enqueue import _note_owed
 
     shop.lose_sessions(day(11))
     plan = shop.plan()

@@ -22,7 +22,7 @@ import pytest
 import worker.tasks as tasks_module
 from tests.integration.tiny import ALL, Tiny
 from tests.waiting import until
-from worker.record import RunRecord
+from worker.ledger.record import RunRecord
 
 
 def whole(record: RunRecord) -> bool:
@@ -41,7 +41,7 @@ def outcomes(tiny: Tiny, run_id: str, day: date) -> dict[str, str]:
 
 
 def test_the_versions_that_were_taken_apart() -> None:
-    """With another version, look at `worker/transport.py` anew: what stock does right can go."""
+    """With another version, look at worker/messages/transport.py: what stock does right can go."""
     assert (celery.__version__, kombu.__version__) == ("5.7.0", "5.7.0")
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
+from planner.plan.states import StepState
 from tests.integration.shop import PIPELINE, RUN, Shop, day
-from worker import attempt
-from worker.budget import spent, table_key
-from worker.lease import Lease, Resource
+from worker.ledger.budget import spent, table_key
+from worker.ledger.lease import Lease, Resource
 from worker.runners import Job, Outcome, Runner, TooLarge
-from worker.states import StepState
-from worker.steps import Again
+from worker.step import attempt
+from worker.step.visit import Again
 
 
 def limit(shop: Shop, **limits: int) -> None:

@@ -23,11 +23,11 @@ import redis
 
 from planner.settings import Settings
 from tests.waiting import until
-from worker import transport
-from worker.broker import embedded_broker
-from worker.connection import connect
-from worker.later import deliver, waiting
-from worker.mailbox import correct_times
+from worker.ledger.connection import connect
+from worker.messages import transport
+from worker.messages.later import deliver, waiting
+from worker.messages.mailbox import correct_times
+from worker.processes.embedded_redis import embedded_broker
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ REVOKE = textwrap.dedent(
     import sys, threading, time
     from celery import Celery, chain, chord, signals
     from celery.contrib.testing.worker import start_worker
-    from worker import transport
+    from worker.messages import transport
 
     url = "redis+socket://" + sys.argv[1]
     app = Celery("revoked", broker=url, backend=url)
@@ -262,7 +262,7 @@ PUBLISH = textwrap.dedent(
     """
     import sys
     from celery import Celery
-    from worker import transport
+    from worker.messages import transport
 
     url = "redis+socket://" + sys.argv[1]
     app = Celery("publisher", broker=url, backend=url)

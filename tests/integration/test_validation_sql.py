@@ -17,18 +17,18 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from planner.answers import QUESTIONS, Answers, answer
-from planner.diagnosis import explained
+from planner.doctor.names import explained
 from planner.errors import UsageError
-from planner.facts import count_tables
-from planner.pipeline import Pipeline, Window, load_pipeline
-from planner.questions import printed, question_query
+from planner.pipeline.pipeline import Pipeline, Window, load_pipeline
 from planner.sandbox.punch import punch
+from planner.validation.counts import count_tables
+from planner.validation.queries import printed, question_query
+from planner.validation.results import QUESTIONS, Answers, answer
 from sql.bigquery import BigQueryWarehouse
 from sql.errors import TableNotFound, WarehouseRefused
 from sql.local import LocalWarehouse
-from sql.testing.rest import BigQueryServer
 from sql.warehouse import Parameters, Warehouse
+from tests.bigquery_server.rest import BigQueryServer
 from tests.table_sets import live_pipeline, live_tables, plan_pipeline, plan_tables
 
 DAY = timedelta(days=1)

@@ -21,22 +21,22 @@ from typing import Any
 import psutil
 import redis
 
-from planner.chunks import chunk
-from planner.gaps import Gap, Reason
-from planner.pipeline import Window
-from planner.plan import make_plan, new_id
-from planner.repair import Repair
+from planner.gaps.gaps import Gap, Reason
+from planner.gaps.survey import survey
+from planner.pipeline.pipeline import Window
+from planner.plan.choose import Repair
+from planner.plan.chunks import chunk
+from planner.plan.plan import make_plan, new_id
 from planner.sandbox.fleet import environment_of
 from planner.settings import Settings
-from planner.survey import survey
 from tests.chaos.proxy import Proxy
 from tests.waiting import until
-from worker.broker import find_redis_server
-from worker.children import Child, Supervisor
-from worker.crew import hand
-from worker.fleet import Fleet
-from worker.orders import Orders
-from worker.record import RunRecord
+from worker.ledger.orders import Orders
+from worker.ledger.record import RunRecord
+from worker.processes.children import Child, Supervisor
+from worker.processes.embedded_redis import find_redis_server
+from worker.processes.workers import hand
+from worker.step.context import Fleet
 
 FIRST = date(2024, 1, 1)
 DAYS = 120

@@ -5,18 +5,18 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from planner.pipeline import Window
-from planner.plan import Plan
-from planner.survey import survey
+from planner.gaps.survey import survey
+from planner.pipeline.pipeline import Window
+from planner.plan.plan import Plan
+from planner.plan.states import STEP_ENDED, RunState
 from tests.integration.bench import DAYS, WAIT_SECONDS, Bench
-from worker import steps
-from worker.enqueue import Wanted, plan_gaps
-from worker.finalize import finalize
-from worker.fleet import Fleet
-from worker.orders import Orders
-from worker.record import StepRecord
-from worker.states import STEP_ENDED, RunState
-from worker.steps import Again, StepFailed
+from worker.ledger.orders import Orders
+from worker.ledger.record import StepRecord
+from worker.run.enqueue import Wanted, plan_gaps
+from worker.run.finalize import finalize
+from worker.step import visit as steps
+from worker.step.context import Fleet
+from worker.step.visit import Again, StepFailed
 
 SCOPE = Window(start=DAYS[0], end=DAYS[-1])
 RUN = "run-of-this-test"

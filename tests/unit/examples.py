@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
-from planner.gaps import Health, assess
-from planner.pipeline import Phase, Pipeline, Window
-from planner.repair import with_lookback
+from planner.gaps.gaps import Health, assess
+from planner.pipeline.pipeline import Phase, Pipeline, Window
+from planner.plan.choose import with_lookback
 from sql.warehouse import Cell, Coverage
 
 FIRST = date(2024, 1, 1)

@@ -6,9 +6,9 @@ from datetime import date
 
 import pytest
 
-from planner.calendar import Calendar
 from planner.errors import UsageError
-from planner.pipeline import Window
+from planner.pipeline.calendar import Calendar
+from planner.pipeline.pipeline import Window
 from tests.unit import examples as eg
 
 CALENDAR = Calendar(

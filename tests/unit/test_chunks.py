@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.chunks import Chunk, chunk
-from planner.pipeline import Pipeline
+from planner.pipeline.pipeline import Pipeline
+from planner.plan.chunks import Chunk, chunk
 from tests.unit import examples as eg
 from tests.unit import worlds
 from tests.unit.examples import day, days

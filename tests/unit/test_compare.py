@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from planner.baseline import Baseline, baseline_of, checked_name, compare, read, save
 from planner.errors import UsageError
-from planner.facts import Facts
-from planner.pipeline import Window
+from planner.pipeline.pipeline import Window
+from planner.validation.baseline import Baseline, baseline_of, checked_name, compare, read, save
+from planner.validation.counts import Facts
 from sql.warehouse import Cell
 from tests.unit.test_validation import DATES, ENTITIES, START, days, everywhere, pipeline
 

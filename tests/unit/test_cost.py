@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from planner.chunks import chunk
-from planner.cost import TIB, Cost, TooExpensive, check_limit, cost_of
 from planner.errors import Exit
-from planner.plan import make_plan, parse_plan
-from planner.repair import choose
+from planner.plan.choose import choose
+from planner.plan.chunks import chunk
+from planner.plan.cost import TIB, Cost, TooExpensive, check_limit, cost_of
+from planner.plan.plan import make_plan, parse_plan
 from sql.billing import MINIMUM_BYTES_BILLED, billed_bytes
 from tests.unit import examples as eg
 from tests.unit import worlds

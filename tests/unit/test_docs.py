@@ -16,19 +16,22 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from planner import criterion, pipeline, plan, publishing, runners
 from planner.address import OPTIONS
-from planner.baseline import Baseline, Comparison
 from planner.cli import COMMANDS, app
 from planner.errors import Exit
-from planner.gaps import Reason
-from planner.model import Model
-from planner.pipeline import FILE_BYTES, Pipeline
-from planner.plan import Plan
-from planner.report import Report
+from planner.gaps.gaps import Reason
+from planner.pipeline import criteria as criterion
+from planner.pipeline import pipeline, runners
+from planner.pipeline import publish as publishing
+from planner.pipeline.model import Model
+from planner.pipeline.pipeline import FILE_BYTES, Pipeline
+from planner.plan import plan
+from planner.plan.plan import Plan
+from planner.plan.states import RunState, StepState
+from planner.report.report import Report
 from planner.settings import PREFIX, Settings
+from planner.validation.baseline import Baseline, Comparison
 from worker.runners import client, credentials
-from worker.states import RunState, StepState
 
 ROOT = Path(__file__).parents[2]
 DOCS = [ROOT / "README.md", ROOT / "SECURITY.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md")]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from planner.doctor import Check, check_tables
-from planner.pipeline import SHIPPED, Pipeline, load_pipeline
+from planner.doctor.tables import Check, check_tables
+from planner.pipeline.pipeline import SHIPPED, Pipeline, load_pipeline
 from sql import AccessDenied, Warehouse, load, open_warehouse
 from sql.warehouse import Partitioning
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.chunks import Chunk
-from planner.estimate import History, estimate, pace_of
-from planner.pipeline import Pipeline
-from planner.rehearsal import Work, elapsed
+from planner.pipeline.pipeline import Pipeline
+from planner.plan.chunks import Chunk
+from planner.plan.estimate import History, estimate, pace_of
+from planner.plan.simulate import Work, elapsed
 from tests.unit import examples as eg
 
 HTTP = [{"kind": "http_batch", "url": "http://x"}]

@@ -18,11 +18,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from planner.baseline import Baseline
-from planner.baseline import read as read_baseline
 from planner.errors import BadPipeline, BadPlan, UsageError
-from planner.pipeline import FILE_BYTES, SHIPPED, Pipeline, load_pipeline
-from planner.plan import Plan, parse_plan, read_plan
+from planner.pipeline.pipeline import FILE_BYTES, SHIPPED, Pipeline, load_pipeline
+from planner.plan.plan import Plan, parse_plan, read_plan
+from planner.validation.baseline import Baseline
+from planner.validation.baseline import read as read_baseline
 from tests.unit import examples as eg
 from tests.unit import worlds
 from tests.unit.examples import day, days, window
@@ -186,7 +186,7 @@ def test_a_damaged_pipeline_is_read_or_refused(
     path.write_text("")
 
     with bounded(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("planner.pipeline.tomllib.loads", lambda text: content)
+        patch.setattr("planner.pipeline.pipeline.tomllib.loads", lambda text: content)
         of = read_or_refuse(str(path))
     if of is not None:
         check(of)

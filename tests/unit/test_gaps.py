@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.calendar import Why
-from planner.gaps import Gap, Health, Reason, assess
+from planner.gaps.gaps import Gap, Health, Reason, assess
+from planner.pipeline.calendar import Why
 from sql.warehouse import Cell
 from tests.unit import examples as eg
 from tests.unit import worlds

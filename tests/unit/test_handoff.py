@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from planner.errors import UsageError
-from planner.handoff import append_note, handoff_note
+from planner.report.handoff import append_note, handoff_note
 from tests.reports import make_report
 
 NOTE = "## a note\n\n- filled: nothing\n"

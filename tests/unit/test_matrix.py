@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from planner.gaps import assess
-from planner.matrix import Count, matrix
+from planner.gaps.gaps import assess
+from planner.gaps.matrix import Count, matrix
 from tests.unit import examples as eg
 from tests.unit.examples import cell, day, days, window
 

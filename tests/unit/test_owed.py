@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from planner import owed as notes
 from planner.errors import FleetError
 from planner.files import write_whole
-from planner.owed import Owed, merged
+from planner.plan import owed as notes
+from planner.plan.owed import Owed, merged
 from tests.unit.examples import day, days
 
 NOTE = Owed(

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from planner.page import render_page
-from planner.page.heatmap import maps
-from planner.page.markup import Markup, el, join
-from planner.pipeline import Season, Window
-from planner.report import Report
+from planner.pipeline.pipeline import Season, Window
+from planner.report.html.heatmap import maps
+from planner.report.html.markup import Markup, el, join
+from planner.report.html.render import render_page
+from planner.report.report import Report
 from tests.reports import make_report
 
 HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>`${alert(1)}\u2028"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from planner.errors import BadPipeline, Exit
-from planner.pipeline import SHIPPED, Pipeline, Window, load_pipeline, pipeline_path
+from planner.pipeline.pipeline import SHIPPED, Pipeline, Window, load_pipeline, pipeline_path
 from tests.unit import examples as eg
 from tests.unit.worlds import bounded
 

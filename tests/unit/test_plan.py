@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.chunks import chunk
 from planner.errors import BadPlan
-from planner.gaps import Reason
-from planner.pipeline import Pipeline, Window
-from planner.plan import Plan, make_plan, parse_plan, read_plan, step_id
-from planner.repair import choose
+from planner.gaps.gaps import Reason
+from planner.pipeline.pipeline import Pipeline, Window
+from planner.plan.choose import choose
+from planner.plan.chunks import chunk
+from planner.plan.plan import Plan, make_plan, parse_plan, read_plan, step_id
 from tests.unit import examples as eg
 from tests.unit import worlds
 from tests.unit.examples import day, days, window

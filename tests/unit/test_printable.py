@@ -13,13 +13,13 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from planner.commands.output import SafeConsole, count_table, matrix_table
-from planner.handoff import handoff_note
-from planner.markdown import render_markdown
-from planner.page import render_page
-from planner.printable import MARK, printable
+from planner.report.handoff import handoff_note
+from planner.report.html.render import render_page
+from planner.report.markdown import render_markdown
+from planner.text import MARK, printable
 from tests.reports import make_report
 from tests.unit.worlds import bounded
-from worker.secrets import redacted
+from worker.processes.secrets import redacted
 
 HOSTILE = (
     "\x1b]0;owned\x07 \x1b]8;;https://evil.example\x1b\\click\x1b]8;;\x1b\\ \x1b[2J\x1b[1A\x9b31m"

@@ -9,10 +9,10 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.calendar import Why
-from planner.gaps import LeftAlone, Reason
-from planner.pipeline import Pipeline, Window
-from planner.repair import Repair, choose, with_lookback
+from planner.gaps.gaps import LeftAlone, Reason
+from planner.pipeline.calendar import Why
+from planner.pipeline.pipeline import Pipeline, Window
+from planner.plan.choose import Repair, choose, with_lookback
 from tests.unit import examples as eg
 from tests.unit import worlds
 from tests.unit.examples import day, days, window

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from datetime import date
 
-from planner.markdown import render_markdown
-from planner.report import Report, bare_seasons, date_runs, next_steps, phase_times
+from planner.report.markdown import render_markdown
+from planner.report.report import Report, bare_seasons, date_runs, next_steps, phase_times
 from tests.reports import make_report
 
 
@@ -78,7 +78,8 @@ def test_a_season_without_any_source_is_named_and_not_called_complete() -> None:
 def test_the_model_imports_nothing_heavy() -> None:
     heavy = ("celery", "redis", "duckdb", "sqlglot", "pyarrow", "google.cloud.bigquery", "rich")
     script = (
-        "import sys, planner.report, planner.page, planner.markdown, planner.handoff\n"
+        "import sys, planner.report.report, planner.report.html.render\n"
+        "import planner.report.markdown, planner.report.handoff\n"
         f"print([name for name in {heavy!r} if name in sys.modules])"
     )
 

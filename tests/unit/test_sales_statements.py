@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlglot import exp, parse_one
 
-from planner.pipeline import load_pipeline
-from planner.runners import SqlRunner
+from planner.pipeline.pipeline import load_pipeline
+from planner.pipeline.runners import SqlRunner
 from sql.statements import load
 
 PIPELINE = load_pipeline("sales")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from datetime import date
 
-from planner.calendar import Why
-from planner.gaps import Reason
-from planner.pipeline import DAY, Window
-from planner.plan import parse_plan
-from planner.snapshot import COMPLETE, Snapshot
+from planner.gaps.gaps import Reason
+from planner.gaps.snapshot import COMPLETE, Snapshot
+from planner.pipeline.calendar import Why
+from planner.pipeline.pipeline import DAY, Window
+from planner.plan.plan import parse_plan
 from tests.reports import FAILED, make_plan_of, make_report
 
 PLAN_BYTES_MAX = 1_000_000

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 from sqlglot import exp, parse_one
 
-from planner.answers import QUESTIONS
-from planner.pipeline import Pipeline, Window, load_pipeline
-from planner.questions import question_query
-from planner.records import FoundGap, record_gaps, record_run
+from planner.pipeline.pipeline import Pipeline, Window, load_pipeline
+from planner.report.history import FoundGap, record_gaps, record_run
+from planner.validation.queries import question_query
+from planner.validation.results import QUESTIONS
 from sql.coverage import coverage_query
 from sql.statements import HERE, load
 from tests.analyzer import analyze

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
-from planner.calendar import Why
-from planner.chunks import chunk
 from planner.commands.gaps import all_gaps
-from planner.gaps import Health, Reason
-from planner.matrix import matrix
-from planner.pipeline import Pipeline
-from planner.plan import make_plan
-from planner.repair import Repair, choose
-from planner.snapshot import snapshot
-from planner.stale import with_stale
+from planner.gaps.gaps import Health, Reason
+from planner.gaps.matrix import matrix
+from planner.gaps.snapshot import snapshot
+from planner.gaps.stale import with_stale
+from planner.pipeline.calendar import Why
+from planner.pipeline.pipeline import Pipeline
+from planner.plan.choose import Repair, choose
+from planner.plan.chunks import chunk
+from planner.plan.plan import make_plan
 from tests.unit import examples as eg
 from tests.unit import worlds
 from tests.unit.examples import day, days, window

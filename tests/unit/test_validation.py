@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from planner.answers import Answers, answer
-from planner.facts import Facts
-from planner.pipeline import Pipeline, Window
+from planner.pipeline.pipeline import Pipeline, Window
+from planner.validation.counts import Facts
+from planner.validation.results import Answers, answer
 from sql.warehouse import EVERY_SYSTEM, Cell, Grade
 
 DAY = timedelta(days=1)

@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from planner.commands import watch
-from worker.forecast import Outlook
-from worker.record import RunRecord, StepRecord
-from worker.states import RunState, StepState
+from planner.plan.states import RunState, StepState
+from worker.ledger.record import RunRecord, StepRecord
+from worker.run.forecast import Outlook
 
 RUN = RunRecord(
     id="run-20260102-k7xq3w",

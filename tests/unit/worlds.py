@@ -15,9 +15,9 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from planner.gaps import Health, assess
-from planner.pipeline import Pipeline, Window
-from planner.repair import Repair
+from planner.gaps.gaps import Health, assess
+from planner.pipeline.pipeline import Pipeline, Window
+from planner.plan.choose import Repair
 from sql.warehouse import Cell
 from tests.unit import examples as eg
 
@@ -72,7 +72,7 @@ class World:
     # -- the values --------------------------------------------------------------------------
 
     def windows(self, name: str, day: date) -> list[tuple[str, date]]:
-        """What a date is computed from. Says again, on purpose, what `planner.repair` says."""
+        """What a date is computed from. Says again, on purpose, what `planner.plan.choose` says."""
         phase = self.pipeline.by_name[name]
         past = [date.fromordinal(day.toordinal() - n) for n in range(phase.lookback_days + 1)]
         return [(upstream, each) for upstream in phase.after for each in past]

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 
 import httpx
 
-from planner.printable import printable
+from planner.text import printable
 
 MESSAGE_CHARS = 500  # of a service's answer, shown in an error
 KEPT_CHARS = 4000  # of what a batch has come to, kept to see whether it moves

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from planner.pipeline import Phase
-from planner.runners import HttpBatchRunner, Runner, ScriptRunner, SqlRunner
+from planner.pipeline.pipeline import Phase
+from planner.pipeline.runners import HttpBatchRunner, Runner, ScriptRunner, SqlRunner
 from planner.settings import masked
 from sql import WarehouseRefused
 from worker.runners.client import open_client

@@ -20,11 +20,11 @@ from pathlib import Path
 import httpx
 
 from planner.files import read_capped
-from planner.runners import Secret
+from planner.pipeline.runners import Secret
 from planner.settings import masked
-from worker.children import die_with_parent
+from worker.processes.children import die_with_parent
+from worker.processes.secrets import learn
 from worker.runners.environment import Unset, expand
-from worker.secrets import learn
 
 KEEP_SECONDS = 1800.0  # a token that does not say when it expires is asked for again after this
 EARLY_SECONDS = 300.0  # a token this close to its end is not used any more

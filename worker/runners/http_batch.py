@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from planner.printable import printable
-from planner.runners import HttpBatchRunner
+from planner.pipeline.runners import HttpBatchRunner
+from planner.text import printable
 from worker.runners.answers import (
     Batch,
     Status,

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
 
-from planner.pipeline import Phase
+from planner.pipeline.pipeline import Phase
 from sql.warehouse import Warehouse
 
 LEASE_LOST = "the lease was lost"

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 
 from planner.files import private
-from planner.runners import Rule
-from worker import secrets
+from planner.pipeline.runners import Rule
+from worker.processes import secrets
 from worker.runners.rules import says
 
 LOG_BYTES = 8_000_000  # a log this big becomes `.1`, and the `.1` before it is gone

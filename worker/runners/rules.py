@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from functools import cache
 from typing import Literal
 
-from planner.runners import Rule
+from planner.pipeline.runners import Rule
 
 TOO_LARGE = Rule(
     # As a status line, as a client's error, as JSON, and as the title of an HTML page.

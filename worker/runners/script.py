@@ -14,9 +14,9 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-from planner.runners import ScriptRunner
-from worker import secrets
-from worker.children import die_with_parent
+from planner.pipeline.runners import ScriptRunner
+from worker.processes import secrets
+from worker.processes.children import die_with_parent
 from worker.runners import orphans
 from worker.runners.environment import Unset, expand, fill
 from worker.runners.job import (

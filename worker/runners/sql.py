@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planner.files import private
-from planner.runners import SqlRunner
+from planner.pipeline.runners import SqlRunner
 from sql import TooLarge as TooLargeError
 from sql import WarehouseError, WarehouseRefused, load
 from sql.warehouse import Warehouse

@@ -1,0 +1,1 @@
+"""Whether tables and names are as the pipeline file says."""

@@ -1,0 +1,63 @@
+"""Says which table or column of the pipeline file a warehouse lacks, and what it may be called."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from planner.pipeline.model import nearest
+from sql.errors import TableNotFound, WarehouseError, WarehouseRefused
+from sql.warehouse import Table, Warehouse
+
+NAMES_SHOWN = 12  # when none is near
+
+
+def explained(warehouse: Warehouse, table: Table, error: WarehouseError) -> WarehouseError:
+    """A better error than `error`, which counting `table` raised, or `error` itself.
+
+    Asks the warehouse what it has: one or two requests, and only after something went wrong.
+    """
+    if not isinstance(error, WarehouseRefused):
+        return error
+    try:
+        columns = warehouse.columns(table.name)
+    except TableNotFound:
+        return _no_table(warehouse, table, error)
+    except WarehouseError:
+        return error
+    known = {column.lower() for column in columns}  # GoogleSQL does not tell case apart
+    absent = [column for column in _asked(table) if column.lower() not in known]
+    if not absent:
+        return error
+    return TableNotFound(
+        f"{warehouse.name}: table {table.name} has no column {absent[0]}"
+        f"{_hint(absent[0], columns)} Correct it in the pipeline file."
+    )
+
+
+def _no_table(warehouse: Warehouse, table: Table, error: WarehouseError) -> WarehouseError:
+    try:
+        tables = warehouse.tables(table.name)
+    except WarehouseError:
+        return error
+    return TableNotFound(
+        f"{warehouse.name} has no table {table.name}{_hint(table.name, tables)} "
+        "Correct it in the pipeline file, or point BACKFILL_WAREHOUSE elsewhere."
+    )
+
+
+def _asked(table: Table) -> Iterator[str]:
+    yield table.date
+    yield from table.entities.values()
+    yield from table.where
+    if table.grades is not None:
+        yield from (table.grades.system, table.grades.error, table.grades.correct)
+
+
+def _hint(word: str, known: Collection[str]) -> str:
+    if not known:
+        return ", and none at all."
+    hint = nearest(word, known)
+    if hint.endswith("?"):
+        return f"; {hint}"
+    shown = ", ".join(sorted(known)[:NAMES_SHOWN])
+    return f"; it has {shown}{', …' if len(known) > NAMES_SHOWN else ''}."

@@ -1,0 +1,142 @@
+"""Whether a warehouse is what a pipeline file says: every table, column and partition."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from difflib import get_close_matches
+
+from planner.pipeline.model import nearest
+from planner.pipeline.pipeline import Phase, Pipeline, TableSpec
+from sql import AccessDenied, TableNotFound, WarehouseError
+from sql.counting import undated
+from sql.warehouse import Partitioning, Warehouse
+
+CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
+"""The variable that gives a process other credentials than ours."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing that was looked at."""
+
+    what: str
+    ok: bool
+    detail: str = ""
+    """What was found."""
+    advice: str = ""
+    """What to do about it, when it is not as it should be."""
+
+
+def check_tables(warehouse: Warehouse, pipeline: Pipeline, *, today: date) -> Iterator[Check]:
+    """One check per table, in the order of the file."""
+    for phase in pipeline.phases:
+        for spec in phase.tables:
+            yield _table(warehouse, pipeline, phase, spec, today=today)
+
+
+def _table(
+    warehouse: Warehouse, pipeline: Pipeline, phase: Phase, spec: TableSpec, *, today: date
+) -> Check:
+    what = f"{phase.name}: {spec.name}"
+    try:
+        columns = warehouse.columns(spec.name)
+        wrong = _columns(spec, columns)
+        if wrong:
+            return Check(what=what, ok=False, detail=wrong[0], advice=wrong[1])
+        warehouse.coverage(spec.table, today, today)  # may it be read?
+        missing = warehouse.missing_rights(spec.name) if _is_written_here(phase) else ()
+        if missing:
+            return Check(
+                what=what,
+                ok=False,
+                detail=f"it may not be written: {', '.join(missing)} is missing",
+                advice=f"grant it to who runs the scripts, on {spec.name} or on its dataset "
+                "(roles/bigquery.dataEditor has it)",
+            )
+        found = warehouse.partitioning(spec.name)
+        odd = _undated(warehouse, spec, today=today)
+    except TableNotFound:
+        return Check(
+            what=what,
+            ok=False,
+            detail=f"{warehouse.name} has no such table",
+            advice=_nearest_table(warehouse, spec.name),
+        )
+    except WarehouseError as error:
+        return Check(what=what, ok=False, detail=str(error), advice="see what it says")
+    check = _partitions(what, pipeline, spec, found, today=today)
+    return replace(check, detail=f"{check.detail}; {odd}") if odd else check
+
+
+def _undated(warehouse: Warehouse, spec: TableSpec, *, today: date) -> str:
+    """Rows that belong to no date, or why nobody can tell; nothing where there are none."""
+    try:
+        return undated(warehouse.partitions([spec.table], today, today)[spec.name])
+    except AccessDenied as error:
+        return f"its partitions may not be looked into, so more is counted than holds rows: {error}"
+
+
+def _is_written_here(phase: Phase) -> bool:
+    """Whether what workers run writes a phase's rows with the credentials of this environment.
+
+    A service has its own, and so has a script that is given some by its runner's `env`.
+    """
+    return any(
+        runner.kind == "sql" or (runner.kind == "script" and CREDENTIALS not in runner.env)
+        for runner in phase.runners
+    )
+
+
+def _columns(spec: TableSpec, columns: Mapping[str, str]) -> tuple[str, str] | None:
+    """What is wrong with the columns that are read, and what to do; None when nothing is."""
+    known = {name.lower(): name for name in columns}  # BigQuery's names have no case
+    for name in (spec.date, *spec.entities.values(), *spec.where):
+        if name.lower() not in known:
+            hint = nearest(name, sorted(known.values()))
+            return f"it has no column {name!r}", f"correct the pipeline file: {hint}"
+    kind = columns[known[spec.date.lower()]]
+    if kind != "DATE":
+        return (
+            f"it is counted by {spec.date!r}, which is a {kind}",
+            "name its DATE column as its date in the pipeline file, or a view that has one",
+        )
+    return None
+
+
+def _nearest_table(warehouse: Warehouse, name: str) -> str:
+    near = get_close_matches(name, warehouse.tables(name), n=1)
+    hint = f": did you mean {near[0]!r}?" if near else ""
+    return f"create it, or correct its name in the pipeline file{hint}"
+
+
+def _partitions(
+    what: str, pipeline: Pipeline, spec: TableSpec, found: Partitioning, *, today: date
+) -> Check:
+    oldest = pipeline.seasons[0].start
+    if found.expires_days is not None and (today - oldest).days > found.expires_days:
+        return Check(
+            what=what,
+            ok=False,
+            detail=f"its partitions expire after {found.expires_days:g} days, so it cannot keep "
+            f"dates back to {oldest}",
+            advice="take the expiration off before filling it (partition_expiration_days = NULL)",
+        )
+    is_other = found.column is not None and found.column.lower() != spec.date.lower()
+    if is_other and found.needs_filter:
+        return Check(
+            what=what,
+            ok=False,
+            detail=f"it asks for a filter on {found.column!r}, and is counted by {spec.date!r}",
+            advice=f"name {found.column!r} as its date in the pipeline file",
+        )
+    if found.column is None:
+        return Check(what=what, ok=True, detail=f"not partitioned; counted by {spec.date}")
+    if is_other:
+        return Check(what=what, ok=True, detail=f"by {spec.date}; partitioned by {found.column}")
+    return Check(
+        what=what,
+        ok=True,
+        detail=f"by {spec.date}" + (", filter required" if found.needs_filter else ""),
+    )

@@ -1,0 +1,1 @@
+"""How the dates of each phase stand: counted, judged and summed up. Decides nothing."""

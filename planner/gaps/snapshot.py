@@ -1,0 +1,126 @@
+"""How every phase stood on every day of a window, small enough to keep with the plan.
+
+A heat-map of before and after needs each day's state; five seasons of five phases are some
+8,500 phase-dates. Days in a row that stand alike are one entry, which keeps the off-season to
+a handful and a plan of that size at about 200 kB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from planner.gaps.gaps import Health, Reason
+from planner.pipeline.calendar import Why
+from planner.pipeline.pipeline import DAY, Pipeline, Window
+from planner.plan.choose import again as again_gap
+
+COMPLETE: Literal["complete"] = "complete"
+
+State = Literal["complete"] | Reason | Why
+"""Complete, why it is short, or why nothing is expected."""
+
+
+class Stretch(NamedTuple):
+    """Days in a row of one phase that stand alike."""
+
+    start: date
+    days: int
+    state: State
+    expected: int
+    """The pipeline's own entity each day; what the shortest table counts, when not short of it."""
+    found: int
+
+
+class Snapshot(BaseModel):
+    """Phase → its stretches, in order, without holes from `window.start` to `window.end`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    window: Window
+    phases: dict[str, tuple[Stretch, ...]]
+
+    def days(self, phase: str, state: State) -> Iterator[date]:
+        """The days on which a phase is in a state."""
+        for stretch in self.phases.get(phase, ()):
+            if stretch.state == state:
+                for n in range(stretch.days):
+                    yield stretch.start + n * DAY
+
+    def count(self, phase: str, window: Window) -> dict[State, int]:
+        """State → how many days of `window` a phase is in it."""
+        tally: dict[State, int] = {}
+        for stretch in self.phases.get(phase, ()):
+            first = max(stretch.start, window.start)
+            last = min(stretch.start + (stretch.days - 1) * DAY, window.end)
+            if first <= last:
+                tally[stretch.state] = tally.get(stretch.state, 0) + (last - first).days + 1
+        return tally
+
+
+def snapshot(
+    pipeline: Pipeline,
+    health: Health,
+    window: Window,
+    again: Mapping[str, Mapping[date, Reason]],
+) -> Snapshot:
+    """Write down how `window` stands; days that `health` does not reach are left out.
+
+    `again` are dates by phase that are complete by count, and why they have to be computed again.
+    """
+    within = Window(
+        start=max(window.start, health.window.start), end=min(window.end, health.window.end)
+    )
+    return Snapshot(
+        window=within,
+        phases={
+            phase.name: tuple(
+                _stretches(pipeline, health, phase.name, within, again.get(phase.name, {}))
+            )
+            for phase in pipeline.phases
+        },
+    )
+
+
+def _stretches(
+    pipeline: Pipeline, health: Health, phase: str, window: Window, again: Mapping[date, Reason]
+) -> Iterator[Stretch]:
+    last: Stretch | None = None
+    for day in window.days():
+        state, expected, found = _standing(pipeline, health, phase, day, again)
+        if last is not None and last[2:] == (state, expected, found):
+            last = last._replace(days=last.days + 1)
+            continue
+        if last is not None:
+            yield last
+        last = Stretch(start=day, days=1, state=state, expected=expected, found=found)
+    if last is not None:
+        yield last
+
+
+def _standing(
+    pipeline: Pipeline, health: Health, phase: str, day: date, again: Mapping[date, Reason]
+) -> tuple[State, int, int]:
+    empty = health.empty[phase].get(day)
+    if empty is not None:
+        return empty.reason, 0, 0
+    gap = health.gaps[phase].get(day)
+    expected, found = _counts(pipeline, health, phase, day)
+    if gap is not None:
+        # Short of something else: the table that is shortest says of how many.
+        counts = (expected, found) if found < expected else (gap.expected, gap.found)
+        return gap.reason, *counts
+    return again.get(day, COMPLETE), expected, found
+
+
+def _counts(pipeline: Pipeline, health: Health, phase: str, day: date) -> tuple[int, int]:
+    """Of the pipeline's own entity, before as after; of its own where a phase does not count it."""
+    held = health.held.get(phase)
+    if held is not None:
+        # A source has nothing before it, so what it holds is what is expected of it.
+        return health.expected[phase][day].get(pipeline.entity, held[day]), held[day]
+    usual = again_gap(pipeline.by_name[phase], day, health, Reason.CASCADE)
+    return usual.expected, usual.found

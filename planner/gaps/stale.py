@@ -1,0 +1,60 @@
+"""Dates that are complete by count, and whose upstream was written after them. Pure.
+
+A hint, not a finding: the time of a partition's last write moves when nothing of it changed, and a
+deletion may not move it. So it is confirmed by the counts of the same survey: a date is stale only
+when it is complete, and when what it is computed from still holds as many entities as it does.
+Where the upstream holds fewer now, computing it again would lose what is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import date, datetime
+
+from planner.gaps.gaps import Health
+from planner.pipeline.pipeline import Phase, Pipeline
+from planner.plan.choose import lookback
+
+Modified = Mapping[str, Mapping[date, datetime]]
+"""Table → date → last write, UTC. A table whose times cannot be told by date is absent."""
+
+
+def with_stale(pipeline: Pipeline, health: Health, modified: Modified) -> Health:
+    """`health`, with the dates whose upstream is newer than they are."""
+    stale: dict[str, frozenset[date]] = {}
+    doubtful: dict[str, frozenset[date]] = {}
+    for phase in pipeline.phases:
+        newer = set(_newer_upstream(pipeline, phase, health, modified))
+        shrunk = {day for day in newer if _holds_more(pipeline, phase.name, day, health)}
+        stale[phase.name] = frozenset(newer - shrunk)
+        doubtful[phase.name] = frozenset(shrunk)
+    return replace(health, stale=stale, doubtful=doubtful)
+
+
+def _newer_upstream(
+    pipeline: Pipeline, phase: Phase, health: Health, modified: Modified
+) -> Iterator[date]:
+    """Complete dates of a phase with an upstream date in their window that was written later.
+
+    All tables of a phase are its rows: the one that was written first decides.
+    """
+    own = [modified[spec.name] for spec in phase.tables if spec.name in modified]
+    upstream = [
+        modified[spec.name]
+        for name in phase.after
+        for spec in pipeline.by_name[name].tables
+        if spec.name in modified
+    ]
+    for day in health.complete[phase.name]:
+        written = [times[day] for times in own if day in times]
+        window = list(lookback(day, phase).days())
+        before = [times[past] for times in upstream for past in window if past in times]
+        if written and before and max(before) > min(written):
+            yield day
+
+
+def _holds_more(pipeline: Pipeline, phase: str, day: date, health: Health) -> bool:
+    """Whether a date holds more of the pipeline's own entity than what it is computed from."""
+    held = health.held.get(phase, {}).get(day, 0)
+    return held > health.expected[phase][day].get(pipeline.entity, held)

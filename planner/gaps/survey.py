@@ -1,0 +1,60 @@
+"""Reads the coverage of a pipeline's tables from the warehouse and judges it.
+
+One query per dataset and one per table that holds rows. An error of the warehouse is an error,
+never a gap: nothing is judged unless every table answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from planner.gaps.gaps import Health, assess
+from planner.gaps.stale import with_stale
+from planner.pipeline.pipeline import Pipeline, Window
+from planner.plan.choose import with_lookback
+from sql.counting import count
+from sql.errors import WarehouseRefused
+from sql.warehouse import Warehouse
+
+
+def survey(
+    warehouse: Warehouse,
+    pipeline: Pipeline,
+    scope: Window,
+    *,
+    stale: bool = False,
+    on_table: Callable[[str], None] = lambda table: None,
+    on_note: Callable[[str], None] = lambda text: None,
+) -> Health:
+    """Judge `scope`, and as far around it as its lookback windows reach.
+
+    With `stale`, also by the times at which partitions were written. `on_note` hears of what is
+    odd: rows without a date, tables that cannot be looked into. Raises `sql.WarehouseError`.
+    """
+    window = with_lookback(pipeline, scope)
+    tables = [spec.table for spec in pipeline.tables]
+    found = count(warehouse, tables, window.start, window.end, on_table=on_table)
+    for text in found.notes:
+        on_note(text)
+    health = assess(pipeline, found.coverage, window)
+    if not stale:
+        return health
+    if found.unread is not None:
+        raise WarehouseRefused(
+            f"{found.unread} --stale needs the times at which partitions were written: without "
+            "it, gaps are found all the same."
+        )
+    for table in tables:
+        if table.name not in found.modified:
+            on_note(
+                f"{table.name}: nothing tells when single dates of {table.date} were written "
+                "(a view, or not partitioned by day by it): it is never stale"
+            )
+    return with_stale(pipeline, health, found.modified)
+
+
+def bytes_to_count(warehouse: Warehouse, pipeline: Pipeline, scope: Window) -> int | None:
+    """What a survey of `scope` would be billed at most; None where nothing is billed."""
+    window = with_lookback(pipeline, scope)
+    tables = [spec.table for spec in pipeline.tables]
+    return warehouse.bytes_to_count(tables, window.start, window.end)

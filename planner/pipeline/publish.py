@@ -1,0 +1,52 @@
+"""Publishing: a script that writes no table, run for repaired dates when their run has ended.
+
+It is no phase, because a phase is believed when a recount shows its rows, and here there is
+nothing to count: no gap, no step, no gate could be true of it. So it is kept apart, runs once per
+run for what that run has repaired and a recount has shown, and the plan, `planner status` and the
+report say that it ran and that nobody verified it. It changes no run's state.
+
+A range is a trap: it exits 0 whatever happened, and leaves the range's last date as the latest.
+So every date is a call of its own, oldest first, and the newest date that the phase holds is the
+last call, whether it was repaired or not: what the script calls the latest is the latest.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from planner.pipeline.model import Model, Name
+from planner.pipeline.runners import ScriptRunner
+
+
+class Publish(Model):
+    """What the pipeline file says about it."""
+
+    after: Name
+    """The phase whose repaired dates are published."""
+    runner: ScriptRunner
+    """Is called with one date at a time."""
+    timeout_seconds: float = Field(default=3600, gt=0)
+    """For one date."""
+
+    @model_validator(mode="after")
+    def _no_tables(self) -> Self:
+        if self.runner.resume is not None:
+            raise ValueError("publishing has no tables to resume by")
+        return self
+
+
+class Publication(Model):
+    """What a run published."""
+
+    phase: str
+    verified: Literal[False] = False
+    """Nothing can be recounted."""
+    ran: tuple[date, ...]
+    """Dates for which the script ended well."""
+    failed: dict[date, str]
+    """Date → what went wrong with it."""
+    again: tuple[str, ...] = ()
+    """What a person types, to publish what failed: one command a date."""

@@ -1,0 +1,162 @@
+"""The pipeline file's runners: what makes a phase's rows."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from planner.pipeline.model import Line, Model
+from sql.warehouse import Scalar
+
+PATTERN_CHARS = 200  # of a regular expression that is tried on every line of output
+SECRET_NAME = re.compile(
+    r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE_?KEY|(^|_)AUTH$", re.IGNORECASE
+)
+"""Names of variables that hold what nobody may read."""
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return value
+
+
+class Rule(Model):
+    """What an end of a script means. Every condition that is given has to hold."""
+
+    exit_code: int | None = Field(default=None, ge=-64, le=255)
+    """A negative one is a signal's number."""
+    output: Annotated[Line, Field(max_length=PATTERN_CHARS)] | None = None
+    """Text that a line of the output holds."""
+    pattern: Annotated[Line, Field(max_length=PATTERN_CHARS), AfterValidator(_pattern)] | None = (
+        None
+    )
+    """A regular expression that a line of the output matches."""
+    timeout: bool = False
+    """It ran longer than the phase's `timeout_seconds`."""
+    then: Literal["split", "retry", "resume", "fail"]
+    """Halve the range; run again after a pause; go on where it stopped; do not try again."""
+
+    @model_validator(mode="after")
+    def _has_condition(self) -> Self:
+        if self.exit_code is None and not (self.output or self.pattern or self.timeout):
+            raise ValueError("say when: exit_code, output, pattern or timeout")
+        if self.timeout and self.exit_code is not None:
+            raise ValueError("what times out has no exit_code")
+        return self
+
+
+class Resume(Model):
+    """A script of several processors in order that can start from any of them.
+
+    Which one is worked out from coverage: the first that has a table to fill.
+    """
+
+    argument: Line
+    """Put before the processor's number, such as `--start-from`."""
+    tables: tuple[tuple[str, ...], ...] = Field(min_length=1)
+    """The tables of processor 1, of processor 2, and so on."""
+
+
+class ScriptRunner(Model):
+    """Runs a command: an argument list, never a shell.
+
+    `{start}` and `{end}` in an argument become the step's first and last date; `{dates}` its
+    dates, joined by commas. `${NAME}` and `${NAME:-default}` are read from the worker's
+    environment when the step runs.
+    """
+
+    kind: Literal["script"]
+    command: tuple[Line, ...] = Field(min_length=1)
+    cwd: Line | None = None
+    env: dict[str, str] = {}
+    outcomes: tuple[Rule, ...] = ()
+    """What an end means: the first that fits. Before what is built in: 413 and a time-out halve
+    the range, anything else that went wrong is tried again, or resumed by those that can."""
+    resume: Resume | None = None
+
+    @field_validator("env")
+    @classmethod
+    def _secrets_by_name(cls, env: dict[str, str]) -> dict[str, str]:
+        for name, value in env.items():
+            if SECRET_NAME.search(name) and value and "${" not in value:
+                raise ValueError(
+                    f'{name} looks like a secret: write "${{{name}}}", and set it where workers '
+                    "start"
+                )
+        return env
+
+
+class Secret(Model):
+    """Where a secret is found: one of these. The secret itself is never in the file."""
+
+    env: Line | None = None
+    """Name of a variable."""
+    file: Line | None = None
+    """A file that holds nothing else; read again for every request."""
+    command: tuple[Line, ...] = ()
+    """Prints it, such as `gcloud auth print-identity-token`."""
+    google: bool = False
+    """An identity token from Google's application default credentials."""
+    audience: Line | None = None
+    """Whom Google's token is for; the service's address when not given."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [self.env, self.file, self.command, self.google]
+        if sum(map(bool, given)) != 1:
+            raise ValueError("name one source: env, file, command or google")
+        if self.audience and not self.google:
+            raise ValueError("an audience is for google")
+        return self
+
+
+class HttpBatchRunner(Model):
+    """Starts a batch at an HTTP service and polls it until it ends. One batch at a time."""
+
+    kind: Literal["http_batch"]
+    url: Line
+    """Base address; `${NAME}` is read from the worker's environment."""
+    start_path: Line = "/start"
+    status_path: Line = "/status"
+    health_path: Line = "/health"
+    body: dict[str, Scalar] = {"start_date": "{start}", "end_date": "{end}"}
+    """What `start_path` is sent. `force` is true only with `--force-service`."""
+    per_date: bool = False
+    """Start one date at a time."""
+    token: Secret | None = None
+    """Sent as `Authorization: Bearer`."""
+    api_key: Secret | None = None
+    """Sent as `X-API-Key`."""
+    start_timeout_seconds: float = Field(default=600, gt=0)
+    """The real service works up to nine minutes before it answers `/start`."""
+    poll_seconds: float = Field(default=30, gt=0)
+    """Longest pause between two looks; the first is after half a second."""
+    stall_seconds: float = Field(default=900, gt=0)
+    """A batch that has not moved for so long has failed."""
+    settle_seconds: float = Field(default=300, ge=0)
+    """How long rows may take to appear after the service said complete."""
+
+    @field_validator("url")
+    @classmethod
+    def _password_by_name(cls, url: str) -> str:
+        if re.search(r"//[^/@:]*:(?!\$\{)[^/@]+@", url):
+            raise ValueError('it holds a password: write "${NAME}", and set it where workers start')
+        return url
+
+
+class SqlRunner(Model):
+    """Runs GoogleSQL statements in the warehouse with `@start_date` and `@end_date`.
+
+    A name is a `.sql` file beside the pipeline file, or one that ships in `sql/`.
+    """
+
+    kind: Literal["sql"]
+    statements: tuple[Line, ...] = Field(min_length=1)
+
+
+Runner = Annotated[ScriptRunner | HttpBatchRunner | SqlRunner, Field(discriminator="kind")]

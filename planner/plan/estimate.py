@@ -1,0 +1,231 @@
+"""How long a repair will take: what steps took before, rehearsed by the fleet's own rules.
+
+Pure. A step's time is fitted to a line, a fixed part and a part per date, because a script that is
+started for one date takes more than a fourteenth of what it takes for fourteen. How far steps were
+off that line, in the middle and in the slowest tenth, makes the estimate and its worst case.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from planner.pipeline.pipeline import Phase, Pipeline
+from planner.plan.chunks import Chunk
+from planner.plan.simulate import Work, elapsed
+
+DAY_SECONDS = 86_400
+SLOW = 0.9  # the share of steps that are faster than what the worst case takes for one
+
+Samples = Sequence[tuple[int, float]]
+"""Steps that succeeded at once: dates, and seconds at work."""
+
+
+class Part(BaseModel):
+    """A part of the estimate."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PhaseEstimate(Part):
+    """The steps of one phase."""
+
+    steps: int
+    dates: int
+    seconds_per_date: float
+    """Median of what a date took; the pipeline file's figure where nothing ran yet."""
+    slow_seconds_per_date: float
+    """The same, of the slowest tenth."""
+    seconds: float
+    """Work of all its steps, added up."""
+    slow_seconds: float
+    source: Literal["runs", "file"]
+    """Earlier runs, or `seconds_per_date` in the pipeline file."""
+
+
+class Budget(Part):
+    """A table that the plan writes more often than a day allows."""
+
+    table: str
+    writes: int
+    """What the plan needs, and what the last 24 hours had."""
+    daily_writes: int
+    days: int
+
+
+class Estimate(Part):
+    """What a plan foresees. Estimates know of no failures, and of no other runs."""
+
+    slots: int
+    """Steps that can run at once."""
+    slots_are_assumed: bool
+    """Whether no worker had said that it is there."""
+    runs: int
+    """Earlier runs that it is made from."""
+    seconds: float | None
+    """From the first start to the last end; None when a phase is unknown."""
+    worst_seconds: float | None
+    """The same, if every step were one of the slowest tenth."""
+    phases: dict[str, PhaseEstimate]
+    unknown: tuple[str, ...]
+    """Phases that never ran and have no `seconds_per_date`."""
+    budgets: tuple[Budget, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What is known of earlier runs."""
+
+    runs: int = 0
+    samples: Mapping[str, Samples] = field(default_factory=dict)
+    """Phase → its steps."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How long a step of a phase takes."""
+
+    fixed: float = 0.0
+    per_date: float
+    typical: float = 1.0
+    """Median of what steps took, as a multiple of the line."""
+    slow: float = 1.0
+    """The same of the slowest tenth."""
+
+    def seconds(self, dates: int) -> float:
+        return self.typical * (self.fixed + self.per_date * dates)
+
+    def slow_seconds(self, dates: int) -> float:
+        return self.slow * (self.fixed + self.per_date * dates)
+
+
+def estimate(
+    pipeline: Pipeline,
+    chunks: Iterable[Chunk],
+    history: History,
+    *,
+    slots: int | None,
+    spent: Mapping[str, int],
+    pause_max: float = 0.0,
+) -> Estimate | None:
+    """Estimate a repair; None when there is nothing to do.
+
+    `slots` is how many steps can run at once; None assumes one. `spent` is what tables with a
+    daily budget had of it, `pause_max` the longest pause, in seconds, between two looks of a step
+    that waits.
+    """
+    steps = [(each.id, phase, each.dates) for each in chunks for phase in each.phases]
+    if not steps:
+        return None
+    phases: dict[str, PhaseEstimate] = {}
+    usual: list[Work] = []
+    slow: list[Work] = []
+    unknown: list[str] = []
+    for phase in pipeline.phases:
+        own = [(chunk, dates) for chunk, name, dates in steps if name == phase.name]
+        if not own:
+            continue
+        samples = history.samples.get(phase.name, ())
+        pace = pace_of(samples) if samples else _of_file(phase)
+        if pace is None:
+            unknown.append(phase.name)
+            continue
+        per_date = [seconds / dates for dates, seconds in samples] or [pace.per_date]
+        phases[phase.name] = PhaseEstimate(
+            steps=len(own),
+            dates=sum(len(dates) for _, dates in own),
+            seconds_per_date=_rounded(statistics.median(per_date)),
+            slow_seconds_per_date=_rounded(_slowest(per_date)),
+            seconds=_rounded(sum(pace.seconds(len(dates)) for _, dates in own)),
+            slow_seconds=_rounded(sum(pace.slow_seconds(len(dates)) for _, dates in own)),
+            source="runs" if samples else "file",
+        )
+        for chunk, dates in own:
+            work = Work(
+                chunk=chunk, phase=phase.name, dates=dates, seconds=pace.seconds(len(dates))
+            )
+            usual.append(work)
+            slow.append(replace(work, seconds=pace.slow_seconds(len(dates))))
+    budgets = _budgets(pipeline, steps, spent)
+    wait = max((budget.days - 1 for budget in budgets), default=0) * DAY_SECONDS
+    count = slots or 1
+
+    def lasts(works: Sequence[Work]) -> float | None:
+        if unknown:
+            return None
+        return _rounded(max(elapsed(pipeline, works, slots=count, pause_max=pause_max), wait))
+
+    return Estimate(
+        slots=count,
+        slots_are_assumed=not slots,
+        runs=history.runs,
+        seconds=lasts(usual),
+        worst_seconds=lasts(slow),
+        phases=phases,
+        unknown=tuple(unknown),
+        budgets=budgets,
+    )
+
+
+def pace_of(samples: Samples) -> Pace:
+    """The pace of a phase, from one step or more."""
+    dates, seconds = [n for n, _ in samples], [max(s, 1e-3) for _, s in samples]
+    fixed, per_date = 0.0, sum(seconds) / sum(dates)
+    if len(set(dates)) > 1:
+        slope, intercept = statistics.linear_regression(dates, seconds)
+        if slope >= 0 and intercept > 0:
+            fixed, per_date = intercept, slope
+        elif slope < 0:  # the number of dates does not matter
+            fixed, per_date = statistics.fmean(seconds), 0.0
+    off = [s / (fixed + per_date * n) for n, s in zip(dates, seconds, strict=True)]
+    return Pace(fixed=fixed, per_date=per_date, typical=statistics.median(off), slow=_slowest(off))
+
+
+def _budgets(
+    pipeline: Pipeline,
+    steps: Sequence[tuple[str, str, tuple[date, ...]]],
+    spent: Mapping[str, int],
+) -> tuple[Budget, ...]:
+    """The tables for which a day is not enough."""
+    writes: dict[str, int] = {}
+    limits: dict[str, int] = {}
+    for _, name, dates in steps:
+        for spec in pipeline.by_name[name].tables:
+            if spec.daily_writes is not None:
+                limits[spec.name] = spec.daily_writes
+                cost = spec.writes_per_date * len(dates)
+                writes[spec.name] = writes.get(spec.name, spent.get(spec.name, 0)) + cost
+    return tuple(
+        Budget(
+            table=table,
+            writes=writes[table],
+            daily_writes=limit,
+            days=math.ceil(writes[table] / limit),
+        )
+        for table, limit in limits.items()
+        if writes[table] > limit
+    )
+
+
+def _of_file(phase: Phase) -> Pace | None:
+    return None if phase.seconds_per_date is None else Pace(per_date=phase.seconds_per_date)
+
+
+def _slowest(values: Sequence[float]) -> float:
+    """Where the slowest tenth begins."""
+    ordered = sorted(values)
+    place = SLOW * (len(ordered) - 1)
+    low, share = int(place), place - int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + share * (ordered[high] - ordered[low])
+
+
+def _rounded(seconds: float) -> float:
+    """To the millisecond: what stands in a plan is read by people too."""
+    return round(seconds, 3)

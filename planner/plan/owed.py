@@ -1,0 +1,106 @@
+"""What a repair still owes: dates whose rows are there, and wrong since their upstream changed.
+
+No count shows them, so they are written down, in `HOME/owed`, before a run is published, and
+crossed out when they were recomputed. They outlive Redis: whatever was lost, the next plan
+takes them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from planner.errors import FleetError
+from planner.files import MB, private, read_capped, write_whole
+from planner.pipeline.model import RunId
+
+NOTE_BYTES = 16 * MB  # every date of every phase of 50 years is half of that
+
+
+class Owed(BaseModel):
+    """What one run owes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    run_id: RunId
+    pipeline: str
+    warehouse: str
+    dates: dict[str, set[date]]
+    """Phase → dates to recompute."""
+
+    def without(self, done: Collection[tuple[str, date]]) -> Owed:
+        """What is left when some phases and dates were recomputed."""
+        left = {
+            phase: {day for day in days if (phase, day) not in done}
+            for phase, days in self.dates.items()
+        }
+        return self.model_copy(
+            update={"dates": {phase: days for phase, days in left.items() if days}}
+        )
+
+
+def save(folder: Path, owed: Owed) -> None:
+    """Write down what a run owes; nothing left removes the file."""
+    path = folder / f"{owed.run_id}.json"
+    if not owed.dates:
+        path.unlink(missing_ok=True)
+        return
+    content = owed.model_dump(mode="json")
+    content["dates"] = {phase: sorted(days) for phase, days in content["dates"].items()}
+    write_whole(path, json.dumps(content, indent=1))
+
+
+def read(folder: Path, *, pipeline: str, warehouse: str) -> list[Owed]:
+    """What every run on this warehouse still owes. Raises `FleetError` for a broken file."""
+    found = (_read(path) for path in sorted(folder.glob("*.json")))
+    return [
+        owed
+        for owed in found
+        if owed is not None and owed.pipeline == pipeline and owed.warehouse == warehouse
+    ]
+
+
+def cross_out(folder: Path, run_id: str, done: Collection[tuple[str, date]]) -> None:
+    """Take what was recomputed off a run's note, if the note is on this machine.
+
+    A planner and workers may do so at once: each sees what the other has crossed out.
+    """
+    with _alone(folder):
+        owed = _read(folder / f"{run_id}.json")
+        if owed is not None:
+            save(folder, owed.without(done))
+
+
+def _read(path: Path) -> Owed | None:
+    """A note; None when its run owes nothing any more. Raises `FleetError` for a broken one."""
+    try:
+        return Owed.model_validate_json(read_capped(path, NOTE_BYTES))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise FleetError(
+            f"{path} cannot be read ({type(error).__name__}): it says which dates a run still "
+            "owes. Restore it, or delete it and repair its dates with --phases and --start."
+        ) from None
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with open(folder / ".lock", "w", opener=private) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel gives it back, however this process ends
+        yield
+
+
+def merged(all_owed: Collection[Owed]) -> Mapping[str, set[date]]:
+    """Phase → dates that any run owes."""
+    dates: dict[str, set[date]] = {}
+    for owed in all_owed:
+        for phase, days in owed.dates.items():
+            dates.setdefault(phase, set()).update(days)
+    return dates

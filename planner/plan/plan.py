@@ -1,0 +1,359 @@
+"""A plan: the chunks and steps of a repair, what each should add, and the state it found.
+
+Immutable, JSON, with a checksum over all of it: an edited plan is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from planner.errors import BadPlan
+from planner.files import MB, read_capped
+from planner.gaps.gaps import AGAIN, Expected, Gap, Health, LeftAlone, Reason
+from planner.gaps.matrix import Matrix, matrix
+from planner.gaps.snapshot import Snapshot, snapshot
+from planner.pipeline.model import Name, RunId
+from planner.pipeline.pipeline import Phase, Pipeline, Window
+from planner.plan.choose import Repair, lookback
+from planner.plan.chunks import Chunk, chunk_id
+from planner.plan.cost import Cost
+from planner.plan.estimate import Estimate
+from sql.billing import MINIMUM_BYTES_BILLED
+
+FORMAT = 1
+FILE_BYTES = 256 * MB  # four seasons date by date are 4 MB
+
+
+class Part(BaseModel):
+    """A part of the plan: immutable, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Task(Part):
+    """One date of a step."""
+
+    date: date
+    reason: Reason
+    tables: tuple[str, ...]
+    """The tables that are short."""
+    expected: dict[str, int]
+    """Entity → how many the date should hold afterwards."""
+
+
+class Step(Part):
+    """One phase of one chunk."""
+
+    phase: Name
+    start: date
+    end: date
+    tasks: tuple[Task, ...]
+    """One per date, in order."""
+
+    @property
+    def dates(self) -> tuple[date, ...]:
+        return tuple(task.date for task in self.tasks)
+
+
+class PlannedChunk(Part):
+    """Consecutive dates, and their steps in phase order."""
+
+    id: str
+    dates: tuple[date, ...] = Field(min_length=1)
+    steps: tuple[Step, ...] = Field(min_length=1)
+
+
+class Skipped(Part):
+    """A phase and date that the plan does not take, and why."""
+
+    phase: str
+    date: date
+    reason: str
+    detail: str = ""
+    run_id: str | None = None
+
+
+class PlannedRunner(Part):
+    """What is to fill a phase: the first of its runners that exists, seen from the planner."""
+
+    number: int
+    """From 1, in the order of the pipeline file."""
+    kind: str
+    absent: tuple[str, ...]
+    """What was looked for in vain before it, and where."""
+
+
+class PlanCost(Part):
+    """What reading the warehouse costs, at most; what runners read is not in it."""
+
+    counting: Cost
+    """The plan's own queries."""
+    recounts: Cost
+    """The run's: one query per step and table, up to three where rows are computed again, at
+    BigQuery's minimum each; and the final validation."""
+
+
+class Plan(Part):
+    """Everything a run needs to know, in one file."""
+
+    format: int = FORMAT
+    plan_id: RunId
+    created: datetime
+    pipeline: Name
+    pipeline_checksum: str
+    warehouse: str
+    reason: str = ""
+    """Why the user asked for it."""
+    scope: Window
+    chunks: tuple[PlannedChunk, ...]
+    skipped: tuple[Skipped, ...]
+    runners: dict[str, PlannedRunner] = {}
+    """Phase with steps → what is to run it."""
+    publishes: tuple[date, ...] = ()
+    """Dates that are published when the run has ended, by a script that nothing can verify."""
+    owed: dict[str, tuple[date, ...]]
+    """Dates to recompute after this run that the plan does not take."""
+    before: Matrix
+    """Per season and phase, what the warehouse held."""
+    days_before: Snapshot
+    """How every phase stood on every day of the reach."""
+    cost: PlanCost | None = None
+    """What reading the warehouse costs; None where it costs nothing."""
+    estimate: Estimate | None = None
+    """How long it will take; None when there is nothing to do."""
+    checksum: str = ""
+
+    @property
+    def steps_total(self) -> int:
+        return sum(len(chunk.steps) for chunk in self.chunks)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.chunks
+
+    def steps(self) -> Iterator[tuple[str, Step]]:
+        """Every step with its id."""
+        for chunk in self.chunks:
+            for step in chunk.steps:
+                yield step_id(chunk.id, step.phase), step
+
+    @property
+    def again(self) -> dict[str, dict[date, Reason]]:
+        """Dates that are complete by count, and have to be computed again; and why.
+
+        Those of a cascade are wrong from the moment their upstream is repaired; some are owed,
+        and not done by this plan.
+        """
+        dates = {name: dict.fromkeys(days, Reason.CASCADE) for name, days in self.owed.items()}
+        for _, step in self.steps():
+            for task in step.tasks:
+                if task.reason in AGAIN:
+                    dates.setdefault(step.phase, {})[task.date] = task.reason
+        return dates
+
+    @property
+    def reach(self) -> Window:
+        """The scope and its cascade: the days that the final validation looks at."""
+        return _reach(self.scope, self.chunks)
+
+    def sealed(self) -> Self:
+        """The plan with its checksum."""
+        return self.model_copy(update={"checksum": self._digest()})
+
+    def _digest(self) -> str:
+        content = self.model_dump(mode="json", exclude={"checksum"})
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented shape: the plan with `steps_total`."""
+        return {**self.model_dump(mode="json"), "steps_total": self.steps_total}
+
+
+def step_id(chunk_id: str, phase: str) -> str:
+    """A step's id within its run: `2022-04-16..2022-04-22/analytics`."""
+    return f"{chunk_id}/{phase}"
+
+
+def make_plan(
+    pipeline: Pipeline,
+    health: Health,
+    repair: Repair,
+    chunks: list[Chunk],
+    *,
+    warehouse: str,
+    scope: Window,
+    reason: str = "",
+    plan_id: str | None = None,
+    cost: Cost | None = None,
+    estimate: Estimate | None = None,
+) -> Plan:
+    """Write down a repair as a plan. `cost` is that of the counts it rests on."""
+    created = datetime.now(UTC).replace(microsecond=0)
+    again = {
+        phase.name: dict.fromkeys(health.stale.get(phase.name, ()), Reason.STALE)
+        | dict.fromkeys(repair.owed.get(phase.name, ()), Reason.CASCADE)
+        for phase in pipeline.phases
+    }
+    for phase, gaps in repair.todo.items():
+        again[phase] |= {day: gap.reason for day, gap in gaps.items() if gap.reason in AGAIN}
+    return Plan(
+        plan_id=plan_id or new_id("plan", created),
+        created=created,
+        pipeline=pipeline.name,
+        pipeline_checksum=pipeline.checksum,
+        warehouse=warehouse,
+        reason=reason,
+        scope=scope,
+        chunks=tuple(_planned(chunk, health.expected, repair.todo) for chunk in chunks),
+        skipped=tuple(_skipped(left) for left in repair.skipped),
+        owed={name: tuple(sorted(days)) for name, days in repair.owed.items()},
+        before=matrix(pipeline, health),
+        days_before=snapshot(pipeline, health, _reach(scope, chunks), again),
+        cost=_cost(pipeline, chunks, repair.todo, cost) if cost else None,
+        estimate=estimate,
+    ).sealed()
+
+
+def _cost(
+    pipeline: Pipeline, chunks: list[Chunk], todo: Mapping[str, Mapping[date, Gap]], counting: Cost
+) -> PlanCost:
+    """A step's dates are a few megabytes of a table at most, so each query is billed the minimum.
+
+    The final validation counts what was counted for the plan.
+    """
+    steps = [(pipeline.by_name[name], each.dates) for each in chunks for name in each.phases]
+    queries = sum(len(phase.tables) * _queries(phase, dates, todo) for phase, dates in steps)
+    dollars_per_byte = counting.dollars / counting.bytes if counting.bytes else 0.0
+    billed = queries * MINIMUM_BYTES_BILLED + counting.bytes
+    return PlanCost(
+        counting=counting,
+        recounts=Cost(bytes=billed, dollars=round(billed * dollars_per_byte, 6)),
+    )
+
+
+def _queries(phase: Phase, dates: Iterable[date], todo: Mapping[str, Mapping[date, Gap]]) -> int:
+    """Of a step, per table: its recount, and the versions of rows that it has to replace.
+
+    Those are looked up before it where its upstream changes, and afterwards where it was complete.
+    """
+    if any(todo[phase.name][day].reason in AGAIN for day in dates):
+        return 3
+    is_changed = any(
+        past in todo.get(upstream, ())
+        for upstream in phase.after
+        for day in dates
+        for past in lookback(day, phase).days()
+    )
+    return 2 if is_changed else 1
+
+
+def _reach(scope: Window, chunks: Iterable[Chunk | PlannedChunk]) -> Window:
+    days = [day for chunk in chunks for day in chunk.dates]
+    return Window(start=min([scope.start, *days]), end=max([scope.end, *days]))
+
+
+def _planned(
+    chunk: Chunk,
+    expected: Mapping[str, Mapping[date, Expected]],
+    todo: Mapping[str, Mapping[date, Gap]],
+) -> PlannedChunk:
+    steps = [
+        Step(
+            phase=phase,
+            start=chunk.dates[0],
+            end=chunk.dates[-1],
+            tasks=tuple(
+                Task(
+                    date=day,
+                    reason=todo[phase][day].reason,
+                    tables=todo[phase][day].tables,
+                    expected=dict(expected[phase][day]),
+                )
+                for day in chunk.dates
+            ),
+        )
+        for phase in chunk.phases
+    ]
+    return PlannedChunk(id=chunk.id, dates=chunk.dates, steps=tuple(steps))
+
+
+def _skipped(left: LeftAlone) -> Skipped:
+    return Skipped(
+        phase=left.phase,
+        date=left.date,
+        reason=left.reason,
+        detail=left.detail,
+        run_id=left.run_id,
+    )
+
+
+def new_id(kind: str, now: datetime) -> str:
+    """An id that people can read out: `run-20260102-k7xq3w`."""
+    alphabet = "abcdefghjkmnpqrstvwxyz23456789"  # nothing that looks like something else
+    return f"{kind}-{now:%Y%m%d}-{''.join(secrets.choice(alphabet) for _ in range(6))}"
+
+
+def read_plan(path: Path) -> Plan:
+    """Read a plan file. Raises `BadPlan` when it is not one, or was edited."""
+    try:
+        content = json.loads(read_capped(path, FILE_BYTES).decode("utf-8"))
+    except OSError as error:
+        raise BadPlan(
+            f"{path} cannot be read: {error.strerror}. Make one with `planner plan --out FILE`."
+        ) from None
+    except (ValueError, RecursionError):
+        raise BadPlan(f"{path} is not JSON: make one with `planner plan --out FILE`.") from None
+    return parse_plan(content, where=str(path))
+
+
+def parse_plan(content: Any, *, where: str) -> Plan:
+    """Validate a plan's JSON. Raises `BadPlan`."""
+    if isinstance(content, dict):
+        content = {key: value for key, value in content.items() if key != "steps_total"}
+    try:
+        plan = Plan.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        what = f"{place}: {first['msg']}" if place else first["msg"]
+        raise BadPlan(f"{where} is not a plan: {what}.") from None
+    except RecursionError:
+        raise BadPlan(f"{where} is not a plan: it is nested too deeply.") from None
+    if plan.format != FORMAT:
+        raise BadPlan(f"{where} has format {plan.format}; this version reads format {FORMAT}.")
+    if plan.checksum != plan._digest():
+        raise BadPlan(f"{where} was edited: its checksum does not match. Make a new plan.")
+    for chunk in plan.chunks:
+        wrong = _misfit(chunk)
+        if wrong is not None:
+            raise BadPlan(f"{where} is not a plan: chunk {chunk.id!r}: {wrong}. Make a new one.")
+    dates = [day for chunk in plan.chunks for day in chunk.dates]
+    if len(set(dates)) < len(dates):
+        raise BadPlan(f"{where} is not a plan: two chunks share a date. Make a new one.")
+    return plan
+
+
+def _misfit(chunk: PlannedChunk) -> str | None:
+    """What cannot be in a chunk of ours; None when all fits.
+
+    Its id names files, and its dates are what leases are taken for; and a checksum is no
+    signature, so a plan that was made by hand may have one.
+    """
+    if list(chunk.dates) != sorted(set(chunk.dates)) or chunk.id != chunk_id(chunk.dates):
+        return "its id and its dates do not fit"
+    if len({step.phase for step in chunk.steps}) < len(chunk.steps):
+        return "it has a phase twice"
+    ends = (chunk.dates[0], chunk.dates[-1])
+    for step in chunk.steps:
+        if step.dates != chunk.dates or (step.start, step.end) != ends:
+            return f"the dates of {step.phase} are not its own"
+    return None

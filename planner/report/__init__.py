@@ -1,0 +1,1 @@
+"""What people read about a run: report, Markdown, handoff, page, and the history of runs."""

@@ -1,0 +1,147 @@
+"""The run ledger in the warehouse: `backfill_runs` and `data_gaps`, for dashboards to read.
+
+Optional: nothing here reads it back, and a repair goes on without it. Each is written in one
+statement per run, and written again the same when a run is finalized twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from planner.gaps.gaps import Health, Reason
+from planner.pipeline.pipeline import Window
+from planner.plan.plan import Plan
+from planner.report.report import Report
+from sql import Warehouse, load
+from sql.statements import quote_table
+
+RUNS, GAPS = "backfill_runs", "data_gaps"
+OPEN, HEALED = "open", "healed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundGap:
+    """A phase and date that was found short."""
+
+    phase: str
+    date: date
+    reason: str
+    status: str = OPEN
+    run: str = ""
+    """The run that took it; empty for none."""
+
+
+def create_statements(dataset: str) -> list[str]:
+    """GoogleSQL that creates both tables where they are missing."""
+    return [load(f"ledger/create/{name}").format(**_names(dataset)) for name in (RUNS, GAPS)]
+
+
+def record_run(warehouse: Warehouse, dataset: str, report: Report) -> None:
+    """Write down an ended run. Raises `WarehouseError`."""
+    check = report.validation
+    warehouse.run(
+        load("ledger/runs").format(**_names(dataset)),
+        {
+            "run_id": report.run_id,
+            "plan_id": report.plan_id,
+            "pipeline": report.pipeline,
+            "state": report.state,
+            "reason": report.reason,
+            "scope_start": report.scope.start,
+            "scope_end": report.scope.end,
+            "created_ms": _milliseconds(report.created),
+            "ended_ms": _milliseconds(report.ended),
+            "steps": len(report.steps),
+            "steps_succeeded": sum(row.state == "succeeded" for row in report.steps),
+            "dates_checked": check.checked,
+            "dates_short": len(check.short),
+            "dates_remaining": check.remaining,
+            "work_seconds": float(sum(row.seconds or 0.0 for row in report.steps)),
+        },
+    )
+
+
+def record_gaps(
+    warehouse: Warehouse,
+    dataset: str,
+    pipeline: str,
+    found: Iterable[FoundGap],
+    *,
+    counted: Window,
+    detected: datetime,
+    now: float,
+) -> None:
+    """Write down all gaps that a count of `counted` found. Raises `WarehouseError`.
+
+    `detected` is when they were found, `now` when it was counted that some are healed, in seconds
+    since the epoch: what was healed after it is not opened again. Gaps that are known from before
+    keep the time they were detected at.
+    """
+    none = FoundGap(phase="", date=counted.start, reason="")
+    rows = [none, *found]
+    warehouse.run(
+        load("ledger/gaps").format(**_names(dataset)),
+        {
+            "pipeline": pipeline,
+            "start_date": counted.start,
+            "end_date": counted.end,
+            "detected_ms": _milliseconds(detected.timestamp()),
+            "counted_ms": _milliseconds(now),
+            "gap_phases": [row.phase for row in rows],
+            "gap_dates": [row.date for row in rows],
+            "gap_reasons": [row.reason for row in rows],
+            "gap_statuses": [row.status for row in rows],
+            "gap_runs": [row.run for row in rows],
+        },
+    )
+
+
+def gaps_after(plan: Plan, report: Report, health: Health) -> list[FoundGap]:
+    """What a run's plan had found, and its recount: gaps taken, healed or not, and all others."""
+    short = {(each.phase, each.date): each.reason for each in report.validation.short}
+    taken = {
+        (step.phase, task.date): FoundGap(
+            phase=step.phase,
+            date=task.date,
+            reason=short.get((step.phase, task.date), task.reason),
+            status=OPEN if (step.phase, task.date) in short else HEALED,
+            run=report.run_id,
+        )
+        for _, step in plan.steps()
+        for task in step.tasks
+    }
+    others = open_gaps(health, plan.owed, plan.reach)
+    return [*taken.values(), *(gap for gap in others if (gap.phase, gap.date) not in taken)]
+
+
+def open_gaps(
+    health: Health, owed: Mapping[str, Iterable[date]], counted: Window
+) -> list[FoundGap]:
+    """Gaps that nobody repairs yet: those counted, and dates to compute again."""
+    gaps = {
+        (phase, day): FoundGap(phase=phase, date=day, reason=reason)
+        for reason, dates in ((Reason.STALE, health.stale), (Reason.CASCADE, owed))
+        for phase, days in dates.items()
+        for day in days
+        if day in counted
+    }
+    gaps |= {
+        (phase, day): FoundGap(phase=phase, date=day, reason=gap.reason)
+        for phase, found in health.gaps.items()
+        for day, gap in found.items()
+        if day in counted
+    }
+    return list(gaps.values())
+
+
+def _names(dataset: str) -> dict[str, str]:
+    return {
+        "runs": quote_table(f"{dataset}.{RUNS}"),
+        "gaps": quote_table(f"{dataset}.{GAPS}"),
+    }
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

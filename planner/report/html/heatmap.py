@@ -1,0 +1,180 @@
+"""What the heat-maps show: one per season, as numbers that the page's script draws."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from typing import Any, NamedTuple
+
+from planner.gaps.gaps import Reason
+from planner.gaps.snapshot import COMPLETE, Snapshot, State
+from planner.pipeline.calendar import Why
+from planner.pipeline.pipeline import DAY, Season, Window
+from planner.report.html.markup import Markup, el, join
+from planner.report.report import Report
+
+PART_DAYS_MAX = 400  # a row longer than a year cannot be read: it is cut at New Year
+REASON_CHARS = 600  # of a failure, in a cell's details; the table of failures has more
+
+STATES: dict[State, tuple[str, str]] = {
+    COMPLETE: ("complete", "holds what its upstream phases hold"),
+    Reason.MISSING: ("missing", "no rows"),
+    Reason.PARTIAL: ("partial", "short of entities, or of whole tables; the fill is the share"),
+    Reason.CASCADE: ("to recompute", "rows are there, computed before their upstream was repaired"),
+    Reason.STALE: ("stale", "rows are there, and their upstream was written after them"),
+    Why.OFF_DAY: ("off-day", "nothing happened"),
+    Why.BOOTSTRAP: ("bootstrap", "too early in the season for this phase"),
+    Why.EXCLUDED: ("excluded", "the pipeline file expects nothing"),
+    Why.UPSTREAM_MISSING: ("no upstream", "what it is computed from is not there"),
+    Why.IN_FLIGHT: ("in flight", "another run is repairing it"),
+}
+"""State → what it is called, and what it means."""
+
+CODES = {state: n for n, state in enumerate(STATES)}
+
+
+class Map(NamedTuple):
+    """One heat-map."""
+
+    name: str
+    window: Window
+    parts: dict[str, Window]
+    """Named windows in it."""
+
+
+def maps(report: Report) -> list[Map]:
+    """One heat-map per season, and one for days outside of them on which there is something."""
+    reach = report.days_after.window
+    found = [piece for season in report.seasons for piece in _pieces(season, reach)]
+    found += [
+        piece
+        for window in _between(report.seasons, reach)
+        if _is_busy(report, window)
+        for piece in _pieces(Season(name="x", year=window.start.year, **dict(window)), reach, "")
+    ]
+    return sorted(found, key=lambda each: each.window.start)
+
+
+def _pieces(season: Season, reach: Window, name: str | None = None) -> Iterator[Map]:
+    start, end = max(season.start, reach.start), min(season.end, reach.end)
+    cut = (end - start).days >= PART_DAYS_MAX
+    label = season.name if name is None else "outside the seasons"
+    while start <= end:
+        last = min(end, date(start.year, 12, 31)) if cut else end
+        yield Map(
+            name=f"{label}, {start.year}" if cut else label,
+            window=Window(start=start, end=last),
+            parts={
+                part: Window(start=max(window.start, start), end=min(window.end, last))
+                for part, window in season.windows.items()
+                if window.start <= last and start <= window.end
+            },
+        )
+        start = last + DAY
+
+
+def _between(seasons: tuple[Season, ...], reach: Window) -> Iterator[Window]:
+    start = reach.start
+    for season in sorted(seasons, key=lambda each: each.start):
+        if start < season.start:
+            yield Window(start=start, end=min(season.start - DAY, reach.end))
+        start = max(start, season.end + DAY)
+    if start <= reach.end:
+        yield Window(start=start, end=reach.end)
+
+
+def _is_busy(report: Report, window: Window) -> bool:
+    both = (report.days_before, report.days_after)
+    return any(
+        not isinstance(state, Why)
+        for snapshot in both
+        for phase in snapshot.phases
+        for state in snapshot.count(phase, window)
+    )
+
+
+def states_shown(report: Report) -> list[State]:
+    """The states that occur, in the order of the legend."""
+    seen = {
+        stretch.state
+        for snapshot in (report.days_before, report.days_after)
+        for stretches in snapshot.phases.values()
+        for stretch in stretches
+    }
+    return [state for state in STATES if state in seen]
+
+
+def legend(report: Report) -> Markup:
+    """What the cells look like, and mean."""
+    shown = states_shown(report)
+    entries = [
+        (f"cell s-{state}", label, meaning)
+        for state, (label, meaning) in STATES.items()
+        if state in shown
+    ]
+    if any(state in shown for state in Reason):
+        entries.insert(1, ("cell s-complete fixed", "repaired", "was short, and is complete now"))
+    return el(
+        "ul",
+        *(
+            el("li", el("span", class_=look, aria_hidden="true"), el("span", label), title=meaning)
+            for look, label, meaning in entries
+        ),
+        class_="legend",
+        aria_label="Legend",
+    )
+
+
+def data_script(report: Report) -> Markup:
+    """Everything the script draws, as a block of JSON that cannot end the script element."""
+    content = {
+        "entity": report.entity,
+        "states": [[str(state), *words] for state, words in STATES.items()],
+        "short": [CODES[reason] for reason in Reason],
+        "phases": report.phases,
+        "maps": [
+            {
+                "name": each.name,
+                "start": str(each.window.start),
+                "days": (each.window.end - each.window.start).days + 1,
+                "parts": [
+                    [name.replace("_", "-"), str(part.start), (part.end - part.start).days + 1]
+                    for name, part in each.parts.items()
+                ],
+            }
+            for each in maps(report)
+        ],
+        "before": _encoded(report.days_before, report.phases),
+        "after": _encoded(report.days_after, report.phases),
+        "failures": [
+            [
+                failure.phase,
+                failure.state,
+                failure.reason[:REASON_CHARS],
+                list(map(str, failure.dates)),
+            ]
+            for failure in report.failures
+        ],
+    }
+    text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
+    # ASCII alone leaves no U+2028; these three can be read as markup.
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return join(
+        [Markup('<script type="application/json" id="data">'), Markup(text), Markup("</script>")]
+    )
+
+
+def _encoded(snapshot: Snapshot, phases: list[str]) -> dict[str, Any]:
+    start = snapshot.window.start
+    return {
+        "start": str(start),
+        "phases": [
+            [
+                [(s.start - start).days, s.days, CODES[s.state], s.expected, s.found]
+                for s in snapshot.phases.get(phase, ())
+            ]
+            for phase in phases
+        ],
+    }

@@ -1,0 +1,194 @@
+"""The completion report in Markdown. Text of others is escaped: it shows as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from planner.gaps.matrix import Count
+from planner.report.report import (
+    Failure,
+    Report,
+    bare_seasons,
+    date_runs,
+    duration,
+    moment,
+    next_steps,
+    ordered_failures,
+    phase_times,
+    publication_lines,
+    verdict,
+)
+from planner.text import printable
+
+SHORT_SHOWN = 10  # dates that the recount found short; what failed lists every date
+STATES = ("succeeded", "failed", "blocked", "cancelled")
+
+
+def render_markdown(report: Report) -> str:
+    """The completion report, for people."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield f"# Backfill {plain(report.run_id)}: {plain(report.state)}"
+    yield ""
+    yield f"- pipeline: {plain(report.pipeline)}"
+    yield f"- warehouse: {code(report.warehouse)}"
+    yield f"- scope: {report.scope.start} to {report.scope.end}"
+    yield f"- plan: {plain(report.plan_id)}"
+    if report.reason:
+        yield f"- reason: {plain(report.reason)}"
+    yield f"- ended: {moment(report.ended)}, after {duration(report.ended - report.created)}"
+    yield ""
+    yield from _summary(report)
+    yield from _notes(report)
+    yield from _failures(report)
+    yield from _criteria(report)
+    yield from _publication(report)
+    yield from _matrices(report)
+    yield from _durations(report)
+    yield from _next(report)
+
+
+def _summary(report: Report) -> Iterator[str]:
+    check = report.validation
+    yield "## Final validation"
+    yield ""
+    yield f"**{'Passed' if check.passed else 'Failed'}**: {verdict(report)}"
+    yield ""
+    for short in check.short[:SHORT_SHOWN]:
+        where = f"{plain(short.phase)} {short.date}"
+        yield f"- {where}: {short.found} of {short.expected} ({plain(short.reason)})"
+    if len(check.short) > SHORT_SHOWN:
+        yield f"- … and {len(check.short) - SHORT_SHOWN} more"
+    if report.left_alone:
+        yield f"- {report.left_alone} phase-dates were short and not taken; `planner gaps` says why"
+    if check.short or report.left_alone:
+        yield ""
+
+
+def _notes(report: Report) -> Iterator[str]:
+    for note in report.notes:
+        yield f"- note: {plain(note)}"
+    if report.notes:
+        yield ""
+
+
+def _criteria(report: Report) -> Iterator[str]:
+    if not report.criteria:
+        return
+    yield "## Success criteria"
+    yield ""
+    yield "| criterion | season | status | expected | found | offending dates |"
+    yield "|---|---|---|---|---|---|"
+    for row in report.criteria:
+        dates = ", ".join(map(str, row.dates)) + (" …" if row.offending > len(row.dates) else "")
+        yield (
+            f"| {plain(row.criterion)} | {plain(row.season)} | {row.status} "
+            f"| {row.expected} | {row.found} | {dates} |"
+        )
+    yield ""
+
+
+def _publication(report: Report) -> Iterator[str]:
+    if report.publication is None:
+        return
+    yield "## Published"
+    yield ""
+    for line in publication_lines(report.publication):
+        yield f"- {plain(line)}"
+    yield ""
+
+
+def _failures(report: Report) -> Iterator[str]:
+    if not report.failures:
+        return
+    yield "## Not repaired"
+    yield ""
+    for failure in ordered_failures(report):
+        yield f"- {failure_line(failure)}"
+        yield f"  - {plain(failure.reason)}"
+        yield f"  - try again: {code(failure.retry)}"
+    yield ""
+
+
+def failure_line(failure: Failure) -> str:
+    """`**grading** failed, 2 dates: 2022-01-03, 2022-01-05`."""
+    n = len(failure.dates)
+    return (
+        f"**{plain(failure.phase)}** {plain(failure.state)}, {n} {'date' if n == 1 else 'dates'}: "
+        f"{date_runs(failure.dates)}"
+    )
+
+
+def _matrices(report: Report) -> Iterator[str]:
+    phases = report.phases
+    yield f"## Before and after: complete dates of those expected, and {plain(report.entity)}s"
+    yield ""
+    yield "| season | " + " | ".join(map(plain, phases)) + " |"
+    yield "|---|" + "---|" * len(phases)
+    for name, after in report.after.items():
+        before = report.before.get(name, {})
+        if not any(count.expected for count in after.values()):
+            continue
+        cells = [_cell(before.get(phase), after.get(phase, Count())) for phase in phases]
+        yield f"| {plain(name)} | " + " | ".join(cells) + " |"
+    yield ""
+    bare = bare_seasons(report)
+    if bare:
+        yield f"No source holds anything in {', '.join(map(plain, bare))}: nothing was expected."
+        yield ""
+
+
+def _cell(before: Count | None, after: Count) -> str:
+    text = _count(after)
+    if before is not None and before != after:
+        text = f"{_count(before)} → {text}"
+    return f"{text} {'✓' if after.is_complete else '✗'}"
+
+
+def _count(count: Count) -> str:
+    held = "" if count.entities is None else f" ({count.entities})"
+    return f"{count.complete}/{count.expected}{held}"
+
+
+def _durations(report: Report) -> Iterator[str]:
+    planned = report.estimate is not None
+    columns = ["phase", "steps", *STATES, "dates", *(["planned"] if planned else [])]
+    columns += ["work", "first start to last end", "workers"]
+    yield "## Steps and durations"
+    yield ""
+    yield "| " + " | ".join(columns) + " |"
+    yield "|---|" + "---:|" * (len(columns) - 1)
+    for row in phase_times(report):
+        cells = [
+            plain(row.phase),
+            row.steps,
+            *(row.states.get(state, 0) for state in STATES),
+            row.dates,
+            *(["–" if row.planned is None else duration(row.planned)] if planned else []),
+            duration(row.work),
+            duration(row.span),
+            row.workers,
+        ]
+        yield "| " + " | ".join(map(str, cells)) + " |"
+    yield ""
+
+
+def _next(report: Report) -> Iterator[str]:
+    yield "## Next steps"
+    yield ""
+    for n, step in enumerate(next_steps(report), 1):
+        yield f"{n}. {step.text}" + (f" {code(step.command)}" if step.command else "")
+    yield ""
+
+
+def plain(text: str) -> str:
+    """Text of others, on one line, that Markdown shows as it is."""
+    line = printable(" ".join(text.split()))
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~&" else c for c in line)
+
+
+def code(text: str) -> str:
+    """Text of others as code, on one line."""
+    return f"`{printable(' '.join(text.replace('`', ' ').split()))}`"

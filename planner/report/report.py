@@ -1,0 +1,327 @@
+"""The report of a run: what was asked, what happened, before and after, and what remains.
+
+The model, and what is read off it. The modules beside it say it to people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from planner.gaps.gaps import AGAIN
+from planner.gaps.matrix import Matrix
+from planner.gaps.snapshot import Snapshot
+from planner.pipeline.model import RunId
+from planner.pipeline.pipeline import DAY, Season, Window
+from planner.pipeline.publish import Publication
+from planner.validation.judge import CriterionRow
+
+CONSEQUENCES = ("blocked", "cancelled", "pending")
+"""States of dates that were not tried, because of others."""
+
+
+NOT_COUNTED = "not counted"
+"""The reason of dates that are short for want of a final count."""
+
+
+class Part(BaseModel):
+    """A part of the report."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Short(Part):
+    """A phase and date that is short after the run."""
+
+    phase: str
+    date: date
+    reason: str
+    expected: int
+    found: int
+
+
+class Validation(Part):
+    """The recount of the plan's scope and its cascade, after every step has settled."""
+
+    passed: bool
+    """Whether every date that the plan took is complete now."""
+    checked: int
+    """Phases and dates that the plan took."""
+    short: tuple[Short, ...]
+    """Those of them that are not complete."""
+    remaining: int
+    """Gaps in the scope that the plan did not take."""
+
+
+class Failure(Part):
+    """Dates of a phase that are not repaired, for one reason."""
+
+    phase: str
+    dates: tuple[date, ...]
+    state: str
+    reason: str
+    retry: str
+    """The command that tries them again."""
+
+
+class StepRow(Part):
+    """One step as it went."""
+
+    id: str
+    phase: str
+    dates: tuple[date, ...]
+    state: str
+    worker: str
+    attempt: int
+    started: float | None
+    """Seconds since the epoch."""
+    ended: float | None
+    error: str
+    worked: float | None = None
+    """Seconds at work over all attempts, those of a service included; no pause between them."""
+
+    @property
+    def seconds(self) -> float | None:
+        if self.worked is not None:
+            return self.worked
+        if self.started is None or self.ended is None:
+            return None
+        return max(0.0, self.ended - self.started)
+
+
+class Report(Part):
+    """Everything there is to say about an ended run."""
+
+    run_id: RunId
+    plan_id: str
+    pipeline: str
+    warehouse: str
+    entity: str
+    state: str
+    reason: str
+    scope: Window
+    created: float
+    started: float | None
+    ended: float
+    steps: tuple[StepRow, ...]
+    validation: Validation
+    criteria: tuple[CriterionRow, ...] = ()
+    """The success criteria of the pipeline file, over the days that the run reached."""
+    publication: Publication | None = None
+    """What the run published; None without any. Never verified."""
+    failures: tuple[Failure, ...]
+    left_alone: int
+    """Phases and dates that the plan did not take, though short."""
+    before: Matrix
+    after: Matrix
+    seasons: tuple[Season, ...]
+    """Those that the reach touches."""
+    days_before: Snapshot
+    """Every phase on every day of the reach, when the plan was made."""
+    days_after: Snapshot
+    """The same, when every step had settled."""
+    estimate: dict[str, float] | None = None
+    """Phase → seconds of work that the plan foresaw; None when it foresaw nothing."""
+    notes: tuple[str, ...] = ()
+    """What went wrong beside the run."""
+
+    def as_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+    @property
+    def phases(self) -> list[str]:
+        return list(self.days_after.phases)
+
+
+class PhaseTime(Part):
+    """How the steps of one phase went."""
+
+    phase: str
+    steps: int
+    states: dict[str, int]
+    """State → steps."""
+    dates: int
+    work: float
+    """Seconds that its steps took, added up."""
+    span: float
+    """Seconds from its first start to its last end."""
+    planned: float | None
+    """Seconds of work that the plan foresaw."""
+    workers: int
+
+
+class NextStep(Part):
+    """Something for a person to do, and the command for it."""
+
+    text: str
+    command: str = ""
+
+
+def retry_command(run_id: str, phase: str, dates: tuple[date, ...]) -> str:
+    """What a person types to try some dates again."""
+    return f"planner retry {run_id} --phase {phase} --dates {','.join(map(str, dates))}"
+
+
+def verdict(report: Report) -> str:
+    """The result of the final validation in one sentence."""
+    check = report.validation
+    others = (
+        "1 other gap remains" if check.remaining == 1 else f"{check.remaining:,} other gaps remain"
+    )
+    return (
+        f"{check.checked - len(check.short):,} of {check.checked:,} repaired phase-dates are "
+        f"complete after a recount; {others} in scope."
+    )
+
+
+def bare_seasons(report: Report) -> list[str]:
+    """Seasons of the reach in which no source holds anything, so that nothing is expected.
+
+    They are named, and never called complete: a source that was not loaded looks the same.
+    """
+    return [
+        season.name
+        for season in report.seasons
+        if not any(
+            count.expected
+            for matrix in (report.before, report.after)
+            for count in matrix.get(season.name, {}).values()
+        )
+    ]
+
+
+def ordered_failures(report: Report) -> list[Failure]:
+    """The causes first, then what waited for them."""
+    return sorted(report.failures, key=lambda failure: failure.state in CONSEQUENCES)
+
+
+def phase_times(report: Report) -> list[PhaseTime]:
+    """Per phase that had steps, in order: how many, how they ended, how long they took."""
+    times = []
+    for phase in dict.fromkeys([*report.phases, *(row.phase for row in report.steps)]):
+        rows = [row for row in report.steps if row.phase == phase]
+        if not rows:
+            continue
+        timed = [(row.started, row.ended) for row in rows if row.started and row.ended]
+        states = [row.state for row in rows]
+        times.append(
+            PhaseTime(
+                phase=phase,
+                steps=len(rows),
+                states={state: states.count(state) for state in dict.fromkeys(states)},
+                dates=sum(len(row.dates) for row in rows),
+                work=sum(row.seconds or 0.0 for row in rows),
+                span=max(e for _, e in timed) - min(s for s, _ in timed) if timed else 0.0,
+                planned=(report.estimate or {}).get(phase),
+                workers=len({row.worker for row in rows if row.worker}),
+            )
+        )
+    return times
+
+
+def next_steps(report: Report) -> list[NextStep]:
+    """What is left to do, most urgent first; never empty."""
+    scope = f"--start {report.scope.start} --end {report.scope.end}"
+    check = report.validation
+    steps = []
+    if report.failures:
+        steps.append(
+            NextStep(
+                text="Look into the reasons of what is not repaired, then try all of it again.",
+                command=f"planner retry {report.run_id}",
+            )
+        )
+    elif any(each.reason == NOT_COUNTED for each in check.short):
+        steps.append(
+            NextStep(
+                text="Nobody could count what the run did: mend what the note says, then repair "
+                "what a new count finds short.",
+                command=f"planner enqueue --gaps {scope}",
+            )
+        )
+    elif check.short:  # every step succeeded, and rows went away since: a new plan finds them
+        steps.append(
+            NextStep(
+                text=f"{len(check.short)} phase-dates were repaired and are short again: find out "
+                "what removed their rows, then repair them.",
+                command=f"planner enqueue --gaps {scope}",
+            )
+        )
+    undone = {(failure.phase, day) for failure in report.failures for day in failure.dates}
+    owed = sum(
+        (phase, day) not in undone
+        for phase in report.phases
+        for reason in AGAIN
+        for day in report.days_after.days(phase, reason)
+    )
+    if owed:
+        steps.append(
+            NextStep(
+                text=f"{owed} phase-dates hold rows that were computed before their upstream was "
+                "repaired. The next plan takes them.",
+                command="planner enqueue --gaps",
+            )
+        )
+    if report.publication is not None and report.publication.failed:
+        steps.append(
+            NextStep(
+                text=f"{len(report.publication.failed)} dates could not be published. Mend that, "
+                "then publish each by hand; the first one:",
+                command=report.publication.again[0],
+            )
+        )
+    if check.remaining:
+        steps.append(
+            NextStep(
+                text=f"{check.remaining} gaps of the scope were not part of this plan. See them, "
+                "and why they were left alone.",
+                command=f"planner gaps {scope}",
+            )
+        )
+    if not steps:
+        steps.append(
+            NextStep(
+                text=f"Nothing is left to do from {report.scope.start} to {report.scope.end}. "
+                "Count again whenever you like.",
+                command=f"planner gaps {scope}",
+            )
+        )
+    return steps
+
+
+def publication_lines(publication: Publication) -> list[str]:
+    """What was published, and that nobody knows more than that; then what failed."""
+    lines = [f"Not verified: no table shows what was published after {publication.phase}."]
+    if publication.ran:
+        lines.append(f"The script ended well for {date_runs(publication.ran)}.")
+    lines += [f"{day}: {why}" for day, why in publication.failed.items()]
+    return lines
+
+
+def date_runs(dates: Iterable[date]) -> str:
+    """Every date, those in a row as `2022-04-16..2022-04-20`."""
+    runs: list[list[date]] = []
+    for day in sorted(set(dates)):
+        if runs and day - runs[-1][-1] == DAY:
+            runs[-1][1:] = [day]
+        else:
+            runs.append([day])
+    return ", ".join("..".join(map(str, run)) for run in runs)
+
+
+def duration(seconds: float) -> str:
+    """`7 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def moment(seconds: float) -> str:
+    """`2026-01-02 03:04:05 UTC`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

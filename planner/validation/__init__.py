@@ -1,0 +1,1 @@
+"""Whether the tables hold what they should: counts, results, success criteria, baselines."""

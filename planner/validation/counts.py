@@ -1,0 +1,135 @@
+"""What the validation suite knows: every table counted once, the calendar, and the judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from functools import cached_property
+
+from planner.gaps.gaps import EMPTY, Health, assess
+from planner.pipeline.calendar import Calendar
+from planner.pipeline.criteria import Criterion
+from planner.pipeline.pipeline import Pipeline, Season, TableSpec, Window
+from sql.counting import count
+from sql.errors import WarehouseError
+from sql.warehouse import Cell, Coverage, Table, Warehouse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A season, or a named window of it, as far as the scope reaches."""
+
+    season: Season
+    name: str
+    """The window's name; `""` for the whole season."""
+    window: Window
+    """Its days in the scope."""
+    is_whole: bool
+    """Whether the scope holds all its days."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """Counts of every table over a scope, and what follows from them."""
+
+    pipeline: Pipeline
+    scope: Window
+    coverage: Mapping[str, Coverage]
+    """Table → cells by date."""
+
+    @cached_property
+    def health(self) -> Health:
+        return assess(self.pipeline, self.coverage, self.scope)
+
+    @cached_property
+    def calendar(self) -> Calendar:
+        return Calendar(pipeline=self.pipeline)
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """The seasons in scope and their named windows, in order, a season before its windows."""
+        found = [part for season in self.pipeline.seasons for part in _parts(season, self.scope)]
+        return tuple(sorted(found, key=lambda part: (_starts(part), part.name)))
+
+    @property
+    def seasons(self) -> tuple[Part, ...]:
+        """The seasons in scope."""
+        return tuple(part for part in self.parts if not part.name)
+
+    def cell(self, spec: TableSpec, day: date) -> Cell:
+        """What a table holds on a date."""
+        return self.coverage[spec.name].get(day, EMPTY)
+
+    def holds(self, phase: str, day: date) -> bool:
+        """Whether any table of the phase has rows."""
+        return any(day in self.coverage[spec.name] for spec in self.pipeline.by_name[phase].tables)
+
+    def is_allowed(self, phase: str, day: date) -> bool:
+        """Whether rows may be expected: the day is not legitimately empty in the phase."""
+        early = skips_bootstrap(self.pipeline, phase) and self.calendar.is_bootstrap(day)
+        return not early and self.calendar.excluded(day) is None
+
+    def is_orphan(self, phase: str, day: date) -> bool:
+        """Whether the phase has rows though a phase that they are computed from has none."""
+        above = self.pipeline.by_name[phase].after
+        return self.holds(phase, day) and not all(self.holds(name, day) for name in above)
+
+
+def count_tables(
+    warehouse: Warehouse,
+    pipeline: Pipeline,
+    scope: Window,
+    *,
+    on_table: Callable[[str], None] = lambda table: None,
+    on_error: Callable[[Table, WarehouseError], WarehouseError] = lambda table, error: error,
+) -> Facts:
+    """Count every table that holds rows in `scope`, in one query each.
+
+    Raises `sql.WarehouseError`: no counts, no answers. `on_error` may say it better.
+    """
+    tables = [spec.table_with_grades for spec in pipeline.tables]
+    counted = count(warehouse, tables, scope.start, scope.end, on_table=on_table, on_error=on_error)
+    return Facts(pipeline=pipeline, scope=scope, coverage=counted.coverage)
+
+
+def skips_bootstrap(pipeline: Pipeline, phase: str) -> bool:
+    """Whether a phase, or one that it is computed from, leaves a season's first days empty."""
+    return any(
+        pipeline.by_name[name].skips_bootstrap and not pipeline.by_name[name].is_source
+        for name in (phase, *pipeline.ancestors[phase])
+    )
+
+
+def sources_of(pipeline: Pipeline, phase: str) -> frozenset[str]:
+    """The source phases that a phase is computed from; a source is its own."""
+    above = {phase, *pipeline.ancestors[phase]}
+    return frozenset(name for name in above if pipeline.by_name[name].is_source)
+
+
+def exact(share: float) -> Decimal:
+    """A share as it was written: 100 × 0.55 is more than 55 in binary."""
+    return Decimal(str(share))
+
+
+def criterion_seasons(pipeline: Pipeline, criterion: Criterion) -> Iterator[Season]:
+    """The seasons that a criterion is about."""
+    for season in pipeline.seasons:
+        if not criterion.seasons or season.name in criterion.seasons:
+            yield season
+
+
+def _starts(part: Part) -> date:
+    return part.season.windows[part.name].start if part.name else part.season.start
+
+
+def _parts(season: Season, scope: Window) -> Iterator[Part]:
+    for name, span in {"": season, **season.windows}.items():
+        if span.start <= scope.end and span.end >= scope.start:
+            yield Part(
+                season=season,
+                name=name,
+                window=Window(start=max(span.start, scope.start), end=min(span.end, scope.end)),
+                is_whole=span.start >= scope.start and span.end <= scope.end,
+            )

@@ -1,0 +1,131 @@
+"""Judges the success criteria of a pipeline file, date by date.
+
+Each kind of criterion is one function: what it expects of a date, and what is there. What is
+expected of a season is the sum over its dates, or the least number of rows that the file names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from planner.pipeline.criteria import (
+    CompleteCriterion,
+    Criterion,
+    DatesCriterion,
+    EntitiesCriterion,
+    RowsCriterion,
+)
+from planner.validation.counts import Facts, Part, criterion_seasons, exact
+
+DATES_KEPT = 10  # of those that offend; `gaps` lists every date
+
+Status = Literal["holds", "fails", "no rows", "not judged"]
+"""`no rows` is no success. `not judged`: the scope does not hold what it takes."""
+
+Verdict = tuple[int, int]
+"""Expected and found on one date."""
+
+
+class CriterionRow(BaseModel):
+    """How one criterion stands in one season."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    criterion: str
+    season: str
+    status: Status
+    expected: int
+    """Entities, dates or rows, as the criterion counts."""
+    found: int
+    offending: int
+    """How many dates fall short."""
+    dates: tuple[date, ...]
+    """The first ten of them."""
+
+
+def judge(facts: Facts) -> Iterator[CriterionRow]:
+    """Judge every criterion in every season in scope that it names."""
+    parts = {(part.season.name, part.name): part for part in facts.parts}
+    for criterion in facts.pipeline.success_criteria:
+        for season in criterion_seasons(facts.pipeline, criterion):
+            if (season.name, "") in parts:
+                part = parts.get((season.name, criterion.part))
+                yield _judge(facts, criterion, season.name, part)
+
+
+def _judge(facts: Facts, criterion: Criterion, season: str, part: Part | None) -> CriterionRow:
+    verdict, days = _KINDS[criterion.kind], part.window.days() if part else ()
+    judged = {day: one for day in days if (one := verdict(facts, criterion, day)) is not None}
+    offending = [day for day, (expected, found) in judged.items() if found < expected]
+    found = sum(found for _, found in judged.values())
+    if isinstance(criterion, RowsCriterion):
+        expected, needed = criterion.minimum, Decimal(criterion.minimum)
+        is_judged, is_empty = part is not None and part.is_whole, found == 0
+    else:
+        expected = sum(expected for expected, _ in judged.values())
+        needed = expected * (1 - exact(getattr(criterion, "tolerance", 0)))
+        is_judged, is_empty = part is not None, expected == 0
+    status: Status = "holds" if found >= needed else "fails"
+    if is_empty:
+        status = "no rows"
+    if not is_judged:
+        status = "not judged"
+    return CriterionRow(
+        criterion=criterion.name,
+        season=season,
+        status=status,
+        expected=expected,
+        found=found,
+        offending=len(offending),
+        dates=tuple(offending[:DATES_KEPT]),
+    )
+
+
+def _entities(facts: Facts, criterion: EntitiesCriterion, day: date) -> Verdict | None:
+    if not facts.is_allowed(criterion.phase, day):
+        return None
+    entity = criterion.entity or facts.pipeline.entity
+    against, own = (
+        [
+            facts.cell(spec, day).entities.get(entity, 0)
+            for spec in facts.pipeline.by_name[phase].tables
+            if entity in spec.entities
+        ]
+        for phase in (criterion.against, criterion.phase)
+    )
+    expected = max(against)
+    # More than is expected on one date does not make up for less on another.
+    return (expected, min(expected, *own)) if expected else None
+
+
+def _dates(facts: Facts, criterion: DatesCriterion, day: date) -> Verdict | None:
+    if not facts.holds(criterion.against, day) or not facts.is_allowed(criterion.phase, day):
+        return None
+    tables = facts.pipeline.by_name[criterion.phase].tables
+    return 1, int(all(facts.cell(spec, day).rows for spec in tables))
+
+
+def _rows(facts: Facts, criterion: RowsCriterion, day: date) -> Verdict | None:
+    if not facts.health.is_due(criterion.phase, day):
+        return None
+    tables = facts.pipeline.by_name[criterion.phase].tables
+    return 1, min(facts.cell(spec, day).rows for spec in tables)
+
+
+def _complete(facts: Facts, criterion: CompleteCriterion, day: date) -> Verdict | None:
+    phases = criterion.phases or facts.pipeline.by_name
+    due = [phase for phase in phases if facts.health.is_due(phase, day)]
+    return (1, int(all(day in facts.health.complete[phase] for phase in due))) if due else None
+
+
+_KINDS: dict[str, Callable[[Facts, Any, date], Verdict | None]] = {
+    "entities": _entities,
+    "dates": _dates,
+    "rows": _rows,
+    "complete": _complete,
+}

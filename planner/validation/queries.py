@@ -1,0 +1,323 @@
+"""The questions of the validation suite as GoogleSQL, one statement each, for any pipeline.
+
+Every question is a file in `sql/questions/`. What it shares with others, the pipeline file's
+phases, the calendar, the counts and their judgement, is put in from `sql/questions/shared/`.
+`planner.validation.results` computes the same from counts that are already there; a test holds both
+equal.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from decimal import Decimal
+
+from planner.errors import UsageError
+from planner.pipeline.criteria import (
+    CompleteCriterion,
+    Criterion,
+    DatesCriterion,
+    EntitiesCriterion,
+)
+from planner.pipeline.model import nearest
+from planner.pipeline.pipeline import Pipeline, TableSpec, Window
+from planner.validation.counts import criterion_seasons, exact, skips_bootstrap, sources_of
+from planner.validation.results import QUESTIONS
+from sql.coverage import coverage_query
+from sql.statements import load, quote_text
+from sql.warehouse import Parameters, Scalar, Table
+
+_PARAMETER = re.compile(r"@([a-z_0-9]+)")
+_ROWS = "*"  # as an entity: the rows themselves
+
+
+def question_query(pipeline: Pipeline, question: str, scope: Window) -> tuple[str, Parameters]:
+    """One statement that answers `question` over `scope`, and its bound parameters.
+
+    Raises `UsageError` when there is no such question, or nothing that it could be asked of.
+    """
+    check_question(question)
+    if question == "grades" and not any(_graded(pipeline)):
+        raise UsageError(f"No table of pipeline {pipeline.name!r} has `grades`.")
+    values: dict[str, Scalar | Sequence[Scalar]] = {
+        **_calendar(pipeline, scope),
+        **_criterion_seasons(pipeline),
+    }
+    parts = {
+        "pipeline": _pipeline(pipeline),
+        "calendar": load("questions/shared/calendar").rstrip(),
+        "judged": load("questions/shared/judged").rstrip(),
+        "facts": _facts(pipeline, scope, values),
+        "criteria": _lines(_criterion_rows(pipeline), 4),
+        "verdicts": _union(_verdicts(pipeline), 2),
+        "grades": _union(_grades(pipeline, scope, values), 2),
+        "graded_tables": ", ".join(quote_text(spec.name) for spec in _graded(pipeline)),
+    }
+    statement = load(f"questions/{question}").format(**parts)
+    used = set(_PARAMETER.findall(statement))
+    return statement, {name: value for name, value in values.items() if name in used}
+
+
+def check_question(question: str) -> None:
+    """Raises `UsageError` when there is no such question."""
+    if question not in QUESTIONS:
+        hint = nearest(question, QUESTIONS).replace("known keys", "there are")
+        raise UsageError(f"There is no question {question!r}; {hint}")
+
+
+def printed(statement: str, parameters: Parameters) -> str:
+    """A statement for a person to run, under the `bq` options that bind its parameters."""
+    options = [
+        shlex.quote(f"--parameter={name}:{_type(value)}:{_written(value)}")
+        for name, value in parameters.items()
+    ]
+    head = ["-- Save this as question.sql, and run it in BigQuery:"]
+    head.append("--   bq query --use_legacy_sql=false \\")
+    # In a comment nothing may begin a line.
+    head += [f"--     {' '.join(option.split())} \\" for option in options]
+    head.append("--     < question.sql")
+    return "\n".join([*head, statement.rstrip()]) + "\n"
+
+
+# -- the pipeline file --------------------------------------------------------------------------
+
+
+def _pipeline(pipeline: Pipeline) -> str:
+    phases: list[str] = []
+    upstreams: list[str] = []
+    tables: list[str] = []
+    counted: list[str] = []
+    for phase in pipeline.phases:
+        sources = sources_of(pipeline, phase.name)
+        phases.append(
+            _row(
+                phase.name,
+                len(phases),
+                phase.is_source,
+                len(sources),
+                skips_bootstrap(pipeline, phase.name),
+                any(pipeline.entity in spec.entities for spec in phase.tables),
+            )
+        )
+        for upstream in sorted({*pipeline.ancestors[phase.name], *sources}):
+            upstreams.append(
+                _row(phase.name, upstream, upstream in phase.after, upstream in sources)
+            )
+        for spec in phase.tables:
+            band = spec.rows_per_entity
+            place = len(tables)
+            tables.append(
+                _row(
+                    phase.name,
+                    spec.name,
+                    place,
+                    pipeline.entity in spec.entities,
+                    band.low if band else None,
+                    band.high if band else None,
+                )
+            )
+            # Rows come last: they are what a table is short of only when no entity is.
+            for n, entity in enumerate([*spec.entities, _ROWS]):
+                counted.append(
+                    _row(phase.name, spec.name, place, entity, n, exact(spec.min_coverage))
+                )
+    return (
+        load("questions/shared/pipeline")
+        .format(
+            phases=_lines(phases, 4),
+            upstreams=_lines(upstreams, 4),
+            tables=_lines(tables, 4),
+            counted=_lines(counted, 4),
+        )
+        .rstrip()
+    )
+
+
+def _calendar(pipeline: Pipeline, scope: Window) -> Parameters:
+    """Parameters: never empty, and the same for whatever is asked."""
+    spans: list[tuple[str, str, int, Window]] = []
+    for season in pipeline.seasons:
+        spans.append((season.name, "", season.year, season))
+        spans += [(season.name, part, season.year, w) for part, w in season.windows.items()]
+    spans += [("", "", 0, excluded) for excluded in pipeline.exclude]
+    years = sorted(
+        {s.year for s in pipeline.seasons if s.start <= scope.end and s.end >= scope.start}
+    )
+    return {
+        "start_date": scope.start,
+        "end_date": scope.end,
+        "season_years": years or [season.year for season in pipeline.seasons],
+        "span_seasons": [season for season, _, _, _ in spans],
+        "span_parts": [part for _, part, _, _ in spans],
+        "span_years": [year for _, _, year, _ in spans],
+        "span_starts": [window.start for _, _, _, window in spans],
+        "span_ends": [window.end for _, _, _, window in spans],
+        "last_bootstrap_day": pipeline.bootstrap_days - 1,
+        "entity": pipeline.entity,
+    }
+
+
+# -- the counts ---------------------------------------------------------------------------------
+
+
+def _facts(pipeline: Pipeline, scope: Window, values: dict[str, Scalar | Sequence[Scalar]]) -> str:
+    tables = [(phase, spec) for phase in pipeline.phases for spec in phase.tables]
+    statements = [
+        _bare("questions/shared/fact").format(
+            phase=quote_text(phase.name),
+            table_name=quote_text(spec.name),
+            coverage=_coverage(spec.table, n, scope, values),
+            facts=",\n  ".join(
+                f"STRUCT({quote_text(entity)} AS entity, {column} AS found)"
+                for entity, column in _columns(spec.table)
+            ),
+        )
+        for n, (phase, spec) in enumerate(tables)
+    ]
+    return f"facts AS (\n  {_union(statements, 2)}\n)"
+
+
+def _grades(
+    pipeline: Pipeline, scope: Window, values: dict[str, Scalar | Sequence[Scalar]]
+) -> Iterator[str]:
+    for n, spec in enumerate(_graded(pipeline)):
+        columns = dict(_columns(spec.table))
+        yield _bare("questions/shared/grade").format(
+            table_name=quote_text(spec.name),
+            coverage=_coverage(spec.table_with_grades, f"graded_{n}", scope, values),
+            entities=columns.get(pipeline.entity, "CAST(NULL AS INT64)"),
+        )
+
+
+def _graded(pipeline: Pipeline) -> Iterator[TableSpec]:
+    return (spec for phase in pipeline.phases for spec in phase.tables if spec.grades)
+
+
+def _coverage(
+    table: Table, n: int | str, scope: Window, values: dict[str, Scalar | Sequence[Scalar]]
+) -> str:
+    statement, parameters = coverage_query(
+        table, scope.start, scope.end, filters=f"table_{n}_filter_"
+    )
+    values.update(parameters)
+    return textwrap.indent(_without_comments(statement), "  ").lstrip()
+
+
+def _columns(table: Table) -> Iterator[tuple[str, str]]:
+    yield _ROWS, "held.row_count"
+    for n, entity in enumerate(table.entities):
+        yield entity, f"held.entity_{n}"
+
+
+# -- the criteria -------------------------------------------------------------------------------
+
+
+def _criterion_rows(pipeline: Pipeline) -> list[str]:
+    return [
+        _row(
+            criterion.name,
+            place,
+            criterion.part,
+            exact(getattr(criterion, "tolerance", 0)),
+            getattr(criterion, "minimum", None),
+        )
+        for place, criterion in enumerate(pipeline.success_criteria)
+    ]
+
+
+def _criterion_seasons(pipeline: Pipeline) -> Parameters:
+    named = [
+        (criterion.name, season.name)
+        for criterion in pipeline.success_criteria
+        for season in criterion_seasons(pipeline, criterion)
+    ]
+    return {
+        "criterion_names": [name for name, _ in named],
+        "criterion_seasons": [season for _, season in named],
+    }
+
+
+def _verdicts(pipeline: Pipeline) -> Iterator[str]:
+    for criterion in pipeline.success_criteria:
+        yield load(f"questions/criteria/{criterion.kind}").format(
+            criterion=quote_text(criterion.name),
+            **{name: quote_text(value) for name, value in _about(pipeline, criterion)},
+            phases=", ".join(quote_text(name) for name in _phases(pipeline, criterion)),
+        )
+
+
+def _about(pipeline: Pipeline, criterion: Criterion) -> Iterator[tuple[str, str]]:
+    if isinstance(criterion, EntitiesCriterion):
+        yield "entity", criterion.entity or pipeline.entity
+    if isinstance(criterion, (EntitiesCriterion, DatesCriterion)):
+        yield "against", criterion.against
+    if not isinstance(criterion, CompleteCriterion):
+        yield "phase", criterion.phase
+
+
+def _phases(pipeline: Pipeline, criterion: Criterion) -> Iterable[str]:
+    return criterion.about or pipeline.by_name
+
+
+# -- text ---------------------------------------------------------------------------------------
+
+
+def _row(*values: str | float | bool | Decimal | None) -> str:
+    return f"({', '.join(map(_literal, values))})"
+
+
+def _literal(value: str | float | bool | Decimal | None) -> str:
+    match value:
+        case None:
+            return "NULL"
+        case bool():
+            return str(value).upper()
+        case str():
+            return quote_text(value)
+        case Decimal():
+            return f"NUMERIC '{value:f}'"
+    return repr(value)
+
+
+def _lines(rows: Iterable[str], indent: int) -> str:
+    return f",\n{' ' * indent}".join(rows)
+
+
+def _union(statements: Iterable[str], indent: int) -> str:
+    text = "\nUNION ALL\n".join(statement.rstrip() for statement in statements)
+    return textwrap.indent(text, " " * indent).lstrip()
+
+
+def _bare(name: str) -> str:
+    """A part that stands there once per table, so its comment is left out."""
+    return _without_comments(load(name))
+
+
+def _without_comments(statement: str) -> str:
+    lines = (line for line in statement.splitlines() if not line.lstrip().startswith("--"))
+    return "\n".join(lines)
+
+
+def _type(value: Scalar | Sequence[Scalar]) -> str:
+    match value:
+        case bool():
+            return "BOOL"
+        case str():
+            return "STRING"
+        case int():
+            return "INT64"
+        case float():
+            return "FLOAT64"
+        case date():
+            return "DATE"
+    return f"ARRAY<{_type(value[0])}>"
+
+
+def _written(value: Scalar | Sequence[Scalar]) -> str:
+    if isinstance(value, (str, int, float, date)):
+        return str(value)
+    return json.dumps(value, default=str)

@@ -1,0 +1,305 @@
+"""The answers of the validation suite: for each question, rows of plain values.
+
+Pure: everything follows from counts that are already there. `planner.validation.queries` asks
+a warehouse the same in SQL, and gets rows with the same columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import date
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from planner.pipeline.pipeline import Band, Phase, TableSpec
+from planner.validation.counts import Facts, Part
+from planner.validation.judge import CriterionRow, judge
+from sql.warehouse import EVERY_SYSTEM, Cell, Grade
+
+
+class Row(BaseModel):
+    """One row of an answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CountRow(Row):
+    """What a table holds of a season, or of a named part of it."""
+
+    season: str
+    part: str
+    """The window's name; `""` for the whole season."""
+    phase: str
+    table_name: str
+    dates: int
+    entities: int | None
+    """Of the pipeline's own entity, added up over dates; None where it is not counted."""
+    row_count: int
+    first_date: date | None
+    last_date: date | None
+
+
+class MatrixRow(Row):
+    """How complete a phase is in a season, or in a named part of it. Dates, unless said."""
+
+    season: str
+    part: str
+    phase: str
+    expected: int
+    complete: int
+    missing: int
+    partial: int
+    orphan: int
+    """Dates with rows on which a phase that they are computed from has none."""
+    entities: int | None
+    row_count: int
+    status: Literal["complete", "gaps", "nothing due"]
+    overall: Literal["complete", "gaps", "no rows"]
+    """Over all phases of the season."""
+
+
+class GapRow(Row):
+    """A phase and date that is missing, partial or an orphan."""
+
+    season: str | None
+    phase: str
+    date: date
+    status: Literal["missing", "partial", "orphan"]
+    expected: int
+    """Entities of the shortest table; rows (1) where it counts none; of an orphan 0."""
+    found: int
+    table_names: str
+
+
+class DensityRow(Row):
+    """Rows per entity of a table in a season, and its band."""
+
+    season: str
+    phase: str
+    table_name: str
+    row_count: int
+    entities: int
+    per_entity: float | None
+    low: float | None
+    high: float | None
+    status: Literal["ok", "low", "high", "no band", "no rows"]
+
+
+class GradeRow(Row):
+    """How right a system was in a season."""
+
+    season: str
+    table_name: str
+    system: str
+    """`*` for all of them."""
+    entities: int
+    row_count: int
+    mean_error: float | None
+    accuracy: float | None
+    """Share of the rows that could be judged."""
+    status: Literal["graded", "no rows"]
+
+
+class Answers(Row):
+    """Question → its answer. Each is a file in `sql/questions/`."""
+
+    counts: tuple[CountRow, ...]
+    matrix: tuple[MatrixRow, ...]
+    gaps: tuple[GapRow, ...]
+    density: tuple[DensityRow, ...]
+    grades: tuple[GradeRow, ...]
+    criteria: tuple[CriterionRow, ...]
+
+    @property
+    def hold(self) -> bool:
+        """Whether every criterion that was judged holds, and at least one was."""
+        judged = [row for row in self.criteria if row.status != "not judged"]
+        return bool(judged) and all(row.status == "holds" for row in judged)
+
+
+QUESTIONS = tuple(Answers.model_fields)
+
+
+def answer(facts: Facts) -> Answers:
+    """Answer every question."""
+    return Answers(
+        counts=tuple(_counts(facts)),
+        matrix=tuple(_matrix(facts)),
+        gaps=tuple(_gaps(facts)),
+        density=tuple(_density(facts)),
+        grades=tuple(_grades(facts)),
+        criteria=tuple(judge(facts)),
+    )
+
+
+def _tables(facts: Facts) -> Iterator[tuple[Phase, TableSpec]]:
+    for phase in facts.pipeline.phases:
+        for spec in phase.tables:
+            yield phase, spec
+
+
+def _cells(facts: Facts, spec: TableSpec, part: Part) -> dict[date, Cell]:
+    return {day: cell for day, cell in facts.coverage[spec.name].items() if day in part.window}
+
+
+def _counts(facts: Facts) -> Iterator[CountRow]:
+    entity = facts.pipeline.entity
+    for phase, spec in _tables(facts):
+        for part in facts.parts:
+            cells = _cells(facts, spec, part)
+            yield CountRow(
+                season=part.season.name,
+                part=part.name,
+                phase=phase.name,
+                table_name=spec.name,
+                dates=len(cells),
+                entities=_entities(cells.values(), entity) if entity in spec.entities else None,
+                row_count=sum(cell.rows for cell in cells.values()),
+                first_date=min(cells, default=None),
+                last_date=max(cells, default=None),
+            )
+
+
+def _matrix(facts: Facts) -> Iterator[MatrixRow]:
+    health = facts.health
+    for part in facts.parts:
+        due = {
+            phase.name: [day for day in part.window.days() if health.is_due(phase.name, day)]
+            for phase in facts.pipeline.phases
+        }
+        short = {
+            name: [health.gaps[name][day] for day in days if day in health.gaps[name]]
+            for name, days in due.items()
+        }
+        sources = [phase.name for phase in facts.pipeline.phases if phase.is_source]
+        overall: Literal["complete", "gaps", "no rows"] = "no rows"
+        if any(due[name] for name in sources):
+            overall = "gaps" if any(short.values()) else "complete"
+        for phase in facts.pipeline.phases:
+            days, gaps, held = due[phase.name], short[phase.name], health.held.get(phase.name)
+            missing = sum(gap.reason == "missing" for gap in gaps)
+            yield MatrixRow(
+                season=part.season.name,
+                part=part.name,
+                phase=phase.name,
+                expected=len(days),
+                complete=len(days) - len(gaps),
+                missing=missing,
+                partial=len(gaps) - missing,
+                orphan=sum(facts.is_orphan(phase.name, day) for day in part.window.days()),
+                entities=None if held is None else sum(held.get(day, 0) for day in days),
+                row_count=sum(
+                    cell.rows
+                    for spec in phase.tables
+                    for cell in _cells(facts, spec, part).values()
+                ),
+                status="gaps" if gaps else "complete" if days else "nothing due",
+                overall=overall,
+            )
+
+
+def _gaps(facts: Facts) -> Iterator[GapRow]:
+    for phase in facts.pipeline.phases:
+        for day in facts.scope.days():
+            season = facts.calendar.season_of(day)
+            name = season.name if season else None
+            gap = facts.health.gaps[phase.name].get(day)
+            # In the order of their names, as SQL sorts them: an orphan that is partial comes first.
+            if gap is not None and gap.reason == "missing":
+                yield _gap_row(name, phase, day, "missing", gap.expected, gap.found, gap.tables)
+            if facts.is_orphan(phase.name, day):
+                tables = [spec.name for spec in phase.tables if day in facts.coverage[spec.name]]
+                rows = sum(facts.cell(spec, day).rows for spec in phase.tables)
+                yield _gap_row(name, phase, day, "orphan", 0, rows, tables)
+            if gap is not None and gap.reason == "partial":
+                yield _gap_row(name, phase, day, "partial", gap.expected, gap.found, gap.tables)
+
+
+def _gap_row(
+    season: str | None,
+    phase: Phase,
+    day: date,
+    status: Literal["missing", "partial", "orphan"],
+    expected: int,
+    found: int,
+    tables: Iterable[str],
+) -> GapRow:
+    return GapRow(
+        season=season,
+        phase=phase.name,
+        date=day,
+        status=status,
+        expected=expected,
+        found=found,
+        table_names=", ".join(tables),
+    )
+
+
+def _density(facts: Facts) -> Iterator[DensityRow]:
+    entity = facts.pipeline.entity
+    for phase, spec in _tables(facts):
+        if entity not in spec.entities:
+            continue
+        band = spec.rows_per_entity
+        for part in facts.seasons:
+            cells = _cells(facts, spec, part).values()
+            rows, entities = sum(cell.rows for cell in cells), _entities(cells, entity)
+            each = _ratio(rows, entities)
+            yield DensityRow(
+                season=part.season.name,
+                phase=phase.name,
+                table_name=spec.name,
+                row_count=rows,
+                entities=entities,
+                per_entity=each,
+                low=band.low if band else None,
+                high=band.high if band else None,
+                status=_within(each, band),
+            )
+
+
+def _within(
+    each: float | None, band: Band | None
+) -> Literal["ok", "low", "high", "no band", "no rows"]:
+    if each is None:
+        return "no rows"
+    if band is None:
+        return "no band"
+    return "low" if each < band.low else "high" if each > band.high else "ok"
+
+
+def _grades(facts: Facts) -> Iterator[GradeRow]:
+    for _, spec in _tables(facts):
+        if spec.grades is None:
+            continue
+        for part in facts.seasons:
+            systems: dict[str, list[Grade]] = {EVERY_SYSTEM: []}
+            for cell in _cells(facts, spec, part).values():
+                for system, grade in cell.grades.items():
+                    systems.setdefault(system, []).append(grade)
+            for system, grades in sorted(systems.items()):
+                yield GradeRow(
+                    season=part.season.name,
+                    table_name=spec.name,
+                    system=system,
+                    entities=_entities(grades, facts.pipeline.entity),
+                    row_count=sum(grade.rows for grade in grades),
+                    mean_error=_ratio(
+                        sum(grade.error_sum for grade in grades),
+                        sum(grade.measured for grade in grades),
+                    ),
+                    accuracy=_ratio(
+                        sum(grade.correct for grade in grades),
+                        sum(grade.judged for grade in grades),
+                    ),
+                    status="graded" if grades else "no rows",
+                )
+
+
+def _entities(counted: Iterable[Cell | Grade], entity: str) -> int:
+    return sum(one.entities.get(entity, 0) for one in counted)
+
+
+def _ratio(of: float, to: int) -> float | None:
+    return of / to if to else None

@@ -1,0 +1,75 @@
+"""What is in the broker: which runs and chunks still have a message, waiting or being worked on.
+
+Reads kombu's own keys, one list per queue and the hash `unacked` of delivered messages, and ours,
+where messages wait that are to come later.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+import redis
+
+from worker.messages.later import waiting
+
+AT_ONCE = 500  # messages per round trip
+UNACKED = "unacked"  # kombu's name for the hash of delivered messages
+UNACKED_INDEX = "unacked_index"  # and for when each was delivered, by its worker's clock
+AHEAD_SECONDS = 5.0  # a clock so much ahead of Redis's is wrong
+FINAL = ""  # what stands for the finalization, in the place of a chunk
+
+
+def chunks_with_messages(client: redis.Redis, queues: Iterable[str]) -> set[tuple[str, str]]:
+    """(run, chunk) of every message, and (run, FINAL) where the run's finalization has one."""
+    return {whose for raw in _raw(client, queues) if (whose := _whose(raw)) is not None}
+
+
+def call_in(client: redis.Redis, queues: Iterable[str], runs: Collection[str]) -> None:
+    """Let messages of some runs that are to come later be due now."""
+    for queue in queues if runs else ():
+        for message, _ in client.zscan_iter(waiting(queue), count=AT_ONCE):
+            whose = _whose(str(message))
+            if whose is not None and whose[0] in runs:
+                client.zadd(waiting(queue), {str(message): 0}, xx=True)
+
+
+def correct_times(client: redis.Redis) -> None:
+    """Let no message be delivered in the future: it would stay with a dead worker until then."""
+    now, _ = client.time()
+    for tag in client.zrangebyscore(UNACKED_INDEX, now + AHEAD_SECONDS, "+inf"):
+        client.zadd(UNACKED_INDEX, {str(tag): now}, xx=True)
+
+
+def _whose(raw: str) -> tuple[str, str] | None:
+    """(run, chunk) of a message, or (run, FINAL); None when it is none of ours."""
+    try:
+        message = json.loads(raw)
+        if isinstance(message, list):  # delivered: [message, exchange, routing key]
+            message = message[0]
+        task = message["headers"]["task"]
+        run_id, *rest = map(str, json.loads(base64.b64decode(message["body"]))[0])
+    except (ValueError, LookupError, TypeError):
+        return None
+    if task == "backfill.finalize":
+        return run_id, FINAL
+    return (run_id, rest[0].rpartition("/")[0]) if rest else None
+
+
+def _raw(client: redis.Redis, queues: Iterable[str]) -> Iterator[str]:
+    for queue in queues:
+        # In the order in which messages move, so that none is seen nowhere.
+        for message, _ in client.zscan_iter(waiting(queue), count=AT_ONCE):
+            yield str(message)
+        first = 0
+        while batch := client.lrange(queue, first, first + AT_ONCE - 1):
+            yield from _texts(batch)
+            first += AT_ONCE
+    for _, value in client.hscan_iter(UNACKED, count=AT_ONCE):
+        yield str(value)
+
+
+def _texts(batch: Any) -> Iterator[str]:
+    return (str(each) for each in batch)

@@ -1,0 +1,144 @@
+"""Everything that leans on private parts of Celery 5.7.0 and kombu 5.7.0. Both are pinned.
+
+Found by running them (the tests in `tests/integration/test_transport.py` fail when one of
+these is no longer needed):
+
+- A worker that runs a task and has a free slot dies when Redis goes away: a collected channel
+  is asked for its connection's parameters, and has none any more. → `_connection_parameters`
+- A lost connection makes kombu requeue messages whose tasks still run. → `_restore_unacked`
+- A message is delivered again after the visibility timeout, although its worker lives.
+  → `VisibilityHeartbeat`, which makes a short timeout safe: a dead worker's messages come back
+  within a minute, and a six-hour step is never delivered twice.
+- A publisher subscribes to the result of everything it sends, and complains at its exit.
+  → `publish_only`
+- A message that is to come later is held by whoever receives it, and comes after what that worker
+  does by then, however idle others are.
+  → `_put`, which lets it wait in Redis (`worker/messages/later.py`)
+- Revoking a link that is not the last of its chain leaves the chord waiting for ever.
+  → `settle_revoked`
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, ClassVar
+
+import celery.worker.state as worker_state
+import kombu.transport.redis as kombu_redis
+from celery import bootsteps, signals
+from celery.exceptions import TaskRevokedError
+from kombu.utils.json import dumps
+
+from worker.messages.later import put_off
+
+log = logging.getLogger(__name__)
+
+TOUCH_AT_ONCE = 500  # messages per ZADD
+WAIT = "wait_seconds"  # the header that says how long a message is to wait
+PLANNER_TRIES = 3  # to publish a message
+
+_stock_connection_parameters = kombu_redis.Channel._connparams
+_stock_restore_unacked = kombu_redis.QoS.restore_unacked
+_stock_put = kombu_redis.Channel._put
+
+
+def install(app: Any, *, visibility_seconds: float) -> None:
+    """Repair the transport of this process, and keep its messages invisible while it lives."""
+    kombu_redis.Channel._connparams = _connection_parameters  # type: ignore[method-assign]
+    kombu_redis.QoS.restore_unacked = _restore_unacked  # type: ignore[method-assign]
+    kombu_redis.Channel._put = _put  # type: ignore[assignment, method-assign]
+    VisibilityHeartbeat.every_seconds = visibility_seconds / 4
+    app.steps["consumer"].add(VisibilityHeartbeat)
+    signals.task_revoked.connect(settle_revoked, weak=False)
+
+
+def _connection_parameters(channel: Any, asynchronous: bool = False) -> dict[str, Any]:
+    """What a channel connects with, also after its connection was collected: acks go by tag."""
+    remembered: dict[bool, dict[str, Any]] = channel.__dict__.setdefault("_remembered", {})
+    if getattr(channel.connection, "client", None) is not None:
+        remembered[asynchronous] = dict(_stock_connection_parameters(channel, asynchronous))
+    return dict(remembered[asynchronous])
+
+
+def _restore_unacked(qos: Any, client: Any = None) -> None:
+    """After a lost connection, give back what was only reserved; keep what runs."""
+    stopping = (worker_state.should_stop, worker_state.should_terminate)
+    if any(flag is not None and flag is not False for flag in stopping):
+        _stock_restore_unacked(qos, client)
+        return
+    running = _running_tags()
+    for tag in [tag for tag in list(qos._delivered) if tag not in running]:
+        try:
+            qos.restore_by_tag(tag)
+        except Exception:  # Redis is away: the sweep of invisible messages will do it
+            log.debug("message %s stays with the visibility sweep", tag)
+            break
+    qos._delivered.clear()
+
+
+def _running_tags() -> set[str]:
+    return {request.message.delivery_tag for request in tuple(worker_state.active_requests)}
+
+
+class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Tells Redis every quarter of the visibility timeout which messages this worker holds."""
+
+    requires: ClassVar[set[str]] = {"celery.worker.consumer.tasks:Tasks"}
+    every_seconds = 15.0
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        self.timer: Any = None
+        super().__init__(consumer, **options)
+
+    def start(self, consumer: Any) -> None:
+        self.timer = consumer.timer.call_repeatedly(
+            self.every_seconds, self.touch, (consumer,), priority=10
+        )
+
+    def stop(self, consumer: Any) -> None:
+        if self.timer:
+            self.timer.cancel()
+            self.timer = None
+
+    def touch(self, consumer: Any) -> None:
+        try:
+            channel = consumer.task_consumer.channel
+            tags = list(set(channel.qos._delivered) | _running_tags())
+            with channel.conn_or_acquire() as client:
+                now, _ = client.time()  # this worker's own clock may be wrong
+                for first in range(0, len(tags), TOUCH_AT_ONCE):
+                    held = dict.fromkeys(tags[first : first + TOUCH_AT_ONCE], now)
+                    client.zadd(channel.unacked_index_key, held, xx=True)
+        except Exception as error:  # the next beat is soon, and a lost message comes back
+            log.debug("visibility heartbeat: %r", error)
+
+
+def _put(channel: Any, queue: str, message: dict[str, Any], **options: Any) -> None:
+    """Send a message, or let it wait as long as its header says."""
+    # A copy: kombu sends the same headers again when Redis was away.
+    headers = dict(message["headers"])
+    seconds = headers.pop(WAIT, None)
+    message = {**message, "headers": headers}
+    if not seconds:
+        _stock_put(channel, queue, message, **options)
+        return
+    with channel.conn_or_acquire() as client:
+        put_off(client, queue, dumps(message), seconds)
+
+
+def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:
+    """Tell the chord that a revoked task's chain is over."""
+    context = getattr(request, "_context", request)
+    sender.backend._fail_chain(getattr(context, "chain", None), TaskRevokedError("revoked"), None)
+
+
+def publish_only(app: Any) -> None:
+    """For a planner: it asks the ledger how a run goes, so it listens for no results.
+
+    People wait for it: a dead Redis is an error within seconds, not an hour's silence.
+    """
+    policy = {**app.conf.task_publish_retry_policy, "max_retries": PLANNER_TRIES}
+    app.conf.task_publish_retry_policy = policy
+    app.backend.on_task_call = lambda producer, task_id: None
+    app.backend.result_consumer.consume_from = lambda task_id: None
+    app.backend.result_consumer.cancel_for = lambda task_id: None

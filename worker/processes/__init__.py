@@ -1,0 +1,1 @@
+"""Processes: children, workers, the embedded Redis, their identity, signals and secrets."""

@@ -1,0 +1,61 @@
+"""A crew of worker processes on this machine, each a Celery worker with one slot.
+
+One slot each: a worker that dies takes one step with it, and `--workers N` means N steps at
+once. Output goes to `HOME/logs/worker-N.log`. A worker that dies is started again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from planner.settings import Settings
+from worker.processes.children import Child, Supervisor
+
+STOP_SECONDS = 10.0  # Celery's own way out, once its step has ended
+
+
+@contextmanager
+def crew(
+    settings: Settings,
+    *,
+    workers: int,
+    first: int = 1,
+    environment: Mapping[str, str] | None = None,
+    queues: str | None = None,
+    on_restart: Callable[[Child], None] = lambda child: None,
+) -> Iterator[list[Child]]:
+    """Run some workers while the block runs; they hand back their steps when it ends.
+
+    They are numbered from `first`: no two on one machine have one name.
+    """
+    numbers = range(first, first + workers)
+    hands = [hand(settings, n, environment=environment, queues=queues) for n in numbers]
+    with Supervisor(hands, on_restart=on_restart):
+        yield hands
+
+
+def hand(
+    settings: Settings,
+    number: int,
+    *,
+    environment: Mapping[str, str] | None = None,
+    queues: str | None = None,
+) -> Child:
+    """One worker, to be started."""
+    return Child(
+        name=f"worker-{number}",
+        command=_command(number, queues),
+        log=settings.folder("logs") / f"worker-{number}.log",
+        # The step's grace, then its script's.
+        stop_seconds=2 * settings.grace_seconds + STOP_SECONDS,
+        environment=environment or {},
+    )
+
+
+def _command(number: int, queues: str | None) -> list[str]:
+    command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
+    command += ["--hostname", f"worker-{number}@%h", "--concurrency", "1"]
+    command += ["--loglevel", "INFO", "--without-mingle", "--without-gossip"]
+    return [*command, "-Q", queues] if queues else command

@@ -1,0 +1,74 @@
+"""The count that a run ends by: taken when every step has settled, waited for while it may come.
+
+A run that nobody can count must end too: then it is believed of none of its dates that they are
+complete, and its report says why.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from planner.plan.plan import Plan
+from planner.plan.states import RunState
+from planner.report.report import NOT_COUNTED, Short, Validation
+from planner.validation.counts import Facts, count_tables
+from sql import WarehouseError, WarehouseUnreachable
+from worker.ledger.record import RunRecord
+from worker.processes.secrets import redacted
+from worker.step.context import Fleet
+from worker.step.visit import MISFITS_MAX, Again
+
+log = logging.getLogger(__name__)
+
+WAREHOUSE_LOOK_SECONDS = 30.0  # between two tries while the warehouse does not answer
+MISFIT_LOOK_SECONDS = 10.0  # between two workers: about ten minutes for all of MISFITS_MAX
+
+
+def final_count(fleet: Fleet, run: RunRecord, plan: Plan) -> Facts | str:
+    """What the warehouse holds now; or, in words, why the run has to end without a count.
+
+    Raises `Again` while it is worth waiting: for a warehouse that does not answer, unless the run
+    is being cancelled, and for a while for a worker with the plan's pipeline file.
+    """
+    if run.pipeline_checksum != fleet.pipeline.checksum:
+        waits = "its end waits for a worker with the plan's pipeline file"
+        if fleet.ledger.note_end_waits(run.id, waits, misfit=True) <= MISFITS_MAX:
+            log.warning("%s: %s", run.id, waits)
+            raise Again(MISFIT_LOOK_SECONDS)
+        return (
+            "every worker's pipeline file differs from the plan's: start workers and planner with "
+            "the same BACKFILL_PIPELINE"
+        )
+    try:
+        warehouse = fleet.warehouse.labelled(plan_id=plan.plan_id, phase="final")
+        return count_tables(warehouse, fleet.pipeline, plan.reach)
+    except WarehouseUnreachable as error:
+        why = redacted(str(error))
+        if run.state is not RunState.CANCELLING:
+            raise held_up(fleet, run, why) from None
+        return why
+    except WarehouseError as error:
+        return redacted(str(error))
+
+
+def held_up(fleet: Fleet, run: RunRecord, why: str) -> Again:
+    """To be raised: the run's end waits for the warehouse. Says so where people look."""
+    fleet.ledger.note_end_waits(run.id, f"its end waits: {why}")
+    log.warning("%s: its end waits: %s", run.id, why)
+    return Again(WAREHOUSE_LOOK_SECONDS)
+
+
+def uncounted(plan: Plan) -> Validation:
+    """The validation of a run that nobody could count: nothing is believed."""
+    short = tuple(
+        Short(
+            phase=step.phase,
+            date=task.date,
+            reason=NOT_COUNTED,
+            expected=max(task.expected.values(), default=1),
+            found=0,
+        )
+        for _, step in plan.steps()
+        for task in step.tasks
+    )
+    return Validation(passed=False, checked=len(short), short=short, remaining=0)

@@ -1,0 +1,98 @@
+"""Publishes what a run has repaired, date by date, when the final validation has counted it.
+
+See `planner.pipeline.publish` for why this is no phase. Dates are written down as they are
+published, so that a finalization that is repeated, or a retry of the run, does not publish all of
+them anew.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection
+from datetime import date
+
+from planner.pipeline.publish import Publication, Publish
+from worker.ledger.lease import Lease
+from worker.processes.secrets import redacted
+from worker.runners.environment import fill
+from worker.runners.job import LEASE_LOST, Job, Ran, Stopped
+from worker.runners.script import Script
+from worker.step.context import Fleet
+from worker.step.stop import Stop
+
+
+class Interrupted(Exception):
+    """Publishing had to stop: it goes on with the next finalization."""
+
+
+def publish(fleet: Fleet, run_id: str, repaired: Collection[date], lease: Lease) -> Publication:
+    """Publish the repaired dates of a run, until it is cancelled.
+
+    Raises `Interrupted`, and `WarehouseError`.
+    """
+    publishing = fleet.pipeline.publish
+    assert publishing is not None
+    ran, failed = fleet.ledger.published(run_id), {}
+    days = sorted(set(repaired) - ran)
+    if days:
+        days += _newest(fleet, publishing, days[-1])
+    stop = Stop(fleet, run_id, lease)
+    for day in days:
+        why = stop() or _complaint(fleet, publishing, run_id, day, stop)
+        if why in (LEASE_LOST, Stop.SHUTDOWN):
+            raise Interrupted(why)
+        if why is None:
+            fleet.ledger.note_published(run_id, day)
+            ran.add(day)
+        else:
+            failed[day] = redacted(why)
+    return Publication(
+        phase=publishing.after,
+        ran=tuple(sorted(ran - set(failed))),
+        failed=failed,
+        again=tuple(_command(publishing, day) for day in failed),
+    )
+
+
+def _newest(fleet: Fleet, publishing: Publish, last: date) -> list[date]:
+    """The newest date that the phase holds, when it is newer than `last`."""
+    spec = fleet.pipeline.by_name[publishing.after].tables[0]
+    end = max(last, fleet.pipeline.seasons[-1].end)
+    warehouse = fleet.warehouse.labelled(phase="publish")
+    newest = max(warehouse.coverage(spec.table, last, end), default=last)
+    return [newest] if newest > last else []
+
+
+def _complaint(fleet: Fleet, publishing: Publish, run_id: str, day: date, stop: Stop) -> str | None:
+    """Publish a date; what went wrong, or why it had to stop."""
+    try:
+        outcome = Script(publishing.runner).run(_job(fleet, publishing, run_id, day, stop))
+    except OSError as error:  # a full disk, and what else befalls a machine
+        return f"the worker's machine: {error}"
+    if isinstance(outcome, Ran):
+        return None
+    return outcome.why if isinstance(outcome, Stopped) else str(getattr(outcome, "error", outcome))
+
+
+def _job(fleet: Fleet, publishing: Publish, run_id: str, day: date, stop: Stop) -> Job:
+    phase = fleet.pipeline.by_name[publishing.after]
+    return Job(
+        run_id=run_id,
+        step_id="publish",
+        # Its time limit is all that the script needs to know of a phase.
+        phase=phase.model_copy(update={"timeout_seconds": publishing.timeout_seconds}),
+        dates=(day,),
+        attempt=1,
+        memory={},
+        log=fleet.settings.folder(f"logs/{run_id}") / "publish.log",
+        pipeline_dir=fleet.pipeline_dir,
+        warehouse=fleet.warehouse,
+        grace_seconds=fleet.settings.grace_seconds,
+        stop=stop,
+    )
+
+
+def _command(publishing: Publish, day: date) -> str:
+    """As a shell takes it, in the script's folder: `${NAME}` stays for the shell to fill in."""
+    words = [fill(word, (day,)) for word in publishing.runner.command]
+    return " ".join(word if "${" in word else shlex.quote(word) for word in words)

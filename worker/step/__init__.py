@@ -1,0 +1,1 @@
+"""One step, from its message to its settlement."""

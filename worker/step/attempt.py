@@ -1,0 +1,275 @@
+"""One attempt at a step: run what is left of it, recount, and say how it ended.
+
+What is left is a list of ranges in the attempt's memory: a range that has run is taken off, one
+that was too large is replaced by its halves, less what they did not fail at. Knows nothing of
+Celery, and settles nothing: it gives back a value that the step acts on.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+from redis import RedisError
+
+from planner.pipeline.pipeline import Phase
+from planner.pipeline.runners import HttpBatchRunner
+from planner.plan.plan import Step, Task
+from sql import Warehouse, WarehouseError, WarehouseRefused
+from worker.ledger.budget import Exceeded, spend
+from worker.processes.secrets import redacted
+from worker.runners import (
+    Failed,
+    Job,
+    NoRunner,
+    Outcome,
+    Park,
+    Partway,
+    Ran,
+    Refused,
+    Stopped,
+    TooLarge,
+    runner_for,
+)
+from worker.step import progress
+from worker.step.checkpoint import Memory, Range
+from worker.step.context import Fleet
+from worker.step.recount import recount, versions_of
+
+log = logging.getLogger(__name__)
+
+SETTLE_LOOK_SECONDS = 5.0  # between two recounts while a service's rows may still appear
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """Every range has run, and the recount has spoken. Date → what is wrong with it."""
+
+    done: tuple[date, ...]
+    short: dict[date, str] = field(default_factory=dict)
+    """Trying again may help."""
+    hopeless: dict[date, str] = field(default_factory=dict)
+    """Trying again cannot help: these are quarantined."""
+    blocked: dict[date, str] = field(default_factory=dict)
+    """Something they need is not there."""
+    memory: dict[str, Any] = field(default_factory=dict)
+    """For the next attempt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverBudget:
+    """A table may not be written to so often today: what is left waits, and nobody holds it."""
+
+    why: str
+    seconds: float
+    """Until there is room."""
+    memory: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """What an attempt works on."""
+
+    fleet: Fleet
+    run_id: str
+    step_id: str
+    step: Step
+    phase: Phase
+    dates: Sequence[date]
+    number: int
+    stop: Callable[[], str | None]
+    now: Callable[[], float]
+    """Seconds since the epoch, by a clock that all workers share."""
+    note: Callable[[dict[str, Any]], bool]
+    """Writes the attempt's memory down while it works; False when the lease was lost."""
+    which: int | None = None
+    """The runner that was chosen, from 0; None when the memory knows, or none exists."""
+    force: bool = False
+    """Whether the user lets a service end what it is doing for others."""
+    memory: dict[str, Any] = field(default_factory=dict)
+    plan_id: str = ""
+
+    @cached_property
+    def _warehouse(self) -> Warehouse:
+        """Its jobs say which plan and phase they are for."""
+        return self.fleet.warehouse.labelled(plan_id=self.plan_id, phase=self.phase.name)
+
+    def make(self) -> Ended | Park | Stopped | OverBudget:
+        """Run every range, then recount."""
+        memory = Memory.model_validate(self.memory)
+        if memory.which is None:
+            memory.which = self.which
+        try:
+            if memory.versions is None:
+                days = self._outdated
+                memory.versions = versions_of(self._warehouse, self.phase, days)
+            if memory.left is None:
+                memory.left = self._ranges(memory.which)
+            while memory.left:
+                dates = memory.left[0]
+                over = None if memory.runner else self._spend(dates)
+                if over is not None:
+                    return OverBudget(why=str(over), seconds=over.seconds, memory=memory.as_json())
+                outcome = self._run(dates, memory)
+                if isinstance(outcome, Stopped):
+                    return replace(outcome, memory=memory.as_json())
+                if isinstance(outcome, Park):
+                    memory.runner = outcome.memory
+                    return Park(seconds=outcome.seconds, memory=memory.as_json())
+                memory.runner = {}
+                memory.left[:1] = self._rest(dates, outcome, memory)
+            return self._recount(memory)
+        except WarehouseError as error:
+            wrong = dict.fromkeys(self.dates, f"the recount failed: {redacted(str(error))}")
+            if isinstance(error, WarehouseRefused):
+                return Ended(done=(), hopeless=wrong)
+            return Ended(done=(), short=wrong)
+        except OSError as error:  # a full disk, and what else befalls a machine
+            why = redacted(f"the worker's machine: {error}")
+            return Ended(done=(), short=dict.fromkeys(self.dates, why))
+        except RedisError:  # nothing can be written down now
+            raise
+        except (
+            Exception
+        ) as error:  # a mistake of ours: it must not look like a crash, and be repeated
+            log.exception("%s: %s", self.run_id, self.step_id)
+            why = redacted(f"{type(error).__name__}: {error}. See the worker's log.")
+            return Ended(done=(), short=dict.fromkeys(self.dates, why))
+
+    # -- ranges ------------------------------------------------------------------------------
+
+    def _ranges(self, which: int | None) -> list[Range]:
+        """Consecutive dates together at first; each alone once something went wrong."""
+        runner = self.phase.runners[which or 0]
+        alone = isinstance(runner, HttpBatchRunner) and runner.per_date
+        if alone or self.number > 1:
+            return [(day,) for day in self.dates]
+        return self._consecutive(self.dates)
+
+    def _consecutive(self, dates: Sequence[date]) -> list[Range]:
+        order = {day: n for n, day in enumerate(self.step.dates)}
+        ranges: list[Range] = []
+        for day in dates:
+            follows = ranges and order[day] == order[ranges[-1][-1]] + 1
+            if follows and len(ranges[-1]) < (self.phase.dates_at_once or len(order)):
+                ranges[-1] = (*ranges[-1], day)
+            else:
+                ranges.append((day,))
+        return ranges
+
+    def _rest(self, dates: Range, outcome: Outcome, memory: Memory) -> list[Range]:
+        """What is left to do of a range that has run; writes down what went wrong with it."""
+        match outcome:
+            case TooLarge() if len(dates) > 1:
+                left = self._short(dates, memory)
+                middle = len(dates) // 2
+                halves = dates[:middle], dates[middle:]
+                return [
+                    part
+                    for half in halves
+                    for part in self._consecutive([day for day in half if day in left])
+                ]
+            case Partway() if (now := len(self._filled(dates, memory))) > memory.reached:
+                memory.reached = now
+                return [dates]
+            case Ran():
+                memory.settle_seconds = max(memory.settle_seconds, outcome.settle_seconds)
+                if outcome.note:
+                    memory.notes |= dict.fromkeys(dates, redacted(outcome.note))
+            case Failed() | TooLarge() | Partway() | Refused():
+                memory.errors |= dict.fromkeys(dates, redacted(outcome.error))
+                if isinstance(outcome, Refused):
+                    memory.blocked |= set(dates)
+                elif isinstance(outcome, TooLarge) or (
+                    isinstance(outcome, Failed) and outcome.is_permanent
+                ):
+                    memory.hopeless |= set(dates)
+        memory.reached = 0
+        return []
+
+    def _spend(self, dates: Range) -> Exceeded | None:
+        """Count what a run of the range writes, before it does; a retry and a half count anew."""
+        return spend(self.fleet.redis, self.fleet.warehouse.name, self.phase, dates)
+
+    # -- one range ---------------------------------------------------------------------------
+
+    def _run(self, dates: Range, memory: Memory) -> Outcome:
+        settings = self.fleet.settings
+        why = self.stop()
+        if why:
+            return Stopped(why=why)
+        try:
+            memory.which, runner = runner_for(self.phase, self.fleet.pipeline_dir, memory.which)
+        except NoRunner as error:
+            return Failed(error=str(error), is_permanent=True)
+
+        def note(written: dict[str, Any]) -> bool:
+            memory.runner = written
+            return self.note(memory.as_json())
+
+        log = settings.folder(f"logs/{self.run_id}") / f"{self.step_id.replace('/', '.')}.log"
+        job = Job(
+            run_id=self.run_id,
+            step_id=self.step_id,
+            phase=self.phase,
+            dates=dates,
+            attempt=self.number,
+            memory=memory.runner,
+            log=log,
+            pipeline_dir=self.fleet.pipeline_dir,
+            warehouse=self._warehouse,
+            grace_seconds=settings.grace_seconds,
+            stop=self.stop,
+            now=self.now,
+            note=note,
+            filled=lambda: self._filled(dates, memory),
+            force=self.force,
+        )
+        return runner.run(job)
+
+    # -- what the warehouse shows ------------------------------------------------------------
+
+    def _tasks(self, dates: Collection[date]) -> list[Task]:
+        return [task for task in self.step.tasks if task.date in dates]
+
+    @cached_property
+    def _outdated(self) -> list[date]:
+        tasks = self._tasks(self.dates)
+        return progress.outdated(self.fleet.ledger, self.run_id, self.phase, tasks)
+
+    def _filled(self, dates: Range, memory: Memory) -> frozenset[str]:
+        return progress.filled(
+            self._warehouse,
+            self.phase,
+            self._tasks(dates),
+            outdated=self._outdated,
+            before=memory.versions or {},
+        )
+
+    def _short(self, dates: Collection[date], memory: Memory) -> dict[date, str]:
+        tasks = self._tasks(dates)
+        return recount(self._warehouse, self.phase, tasks, memory.versions or {})
+
+    def _recount(self, memory: Memory) -> Ended | Park:
+        short = self._short(self.dates, memory)
+        if memory.settle_since is None:
+            memory.settle_since = self.now()
+        waited = max(0.0, self.now() - memory.settle_since)
+        if short.keys() - memory.errors.keys() and waited < memory.settle_seconds:
+            pause = min(SETTLE_LOOK_SECONDS, 0.5 + waited, memory.settle_seconds - waited)
+            return Park(seconds=pause, memory=memory.as_json())
+        said = memory.notes | memory.errors
+        told = {d: f"{said[d]} ({what})" if d in said else what for d, what in short.items()}
+        hopeless = {day: why for day, why in told.items() if day in memory.hopeless}
+        blocked = {day: why for day, why in told.items() if day in memory.blocked}
+        return Ended(
+            done=tuple(day for day in self.dates if day not in short),
+            short={d: why for d, why in told.items() if d not in hopeless and d not in blocked},
+            hopeless=hopeless,
+            blocked=blocked,
+            memory={"versions": memory.versions or {}},
+        )

@@ -1,0 +1,43 @@
+"""What an attempt has to know when it goes on after a pause."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from pydantic import BaseModel
+
+from worker.step.recount import Versions
+
+Range = tuple[date, ...]
+"""Dates that are run together, in order."""
+
+
+class Memory(BaseModel):
+    """JSON in the ledger while a step is parked."""
+
+    versions: Versions | None = None
+    """Of the rows that have to be written anew, when the step began."""
+    left: list[Range] | None = None
+    """What is still to run."""
+    reached: int = 0
+    """Tables that were filled when the first of `left` last ended partway."""
+    errors: dict[date, str] = {}
+    """What the runner said of a date."""
+    notes: dict[date, str] = {}
+    """What was odd about a date whose runner did not complain."""
+    hopeless: set[date] = set()
+    """Dates that trying again cannot help."""
+    blocked: set[date] = set()
+    """Dates that something they need is not there for."""
+    settle_seconds: float = 0.0
+    """How long rows may take to appear after the last range."""
+    settle_since: float | None = None
+    """When waiting for them began; seconds since the epoch."""
+    which: int | None = None
+    """The runner that was chosen."""
+    runner: dict[str, Any] = {}
+    """What the runner wrote down."""
+
+    def as_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")

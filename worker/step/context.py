@@ -1,0 +1,83 @@
+"""What a process of the fleet works with: settings, pipeline, ledger, warehouse, plans.
+
+Made once per process and never across a fork: connections are opened on first use.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import redis
+
+from planner.pipeline.pipeline import Pipeline, load_pipeline, pipeline_path
+from planner.plan.plan import Plan, Step
+from planner.settings import Settings, load_settings
+from sql import Warehouse, open_warehouse
+from worker.ledger.connection import connect
+from worker.ledger.ledger import Ledger
+from worker.processes.secrets import learn_named
+
+
+class Fleet:
+    """The parts, opened when they are needed."""
+
+    def __init__(self, settings: Settings, *, patient: bool = True) -> None:
+        self.settings = settings
+        self.is_patient = patient
+        """Whether calls to Redis are tried for days, as workers do; a person does not wait."""
+        self._plan = lru_cache(maxsize=4)(self._read_plan)
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """This machine's pipeline file: what a worker runs never comes over the wire."""
+        pipeline = load_pipeline(self.settings.pipeline)
+        for phase in pipeline.phases:
+            for runner in phase.runners:
+                secrets = (runner.token, runner.api_key) if runner.kind == "http_batch" else ()
+                learn_named(secret.env for secret in secrets if secret and secret.env)
+        return pipeline
+
+    @cached_property
+    def pipeline_dir(self) -> Path:
+        return pipeline_path(self.settings.pipeline).absolute().parent
+
+    @cached_property
+    def redis(self) -> redis.Redis:
+        return connect(self.settings, patient=self.is_patient)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.redis)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        settings = self.settings
+        return open_warehouse(
+            settings.warehouse, location=settings.location, max_bytes=settings.max_bytes
+        )
+
+    def plan(self, run_id: str) -> Plan | None:
+        """The plan of a run, read once; None when Redis has forgotten it."""
+        return self._plan(run_id)
+
+    def step(self, run_id: str, step_id: str) -> Step | None:
+        """One step of a run's plan."""
+        plan = self.plan(run_id)
+        return None if plan is None else dict(plan.steps()).get(step_id)
+
+    def _read_plan(self, run_id: str) -> Plan | None:
+        return self.ledger.plan(run_id)
+
+
+_here: tuple[int, Fleet] | None = None
+
+
+def fleet_here() -> Fleet:
+    """This process's fleet."""
+    import os
+
+    global _here
+    if _here is None or _here[0] != os.getpid():
+        _here = (os.getpid(), Fleet(load_settings()))
+    return _here[1]

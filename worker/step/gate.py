@@ -1,0 +1,52 @@
+"""The gate: is everything that a step is computed from there?
+
+What was complete when the plan was made is complete (the plan takes a date only if so); what
+the plan repairs is asked of the ledger. Upstream of a date is every phase it is `after`, over
+its whole lookback window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from planner.pipeline.pipeline import Phase
+from planner.plan.choose import lookback
+from planner.plan.states import DateState
+from worker.ledger.ledger import Ledger
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the gate says of a step's dates."""
+
+    ready: tuple[date, ...]
+    blocked: dict[date, str]
+    """Date → which upstream phase and date failed."""
+    waiting_for: tuple[str, date] | None
+    """The first upstream phase and date that is still to come."""
+
+
+def check(ledger: Ledger, run_id: str, phase: Phase, dates: Sequence[date]) -> Verdict:
+    """Ask about every date of a step at once."""
+    windows = {
+        day: [(name, past) for name in phase.after for past in lookback(day, phase).days()]
+        for day in dates
+    }
+    upstream = ledger.dates(run_id, dict.fromkeys(pair for w in windows.values() for pair in w))
+    ready: list[date] = []
+    blocked: dict[date, str] = {}
+    waiting_for: tuple[str, date] | None = None
+    for day, window in windows.items():
+        states = {pair: upstream[pair] for pair in window if pair in upstream}
+        broken = [p for p, s in states.items() if s not in (DateState.DONE, DateState.PENDING)]
+        pending = [pair for pair, state in states.items() if state is DateState.PENDING]
+        if broken:
+            name, past = broken[0]
+            blocked[day] = f"{name} {past} {states[broken[0]]}"
+        elif pending:
+            waiting_for = waiting_for or pending[0]
+        else:
+            ready.append(day)
+    return Verdict(ready=tuple(ready), blocked=blocked, waiting_for=waiting_for)

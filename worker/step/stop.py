@@ -1,0 +1,35 @@
+"""When a step, or the publishing of its run, has to stop: asked several times a second."""
+
+from __future__ import annotations
+
+from planner.plan.states import RUN_ENDED, RunState
+from worker.ledger.lease import Lease
+from worker.processes import shutdown
+from worker.runners import LEASE_LOST
+from worker.step.context import Fleet
+
+
+class Stop:
+    """Why what runs for a run should stop. Answers at once, also while Redis is away.
+
+    The run is looked at in the thread of the lease's heartbeat.
+    """
+
+    CANCELLED = "the run was cancelled"
+    SHUTDOWN = "the worker is shutting down"
+
+    def __init__(self, fleet: Fleet, run_id: str, lease: Lease) -> None:
+        self._fleet, self._run_id, self._lease = fleet, run_id, lease
+        self._is_cancelled = False
+        lease.on_beat = self._look
+
+    def __call__(self) -> str | None:
+        if self._lease.is_lost:
+            return LEASE_LOST
+        if shutdown.is_due():
+            return self.SHUTDOWN
+        return self.CANCELLED if self._is_cancelled else None
+
+    def _look(self) -> None:
+        run = self._fleet.ledger.run(self._run_id)
+        self._is_cancelled = run is None or run.state in RUN_ENDED | {RunState.CANCELLING}
