@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from planner.pipeline.model import nearest
+from planner.text import nearest
 
 EMBEDDED = "embedded"
 SCHEMES = ("redis", "rediss", "unix")

@@ -1,8 +1,11 @@
-"""Text of others, made safe to show: a script's output must not give orders to a terminal."""
+"""Text for people: made safe to show, the nearest known word, dates and durations."""
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
 
 MARK = "\N{REPLACEMENT CHARACTER}"
 
@@ -20,3 +23,50 @@ _STYLE = re.compile("\x1b\\[[0-9;]*m")  # colours, which many scripts print
 def printable(text: str) -> str:
     """The text without colours, and with a mark for every other character that does something."""
     return _CONTROL.sub(MARK, _STYLE.sub("", text))
+
+
+def nearest(word: str, known: Iterable[str], *, what: str = "keys") -> str:
+    """Which known word was meant; all of them, where none is near."""
+    known = list(known)
+    near = difflib.get_close_matches(word[:WORD_CHARS], known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known {what}: {', '.join(known)}"
+
+
+WORD_CHARS = 80  # of a word that nobody knows, looked at and shown
+
+
+def date_runs(dates: Iterable[date]) -> str:
+    """Every date, those in a row as `2022-04-16..2022-04-20`."""
+    runs: list[list[date]] = []
+    for day in sorted(set(dates)):
+        if runs and day - runs[-1][-1] == timedelta(days=1):
+            runs[-1][1:] = [day]
+        else:
+            runs.append([day])
+    return ", ".join("..".join(map(str, run)) for run in runs)
+
+
+def duration(seconds: float) -> str:
+    """`7 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def moment(seconds: float) -> str:
+    """`2026-01-02 03:04:05 UTC`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+DATES_SHOWN = 6  # of a long list of dates on the terminal
+
+
+def date_ranges(dates: Iterable[date]) -> str:
+    """Some dates, few of them written out."""
+    days = sorted(dates)
+    shown = ", ".join(map(str, days[:DATES_SHOWN]))
+    more = len(days) - DATES_SHOWN
+    return f"{shown}, … {more} more until {days[-1]}" if more > 0 else shown

@@ -20,16 +20,17 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from planner.pipeline.pipeline import SHIPPED, Pipeline, load_pipeline
+from planner.pipeline.load import SHIPPED, load_pipeline
+from planner.pipeline.pipeline import Pipeline
 from planner.sandbox.boxscores import generate_boxscores
 from planner.sandbox.build import build
 from planner.sandbox.compare import Difference, differences
 from planner.sandbox.faults import VARIABLE as FAULTS
-from planner.sandbox.fleet import SandboxFleet, environment_of, sandbox_fleet
+from planner.sandbox.workers import SandboxWorkers, environment_of, sandbox_workers
 from planner.settings import Settings
 from sql import open_warehouse
 from worker.ledger.ledger import Ledger
-from worker.step.context import Fleet
+from worker.step.context import Context
 
 # The same examples every time, so that a build never turns red by chance. To look for new ones:
 # pytest tests/unit --hypothesis-profile search
@@ -84,7 +85,7 @@ class Sandbox:
     whole: Path
     stack: ExitStack
     overrides: dict[str, Any] = field(default_factory=dict)
-    fleet: SandboxFleet | None = None
+    running: SandboxWorkers | None = None
 
     @property
     def settings(self) -> Settings:
@@ -124,12 +125,12 @@ class Sandbox:
         """Start Redis, workers and the coordinator; they end with the test."""
         os.environ[FAULTS] = str(self.place / "faults.json")
         self.stack.callback(os.environ.pop, FAULTS, None)
-        self.fleet = self.stack.enter_context(sandbox_fleet(self.settings, workers=workers))
+        self.running = self.stack.enter_context(sandbox_workers(self.settings, workers=workers))
 
     def planner(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> Done:
         """Run a command as a user types it."""
         own = {**os.environ, **environment_of(self.settings)}
-        environment = self.fleet.environment if self.fleet else own
+        environment = self.running.environment if self.running else own
         done = subprocess.run(
             [sys.executable, "-m", "planner", *arguments],
             env=environment,
@@ -153,7 +154,7 @@ class Sandbox:
     @property
     def ledger(self) -> Ledger:
         """What the fleet writes down; reading it costs no process."""
-        return Fleet(self.settings, patient=False).ledger
+        return Context(self.settings, patient=False).ledger
 
     def steps(self, run_id: str) -> Counter[str]:
         """How many steps of a run are in which state."""

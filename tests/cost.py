@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from planner.gaps.survey import bytes_to_count, survey
-from planner.pipeline.pipeline import Pipeline, Window, load_pipeline
+from planner.pipeline.load import load_pipeline
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from planner.plan.cost import cost_of
 from planner.sandbox.boxscores import generate_boxscores
 from planner.sandbox.build import build

@@ -6,15 +6,18 @@ import random
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
-from planner.gaps.gaps import Health, Reason, assess
+from planner.gaps.gaps import Assessment, GapReason, assess
 from planner.gaps.matrix import matrix
 from planner.gaps.snapshot import snapshot
-from planner.pipeline.pipeline import DAY, Pipeline, Window, load_pipeline
-from planner.plan.choose import choose, with_lookback
+from planner.pipeline.load import load_pipeline
+from planner.pipeline.lookback import with_lookback
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import DAY, Window
+from planner.plan.choose import choose
 from planner.plan.chunks import chunk
 from planner.plan.plan import Plan, make_plan, step_id
 from planner.report.report import Failure, Report, Short, StepRow, Validation, retry_command
-from planner.validation.counts import Facts
+from planner.validation.counts import Counts
 from planner.validation.judge import judge
 from sql.warehouse import Cell, Coverage
 
@@ -52,7 +55,7 @@ def make_report(
     }
     repaired = _repaired(pipeline, broken, whole, done)
     after = assess(pipeline, repaired, health.window)
-    facts = Facts(pipeline=pipeline, scope=plan.reach, coverage=repaired)
+    facts = Counts(pipeline=pipeline, scope=plan.reach, coverage=repaired)
     rows = _rows(plan, bad, workers, error)
     stale = {
         phase: {day: why for day, why in days.items() if (phase, day) not in done}
@@ -64,7 +67,7 @@ def make_report(
         for day, gap in gaps.items()
     ]
     short += [
-        Short(phase=p, date=day, reason=Reason.CASCADE, expected=1, found=1)
+        Short(phase=p, date=day, reason=GapReason.CASCADE, expected=1, found=1)
         for p, days in stale.items()
         for day in sorted(days)
         if day not in after.gaps[p]
@@ -106,7 +109,7 @@ def make_plan_of(*, seasons: int) -> Plan:
 
 def _planned(
     seasons: int, reason: str, bare: int = 0
-) -> tuple[Pipeline, Tables, Tables, Health, Plan]:
+) -> tuple[Pipeline, Tables, Tables, Assessment, Plan]:
     pipeline = load_pipeline("nba")
     filled = Window(start=pipeline.seasons[0].start, end=pipeline.seasons[seasons - 1].end)
     scope = Window(start=filled.start, end=pipeline.seasons[seasons + bare - 1].end)

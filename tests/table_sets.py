@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlglot import exp, parse_one
 
-from planner.pipeline.pipeline import SHIPPED, Pipeline, load_pipeline
+from planner.pipeline.load import SHIPPED, load_pipeline
+from planner.pipeline.pipeline import Pipeline
 from planner.report.history import create_statements
 from sql.statements import HERE
 

@@ -13,7 +13,8 @@ from celery import Celery, signals
 from kombu.entity import Queue
 
 from planner.errors import FleetError
-from planner.pipeline.pipeline import Pipeline, load_pipeline
+from planner.pipeline.load import load_pipeline
+from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.runners import HttpBatchRunner
 from planner.settings import Settings, load_settings
 from worker.messages import transport

@@ -18,7 +18,7 @@ from worker.ledger.slots import sign_off, sign_on
 from worker.messages.later import Postman
 from worker.processes.children import die_with_parent
 from worker.reconciler import reconcile_quietly
-from worker.step.context import Fleet, fleet_here
+from worker.step.context import Context, context_here
 
 SILENT_TURNS_MAX = 3  # a worker that missed so many of its turns is off the roll
 
@@ -26,9 +26,9 @@ SILENT_TURNS_MAX = 3  # a worker that missed so many of its turns is off the rol
 class Janitor(threading.Thread):
     """Reconciles twice in the time that a message may be missing."""
 
-    def __init__(self, fleet: Fleet, worker: str, slots: int) -> None:
+    def __init__(self, context: Context, worker: str, slots: int) -> None:
         super().__init__(name="janitor", daemon=True)
-        self._fleet = fleet
+        self._fleet = context
         self._worker, self._slots = worker, slots
         self._ended = threading.Event()
 
@@ -62,11 +62,11 @@ def _die_with_worker(**ignored: Any) -> None:
 
 @signals.worker_ready.connect
 def _start(sender: Any, **ignored: Any) -> None:
-    fleet = fleet_here()
+    context = context_here()
     slots = int(getattr(sender.controller, "concurrency", None) or 1)
     _staff[:] = [
-        Janitor(fleet, str(sender.hostname), slots),
-        Postman(fleet.redis, queue_names(fleet.pipeline)),
+        Janitor(context, str(sender.hostname), slots),
+        Postman(context.redis, queue_names(context.pipeline)),
     ]
     for each in _staff:
         each.start()

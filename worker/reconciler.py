@@ -26,8 +26,8 @@ from worker.ledger.lease import Lease, Resource
 from worker.ledger.ledger import PREFIX
 from worker.ledger.record import RunRecord
 from worker.messages.mailbox import FINAL, call_in, chunks_with_messages, correct_times
-from worker.messages.transport import publish_only
-from worker.step.context import Fleet
+from worker.messages.transport import send_only
+from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 
@@ -43,37 +43,39 @@ class Resent:
     """Empty for the finalization."""
 
 
-def reconcile(fleet: Fleet) -> list[Resent]:
+def reconcile(context: Context) -> list[Resent]:
     """Look once over every active run; what was sent again.
 
     What has no message is only noted at first, and sent again when it still has none after
     `BACKFILL_RECONCILE_SECONDS`: a message on its way from one link to the next is not lost.
     """
-    active = [run for run in fleet.ledger.runs() if run.state in ACTIVE]
+    active = [run for run in context.ledger.runs() if run.state in ACTIVE]
     if not active:
         return []
-    if not fleet.is_patient:
-        publish_only(app)
-    lease = Lease(fleet.redis, [Resource(name="reconcile")], seconds=fleet.settings.lease_seconds)
+    if not context.is_patient:
+        send_only(app)
+    lease = Lease(
+        context.redis, [Resource(name="reconcile")], seconds=context.settings.lease_seconds
+    )
     if lease.acquire() is not None:
         return []  # somebody is at it
     try:
         with lease:
-            correct_times(fleet.redis)
-            queues = queue_names(fleet.pipeline)
+            correct_times(context.redis)
+            queues = queue_names(context.pipeline)
             # They may wait for a second try, minutes from now, or for a budget's next day.
             cancelling = {run.id for run in active if run.state is RunState.CANCELLING}
-            call_in(fleet.redis, queues, cancelling)
-            there = chunks_with_messages(fleet.redis, queues)
-            return [sent for run in active for sent in _reconcile_one(fleet, run, there)]
+            call_in(context.redis, queues, cancelling)
+            there = chunks_with_messages(context.redis, queues)
+            return [sent for run in active for sent in _reconcile_one(context, run, there)]
     finally:
         lease.release()
 
 
-def _reconcile_one(fleet: Fleet, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:
+def _reconcile_one(context: Context, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:
     """Reconcile a run; one that cannot be is not in the way of others."""
     try:
-        return _reconcile_run(fleet, run, there)
+        return _reconcile_run(context, run, there)
     except FleetError as error:  # such as a plan that another version wrote
         log.warning("%s: could not reconcile: %s", run.id, error)
     except (redis.RedisError, OperationalError):  # nor could any other
@@ -83,21 +85,21 @@ def _reconcile_one(fleet: Fleet, run: RunRecord, there: set[tuple[str, str]]) ->
     return []
 
 
-def _reconcile_run(fleet: Fleet, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:
-    plan = fleet.plan(run.id)
-    if plan is None or run.pipeline != fleet.pipeline.name:
+def _reconcile_run(context: Context, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:
+    plan = context.plan(run.id)
+    if plan is None or run.pipeline != context.pipeline.name:
         return []
-    states = fleet.ledger.steps(run.id)
+    states = context.ledger.steps(run.id)
     unfinished = {chunk.id: chunk for chunk in plan.chunks if _rest(chunk, states)}
     wanted = {*unfinished} if unfinished else {FINAL}
     missing = {each for each in wanted if (run.id, each) not in there}
-    lost = _lost_long_enough(fleet, run.id, missing)
+    lost = _lost_long_enough(context, run.id, missing)
     for each in lost:
         if each == FINAL:
             final_message(run.id).apply_async()
         else:
             rest = [
-                step_message(run.id, step, fleet.pipeline)
+                step_message(run.id, step, context.pipeline)
                 for step in _rest(unfinished[each], states)
             ]
             chain(*rest).apply_async()
@@ -111,27 +113,27 @@ def _rest(chunk: PlannedChunk, states: dict[str, StepState]) -> list[str]:
     return [each for each in ids if states.get(each) not in STEP_ENDED]
 
 
-def _lost_long_enough(fleet: Fleet, run_id: str, missing: set[str]) -> set[str]:
+def _lost_long_enough(context: Context, run_id: str, missing: set[str]) -> set[str]:
     """Of what has no message now, that which had none for the whole while."""
     key = f"{PREFIX}:run:{run_id}:missing"
-    now = fleet.ledger.now()
-    noted = {str(each): float(since) for each, since in fleet.redis.hgetall(key).items()}
-    pipe = fleet.redis.pipeline()
+    now = context.ledger.now()
+    noted = {str(each): float(since) for each, since in context.redis.hgetall(key).items()}
+    pipe = context.redis.pipeline()
     for each in set(noted) - missing:
         pipe.hdel(key, each)
     for each in missing - set(noted):
         pipe.hset(key, each, now)
-    lost = {e for e in missing & set(noted) if now - noted[e] >= fleet.settings.reconcile_seconds}
+    lost = {e for e in missing & set(noted) if now - noted[e] >= context.settings.reconcile_seconds}
     for each in lost:
         pipe.hset(key, each, now)  # not again before as long has passed
     pipe.execute()
     return lost
 
 
-def reconcile_quietly(fleet: Fleet) -> None:
+def reconcile_quietly(context: Context) -> None:
     """Reconcile; whatever is in the way is only logged, for there is a next time."""
     try:
-        reconcile(fleet)
+        reconcile(context)
     except (FleetError, WarehouseError, redis.RedisError, OSError) as error:
         log.warning("could not reconcile: %s", error)
     except Exception:

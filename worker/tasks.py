@@ -12,16 +12,16 @@ from celery import Task
 from worker.app import app
 from worker.messages.transport import WAIT
 from worker.run.finalize import finalize as finalize_run
-from worker.step import visit as steps
-from worker.step.context import fleet_here
+from worker.step import visit
+from worker.step.context import context_here
 
 
 @app.task(bind=True, name="backfill.step", max_retries=None)
 def step(task: Task, run_id: str, step_id: str) -> str:
     """Do one step of a run, if it is due."""
     try:
-        return steps.visit(fleet_here(), run_id, step_id, worker=_worker(task))
-    except steps.Again as again:
+        return visit.visit(context_here(), run_id, step_id, worker=_worker(task))
+    except visit.Requeue as again:
         raise _later(task, again.seconds) from None
 
 
@@ -29,8 +29,8 @@ def step(task: Task, run_id: str, step_id: str) -> str:
 def finalize(task: Task, run_id: str) -> str:
     """Validate and report a run whose steps have settled: the chord's body, and its errback."""
     try:
-        return finalize_run(fleet_here(), run_id)
-    except steps.Again as again:
+        return finalize_run(context_here(), run_id)
+    except visit.Requeue as again:
         raise _later(task, again.seconds) from None
 
 

@@ -5,71 +5,71 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.commands.output import err, note
-from planner.gaps.gaps import Health
+from planner.gaps.gaps import Assessment
 from planner.gaps.survey import bytes_to_count, survey
-from planner.pipeline.pipeline import Window
+from planner.pipeline.windows import Window
 from planner.plan.cost import Cost, check_limit, cost_of
 from planner.settings import Settings, load_settings, masked
 
 if TYPE_CHECKING:
     from worker.ledger.ledger import Ledger
-    from worker.step.context import Fleet
+    from worker.step.context import Context
 
 
-def open_fleet(settings: Settings | None = None) -> Fleet:
+def open_context(settings: Settings | None = None) -> Context:
     """The parts, for a person who waits: calls to Redis give up soon."""
-    from worker.step.context import Fleet
+    from worker.step.context import Context
 
-    return Fleet(settings or load_settings(), patient=False)
+    return Context(settings or load_settings(), patient=False)
 
 
-def required_ledger(fleet: Fleet) -> Ledger:
+def required_ledger(context: Context) -> Ledger:
     """The ledger. Raises `Unreachable` when Redis does not answer."""
     from worker.ledger.connection import require
 
-    require(fleet.redis, fleet.settings)
-    return fleet.ledger
+    require(context.redis, context.settings)
+    return context.ledger
 
 
-def ledger_if_any(fleet: Fleet) -> Ledger | None:
+def ledger_if_any(context: Context) -> Ledger | None:
     """The ledger, or None with a note: the warehouse alone says what is missing."""
     from planner.errors import Unreachable
 
     try:
-        return required_ledger(fleet)
+        return required_ledger(context)
     except Unreachable:
-        where = masked(fleet.settings.broker_url)
+        where = masked(context.settings.broker_url)
         note(f"The broker ({where}) does not answer, so nothing is known to be in flight.")
         return None
 
 
-def read_health(
-    fleet: Fleet,
+def read_assessment(
+    context: Context,
     scope: Window,
     *,
     plan_id: str,
     stale: bool = False,
     max_bytes: int | None = None,
-) -> tuple[Health, Cost | None]:
+) -> tuple[Assessment, Cost | None]:
     """Count every table, with a word on standard error while that takes its time.
 
     The cost, where there is one, is asked for and told before anything is counted. Raises
     `TooExpensive` when it is above `max_bytes`.
     """
-    warehouse = fleet.warehouse.labelled(plan_id=plan_id, phase="planning")
+    warehouse = context.warehouse.labelled(plan_id=plan_id, phase="planning")
     with err.status("Counting …") as status:
         cost = None
-        billed = bytes_to_count(warehouse, fleet.pipeline, scope)
+        billed = bytes_to_count(warehouse, context.pipeline, scope)
         if billed is not None:
-            cost = cost_of(billed, fleet.settings.dollars_per_tib)
+            cost = cost_of(billed, context.settings.dollars_per_tib)
             check_limit(cost, max_bytes)
             note(f"Counting is billed {cost} at most.")
-        health = survey(
+        assessment = survey(
             warehouse,
-            fleet.pipeline,
+            context.pipeline,
             scope,
             stale=stale,
             on_table=lambda table: status.update(f"Counting {table} …"),
             on_note=note,
         )
-    return health, cost
+    return assessment, cost

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from planner.commands import options as opt
-from planner.commands.context import open_fleet, required_ledger
+from planner.commands.context import open_context, required_ledger
 from planner.commands.output import out, print_json
 from planner.commands.watch import follow, run_exit
 
@@ -16,9 +16,9 @@ def pause(run: opt.RunId, json: opt.Json = False) -> None:
     """Start no more steps of a run; those that run go on to their end."""
     from worker.run.control import pause as do
 
-    fleet = open_fleet()
-    required_ledger(fleet)
-    do(fleet, run)
+    context = open_context()
+    required_ledger(context)
+    do(context, run)
     _say(json, run, "paused", f"go on with `planner resume {run}`")
 
 
@@ -27,10 +27,10 @@ def resume(run: opt.RunId, force_service: opt.ForceService = False, json: opt.Js
     from worker.reconciler import reconcile
     from worker.run.control import resume as do
 
-    fleet = open_fleet()
-    required_ledger(fleet)
-    do(fleet, run, force_service=force_service)
-    reconcile(fleet)
+    context = open_context()
+    required_ledger(context)
+    do(context, run, force_service=force_service)
+    reconcile(context)
     _say(json, run, "running", f"watch it with `planner watch {run}`")
 
 
@@ -38,9 +38,9 @@ def cancel(run: opt.RunId, json: opt.Json = False) -> None:
     """Stop a run: end what runs, start nothing, and report what is there."""
     from worker.run.control import cancel as do
 
-    fleet = open_fleet()
-    required_ledger(fleet)
-    do(fleet, run)
+    context = open_context()
+    required_ledger(context)
+    do(context, run)
     _say(json, run, "cancelling", f"see what it did with `planner watch {run}`")
 
 
@@ -62,18 +62,18 @@ def retry(
     from worker.run.control import retry as do
 
     chosen = None if dates is None else opt.parse_days(dates)
-    fleet = open_fleet()
-    required_ledger(fleet)
+    context = open_context()
+    required_ledger(context)
     orders = Orders(force_service=force_service, deadline_seconds=deadline)
-    steps = do(fleet, run, phase=phase, dates=chosen, orders=orders)
+    steps = do(context, run, phase=phase, dates=chosen, orders=orders)
     if not wait:
         _say(json, run, "running", f"{steps} steps; watch it with `planner watch {run}`")
         return
-    record = follow(fleet, run, quiet=json)
+    record = follow(context, run, quiet=json)
     if json:
         from planner.commands.runs import status_json
 
-        print_json(status_json(fleet, record))
+        print_json(status_json(context, record))
     raise typer.Exit(run_exit(record))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from planner.commands import options as opt
-from planner.commands.context import open_fleet
+from planner.commands.context import open_context
 from planner.commands.output import out, print_json
 from planner.doctor.tables import Check, check_tables
 from planner.errors import Exit
@@ -19,7 +19,7 @@ from planner.report.history import GAPS, RUNS
 from sql import WarehouseError, load
 
 if TYPE_CHECKING:
-    from worker.step.context import Fleet
+    from worker.step.context import Context
 
 
 def doctor(json: opt.Json = False) -> None:
@@ -41,28 +41,28 @@ def doctor(json: opt.Json = False) -> None:
 def _checks() -> Iterator[Check]:
     from worker.run.doctor import check_broker, check_runners
 
-    fleet = open_fleet()
-    pipeline = fleet.pipeline  # a file that cannot be used is an error of its own
+    context = open_context()
+    pipeline = context.pipeline  # a file that cannot be used is an error of its own
     yield Check(
-        what="pipeline file", ok=True, detail=f"{pipeline.name} ({fleet.settings.pipeline})"
+        what="pipeline file", ok=True, detail=f"{pipeline.name} ({context.settings.pipeline})"
     )
-    yield _home(fleet.settings.home_dir)
-    yield from check_broker(fleet)
-    warehouse = _warehouse(fleet)
+    yield _home(context.settings.home_dir)
+    yield from check_broker(context)
+    warehouse = _warehouse(context)
     yield warehouse
     if warehouse.ok:
-        tables = fleet.warehouse.labelled(phase="doctor")
+        tables = context.warehouse.labelled(phase="doctor")
         yield from check_tables(tables, pipeline, today=opt.today())
-        yield from _ledger(fleet)
-    yield from check_runners(fleet)
+        yield from _ledger(context)
+    yield from check_runners(context)
 
 
-def _ledger(fleet: Fleet) -> Iterator[Check]:
+def _ledger(context: Context) -> Iterator[Check]:
     """The run ledger's tables, where one is asked for."""
-    dataset = fleet.settings.ledger_dataset
+    dataset = context.settings.ledger_dataset
     for table in (f"{dataset}.{name}" for name in (RUNS, GAPS) if dataset):
         try:
-            fleet.warehouse.columns(table)
+            context.warehouse.columns(table)
             yield Check(what="run ledger", ok=True, detail=table)
         except WarehouseError as error:
             advice = "create it: planner ledger --create"
@@ -77,11 +77,11 @@ def _home(home: Path) -> Check:
     )
 
 
-def _warehouse(fleet: Fleet) -> Check:
+def _warehouse(context: Context) -> Check:
     """It opens, answers a query, and (on this machine) may be written to."""
-    name = fleet.settings.warehouse
+    name = context.settings.warehouse
     try:
-        fleet.warehouse.labelled(phase="doctor").rows(load("probe"), {})
+        context.warehouse.labelled(phase="doctor").rows(load("probe"), {})
     except WarehouseError as error:
         return Check(what="warehouse", ok=False, detail=name, advice=str(error))
     kind, _, place = name.partition(":")

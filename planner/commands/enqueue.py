@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from planner.commands import options as opt
-from planner.commands.context import open_fleet, read_health, required_ledger
+from planner.commands.context import open_context, read_assessment, required_ledger
 from planner.commands.gaps import print_plan, print_skipped
 from planner.commands.output import err, note, out, print_json
 from planner.commands.watch import follow, run_exit
@@ -50,8 +50,9 @@ def enqueue(
     Exit code 0 when published (or, with --wait, repaired), or when there is nothing to do.
     """
     from worker.ledger.orders import Orders
-    from worker.run.enqueue import Wanted, plan_repair, require_here, require_now
-    from worker.run.enqueue import enqueue as publish
+    from worker.run.enqueue import enqueue as send
+    from worker.run.enqueue import require_here, require_now
+    from worker.run.plan import Wanted, plan_repair
 
     if gaps == (plan is not None):
         raise UsageError("Say what to enqueue: --gaps, or --plan FILE.")
@@ -59,53 +60,55 @@ def enqueue(
     planning = (start, end, season, phases, from_phase, chunk_dates, newest_first, limit, reason)
     if made_before is not None and any((*planning, no_cascade, stale)):
         raise UsageError("A plan file says what to do: give its options to `planner plan`.")
-    fleet = open_fleet()
-    ledger = None if dry_run else required_ledger(fleet)
+    context = open_context()
+    ledger = None if dry_run else required_ledger(context)
     if made_before is not None:
         made = made_before
-        require_here(fleet, made)
+        require_here(context, made)
     else:
-        scope = Calendar(pipeline=fleet.pipeline).scope(
+        scope = Calendar(pipeline=context.pipeline).scope(
             today=opt.today(), start=start, end=end, season=season
         )
         wanted = Wanted(
             scope=scope,
-            phases=opt.choose_phases(fleet.pipeline, phases, from_phase),
+            phases=opt.choose_phases(context.pipeline, phases, from_phase),
             cascade=not no_cascade,
             chunk_dates=chunk_dates,
             newest_first=newest_first,
             limit=limit,
             reason=reason,
         )
-        health, cost = read_health(
-            fleet, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
+        assessment, cost = read_assessment(
+            context, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
         )
-        made = plan_repair(fleet, health, wanted, ledger=ledger, cost=cost)
+        made = plan_repair(context, assessment, wanted, ledger=ledger, cost=cost)
     if dry_run:
         if json:
             print_json(made.as_json())
         else:
-            print_plan(made, fleet.pipeline)
+            print_plan(made, context.pipeline)
         return
     if not json:
-        print_plan(made, fleet.pipeline)
+        print_plan(made, context.pipeline)
     if made.is_empty:
         if json:
             print_json({"run_id": None, **made.as_json()})
         raise typer.Exit(Exit.DONE)
     if plan is not None:
-        health, _ = read_health(fleet, made.scope, plan_id=made.plan_id, max_bytes=max_bytes)
-        require_now(fleet, made, health)
+        assessment, _ = read_assessment(
+            context, made.scope, plan_id=made.plan_id, max_bytes=max_bytes
+        )
+        require_now(context, made, assessment)
     _confirm(made.steps_total, ask=not (yes or json))
 
-    def again() -> Plan:
+    def replan() -> Plan:
         if plan is not None:
             raise BadPlan(f"Another run has just taken dates of {made.plan_id}: make a new plan.")
-        return plan_repair(fleet, health, wanted, ledger=ledger, cost=cost)
+        return plan_repair(context, assessment, wanted, ledger=ledger, cost=cost)
 
     orders = Orders(force_service=force_service, deadline_seconds=deadline)
     with err.status("Publishing …"):
-        run_id, made = publish(fleet, made, again, orders)
+        run_id, made = send(context, made, replan, orders)
     if run_id is None:
         if json:
             print_json({"run_id": None, **made.as_json()})
@@ -119,11 +122,11 @@ def enqueue(
         if json:
             print_json({"run_id": run_id, **made.as_json()})
         return
-    record = follow(fleet, run_id, quiet=json)
+    record = follow(context, run_id, quiet=json)
     if json:
         from planner.commands.runs import status_json
 
-        print_json({"run_id": run_id, **made.as_json(), "status": status_json(fleet, record)})
+        print_json({"run_id": run_id, **made.as_json(), "status": status_json(context, record)})
     raise typer.Exit(run_exit(record))
 
 

@@ -9,21 +9,21 @@ from typing import Annotated, Any
 import typer
 
 from planner.commands import options as opt
-from planner.commands.context import ledger_if_any, open_fleet, read_health
-from planner.commands.output import count_table, date_ranges, matrix_table, note, out, print_json
+from planner.commands.context import ledger_if_any, open_context, read_assessment
+from planner.commands.output import count_table, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
 from planner.errors import Exit, UsageError
 from planner.files import write_whole
-from planner.gaps.gaps import Gap, Health, Reason
+from planner.gaps.gaps import Assessment, Gap, GapReason, recomputed
 from planner.gaps.matrix import matrix
 from planner.pipeline.calendar import Calendar
-from planner.pipeline.pipeline import Pipeline, Window
-from planner.plan.choose import again
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from planner.plan.cost import Cost
 from planner.plan.estimate import Estimate
 from planner.plan.plan import Plan
 from planner.report.history import open_gaps, record_gaps
-from planner.report.report import duration
+from planner.text import date_ranges, duration
 
 
 def gaps(
@@ -43,39 +43,39 @@ def gaps(
 
     Exit code 0 when there are none, 1 when there are.
     """
-    from worker.run.enqueue import Wanted, plan_gaps
+    from worker.run.plan import Wanted, plan_gaps
 
-    fleet = open_fleet()
-    dataset = fleet.settings.ledger_dataset
+    context = open_context()
+    dataset = context.settings.ledger_dataset
     if record and dataset is None:
         raise UsageError("--record needs BACKFILL_LEDGER_DATASET, the dataset to write to.")
-    calendar = Calendar(pipeline=fleet.pipeline)
+    calendar = Calendar(pipeline=context.pipeline)
     scope = calendar.scope(today=opt.today(), start=start, end=end, season=season)
-    runnable = opt.choose_phases(fleet.pipeline, None, None)
+    runnable = opt.choose_phases(context.pipeline, None, None)
     wanted = Wanted(scope=scope, phases=runnable, cascade=not no_cascade)
     counted_at = datetime.now(UTC)  # before: what a run heals meanwhile is healed
-    health, cost = read_health(
-        fleet, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
+    assessment, cost = read_assessment(
+        context, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
     )
-    plan = plan_gaps(fleet, health, wanted, ledger=None)
-    found = all_gaps(fleet.pipeline, health, plan, scope)
+    plan = plan_gaps(context, assessment, wanted, ledger=None)
+    found = all_gaps(context.pipeline, assessment, plan, scope)
     if record and dataset is not None:
         record_gaps(
-            fleet.warehouse.labelled(plan_id=wanted.plan_id, phase="ledger"),
+            context.warehouse.labelled(plan_id=wanted.plan_id, phase="ledger"),
             dataset,
-            fleet.pipeline.name,
-            open_gaps(health, {}, scope),
+            context.pipeline.name,
+            open_gaps(assessment, {}, scope),
             counted=scope,
             detected=counted_at,
             now=counted_at.timestamp(),
         )
     if json:
-        print_json(gaps_json(fleet.pipeline, health, scope, found, cost))
+        print_json(gaps_json(context.pipeline, assessment, scope, found, cost))
     else:
-        counts = matrix(fleet.pipeline, health)
-        out.print(matrix_table(counts, f"{scope.start} to {scope.end}", fleet.pipeline.entity))
+        counts = matrix(context.pipeline, assessment)
+        out.print(matrix_table(counts, f"{scope.start} to {scope.end}", context.pipeline.entity))
         _print_gaps(found)
-        _print_empty(health, scope)
+        _print_empty(assessment, scope)
     raise typer.Exit(Exit.GAPS if found else Exit.DONE)
 
 
@@ -97,26 +97,26 @@ def plan(
     json: opt.Json = False,
 ) -> None:
     """Plan the repair of the gaps, and do nothing. `--out` keeps it for `enqueue --plan`."""
-    from worker.run.enqueue import Wanted, plan_repair
+    from worker.run.plan import Wanted, plan_repair
 
-    fleet = open_fleet()
-    scope = Calendar(pipeline=fleet.pipeline).scope(
+    context = open_context()
+    scope = Calendar(pipeline=context.pipeline).scope(
         today=opt.today(), start=start, end=end, season=season
     )
     wanted = Wanted(
         scope=scope,
-        phases=opt.choose_phases(fleet.pipeline, phases, from_phase),
+        phases=opt.choose_phases(context.pipeline, phases, from_phase),
         cascade=not no_cascade,
         chunk_dates=chunk_dates,
         newest_first=newest_first,
         limit=limit,
         reason=reason,
     )
-    ledger = ledger_if_any(fleet)
-    health, cost = read_health(
-        fleet, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
+    ledger = ledger_if_any(context)
+    assessment, cost = read_assessment(
+        context, scope, plan_id=wanted.plan_id, stale=stale, max_bytes=max_bytes
     )
-    made = plan_repair(fleet, health, wanted, ledger=ledger, cost=cost)
+    made = plan_repair(context, assessment, wanted, ledger=ledger, cost=cost)
     if out_file is not None:
         import json as json_module
 
@@ -131,11 +131,11 @@ def plan(
     if json:
         print_json(made.as_json())
     else:
-        print_plan(made, fleet.pipeline)
+        print_plan(made, context.pipeline)
 
 
 def gaps_json(
-    pipeline: Pipeline, health: Health, scope: Window, found: list[Gap], cost: Cost | None
+    pipeline: Pipeline, assessment: Assessment, scope: Window, found: list[Gap], cost: Cost | None
 ) -> dict[str, Any]:
     """The documented shape of `planner gaps --json`."""
     return {
@@ -144,11 +144,11 @@ def gaps_json(
         "phases": [
             {
                 "phase": phase.name,
-                "expected": sum(health.is_due(phase.name, day) for day in scope.days()),
+                "expected": sum(assessment.is_due(phase.name, day) for day in scope.days()),
                 "complete": sum(
                     day in scope
-                    for day in health.complete[phase.name]
-                    if day not in health.stale.get(phase.name, ())
+                    for day in assessment.complete[phase.name]
+                    if day not in assessment.stale.get(phase.name, ())
                 ),
                 "gaps": sum(gap.phase == phase.name for gap in found),
             }
@@ -168,14 +168,14 @@ def gaps_json(
         "empty": [
             {"phase": left.phase, "date": left.date, "reason": left.reason}
             for phase in pipeline.phases
-            for day, left in sorted(health.empty[phase.name].items())
+            for day, left in sorted(assessment.empty[phase.name].items())
             if day in scope
         ],
         "cost": cost and cost.model_dump(),
     }
 
 
-def all_gaps(pipeline: Pipeline, health: Health, plan: Plan, scope: Window) -> list[Gap]:
+def all_gaps(pipeline: Pipeline, assessment: Assessment, plan: Plan, scope: Window) -> list[Gap]:
     """Counted gaps of the scope, stale dates, and the cascades of repairing them.
 
     Of the stale dates those, too, that the plan skips.
@@ -183,11 +183,11 @@ def all_gaps(pipeline: Pipeline, health: Health, plan: Plan, scope: Window) -> l
     redo = plan.again
     found: list[Gap] = []
     for phase in pipeline.phases:
-        counted = {day: gap for day, gap in health.gaps[phase.name].items() if day in scope}
-        stale = {day for day in health.stale.get(phase.name, ()) if day in scope}
-        reasons = dict.fromkeys(stale, Reason.STALE) | redo.get(phase.name, {})
+        counted = {day: gap for day, gap in assessment.gaps[phase.name].items() if day in scope}
+        stale = {day for day in assessment.stale.get(phase.name, ()) if day in scope}
+        reasons = dict.fromkeys(stale, GapReason.STALE) | redo.get(phase.name, {})
         redone = {
-            day: again(phase, day, health, reason)
+            day: recomputed(phase, day, assessment, reason)
             for day, reason in reasons.items()
             if day not in counted
         }
@@ -204,8 +204,8 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
         for _, step in plan.steps():
             per_phase[step.phase].update(str(task.reason) for task in step.tasks)
             per_phase[step.phase]["steps"] += 1
-        stale = any(tally[Reason.STALE] for tally in per_phase.values())
-        reasons = [reason for reason in Reason if reason is not Reason.STALE or stale]
+        stale = any(tally[GapReason.STALE] for tally in per_phase.values())
+        reasons = [reason for reason in GapReason if reason is not GapReason.STALE or stale]
         out.print(
             count_table(
                 f"{plan.plan_id}: {len(plan.chunks)} chunks, {plan.steps_total} steps",
@@ -293,7 +293,7 @@ def _print_gaps(found: list[Gap]) -> None:
     out.print("Repair them with: planner enqueue --gaps")
 
 
-def _print_empty(health: Health, scope: Window) -> None:
-    for phase, days in health.empty.items():
+def _print_empty(assessment: Assessment, scope: Window) -> None:
+    for phase, days in assessment.empty.items():
         reasons = Counter(str(left.reason) for day, left in days.items() if day in scope)
         note(f"legitimately empty: {phase}: {counted(reasons)}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from planner.commands import options as opt
-from planner.commands.context import open_fleet
+from planner.commands.context import open_context
 from planner.commands.output import note, out, print_json
 from planner.errors import UsageError
 from planner.report.history import GAPS, RUNS, create_statements
@@ -21,13 +21,13 @@ def ledger(
 
     The tables are in the dataset that `BACKFILL_LEDGER_DATASET` names, which must be there.
     """
-    fleet = open_fleet()
-    dataset = fleet.settings.ledger_dataset
+    context = open_context()
+    dataset = context.settings.ledger_dataset
     if dataset is None:
         raise UsageError("Set BACKFILL_LEDGER_DATASET to the dataset of the run ledger's tables.")
     statements = create_statements(dataset)
     if create:
-        warehouse = fleet.warehouse.labelled(phase="ledger")
+        warehouse = context.warehouse.labelled(phase="ledger")
         for statement in statements:
             warehouse.run(statement, {})
     if json:

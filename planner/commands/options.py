@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 
 from planner.errors import UsageError
-from planner.pipeline.model import RUN_ID, nearest
+from planner.pipeline.model import RUN_ID
 from planner.pipeline.pipeline import Pipeline
-from planner.text import printable
+from planner.text import nearest, printable
 
 LINE_CHARS = 500  # of text that is kept with a run
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import date
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -17,7 +16,6 @@ from planner.gaps.matrix import Count, Matrix
 from planner.text import printable
 
 WIDE_COLUMNS = 104  # a matrix of five phases with its counts of entities fits
-DATES_SHOWN = 6  # of a long list of dates on the terminal
 
 
 class SafeConsole(Console):
@@ -71,14 +69,6 @@ def _cell(count: Count, *, is_wide: bool) -> str:
     if count.entities is not None and is_wide:
         text += f" ({count.entities})"
     return f"[green]{text} ✓[/]" if count.is_complete else f"[red]{text} ✗[/]"
-
-
-def date_ranges(dates: Iterable[date]) -> str:
-    """Some dates, few of them written out."""
-    days = sorted(dates)
-    shown = ", ".join(map(str, days[:DATES_SHOWN]))
-    more = len(days) - DATES_SHOWN
-    return f"{shown}, … {more} more until {days[-1]}" if more > 0 else shown
 
 
 def count_table(title: str, columns: list[str], rows: Iterable[Iterable[Any]]) -> Table:

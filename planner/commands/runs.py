@@ -12,26 +12,27 @@ from pydantic import ValidationError
 from rich.markdown import Markdown
 
 from planner.commands import options as opt
-from planner.commands.context import open_fleet, required_ledger
-from planner.commands.output import count_table, date_ranges, note, out, print_json
+from planner.commands.context import open_context, required_ledger
+from planner.commands.output import count_table, note, out, print_json
 from planner.commands.watch import run_exit, waits
 from planner.errors import Exit, FleetError, UsageError
 from planner.report.handoff import append_note, handoff_note
 from planner.report.markdown import render_markdown
-from planner.report.report import Report, duration
+from planner.report.report import Report
+from planner.text import date_ranges, duration
 
 if TYPE_CHECKING:
     from worker.ledger.record import RunRecord
-    from worker.run.forecast import Outlook
-    from worker.step.context import Fleet
+    from worker.run.forecast import Forecast
+    from worker.step.context import Context
 
 STATES = ("pending", "running", "succeeded", "failed", "blocked", "cancelled")
 
 
 def runs(json: opt.Json = False) -> None:
     """List runs, newest first."""
-    fleet = open_fleet()
-    records = required_ledger(fleet).runs()
+    context = open_context()
+    records = required_ledger(context).runs()
     rows = [
         {
             "run_id": record.id,
@@ -54,13 +55,13 @@ def runs(json: opt.Json = False) -> None:
 
 def status(run: opt.RunId, json: opt.Json = False) -> None:
     """Show where a run is. The exit code is that of the run: 0, 1 or 4; 0 while it runs."""
-    fleet = open_fleet()
-    record = required_ledger(fleet).require(run)
+    context = open_context()
+    record = required_ledger(context).require(run)
     if not record.is_ended:
         from worker.reconciler import reconcile
 
-        reconcile(fleet)
-    found = status_json(fleet, record)
+        reconcile(context)
+    found = status_json(context, record)
     if json:
         print_json(found)
     else:
@@ -77,8 +78,8 @@ def report(
     json: opt.Json = False,
 ) -> None:
     """Show a run's report, and write it to `BACKFILL_HOME/reports`: Markdown, JSON, and a page."""
-    fleet = open_fleet()
-    ledger = required_ledger(fleet)
+    context = open_context()
+    ledger = required_ledger(context)
     record = ledger.require(run)
     text = ledger.report(run)
     if text is None:
@@ -92,7 +93,7 @@ def report(
         ) from None
     from worker.run.finalize import write_report
 
-    write_report(fleet, found)
+    write_report(context, found)
     if handoff is not None:
         append_note(handoff, handoff_note(found))
         note(f"Note appended to {handoff}.")
@@ -103,14 +104,14 @@ def report(
         out.print(Markdown(render_markdown(found)))
     else:
         out.print(render_markdown(found), markup=False, soft_wrap=True)
-    note(f"Written to {fleet.settings.folder('reports') / run}: open report.html in a browser.")
+    note(f"Written to {context.settings.folder('reports') / run}: open report.html in a browser.")
 
 
-def status_json(fleet: Fleet, record: RunRecord) -> dict[str, Any]:
+def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
     """The documented shape of `planner status --json`."""
     from worker.run.forecast import outlook
 
-    steps = fleet.ledger.step_records(record.id, fleet.ledger.steps(record.id))
+    steps = context.ledger.step_records(record.id, context.ledger.steps(record.id))
     tally = Counter(str(step.state) for step in steps)
     return {
         "run_id": record.id,
@@ -119,15 +120,15 @@ def status_json(fleet: Fleet, record: RunRecord) -> dict[str, Any]:
         "stopped_by": record.stopped_by or None,
         "note": record.note or None,
         "steps": {state: tally[state] for state in STATES},
-        "estimate": _outlook_json(outlook(fleet, record, steps)),
+        "estimate": _outlook_json(outlook(context, record, steps)),
         "waiting": [{"for": what, "steps": n} for what, n in waits(record, steps).items()],
         "validation": record.validation,
         "publication": record.publication,
-        "failures": failures_json(fleet, record),
+        "failures": failures_json(context, record),
     }
 
 
-def _outlook_json(ahead: Outlook) -> dict[str, Any]:
+def _outlook_json(ahead: Forecast) -> dict[str, Any]:
     """Seconds, as the plan foresaw them and as they look now."""
     return {
         "planned_seconds": ahead.planned,
@@ -142,16 +143,16 @@ def _state(record: RunRecord) -> str:
     return "running" if record.state == "cancelling" else str(record.state)
 
 
-def failures_json(fleet: Fleet, record: RunRecord) -> list[dict[str, Any]]:
+def failures_json(context: Context, record: RunRecord) -> list[dict[str, Any]]:
     """Dates that failed or were blocked so far."""
     from worker.run.finalize import failures
 
-    plan = fleet.plan(record.id)
+    plan = context.plan(record.id)
     if plan is None:
         return []
     return [
         failure.model_dump(mode="json", exclude={"state"})
-        for failure in failures(fleet, record, plan, fleet.ledger.all_dates(record.id))
+        for failure in failures(context, record, plan, context.ledger.all_dates(record.id))
         if failure.state != "pending"
     ]
 

@@ -20,7 +20,9 @@ from planner.commands.output import count_table, err, matrix_table, note, out, p
 from planner.commands.up import stop_on_sigterm
 from planner.errors import Exit, FleetError, UsageError
 from planner.gaps.matrix import Matrix, matrix
-from planner.pipeline.pipeline import Pipeline, Season, Window, load_pipeline
+from planner.pipeline.load import load_pipeline
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Season, Window
 from planner.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -129,14 +131,14 @@ def run(context: typer.Context, workers: Workers = 2) -> None:
 
     planner sandbox run --workers 4 -- enqueue --gaps --wait --yes
     """
-    from planner.sandbox.fleet import sandbox_fleet
+    from planner.sandbox.workers import sandbox_workers
 
     if not context.args:
         raise UsageError("Say which planner command to run: planner sandbox run -- gaps")
     stop_on_sigterm()
-    with sandbox_fleet(load_settings(), workers=workers) as fleet:
+    with sandbox_workers(load_settings(), workers=workers) as running:
         done = subprocess.run(
-            [sys.executable, "-m", "planner", *context.args], env=fleet.environment, check=False
+            [sys.executable, "-m", "planner", *context.args], env=running.environment, check=False
         )
     raise typer.Exit(done.returncode)
 
@@ -157,8 +159,8 @@ def demo(
     Needs nothing and leaves nothing running; its files stay in BACKFILL_HOME/demo.
     """
     from planner.sandbox.build import build as build_warehouse
-    from planner.sandbox.fleet import environment_of, sandbox_fleet
     from planner.sandbox.punch import punch_plan
+    from planner.sandbox.workers import environment_of, sandbox_workers
     from sql import open_warehouse
 
     began = time.monotonic()
@@ -189,8 +191,8 @@ def demo(
     if not json:
         out.print(f"A pipeline with {missing:,} rows missing.\n")
         out.print(matrix_table(before, "before", pipeline.entity))
-    with sandbox_fleet(settings, workers=workers) as fleet:
-        os.environ.update(fleet.environment)
+    with sandbox_workers(settings, workers=workers) as running:
+        os.environ.update(running.environment)
         if not json:
             out.print(f"\n[bold]$ planner enqueue --gaps[/]   ({workers} workers)")
             note("The first estimate is of the real jobs; this sandbox's take about a second each.")

@@ -12,9 +12,9 @@ import typer
 from planner.commands import options as opt
 from planner.commands.output import err, note, print_json
 from planner.errors import UsageError
-from planner.pipeline.model import nearest
-from planner.pipeline.pipeline import load_pipeline
+from planner.pipeline.load import load_pipeline
 from planner.settings import Settings, load_settings, masked
+from planner.text import nearest
 
 
 def up(
@@ -30,7 +30,7 @@ def up(
     With BACKFILL_BROKER_URL set, only the workers.
     """
     from worker.processes.embedded_redis import embedded_broker
-    from worker.processes.workers import crew
+    from worker.processes.workers import run_workers
 
     settings = load_settings()
     if queues is not None:
@@ -39,7 +39,7 @@ def up(
     restarted = "{} died and was started again".format
     with (
         embedded_broker(settings),
-        crew(
+        run_workers(
             settings,
             workers=workers,
             queues=queues,

@@ -12,18 +12,20 @@ from rich.markup import escape
 from rich.table import Table
 
 from planner.commands import options as opt
-from planner.commands.output import count_table, date_ranges, err, note, out, print_json
+from planner.commands.output import count_table, err, note, out, print_json
 from planner.errors import Exit, UsageError
 from planner.pipeline.calendar import Calendar
-from planner.pipeline.pipeline import Pipeline, load_pipeline
+from planner.pipeline.load import load_pipeline
+from planner.pipeline.pipeline import Pipeline
 from planner.settings import load_settings
+from planner.text import date_ranges
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from planner.validation.baseline import Comparison
     from planner.validation.judge import CriterionRow
-    from planner.validation.results import Answers, MatrixRow
+    from planner.validation.results import MatrixRow, Results
 
 FOLDER = "baselines"  # in BACKFILL_HOME
 
@@ -124,7 +126,7 @@ def compare(before: BeforeAfter, after: BeforeAfter, json: opt.Json = False) -> 
 # -- the suite for people -----------------------------------------------------------------------
 
 
-def _print_suite(pipeline: Pipeline, answers: Answers, scope: str) -> None:
+def _print_suite(pipeline: Pipeline, answers: Results, scope: str) -> None:
     whole = [row for row in answers.matrix if not row.part]
     there = {row.season for row in whole if row.overall != "no rows"}
     parts = [row for row in answers.matrix if row.part and row.season in there]
@@ -163,7 +165,7 @@ def _standing(row: MatrixRow) -> str:
     return f"[green]{text} ✓[/]" if row.status == "complete" else f"[red]{text} ✗[/]"
 
 
-def _print_grades(answers: Answers) -> None:
+def _print_grades(answers: Results) -> None:
     rows = [
         [row.season, row.system, row.row_count, _number(row.mean_error), _share(row.accuracy)]
         for row in answers.grades
@@ -177,7 +179,7 @@ def _print_grades(answers: Answers) -> None:
         note(f"no rows: nothing is graded in {', '.join(dict.fromkeys(empty))}")
 
 
-def _print_density(pipeline: Pipeline, answers: Answers) -> None:
+def _print_density(pipeline: Pipeline, answers: Results) -> None:
     for row in answers.density:
         if row.status in ("low", "high"):
             note(
@@ -186,7 +188,7 @@ def _print_density(pipeline: Pipeline, answers: Answers) -> None:
             )
 
 
-def _print_gaps(answers: Answers) -> None:
+def _print_gaps(answers: Results) -> None:
     groups: dict[tuple[str, str], list[Any]] = {}
     for row in answers.gaps:
         groups.setdefault((row.phase, row.status), []).append(row.date)
@@ -212,7 +214,7 @@ def _criteria_table(rows: Sequence[CriterionRow]) -> Table:
     return table
 
 
-def _conclude(answers: Answers) -> None:
+def _conclude(answers: Results) -> None:
     states = Counter(row.status for row in answers.criteria)
     short = states["fails"] + states["no rows"]
     if answers.hold:

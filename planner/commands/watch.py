@@ -15,15 +15,15 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from planner.commands import options as opt
-from planner.commands.context import open_fleet, required_ledger
+from planner.commands.context import open_context, required_ledger
 from planner.commands.output import err, out
 from planner.errors import Exit
-from planner.report.report import duration
+from planner.text import duration
 
 if TYPE_CHECKING:
     from worker.ledger.record import RunRecord, StepRecord
-    from worker.run.forecast import Outlook
-    from worker.step.context import Fleet
+    from worker.run.forecast import Forecast
+    from worker.step.context import Context
 
 LOOK_SECONDS = 0.5  # between two looks at the ledger
 LINE_SECONDS = 5.0  # between two plain lines, unless something failed
@@ -35,11 +35,11 @@ def watch(run: opt.RunId, json: opt.Json = False) -> None:
     from planner.commands.output import print_json
     from planner.commands.runs import status_json
 
-    fleet = open_fleet()
-    required_ledger(fleet).require(run)
-    record = follow(fleet, run, quiet=json)
+    context = open_context()
+    required_ledger(context).require(run)
+    record = follow(context, run, quiet=json)
     if json:
-        print_json(status_json(fleet, record))
+        print_json(status_json(context, record))
     raise typer.Exit(run_exit(record))
 
 
@@ -52,35 +52,35 @@ def run_exit(record: RunRecord) -> Exit:
     return Exit.FAILED
 
 
-def follow(fleet: Fleet, run_id: str, *, quiet: bool = False) -> RunRecord:
+def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
     """Show a run until it has ended; the record of its end. With `quiet`, show nothing."""
     from worker.reconciler import reconcile
     from worker.run.forecast import outlook
 
-    pause = fleet.settings.reconcile_seconds / 2
+    pause = context.settings.reconcile_seconds / 2
     next_reconciliation = time.monotonic() + pause
-    view = _Plain() if quiet or not out.is_terminal else _Screen(fleet, run_id)
+    view = _Plain() if quiet or not out.is_terminal else _Screen(context, run_id)
     next_outlook = 0.0
     with view:
         while True:
-            record = fleet.ledger.require(run_id)
-            steps = fleet.ledger.step_records(run_id, fleet.ledger.steps(run_id))
+            record = context.ledger.require(run_id)
+            steps = context.ledger.step_records(run_id, context.ledger.steps(run_id))
             if time.monotonic() >= next_outlook or record.is_ended:
                 next_outlook = time.monotonic() + LINE_SECONDS
-                view.ahead = outlook(fleet, record, steps)
+                view.ahead = outlook(context, record, steps)
             view.show(record, steps, quiet=quiet)
             if record.is_ended:
                 return record
             if time.monotonic() >= next_reconciliation:
                 next_reconciliation = time.monotonic() + pause
-                reconcile(fleet)
+                reconcile(context)
             time.sleep(LOOK_SECONDS)
 
 
 class _Plain:
     """One line now and then."""
 
-    ahead: Outlook | None = None
+    ahead: Forecast | None = None
 
     def __init__(self) -> None:
         self._next = 0.0
@@ -122,10 +122,10 @@ class _Plain:
 class _Screen:
     """Phases × steps, workers, and when it may end."""
 
-    ahead: Outlook | None = None
+    ahead: Forecast | None = None
 
-    def __init__(self, fleet: Fleet, run_id: str) -> None:
-        self._phases = [p.name for p in fleet.pipeline.phases if not p.is_source]
+    def __init__(self, context: Context, run_id: str) -> None:
+        self._phases = [p.name for p in context.pipeline.phases if not p.is_source]
         self._live = Live(console=out, refresh_per_second=4, transient=False)
 
     def __enter__(self) -> _Screen:
@@ -180,7 +180,7 @@ def waits(record: RunRecord, steps: Iterable[StepRecord]) -> dict[str, int]:
     return dict(pending.most_common())
 
 
-def drift_warning(record: RunRecord, ahead: Outlook | None) -> str:
+def drift_warning(record: RunRecord, ahead: Forecast | None) -> str:
     """What to say of a run that takes far longer than was planned; empty while none does."""
     if record.is_ended or ahead is None or not ahead.drifts or ahead.left is None:
         return ""
@@ -191,7 +191,7 @@ def drift_warning(record: RunRecord, ahead: Outlook | None) -> str:
     )
 
 
-def _left(record: RunRecord, steps: Iterable[StepRecord], ahead: Outlook | None) -> str:
+def _left(record: RunRecord, steps: Iterable[StepRecord], ahead: Forecast | None) -> str:
     """How long it took, or may still take: by its estimate, else at the pace so far."""
     if record.is_ended:
         return f"took {duration((record.ended or record.created) - record.created)}"

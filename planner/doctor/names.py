@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from planner.pipeline.model import nearest
+from planner.text import nearest
 from sql.errors import TableNotFound, WarehouseError, WarehouseRefused
 from sql.warehouse import Table, Warehouse
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
 
-from planner.pipeline.model import nearest
-from planner.pipeline.pipeline import Phase, Pipeline, TableSpec
+from planner.pipeline.phase import Phase
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.tables import TableSpec
+from planner.text import nearest
 from sql import AccessDenied, TableNotFound, WarehouseError
 from sql.counting import undated
 from sql.warehouse import Partitioning, Warehouse

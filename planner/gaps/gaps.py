@@ -13,8 +13,11 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
-from planner.pipeline.calendar import Calendar, Why
-from planner.pipeline.pipeline import Phase, Pipeline, TableSpec, Window
+from planner.pipeline.calendar import Calendar
+from planner.pipeline.phase import Phase
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.tables import TableSpec
+from planner.pipeline.windows import Window
 from sql.warehouse import Cell, Coverage
 
 Expected = Mapping[str, int]
@@ -23,7 +26,7 @@ Expected = Mapping[str, int]
 EMPTY = Cell(rows=0)
 
 
-class Reason(StrEnum):
+class GapReason(StrEnum):
     """Why a phase and date has to be done."""
 
     MISSING = "missing"
@@ -36,8 +39,23 @@ class Reason(StrEnum):
     """Its rows are there, and what they are computed from was written after them."""
 
 
-AGAIN = frozenset({Reason.CASCADE, Reason.STALE})
+RECOMPUTE = frozenset({GapReason.CASCADE, GapReason.STALE})
 """Complete by count: only new versions of its rows show that a date was done."""
+
+
+class SkipReason(StrEnum):
+    """Why a phase and date is left alone."""
+
+    OFF_DAY = "off_day"
+    """The source phases hold nothing: no games, no orders, out of season."""
+    BOOTSTRAP = "bootstrap"
+    """The first days of a season, too early for the phase."""
+    EXCLUDED = "excluded"
+    """The pipeline file says so."""
+    UPSTREAM_MISSING = "upstream_missing"
+    """What it is computed from is not there, and is not repaired by this plan."""
+    IN_FLIGHT = "in_flight"
+    """Another run is repairing it, or what it is computed from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +64,7 @@ class Gap:
 
     phase: str
     date: date
-    reason: Reason
+    reason: GapReason
     expected: int
     """Entities of the shortest table; rows (1) where a table counts none."""
     found: int
@@ -55,24 +73,24 @@ class Gap:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeftAlone:
+class Skipped:
     """A phase and date that is not done, and why."""
 
     phase: str
     date: date
-    reason: Why
+    reason: SkipReason
     detail: str = ""
     run_id: str | None = None
     """The run that holds it, for `in_flight`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Health:
+class Assessment:
     """Every phase and date of a window: complete, a gap, or legitimately empty."""
 
     window: Window
     gaps: Mapping[str, Mapping[date, Gap]]
-    empty: Mapping[str, Mapping[date, LeftAlone]]
+    empty: Mapping[str, Mapping[date, Skipped]]
     complete: Mapping[str, frozenset[date]]
     expected: Mapping[str, Mapping[date, Expected]] = field(repr=False)
     """Phase → date → entities that its upstream phases hold."""
@@ -89,7 +107,7 @@ class Health:
         return day in self.complete[phase] or day in self.gaps[phase]
 
 
-def assess(pipeline: Pipeline, coverage: Mapping[str, Coverage], window: Window) -> Health:
+def assess(pipeline: Pipeline, coverage: Mapping[str, Coverage], window: Window) -> Assessment:
     """Judge every phase on every day of `window`.
 
     `coverage` holds each table of the pipeline by name, over at least the window; a table that
@@ -97,7 +115,7 @@ def assess(pipeline: Pipeline, coverage: Mapping[str, Coverage], window: Window)
     """
     calendar = Calendar(pipeline=pipeline)
     gaps: dict[str, dict[date, Gap]] = {}
-    empty: dict[str, dict[date, LeftAlone]] = {}
+    empty: dict[str, dict[date, Skipped]] = {}
     complete: dict[str, frozenset[date]] = {}
     expected: dict[str, dict[date, Expected]] = {}
     held: dict[str, dict[date, int]] = {}
@@ -108,7 +126,7 @@ def assess(pipeline: Pipeline, coverage: Mapping[str, Coverage], window: Window)
         for day in window.days():
             why = _why_nothing(phase, day, calendar, cells, empty)
             if why is not None:
-                empty[phase.name][day] = LeftAlone(phase=phase.name, date=day, reason=why)
+                empty[phase.name][day] = Skipped(phase=phase.name, date=day, reason=why)
                 continue
             due = _upstream(pipeline, phase, day, coverage)
             expected[phase.name][day] = due
@@ -129,7 +147,7 @@ def assess(pipeline: Pipeline, coverage: Mapping[str, Coverage], window: Window)
                 )
                 for day in (*done, *gaps[phase.name])
             }
-    return Health(
+    return Assessment(
         window=window, gaps=gaps, empty=empty, complete=complete, expected=expected, held=held
     )
 
@@ -139,20 +157,22 @@ def _why_nothing(
     day: date,
     calendar: Calendar,
     cells: Mapping[str, Coverage],
-    empty: Mapping[str, Mapping[date, LeftAlone]],
-) -> Why | None:
+    empty: Mapping[str, Mapping[date, Skipped]],
+) -> SkipReason | None:
     """Why nothing is expected of a phase on a day; None when something is."""
     if calendar.excluded(day) is not None:
-        return Why.EXCLUDED
+        return SkipReason.EXCLUDED
     if phase.is_source:
-        return None if any(day in table for table in cells.values()) else Why.OFF_DAY
+        return None if any(day in table for table in cells.values()) else SkipReason.OFF_DAY
     absent = [empty[upstream][day].reason for upstream in phase.after if day in empty[upstream]]
     if len(absent) == len(phase.after):
         return absent[0]
     if absent:
-        return Why.BOOTSTRAP if Why.BOOTSTRAP in absent else Why.UPSTREAM_MISSING
+        return (
+            SkipReason.BOOTSTRAP if SkipReason.BOOTSTRAP in absent else SkipReason.UPSTREAM_MISSING
+        )
     if phase.skips_bootstrap and calendar.is_bootstrap(day):
-        return Why.BOOTSTRAP
+        return SkipReason.BOOTSTRAP
     return None
 
 
@@ -197,8 +217,23 @@ def _gap(phase: Phase, day: date, cells: Mapping[str, Coverage], due: Expected) 
     return Gap(
         phase=phase.name,
         date=day,
-        reason=Reason.MISSING if nothing else Reason.PARTIAL,
+        reason=GapReason.MISSING if nothing else GapReason.PARTIAL,
         expected=want,
         found=have,
         tables=tuple(short),
+    )
+
+
+def recomputed(phase: Phase, day: date, assessment: Assessment, reason: GapReason) -> Gap:
+    """A date that is complete by count, and has to be computed again."""
+    due = assessment.expected[phase.name][day]
+    first = next(iter(phase.tables[0].entities), None)
+    count = due.get(first, 1) if first else 1
+    return Gap(
+        phase=phase.name,
+        date=day,
+        reason=reason,
+        expected=count,
+        found=count,
+        tables=tuple(spec.name for spec in phase.tables),
     )

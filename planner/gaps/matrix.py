@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from planner.gaps.gaps import Health
-from planner.pipeline.pipeline import Pipeline, Window
+from planner.gaps.gaps import Assessment
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 
 
 class Count(BaseModel):
@@ -29,26 +30,28 @@ Matrix = dict[str, dict[str, Count]]
 """Season, or `season/window` (`2021-22/playoffs`), → phase → count."""
 
 
-def matrix(pipeline: Pipeline, health: Health) -> Matrix:
+def matrix(pipeline: Pipeline, assessment: Assessment) -> Matrix:
     """Count every phase in every season, and in every named window of a season."""
     counted: Matrix = {}
     for season in pipeline.seasons:
         parts: dict[str, Window] = {season.name: season}
         parts |= {f"{season.name}/{name}": window for name, window in season.windows.items()}
         for name, window in parts.items():
-            if window.start > health.window.end or window.end < health.window.start:
+            if window.start > assessment.window.end or window.end < assessment.window.start:
                 continue
             counted[name] = {
-                phase.name: _count(health, phase.name, window) for phase in pipeline.phases
+                phase.name: _count(assessment, phase.name, window) for phase in pipeline.phases
             }
     return counted
 
 
-def _count(health: Health, phase: str, window: Window) -> Count:
-    stale = health.stale.get(phase, ())
-    due = sum(day in window for days in (health.complete, health.gaps) for day in days[phase])
-    complete = sum(day in window for day in health.complete[phase] if day not in stale)
-    held = health.held.get(phase)
+def _count(assessment: Assessment, phase: str, window: Window) -> Count:
+    stale = assessment.stale.get(phase, ())
+    due = sum(
+        day in window for days in (assessment.complete, assessment.gaps) for day in days[phase]
+    )
+    complete = sum(day in window for day in assessment.complete[phase] if day not in stale)
+    held = assessment.held.get(phase)
     return Count(
         expected=due,
         complete=complete,

@@ -13,14 +13,13 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from planner.gaps.gaps import Health, Reason
-from planner.pipeline.calendar import Why
-from planner.pipeline.pipeline import DAY, Pipeline, Window
-from planner.plan.choose import again as again_gap
+from planner.gaps.gaps import Assessment, GapReason, SkipReason, recomputed
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import DAY, Window
 
 COMPLETE: Literal["complete"] = "complete"
 
-State = Literal["complete"] | Reason | Why
+State = Literal["complete"] | GapReason | SkipReason
 """Complete, why it is short, or why nothing is expected."""
 
 
@@ -63,22 +62,22 @@ class Snapshot(BaseModel):
 
 def snapshot(
     pipeline: Pipeline,
-    health: Health,
+    assessment: Assessment,
     window: Window,
-    again: Mapping[str, Mapping[date, Reason]],
+    again: Mapping[str, Mapping[date, GapReason]],
 ) -> Snapshot:
     """Write down how `window` stands; days that `health` does not reach are left out.
 
     `again` are dates by phase that are complete by count, and why they have to be computed again.
     """
     within = Window(
-        start=max(window.start, health.window.start), end=min(window.end, health.window.end)
+        start=max(window.start, assessment.window.start), end=min(window.end, assessment.window.end)
     )
     return Snapshot(
         window=within,
         phases={
             phase.name: tuple(
-                _stretches(pipeline, health, phase.name, within, again.get(phase.name, {}))
+                _stretches(pipeline, assessment, phase.name, within, again.get(phase.name, {}))
             )
             for phase in pipeline.phases
         },
@@ -86,11 +85,15 @@ def snapshot(
 
 
 def _stretches(
-    pipeline: Pipeline, health: Health, phase: str, window: Window, again: Mapping[date, Reason]
+    pipeline: Pipeline,
+    assessment: Assessment,
+    phase: str,
+    window: Window,
+    again: Mapping[date, GapReason],
 ) -> Iterator[Stretch]:
     last: Stretch | None = None
     for day in window.days():
-        state, expected, found = _standing(pipeline, health, phase, day, again)
+        state, expected, found = _standing(pipeline, assessment, phase, day, again)
         if last is not None and last[2:] == (state, expected, found):
             last = last._replace(days=last.days + 1)
             continue
@@ -102,13 +105,17 @@ def _stretches(
 
 
 def _standing(
-    pipeline: Pipeline, health: Health, phase: str, day: date, again: Mapping[date, Reason]
+    pipeline: Pipeline,
+    assessment: Assessment,
+    phase: str,
+    day: date,
+    again: Mapping[date, GapReason],
 ) -> tuple[State, int, int]:
-    empty = health.empty[phase].get(day)
+    empty = assessment.empty[phase].get(day)
     if empty is not None:
         return empty.reason, 0, 0
-    gap = health.gaps[phase].get(day)
-    expected, found = _counts(pipeline, health, phase, day)
+    gap = assessment.gaps[phase].get(day)
+    expected, found = _counts(pipeline, assessment, phase, day)
     if gap is not None:
         # Short of something else: the table that is shortest says of how many.
         counts = (expected, found) if found < expected else (gap.expected, gap.found)
@@ -116,11 +123,11 @@ def _standing(
     return again.get(day, COMPLETE), expected, found
 
 
-def _counts(pipeline: Pipeline, health: Health, phase: str, day: date) -> tuple[int, int]:
+def _counts(pipeline: Pipeline, assessment: Assessment, phase: str, day: date) -> tuple[int, int]:
     """Of the pipeline's own entity, before as after; of its own where a phase does not count it."""
-    held = health.held.get(phase)
+    held = assessment.held.get(phase)
     if held is not None:
         # A source has nothing before it, so what it holds is what is expected of it.
-        return health.expected[phase][day].get(pipeline.entity, held[day]), held[day]
-    usual = again_gap(pipeline.by_name[phase], day, health, Reason.CASCADE)
+        return assessment.expected[phase][day].get(pipeline.entity, held[day]), held[day]
+    usual = recomputed(pipeline.by_name[phase], day, assessment, GapReason.CASCADE)
     return usual.expected, usual.found

@@ -12,28 +12,29 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 
-from planner.gaps.gaps import Health
-from planner.pipeline.pipeline import Phase, Pipeline
-from planner.plan.choose import lookback
+from planner.gaps.gaps import Assessment
+from planner.pipeline.lookback import lookback
+from planner.pipeline.phase import Phase
+from planner.pipeline.pipeline import Pipeline
 
 Modified = Mapping[str, Mapping[date, datetime]]
 """Table → date → last write, UTC. A table whose times cannot be told by date is absent."""
 
 
-def with_stale(pipeline: Pipeline, health: Health, modified: Modified) -> Health:
+def with_stale(pipeline: Pipeline, assessment: Assessment, modified: Modified) -> Assessment:
     """`health`, with the dates whose upstream is newer than they are."""
     stale: dict[str, frozenset[date]] = {}
     doubtful: dict[str, frozenset[date]] = {}
     for phase in pipeline.phases:
-        newer = set(_newer_upstream(pipeline, phase, health, modified))
-        shrunk = {day for day in newer if _holds_more(pipeline, phase.name, day, health)}
+        newer = set(_newer_upstream(pipeline, phase, assessment, modified))
+        shrunk = {day for day in newer if _holds_more(pipeline, phase.name, day, assessment)}
         stale[phase.name] = frozenset(newer - shrunk)
         doubtful[phase.name] = frozenset(shrunk)
-    return replace(health, stale=stale, doubtful=doubtful)
+    return replace(assessment, stale=stale, doubtful=doubtful)
 
 
 def _newer_upstream(
-    pipeline: Pipeline, phase: Phase, health: Health, modified: Modified
+    pipeline: Pipeline, phase: Phase, assessment: Assessment, modified: Modified
 ) -> Iterator[date]:
     """Complete dates of a phase with an upstream date in their window that was written later.
 
@@ -46,7 +47,7 @@ def _newer_upstream(
         for spec in pipeline.by_name[name].tables
         if spec.name in modified
     ]
-    for day in health.complete[phase.name]:
+    for day in assessment.complete[phase.name]:
         written = [times[day] for times in own if day in times]
         window = list(lookback(day, phase).days())
         before = [times[past] for times in upstream for past in window if past in times]
@@ -54,7 +55,7 @@ def _newer_upstream(
             yield day
 
 
-def _holds_more(pipeline: Pipeline, phase: str, day: date, health: Health) -> bool:
+def _holds_more(pipeline: Pipeline, phase: str, day: date, assessment: Assessment) -> bool:
     """Whether a date holds more of the pipeline's own entity than what it is computed from."""
-    held = health.held.get(phase, {}).get(day, 0)
-    return held > health.expected[phase][day].get(pipeline.entity, held)
+    held = assessment.held.get(phase, {}).get(day, 0)
+    return held > assessment.expected[phase][day].get(pipeline.entity, held)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from planner.gaps.gaps import Health, assess
+from planner.gaps.gaps import Assessment, assess
 from planner.gaps.stale import with_stale
-from planner.pipeline.pipeline import Pipeline, Window
-from planner.plan.choose import with_lookback
+from planner.pipeline.lookback import with_lookback
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from sql.counting import count
 from sql.errors import WarehouseRefused
 from sql.warehouse import Warehouse
@@ -25,7 +26,7 @@ def survey(
     stale: bool = False,
     on_table: Callable[[str], None] = lambda table: None,
     on_note: Callable[[str], None] = lambda text: None,
-) -> Health:
+) -> Assessment:
     """Judge `scope`, and as far around it as its lookback windows reach.
 
     With `stale`, also by the times at which partitions were written. `on_note` hears of what is
@@ -36,9 +37,9 @@ def survey(
     found = count(warehouse, tables, window.start, window.end, on_table=on_table)
     for text in found.notes:
         on_note(text)
-    health = assess(pipeline, found.coverage, window)
+    assessment = assess(pipeline, found.coverage, window)
     if not stale:
-        return health
+        return assessment
     if found.unread is not None:
         raise WarehouseRefused(
             f"{found.unread} --stale needs the times at which partitions were written: without "
@@ -50,7 +51,7 @@ def survey(
                 f"{table.name}: nothing tells when single dates of {table.date} were written "
                 "(a view, or not partitioned by day by it): it is never stale"
             )
-    return with_stale(pipeline, health, found.modified)
+    return with_stale(pipeline, assessment, found.modified)
 
 
 def bytes_to_count(warehouse: Warehouse, pipeline: Pipeline, scope: Window) -> int | None:

@@ -4,25 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from enum import StrEnum
 
 from planner.errors import UsageError
-from planner.pipeline.pipeline import Pipeline, Season, Window
-
-
-class Why(StrEnum):
-    """Why a phase and date is left alone."""
-
-    OFF_DAY = "off_day"
-    """The source phases hold nothing: no games, no orders, out of season."""
-    BOOTSTRAP = "bootstrap"
-    """The first days of a season, too early for the phase."""
-    EXCLUDED = "excluded"
-    """The pipeline file says so."""
-    UPSTREAM_MISSING = "upstream_missing"
-    """What it is computed from is not there, and is not repaired by this plan."""
-    IN_FLIGHT = "in_flight"
-    """Another run is repairing it, or what it is computed from."""
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Season, Window
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from planner.text import WORD_CHARS, nearest
 from sql.statements import is_column, is_table
 
 
@@ -34,9 +33,6 @@ Line = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\r\n]*$")]
 """Text of one line: a command's argument, a path, an address."""
 
 
-WORD_CHARS = 80  # of a word that nobody knows, looked at and shown
-
-
 class Model(BaseModel):
     """A part of the file: immutable, and strict about its keys."""
 
@@ -51,10 +47,3 @@ class Model(BaseModel):
                     word = str(key)[:WORD_CHARS]
                     raise ValueError(f"unknown key {word!r}; {nearest(word, cls.model_fields)}")
         return data
-
-
-def nearest(word: str, known: Iterable[str], *, what: str = "keys") -> str:
-    """Which known word was meant; all of them, where none is near."""
-    known = list(known)
-    near = difflib.get_close_matches(word[:WORD_CHARS], known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"known {what}: {', '.join(known)}"

@@ -16,7 +16,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from planner.pipeline.pipeline import Phase, Pipeline
+from planner.pipeline.phase import Phase
+from planner.pipeline.pipeline import Pipeline
 from planner.plan.chunks import Chunk
 from planner.plan.simulate import Work, elapsed
 

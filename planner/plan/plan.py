@@ -17,12 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from planner.errors import BadPlan
 from planner.files import MB, read_capped
-from planner.gaps.gaps import AGAIN, Expected, Gap, Health, LeftAlone, Reason
+from planner.gaps.gaps import RECOMPUTE, Assessment, Expected, Gap, GapReason, Skipped
 from planner.gaps.matrix import Matrix, matrix
 from planner.gaps.snapshot import Snapshot, snapshot
+from planner.pipeline.lookback import lookback
 from planner.pipeline.model import Name, RunId
-from planner.pipeline.pipeline import Phase, Pipeline, Window
-from planner.plan.choose import Repair, lookback
+from planner.pipeline.phase import Phase
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
+from planner.plan.choose import Repair
 from planner.plan.chunks import Chunk, chunk_id
 from planner.plan.cost import Cost
 from planner.plan.estimate import Estimate
@@ -42,7 +45,7 @@ class Task(Part):
     """One date of a step."""
 
     date: date
-    reason: Reason
+    reason: GapReason
     tables: tuple[str, ...]
     """The tables that are short."""
     expected: dict[str, int]
@@ -69,16 +72,6 @@ class PlannedChunk(Part):
     id: str
     dates: tuple[date, ...] = Field(min_length=1)
     steps: tuple[Step, ...] = Field(min_length=1)
-
-
-class Skipped(Part):
-    """A phase and date that the plan does not take, and why."""
-
-    phase: str
-    date: date
-    reason: str
-    detail: str = ""
-    run_id: str | None = None
 
 
 class PlannedRunner(Part):
@@ -146,16 +139,16 @@ class Plan(Part):
                 yield step_id(chunk.id, step.phase), step
 
     @property
-    def again(self) -> dict[str, dict[date, Reason]]:
+    def again(self) -> dict[str, dict[date, GapReason]]:
         """Dates that are complete by count, and have to be computed again; and why.
 
         Those of a cascade are wrong from the moment their upstream is repaired; some are owed,
         and not done by this plan.
         """
-        dates = {name: dict.fromkeys(days, Reason.CASCADE) for name, days in self.owed.items()}
+        dates = {name: dict.fromkeys(days, GapReason.CASCADE) for name, days in self.owed.items()}
         for _, step in self.steps():
             for task in step.tasks:
-                if task.reason in AGAIN:
+                if task.reason in RECOMPUTE:
                     dates.setdefault(step.phase, {})[task.date] = task.reason
         return dates
 
@@ -185,7 +178,7 @@ def step_id(chunk_id: str, phase: str) -> str:
 
 def make_plan(
     pipeline: Pipeline,
-    health: Health,
+    assessment: Assessment,
     repair: Repair,
     chunks: list[Chunk],
     *,
@@ -199,12 +192,12 @@ def make_plan(
     """Write down a repair as a plan. `cost` is that of the counts it rests on."""
     created = datetime.now(UTC).replace(microsecond=0)
     again = {
-        phase.name: dict.fromkeys(health.stale.get(phase.name, ()), Reason.STALE)
-        | dict.fromkeys(repair.owed.get(phase.name, ()), Reason.CASCADE)
+        phase.name: dict.fromkeys(assessment.stale.get(phase.name, ()), GapReason.STALE)
+        | dict.fromkeys(repair.owed.get(phase.name, ()), GapReason.CASCADE)
         for phase in pipeline.phases
     }
     for phase, gaps in repair.todo.items():
-        again[phase] |= {day: gap.reason for day, gap in gaps.items() if gap.reason in AGAIN}
+        again[phase] |= {day: gap.reason for day, gap in gaps.items() if gap.reason in RECOMPUTE}
     return Plan(
         plan_id=plan_id or new_id("plan", created),
         created=created,
@@ -213,11 +206,11 @@ def make_plan(
         warehouse=warehouse,
         reason=reason,
         scope=scope,
-        chunks=tuple(_planned(chunk, health.expected, repair.todo) for chunk in chunks),
-        skipped=tuple(_skipped(left) for left in repair.skipped),
+        chunks=tuple(_planned(chunk, assessment.expected, repair.todo) for chunk in chunks),
+        skipped=repair.skipped,
         owed={name: tuple(sorted(days)) for name, days in repair.owed.items()},
-        before=matrix(pipeline, health),
-        days_before=snapshot(pipeline, health, _reach(scope, chunks), again),
+        before=matrix(pipeline, assessment),
+        days_before=snapshot(pipeline, assessment, _reach(scope, chunks), again),
         cost=_cost(pipeline, chunks, repair.todo, cost) if cost else None,
         estimate=estimate,
     ).sealed()
@@ -245,7 +238,7 @@ def _queries(phase: Phase, dates: Iterable[date], todo: Mapping[str, Mapping[dat
 
     Those are looked up before it where its upstream changes, and afterwards where it was complete.
     """
-    if any(todo[phase.name][day].reason in AGAIN for day in dates):
+    if any(todo[phase.name][day].reason in RECOMPUTE for day in dates):
         return 3
     is_changed = any(
         past in todo.get(upstream, ())
@@ -286,16 +279,6 @@ def _planned(
     return PlannedChunk(id=chunk.id, dates=chunk.dates, steps=tuple(steps))
 
 
-def _skipped(left: LeftAlone) -> Skipped:
-    return Skipped(
-        phase=left.phase,
-        date=left.date,
-        reason=left.reason,
-        detail=left.detail,
-        run_id=left.run_id,
-    )
-
-
 def new_id(kind: str, now: datetime) -> str:
     """An id that people can read out: `run-20260102-k7xq3w`."""
     alphabet = "abcdefghjkmnpqrstvwxyz23456789"  # nothing that looks like something else
@@ -333,7 +316,7 @@ def parse_plan(content: Any, *, where: str) -> Plan:
     if plan.checksum != plan._digest():
         raise BadPlan(f"{where} was edited: its checksum does not match. Make a new plan.")
     for chunk in plan.chunks:
-        wrong = _misfit(chunk)
+        wrong = _config_mismatch(chunk)
         if wrong is not None:
             raise BadPlan(f"{where} is not a plan: chunk {chunk.id!r}: {wrong}. Make a new one.")
     dates = [day for chunk in plan.chunks for day in chunk.dates]
@@ -342,7 +325,7 @@ def parse_plan(content: Any, *, where: str) -> Plan:
     return plan
 
 
-def _misfit(chunk: PlannedChunk) -> str | None:
+def _config_mismatch(chunk: PlannedChunk) -> str | None:
     """What cannot be in a chunk of ours; None when all fits.
 
     Its id names files, and its dates are what leases are taken for; and a checksum is no

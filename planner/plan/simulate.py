@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
-from planner.pipeline.pipeline import Phase, Pipeline
+from planner.pipeline.lookback import lookback
+from planner.pipeline.phase import Phase
+from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.runners import HttpBatchRunner
-from planner.plan.choose import lookback
 
 WAIT_GROWTH = 0.25  # a step that waited so long comes by again after a quarter of it more
 _SLOT = "slot"

@@ -12,13 +12,12 @@ from planner.report.markdown import code, failure_line, plain
 from planner.report.report import (
     CONSEQUENCES,
     Report,
-    duration,
-    moment,
     next_steps,
     ordered_failures,
     phase_times,
     verdict,
 )
+from planner.text import duration, moment
 
 FAILURES_SHOWN = 8  # the report has them all
 REASON_CHARS = 160

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from planner.gaps.gaps import Health, Reason
-from planner.pipeline.pipeline import Window
+from planner.gaps.gaps import Assessment, GapReason
+from planner.pipeline.windows import Window
 from planner.plan.plan import Plan
 from planner.report.report import Report
 from sql import Warehouse, load
@@ -98,7 +98,7 @@ def record_gaps(
     )
 
 
-def gaps_after(plan: Plan, report: Report, health: Health) -> list[FoundGap]:
+def gaps_after(plan: Plan, report: Report, assessment: Assessment) -> list[FoundGap]:
     """What a run's plan had found, and its recount: gaps taken, healed or not, and all others."""
     short = {(each.phase, each.date): each.reason for each in report.validation.short}
     taken = {
@@ -112,24 +112,24 @@ def gaps_after(plan: Plan, report: Report, health: Health) -> list[FoundGap]:
         for _, step in plan.steps()
         for task in step.tasks
     }
-    others = open_gaps(health, plan.owed, plan.reach)
+    others = open_gaps(assessment, plan.owed, plan.reach)
     return [*taken.values(), *(gap for gap in others if (gap.phase, gap.date) not in taken)]
 
 
 def open_gaps(
-    health: Health, owed: Mapping[str, Iterable[date]], counted: Window
+    assessment: Assessment, owed: Mapping[str, Iterable[date]], counted: Window
 ) -> list[FoundGap]:
     """Gaps that nobody repairs yet: those counted, and dates to compute again."""
     gaps = {
         (phase, day): FoundGap(phase=phase, date=day, reason=reason)
-        for reason, dates in ((Reason.STALE, health.stale), (Reason.CASCADE, owed))
+        for reason, dates in ((GapReason.STALE, assessment.stale), (GapReason.CASCADE, owed))
         for phase, days in dates.items()
         for day in days
         if day in counted
     }
     gaps |= {
         (phase, day): FoundGap(phase=phase, date=day, reason=gap.reason)
-        for phase, found in health.gaps.items()
+        for phase, found in assessment.gaps.items()
         for day, gap in found.items()
         if day in counted
     }

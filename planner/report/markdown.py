@@ -9,16 +9,13 @@ from planner.report.report import (
     Failure,
     Report,
     bare_seasons,
-    date_runs,
-    duration,
-    moment,
     next_steps,
     ordered_failures,
     phase_times,
     publication_lines,
     verdict,
 )
-from planner.text import printable
+from planner.text import date_runs, duration, moment, printable
 
 SHORT_SHOWN = 10  # dates that the recount found short; what failed lists every date
 STATES = ("succeeded", "failed", "blocked", "cancelled")

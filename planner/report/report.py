@@ -5,23 +5,22 @@ The model, and what is read off it. The modules beside it say it to people.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from planner.gaps.gaps import AGAIN
+from planner.gaps.gaps import RECOMPUTE
 from planner.gaps.matrix import Matrix
 from planner.gaps.snapshot import Snapshot
 from planner.pipeline.model import RunId
-from planner.pipeline.pipeline import DAY, Season, Window
 from planner.pipeline.publish import Publication
+from planner.pipeline.windows import Season, Window
+from planner.text import date_runs
 from planner.validation.judge import CriterionRow
 
 CONSEQUENCES = ("blocked", "cancelled", "pending")
 """States of dates that were not tried, because of others."""
-
 
 NOT_COUNTED = "not counted"
 """The reason of dates that are short for want of a final count."""
@@ -254,7 +253,7 @@ def next_steps(report: Report) -> list[NextStep]:
     owed = sum(
         (phase, day) not in undone
         for phase in report.phases
-        for reason in AGAIN
+        for reason in RECOMPUTE
         for day in report.days_after.days(phase, reason)
     )
     if owed:
@@ -299,29 +298,3 @@ def publication_lines(publication: Publication) -> list[str]:
         lines.append(f"The script ended well for {date_runs(publication.ran)}.")
     lines += [f"{day}: {why}" for day, why in publication.failed.items()]
     return lines
-
-
-def date_runs(dates: Iterable[date]) -> str:
-    """Every date, those in a row as `2022-04-16..2022-04-20`."""
-    runs: list[list[date]] = []
-    for day in sorted(set(dates)):
-        if runs and day - runs[-1][-1] == DAY:
-            runs[-1][1:] = [day]
-        else:
-            runs.append([day])
-    return ", ".join("..".join(map(str, run)) for run in runs)
-
-
-def duration(seconds: float) -> str:
-    """`7 s`, `3 min 20 s`, `2 h 05 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
-
-
-def moment(seconds: float) -> str:
-    """`2026-01-02 03:04:05 UTC`."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from planner.errors import UsageError
-from planner.pipeline.pipeline import Season
+from planner.pipeline.windows import Season
 from planner.sandbox.schedule import TEAMS, Game, season_games
 
 COLUMNS = pa.schema(

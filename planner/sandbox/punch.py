@@ -12,7 +12,10 @@ from datetime import date
 from typing import NamedTuple
 
 from planner.errors import UsageError
-from planner.pipeline.pipeline import Phase, Pipeline, Season, TableSpec
+from planner.pipeline.phase import Phase
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.tables import TableSpec
+from planner.pipeline.windows import Season
 from sql import Coverage, Scalar, Warehouse, load
 from sql.statements import quote_column, quote_table
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from planner.pipeline.pipeline import DAY, Season, Window
+from planner.pipeline.windows import DAY, Season, Window
 
 EAST = (
     *("ATL", "BKN", "BOS", "CHA", "CHI", "CLE", "DET", "IND"),

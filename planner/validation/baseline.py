@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from planner.errors import UsageError
 from planner.files import MB, read_capped, write_whole
-from planner.pipeline.pipeline import Window
-from planner.validation.counts import Facts
+from planner.pipeline.windows import Window
+from planner.validation.counts import Counts
 from planner.validation.judge import CriterionRow
-from planner.validation.results import Answers, MatrixRow, answer
+from planner.validation.results import MatrixRow, Results, answer
 
 BASELINE_BYTES = 64 * MB  # five seasons of five phases are 1 MB
 
@@ -42,7 +42,7 @@ class Baseline(_Part):
     """UTC."""
     holds: bool
     """Whether every success criterion holds."""
-    answers: Answers
+    answers: Results
 
 
 class Change(_Part):
@@ -75,7 +75,7 @@ class Comparison(_Part):
     criteria: tuple[CriterionChange, ...]
 
 
-def baseline_of(facts: Facts, *, warehouse: str, now: datetime) -> Baseline:
+def baseline_of(facts: Counts, *, warehouse: str, now: datetime) -> Baseline:
     """Answer every question, and say of what and when."""
     answers = answer(facts)
     return Baseline(
@@ -149,7 +149,7 @@ def compare(before: Baseline, after: Baseline) -> Comparison:
     )
 
 
-def _phases(before: Answers, after: Answers) -> Iterator[Change]:
+def _phases(before: Results, after: Results) -> Iterator[Change]:
     old = {(row.season, row.part, row.phase): row for row in before.matrix}
     new = {(row.season, row.part, row.phase): row for row in after.matrix}
     for season, part, phase in dict.fromkeys((*old, *new)):
@@ -163,7 +163,7 @@ def _standing(row: MatrixRow | None) -> Any:
     return row and row.model_dump(exclude={"overall"})
 
 
-def _criteria(before: Answers, after: Answers) -> Iterator[CriterionChange]:
+def _criteria(before: Results, after: Results) -> Iterator[CriterionChange]:
     old = {(row.criterion, row.season): row for row in before.criteria}
     new = {(row.criterion, row.season): row for row in after.criteria}
     for criterion, season in dict.fromkeys((*old, *new)):

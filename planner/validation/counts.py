@@ -8,10 +8,12 @@ from datetime import date
 from decimal import Decimal
 from functools import cached_property
 
-from planner.gaps.gaps import EMPTY, Health, assess
+from planner.gaps.gaps import EMPTY, Assessment, assess
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.criteria import Criterion
-from planner.pipeline.pipeline import Pipeline, Season, TableSpec, Window
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.tables import TableSpec
+from planner.pipeline.windows import Season, Window
 from sql.counting import count
 from sql.errors import WarehouseError
 from sql.warehouse import Cell, Coverage, Table, Warehouse
@@ -31,7 +33,7 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Facts:
+class Counts:
     """Counts of every table over a scope, and what follows from them."""
 
     pipeline: Pipeline
@@ -40,7 +42,7 @@ class Facts:
     """Table → cells by date."""
 
     @cached_property
-    def health(self) -> Health:
+    def assessment(self) -> Assessment:
         return assess(self.pipeline, self.coverage, self.scope)
 
     @cached_property
@@ -84,14 +86,14 @@ def count_tables(
     *,
     on_table: Callable[[str], None] = lambda table: None,
     on_error: Callable[[Table, WarehouseError], WarehouseError] = lambda table, error: error,
-) -> Facts:
+) -> Counts:
     """Count every table that holds rows in `scope`, in one query each.
 
     Raises `sql.WarehouseError`: no counts, no answers. `on_error` may say it better.
     """
     tables = [spec.table_with_grades for spec in pipeline.tables]
     counted = count(warehouse, tables, scope.start, scope.end, on_table=on_table, on_error=on_error)
-    return Facts(pipeline=pipeline, scope=scope, coverage=counted.coverage)
+    return Counts(pipeline=pipeline, scope=scope, coverage=counted.coverage)
 
 
 def skips_bootstrap(pipeline: Pipeline, phase: str) -> bool:

@@ -20,7 +20,7 @@ from planner.pipeline.criteria import (
     EntitiesCriterion,
     RowsCriterion,
 )
-from planner.validation.counts import Facts, Part, criterion_seasons, exact
+from planner.validation.counts import Counts, Part, criterion_seasons, exact
 
 DATES_KEPT = 10  # of those that offend; `gaps` lists every date
 
@@ -48,7 +48,7 @@ class CriterionRow(BaseModel):
     """The first ten of them."""
 
 
-def judge(facts: Facts) -> Iterator[CriterionRow]:
+def judge(facts: Counts) -> Iterator[CriterionRow]:
     """Judge every criterion in every season in scope that it names."""
     parts = {(part.season.name, part.name): part for part in facts.parts}
     for criterion in facts.pipeline.success_criteria:
@@ -58,7 +58,7 @@ def judge(facts: Facts) -> Iterator[CriterionRow]:
                 yield _judge(facts, criterion, season.name, part)
 
 
-def _judge(facts: Facts, criterion: Criterion, season: str, part: Part | None) -> CriterionRow:
+def _judge(facts: Counts, criterion: Criterion, season: str, part: Part | None) -> CriterionRow:
     verdict, days = _KINDS[criterion.kind], part.window.days() if part else ()
     judged = {day: one for day in days if (one := verdict(facts, criterion, day)) is not None}
     offending = [day for day, (expected, found) in judged.items() if found < expected]
@@ -86,7 +86,7 @@ def _judge(facts: Facts, criterion: Criterion, season: str, part: Part | None) -
     )
 
 
-def _entities(facts: Facts, criterion: EntitiesCriterion, day: date) -> Verdict | None:
+def _entities(facts: Counts, criterion: EntitiesCriterion, day: date) -> Verdict | None:
     if not facts.is_allowed(criterion.phase, day):
         return None
     entity = criterion.entity or facts.pipeline.entity
@@ -103,27 +103,27 @@ def _entities(facts: Facts, criterion: EntitiesCriterion, day: date) -> Verdict 
     return (expected, min(expected, *own)) if expected else None
 
 
-def _dates(facts: Facts, criterion: DatesCriterion, day: date) -> Verdict | None:
+def _dates(facts: Counts, criterion: DatesCriterion, day: date) -> Verdict | None:
     if not facts.holds(criterion.against, day) or not facts.is_allowed(criterion.phase, day):
         return None
     tables = facts.pipeline.by_name[criterion.phase].tables
     return 1, int(all(facts.cell(spec, day).rows for spec in tables))
 
 
-def _rows(facts: Facts, criterion: RowsCriterion, day: date) -> Verdict | None:
-    if not facts.health.is_due(criterion.phase, day):
+def _rows(facts: Counts, criterion: RowsCriterion, day: date) -> Verdict | None:
+    if not facts.assessment.is_due(criterion.phase, day):
         return None
     tables = facts.pipeline.by_name[criterion.phase].tables
     return 1, min(facts.cell(spec, day).rows for spec in tables)
 
 
-def _complete(facts: Facts, criterion: CompleteCriterion, day: date) -> Verdict | None:
+def _complete(facts: Counts, criterion: CompleteCriterion, day: date) -> Verdict | None:
     phases = criterion.phases or facts.pipeline.by_name
-    due = [phase for phase in phases if facts.health.is_due(phase, day)]
-    return (1, int(all(day in facts.health.complete[phase] for phase in due))) if due else None
+    due = [phase for phase in phases if facts.assessment.is_due(phase, day)]
+    return (1, int(all(day in facts.assessment.complete[phase] for phase in due))) if due else None
 
 
-_KINDS: dict[str, Callable[[Facts, Any, date], Verdict | None]] = {
+_KINDS: dict[str, Callable[[Counts, Any, date], Verdict | None]] = {
     "entities": _entities,
     "dates": _dates,
     "rows": _rows,

@@ -23,8 +23,10 @@ from planner.pipeline.criteria import (
     DatesCriterion,
     EntitiesCriterion,
 )
-from planner.pipeline.model import nearest
-from planner.pipeline.pipeline import Pipeline, TableSpec, Window
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.tables import TableSpec
+from planner.pipeline.windows import Window
+from planner.text import nearest
 from planner.validation.counts import criterion_seasons, exact, skips_bootstrap, sources_of
 from planner.validation.results import QUESTIONS
 from sql.coverage import coverage_query

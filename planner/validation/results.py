@@ -12,8 +12,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from planner.pipeline.pipeline import Band, Phase, TableSpec
-from planner.validation.counts import Facts, Part
+from planner.pipeline.phase import Phase
+from planner.pipeline.tables import Band, TableSpec
+from planner.validation.counts import Counts, Part
 from planner.validation.judge import CriterionRow, judge
 from sql.warehouse import EVERY_SYSTEM, Cell, Grade
 
@@ -101,7 +102,7 @@ class GradeRow(Row):
     status: Literal["graded", "no rows"]
 
 
-class Answers(Row):
+class Results(Row):
     """Question → its answer. Each is a file in `sql/questions/`."""
 
     counts: tuple[CountRow, ...]
@@ -118,12 +119,12 @@ class Answers(Row):
         return bool(judged) and all(row.status == "holds" for row in judged)
 
 
-QUESTIONS = tuple(Answers.model_fields)
+QUESTIONS = tuple(Results.model_fields)
 
 
-def answer(facts: Facts) -> Answers:
+def answer(facts: Counts) -> Results:
     """Answer every question."""
-    return Answers(
+    return Results(
         counts=tuple(_counts(facts)),
         matrix=tuple(_matrix(facts)),
         gaps=tuple(_gaps(facts)),
@@ -133,17 +134,17 @@ def answer(facts: Facts) -> Answers:
     )
 
 
-def _tables(facts: Facts) -> Iterator[tuple[Phase, TableSpec]]:
+def _tables(facts: Counts) -> Iterator[tuple[Phase, TableSpec]]:
     for phase in facts.pipeline.phases:
         for spec in phase.tables:
             yield phase, spec
 
 
-def _cells(facts: Facts, spec: TableSpec, part: Part) -> dict[date, Cell]:
+def _cells(facts: Counts, spec: TableSpec, part: Part) -> dict[date, Cell]:
     return {day: cell for day, cell in facts.coverage[spec.name].items() if day in part.window}
 
 
-def _counts(facts: Facts) -> Iterator[CountRow]:
+def _counts(facts: Counts) -> Iterator[CountRow]:
     entity = facts.pipeline.entity
     for phase, spec in _tables(facts):
         for part in facts.parts:
@@ -161,15 +162,15 @@ def _counts(facts: Facts) -> Iterator[CountRow]:
             )
 
 
-def _matrix(facts: Facts) -> Iterator[MatrixRow]:
-    health = facts.health
+def _matrix(facts: Counts) -> Iterator[MatrixRow]:
+    assessment = facts.assessment
     for part in facts.parts:
         due = {
-            phase.name: [day for day in part.window.days() if health.is_due(phase.name, day)]
+            phase.name: [day for day in part.window.days() if assessment.is_due(phase.name, day)]
             for phase in facts.pipeline.phases
         }
         short = {
-            name: [health.gaps[name][day] for day in days if day in health.gaps[name]]
+            name: [assessment.gaps[name][day] for day in days if day in assessment.gaps[name]]
             for name, days in due.items()
         }
         sources = [phase.name for phase in facts.pipeline.phases if phase.is_source]
@@ -177,7 +178,7 @@ def _matrix(facts: Facts) -> Iterator[MatrixRow]:
         if any(due[name] for name in sources):
             overall = "gaps" if any(short.values()) else "complete"
         for phase in facts.pipeline.phases:
-            days, gaps, held = due[phase.name], short[phase.name], health.held.get(phase.name)
+            days, gaps, held = due[phase.name], short[phase.name], assessment.held.get(phase.name)
             missing = sum(gap.reason == "missing" for gap in gaps)
             yield MatrixRow(
                 season=part.season.name,
@@ -199,12 +200,12 @@ def _matrix(facts: Facts) -> Iterator[MatrixRow]:
             )
 
 
-def _gaps(facts: Facts) -> Iterator[GapRow]:
+def _gaps(facts: Counts) -> Iterator[GapRow]:
     for phase in facts.pipeline.phases:
         for day in facts.scope.days():
             season = facts.calendar.season_of(day)
             name = season.name if season else None
-            gap = facts.health.gaps[phase.name].get(day)
+            gap = facts.assessment.gaps[phase.name].get(day)
             # In the order of their names, as SQL sorts them: an orphan that is partial comes first.
             if gap is not None and gap.reason == "missing":
                 yield _gap_row(name, phase, day, "missing", gap.expected, gap.found, gap.tables)
@@ -236,7 +237,7 @@ def _gap_row(
     )
 
 
-def _density(facts: Facts) -> Iterator[DensityRow]:
+def _density(facts: Counts) -> Iterator[DensityRow]:
     entity = facts.pipeline.entity
     for phase, spec in _tables(facts):
         if entity not in spec.entities:
@@ -269,7 +270,7 @@ def _within(
     return "low" if each < band.low else "high" if each > band.high else "ok"
 
 
-def _grades(facts: Facts) -> Iterator[GradeRow]:
+def _grades(facts: Counts) -> Iterator[GradeRow]:
     for _, spec in _tables(facts):
         if spec.grades is None:
             continue

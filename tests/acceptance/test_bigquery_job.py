@@ -16,15 +16,15 @@ from typing import Any
 
 import pytest
 
-from planner.pipeline.pipeline import load_pipeline
+from planner.pipeline.load import load_pipeline
 from planner.sandbox.compare import Difference, differences
-from planner.sandbox.fleet import environment_of
+from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql import load, open_warehouse
 from tests.bigquery_server.rest import BigQueryServer
 from tests.conftest import Done
 from worker.processes.embedded_redis import embedded_broker
-from worker.processes.workers import crew
+from worker.processes.workers import run_workers
 
 TABLES = [spec.table for spec in load_pipeline("sales").tables]
 ORDERS = Path(__file__).parents[1] / "integration" / "sales_orders.sql"
@@ -150,7 +150,7 @@ def test_the_main_job_ends_as_on_the_local_warehouse(
     with ExitStack() as stack:
         stack.enter_context(embedded_broker(remote))
         environment = environment_of(remote) | {"BIGQUERY_EMULATOR_HOST": server.url}
-        stack.enter_context(crew(remote, workers=2, environment=environment))
+        stack.enter_context(run_workers(remote, workers=2, environment=environment))
 
         # When it is repaired by workers that know of nothing but BigQuery
         done = planner(remote, server, "enqueue", "--gaps", "--wait", "--yes", "--json", *SCOPE)

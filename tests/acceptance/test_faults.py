@@ -111,8 +111,8 @@ def use_quick_script(sandbox: Sandbox) -> None:
 
 
 def workers_of(sandbox: Sandbox) -> list[psutil.Process]:
-    assert sandbox.fleet is not None
-    pids = [child.process.pid for child in sandbox.fleet.workers if child.process]
+    assert sandbox.running is not None
+    pids = [child.process.pid for child in sandbox.running.workers if child.process]
     return [psutil.Process(pid) for pid in pids]
 
 

@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from planner.pipeline.pipeline import SHIPPED, load_pipeline
+from planner.pipeline.load import SHIPPED, load_pipeline
 from planner.pipeline.runners import ScriptRunner
-from planner.sandbox.fleet import environment_of
+from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql import open_warehouse
 from tests.conftest import COMMAND_SECONDS, Done
 from tests.live.tables import TABLES, fill, fill_raw
 from worker.processes.embedded_redis import embedded_broker
-from worker.processes.workers import crew
+from worker.processes.workers import run_workers
 
 LIVE = Path(__file__).parents[1] / "live"
 SCHEMA = Path(__file__).parents[1] / "live_schema"
@@ -116,7 +116,7 @@ def live(whole: Path, tmp_path: Path) -> Iterator[Live]:
     }
     with ExitStack() as stack:
         stack.enter_context(embedded_broker(settings))
-        stack.enter_context(crew(settings, workers=2, environment=environment))
+        stack.enter_context(run_workers(settings, workers=2, environment=environment))
         yield Live(place=tmp_path, whole=whole, settings=settings, environment=environment)
 
 

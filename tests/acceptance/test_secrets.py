@@ -24,14 +24,14 @@ from urllib.parse import unquote
 import httpx
 import redis
 
-from planner.sandbox.fleet import environment_of
+from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from tests.conftest import COMMAND_SECONDS, Done
 from tests.integration.bench import DAYS, JOB, Bench
 from tests.integration.service import Answer, Call, Service, served
 from tests.waiting import until
 from worker.processes.embedded_redis import find_redis_server
-from worker.processes.workers import crew
+from worker.processes.workers import run_workers
 
 FLOWER = ("me", "flower-secret-4711")
 BROKER = "broker-s3cr%40t-4712"  # as it stands in the address
@@ -231,7 +231,7 @@ def everything_running(place: Path, environment: dict[str, str]) -> Iterator[str
         client = redis.Redis.from_url(settings.broker_url)
         until(lambda: answers(client))
         stack.enter_context(started(*flower, log=home / "flower.log", environment=environment))
-        stack.enter_context(crew(settings, workers=1, environment=environment))
+        stack.enter_context(run_workers(settings, workers=1, environment=environment))
         url = f"http://127.0.0.1:{port}"
         until(lambda: is_up(url))
         yield url
@@ -262,7 +262,7 @@ def test_a_secret_is_nowhere(tmp_path: Path) -> None:
     (tmp_path / "says.sh").chmod(0o755)
     (tmp_path / "token").write_text(f"{TOKEN_FILE}\n")
     (tmp_path / "said").write_text(TOKEN_SAID)
-    Bench(place=tmp_path).fleet(pipeline(tmp_path))  # writes the pipeline file
+    Bench(place=tmp_path).running(pipeline(tmp_path))  # writes the pipeline file
     text = (tmp_path / "bench.toml").read_text()
     (tmp_path / "bench.toml").write_text(text.replace("timeout_s", "retries = 0\ntimeout_s", 1))
     broker = {"BACKFILL_BROKER_URL": f"redis://:{BROKER}@127.0.0.1:{free_port()}/0"}

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from planner.pipeline.calendar import Calendar
-from planner.pipeline.pipeline import load_pipeline
+from planner.pipeline.load import load_pipeline
 from planner.sandbox.boxscores import read_boxscores
 from planner.sandbox.build import build
 from planner.sandbox.punch import punch_plan

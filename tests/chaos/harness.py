@@ -19,7 +19,7 @@ from planner.plan.states import STEP_ENDED, DateState, StepState
 from tests.conftest import Sandbox
 from worker.ledger.record import RunRecord
 from worker.processes.children import Child
-from worker.step.context import Fleet
+from worker.step.context import Context
 
 RUN_SECONDS = 240.0
 LOOK_SECONDS = 0.1
@@ -95,7 +95,7 @@ def under_fire(
     A hurt that could do no harm now is tried again at the next look.
     """
     rng = random.Random(SEED)
-    ledger = Fleet(sandbox.settings).ledger
+    ledger = Context(sandbox.settings).ledger
     deadline = time.monotonic() + RUN_SECONDS
     next_hurt = time.monotonic() + rng.uniform(*pause)
     hurts = 0
@@ -117,7 +117,7 @@ def in_peace(sandbox: Sandbox, run_id: str) -> RunRecord:
 
 def judge(sandbox: Sandbox, fault: str, record: RunRecord, *, injected: int, began: float) -> Row:
     """Count what became of a run; the row is kept for the report."""
-    ledger = Fleet(sandbox.settings).ledger
+    ledger = Context(sandbox.settings).ledger
     states = ledger.steps(record.id)
     dates = ledger.all_dates(record.id)
     attempts = [step.attempt for step in ledger.step_records(record.id, states)]

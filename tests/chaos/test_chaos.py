@@ -44,7 +44,7 @@ from worker.app import queue_names
 from worker.messages.mailbox import chunks_with_messages
 from worker.processes.children import Child, Supervisor
 from worker.processes.embedded_redis import find_redis_server
-from worker.processes.workers import crew, hand
+from worker.processes.workers import run_workers, worker_process
 
 MakeSandbox = Callable[..., Sandbox]
 PHASES = ("analytics", "precompute", "predictions", "grading")
@@ -75,8 +75,8 @@ def run_killed(sandbox: Sandbox, *, kills: int, at_least: int = 1, chunk_dates: 
     began = time.monotonic()
     rng = random.Random(SEED)
     sandbox.start_fleet(workers=3)
-    assert sandbox.fleet is not None
-    workers = sandbox.fleet.workers
+    assert sandbox.running is not None
+    workers = sandbox.running.workers
     run_id = enqueue(sandbox, chunk_dates=chunk_dates)
     record, hurts = under_fire(
         sandbox, run_id, lambda n: kill_something(rng, workers), times=kills, pause=(0.8, 2.0)
@@ -91,8 +91,8 @@ def test_a_worker_is_frozen_longer_than_its_lease(broken: Sandbox) -> None:
     began = time.monotonic()
     rng = random.Random(SEED)
     broken.start_fleet(workers=3)
-    assert broken.fleet is not None
-    workers = broken.fleet.workers
+    assert broken.running is not None
+    workers = broken.running.workers
 
     def freeze(n: int) -> bool:
         worker = next((each for each in workers if running_on(broken, each)), None)
@@ -127,8 +127,8 @@ def frozen(processes: list[psutil.Process]) -> Iterator[None]:
 def test_redis_is_killed_and_comes_back(broken: Sandbox) -> None:
     began = time.monotonic()
     broken.start_fleet(workers=3)
-    assert broken.fleet is not None
-    broker = broken.fleet.broker
+    assert broken.running is not None
+    broker = broken.running.broker
     assert broker is not None
 
     def kill(n: int) -> bool:
@@ -168,13 +168,13 @@ def test_everything_is_killed_and_redis_is_emptied_in_a_cascade(broken: Sandbox)
     # Given a run whose analytics are filled, and whose cascade has only begun
     began = time.monotonic()
     broken.start_fleet(workers=2)
-    assert broken.fleet is not None
+    assert broken.running is not None
     lost = enqueue(broken)
     until(lambda: broken.steps(lost)["succeeded"] >= 6)
     assert broken.steps(lost)["pending"] > 0
 
     # When every worker is killed, and Redis forgets everything
-    for worker in broken.fleet.workers:
+    for worker in broken.running.workers:
         for process in tree(worker):
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -211,17 +211,17 @@ def test_the_finalizer_message_is_dropped(broken: Sandbox) -> None:
     # Given a run whose steps have all ended, and workers that do not finalize
     began = time.monotonic()
     broken.start_fleet(workers=0)
-    assert broken.fleet is not None
-    environment = broken.fleet.environment
+    assert broken.running is not None
+    environment = broken.running.environment
     client = client_of(broken)
     run_id = enqueue(broken)
-    with crew(broken.settings, workers=2, environment=environment, queues=",".join(PHASES)):
+    with run_workers(broken.settings, workers=2, environment=environment, queues=",".join(PHASES)):
         until(lambda: client.llen("final"), seconds=150)
         # When the message is gone
         client.delete("final")
 
     # Then the reconciler of the next worker sends another
-    with crew(broken.settings, workers=1, environment=environment):
+    with run_workers(broken.settings, workers=1, environment=environment):
         record = in_peace(broken, run_id)
     name = "finalizer message dropped"
     expect_whole(judge(broken, name, record, injected=1, began=began))
@@ -245,9 +245,9 @@ def test_the_network_between_one_worker_and_redis_is_cut(
     break_warehouse(sandbox, seed=SEED, holes=4)
     with Supervisor([server]), Proxy(port) as proxy:
         sandbox.start_fleet(workers=2)
-        assert sandbox.fleet is not None
-        through = {**sandbox.fleet.environment, "BACKFILL_BROKER_URL": proxy.url}
-        with crew(sandbox.settings, workers=1, first=3, environment=through) as (far,):
+        assert sandbox.running is not None
+        through = {**sandbox.running.environment, "BACKFILL_BROKER_URL": proxy.url}
+        with run_workers(sandbox.settings, workers=1, first=3, environment=through) as (far,):
 
             def cut(n: int) -> bool:
                 if not running_on(sandbox, far):
@@ -321,10 +321,10 @@ def test_the_service_is_down_for_a_minute(make_sandbox: MakeSandbox) -> None:
     sandbox.edit_pipeline(("retries = 1\nretry_seconds = 0.2", "retries = 6\nretry_seconds = 2"))
     break_warehouse(sandbox, seed=SEED, holes=6)
     sandbox.start_fleet(workers=3)
-    assert sandbox.fleet is not None
-    coordinator = sandbox.fleet.coordinator
-    port = int(sandbox.fleet.environment["COORDINATOR_URL"].rpartition(":")[2])
-    token = sandbox.fleet.environment["COORDINATOR_TOKEN"]
+    assert sandbox.running is not None
+    coordinator = sandbox.running.coordinator
+    port = int(sandbox.running.environment["COORDINATOR_URL"].rpartition(":")[2])
+    token = sandbox.running.environment["COORDINATOR_TOKEN"]
     run_id = enqueue(sandbox)
     coordinator.stop()
     again = Coordinator(sandbox.settings.warehouse, token, port=port)
@@ -346,13 +346,13 @@ def test_clocks_are_off_by_an_hour(broken: Sandbox) -> None:
     # Given a worker whose clock is an hour ahead, one an hour behind, and one that is right
     began = time.monotonic()
     broken.start_fleet(workers=1)
-    assert broken.fleet is not None
+    assert broken.running is not None
     workers = [
-        hand(
+        worker_process(
             broken.settings,
             number,
             environment={
-                **broken.fleet.environment,
+                **broken.running.environment,
                 "PYTHONPATH": str(PATCHES / "clock"),
                 "CHAOS_CLOCK": str(seconds),
             },
@@ -395,8 +395,8 @@ def test_the_planner_is_killed_while_it_publishes(broken: Sandbox) -> None:
     began = time.monotonic()
     rng = random.Random(SEED)
     broken.start_fleet(workers=2)
-    assert broken.fleet is not None
-    slow = {**broken.fleet.environment, "PYTHONPATH": str(PATCHES / "slow")}
+    assert broken.running is not None
+    slow = {**broken.running.environment, "PYTHONPATH": str(PATCHES / "slow")}
     command = [sys.executable, "-m", "planner", "enqueue", "--gaps", "--json", "--chunk-dates", "1"]
     kills = 3
     for n in range(kills):
@@ -440,8 +440,8 @@ def test_the_fleet_is_restarted_one_after_the_other(make_sandbox: MakeSandbox) -
     broken = make_sandbox(**{**QUICK, "grace_seconds": 0.3})
     break_warehouse(broken, seed=SEED, holes=3)
     broken.start_fleet(workers=3)
-    assert broken.fleet is not None
-    workers = broken.fleet.workers
+    assert broken.running is not None
+    workers = broken.running.workers
     interrupted: list[str] = []
 
     def restart(n: int) -> bool:

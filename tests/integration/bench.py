@@ -11,13 +11,13 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from planner.gaps.gaps import Reason
+from planner.gaps.gaps import GapReason
 from planner.plan.plan import Step, Task
 from planner.settings import Settings
 from sql import Table, Warehouse, open_warehouse
 from worker.runners import Park, Stopped
 from worker.step.attempt import Attempt, Ended
-from worker.step.context import Fleet
+from worker.step.context import Context
 
 FIRST = date(2024, 1, 1)
 DAYS = tuple(FIRST + timedelta(days=n) for n in range(8))
@@ -108,7 +108,7 @@ class Bench:
     def script(self, fault: str = "none", more: str = "") -> str:
         return SCRIPT.format(python=sys.executable, job=JOB, fault=fault) + more
 
-    def fleet(self, runners: str) -> Fleet:
+    def context(self, runners: str) -> Context:
         tables = "".join(TABLE.format(name=name) for name in self.tables)
         (self.place / "bench.toml").write_text(
             PIPELINE.format(timeout=self.timeout, tables=tables, runners=runners)
@@ -122,10 +122,10 @@ class Bench:
             poll_max_seconds=0.05,
             broker_url=self.broker_url or "embedded",
         )
-        fleet = Fleet(settings, patient=False)
+        context = Context(settings, patient=False)
         if self.broker_url is None:
-            fleet.__dict__["ledger"] = self.ledger
-        return fleet
+            context.__dict__["ledger"] = self.ledger
+        return context
 
     def attempt(
         self,
@@ -133,13 +133,13 @@ class Bench:
         dates: Sequence[date] = DAYS,
         *,
         number: int = 1,
-        reason: Reason = Reason.MISSING,
-        memory: Mapping[str, Any] | None = None,
+        reason: GapReason = GapReason.MISSING,
+        checkpoint: Mapping[str, Any] | None = None,
         stop: Callable[[], str | None] = lambda: None,
-        note: Callable[[dict[str, Any]], bool] = lambda memory: True,
+        note: Callable[[dict[str, Any]], bool] = lambda checkpoint: True,
     ) -> Ended | Park | Stopped:
         """One visit."""
-        fleet = self.fleet(runners)
+        context = self.context(runners)
         step = Step(
             phase="facts",
             start=DAYS[0],
@@ -150,31 +150,31 @@ class Bench:
             ),
         )
         return Attempt(
-            fleet=fleet,
+            context=context,
             run_id="run-1",
             step_id="c/facts",
             step=step,
-            phase=fleet.pipeline.by_name["facts"],
+            phase=context.pipeline.by_name["facts"],
             dates=dates,
             number=number,
             stop=stop,
             now=lambda: self.now,
             note=note,
             force=self.force,
-            memory=dict(memory or {}),
+            checkpoint=dict(checkpoint or {}),
         ).make()
 
     def to_the_end(self, runners: str, dates: Sequence[date] = DAYS, **options: Any) -> Ended:
         """Visits until the attempt has ended; pauses are cut short."""
-        memory: dict[str, Any] = {}
+        checkpoint: dict[str, Any] = {}
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
-            outcome = self.attempt(runners, dates, **{**options, "memory": memory})
+            outcome = self.attempt(runners, dates, **{**options, "memory": checkpoint})
             if isinstance(outcome, Ended):
                 return outcome
             assert isinstance(outcome, Park), outcome
             assert time.monotonic() < deadline, outcome
-            memory = outcome.memory
+            checkpoint = outcome.checkpoint
             self.now += outcome.seconds
             time.sleep(min(outcome.seconds, 0.05))
 

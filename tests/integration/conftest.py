@@ -65,7 +65,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("bad") / "place"
     place.mkdir()
     bench = Bench(place=place)
-    bench.fleet(bench.script())
+    bench.context(bench.script())
     return place
 
 

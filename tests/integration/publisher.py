@@ -23,26 +23,26 @@ from worker.canvas import final_message
 from worker.reconciler import reconcile
 from worker.run.control import retry
 from worker.run.enqueue import publish
-from worker.step.context import Fleet
+from worker.step.context import Context
 
 
-def do(fleet: Fleet, what: str, *more: str) -> str:
+def do(context: Context, what: str, *more: str) -> str:
     match what, *more:
         case ["publish", run_id]:
-            plan = fleet.plan(run_id)
+            plan = context.plan(run_id)
             assert plan is not None
-            publish(fleet, run_id, plan)
+            publish(context, run_id, plan)
         case ["revoke", task_id, *how]:
             app.control.revoke(task_id, terminate=bool(how), signal="SIGKILL")
         case ["finalize", run_id]:
             final_message(run_id).apply_async()
         case ["retry", run_id]:
-            return str(retry(fleet, run_id))
+            return str(retry(context, run_id))
         case ["reconcile", times]:
             together = Barrier(int(times))
 
             def once(_: int) -> int:
-                one = Fleet(fleet.settings, patient=False)
+                one = Context(context.settings, patient=False)
                 one.redis.ping()
                 together.wait()
                 return len(reconcile(one))
@@ -59,6 +59,6 @@ def do(fleet: Fleet, what: str, *more: str) -> str:
 
 
 if __name__ == "__main__":
-    here = Fleet(load_settings(), patient=False)
+    here = Context(load_settings(), patient=False)
     for line in sys.stdin:
         print(do(here, *line.split()), flush=True)

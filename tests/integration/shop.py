@@ -6,16 +6,17 @@ from datetime import date
 from pathlib import Path
 
 from planner.gaps.survey import survey
-from planner.pipeline.pipeline import Window, load_pipeline
+from planner.pipeline.load import load_pipeline
+from planner.pipeline.windows import Window
 from planner.plan.plan import Plan
 from planner.plan.states import RunState, StepState
 from planner.sandbox.compare import differences
 from planner.settings import Settings
 from sql import load, open_warehouse
-from worker.run.enqueue import Wanted, plan_gaps
-from worker.step import visit as steps
-from worker.step.context import Fleet
-from worker.step.visit import Again, StepFailed
+from worker.run.plan import Wanted, plan_gaps
+from worker.step import visit
+from worker.step.context import Context
+from worker.step.visit import Requeue, StepFailed
 
 PIPELINE = load_pipeline("sales")
 SCOPE = Window(start=date(2025, 3, 3), end=date(2025, 4, 11))
@@ -42,21 +43,21 @@ class Shop:
             home=folder / "home",
             poll_max_seconds=0.05,
         )
-        self.fleet = Fleet(settings, patient=False)
-        self.ledger = self.fleet.ledger
+        self.context = Context(settings, patient=False)
+        self.ledger = self.context.ledger
 
     def lose(self, table: str, column: str, *days: date) -> None:
         for day in days:
-            self.fleet.warehouse.run(DELETE.format(table=table, column=column), {"day": day})
+            self.context.warehouse.run(DELETE.format(table=table, column=column), {"day": day})
 
     def lose_sessions(self, *days: date) -> None:
         self.lose("shop_analytics.sessions", "order_date", *days)
 
     def plan(self, *, chunk_dates: int = 1, with_estimate: bool = False) -> Plan:
-        health = survey(self.fleet.warehouse, PIPELINE, SCOPE)
+        health = survey(self.context.warehouse, PIPELINE, SCOPE)
         wanted = Wanted(scope=SCOPE, phases=["sessionise", "aggregate"], chunk_dates=chunk_dates)
         return plan_gaps(
-            self.fleet, health, wanted, ledger=self.ledger, with_estimate=with_estimate
+            self.context, health, wanted, ledger=self.ledger, with_estimate=with_estimate
         )
 
     def register(self, plan: Plan, run_id: str = RUN) -> list[str]:
@@ -65,13 +66,13 @@ class Shop:
         return [step_id for step_id, _ in plan.steps()]
 
     def visit(self, step_id: str) -> str:
-        return steps.visit(self.fleet, RUN, step_id, worker="me")
+        return visit.visit(self.context, RUN, step_id, worker="me")
 
     def states(self) -> dict[str, StepState]:
         return self.ledger.steps(RUN)
 
     def differences(self) -> list[object]:
-        return [*differences(open_warehouse(f"local:{self.whole}"), self.fleet.warehouse, TABLES)]
+        return [*differences(open_warehouse(f"local:{self.whole}"), self.context.warehouse, TABLES)]
 
 
 def day(number: int) -> date:
@@ -84,8 +85,8 @@ def drain(shop: Shop, ids: list[str], run_id: str = RUN) -> None:
     for _ in range(50):
         for step in ids:
             try:
-                steps.visit(shop.fleet, run_id, step, worker="me")
-            except (Again, StepFailed):
+                visit.visit(shop.context, run_id, step, worker="me")
+            except (Requeue, StepFailed):
                 continue
         if StepState.PENDING not in shop.ledger.steps(run_id).values():
             return

@@ -119,7 +119,7 @@ def test_what_cannot_be_used_is_refused_in_words_and_nothing_is_done(
 def test_retry_takes_dates_with_commas_between(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
-    def retried(fleet: Any, run_id: str, **wanted: Any) -> int:
+    def retried(context: Any, run_id: str, **wanted: Any) -> int:
         asked.append(wanted)
         return 2
 

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 import redis
 
-from planner.pipeline.pipeline import Phase
+from planner.pipeline.phase import Phase
 from worker.ledger.budget import BUCKET_SECONDS, WINDOW_SECONDS, spend, spent, table_key
 
 SHOP = "local:/srv/shop"

@@ -52,12 +52,12 @@ def test_the_first_that_exists_is_used(bench: Bench, service: Service) -> None:
     # Then the processor makes the rows, and it can be told why
     assert outcome.done == DAYS
     assert bench.days_of() == list(DAYS)
-    fleet = bench.fleet(runners)
-    choice = choose(fleet.pipeline.by_name["facts"], fleet.pipeline_dir)
+    context = bench.context(runners)
+    choice = choose(context.pipeline.by_name["facts"], context.pipeline_dir)
     assert choice.number == 2
     assert f"no jobs/grade.py in {bench.place}" in choice.absent[0]
     assert "/grade answers 404" in choice.absent[1]
-    assert all(check.ok for check in check_runners(fleet))
+    assert all(check.ok for check in check_runners(context))
 
 
 def test_without_any_the_date_is_quarantined_and_the_doctor_names_all(
@@ -67,8 +67,8 @@ def test_without_any_the_date_is_quarantined_and_the_doctor_names_all(
 
     outcome = bench.to_the_end(runners)
 
-    assert "no runner of facts exists" in outcome.hopeless[DAYS[0]]
-    checks = list(check_runners(bench.fleet(runners)))
+    assert "no runner of facts exists" in outcome.permanent[DAYS[0]]
+    checks = list(check_runners(bench.context(runners)))
     assert [check.ok for check in checks] == [False, False]
     assert "jobs/grade.py" in checks[0].detail
     assert "/grade answers 404" in checks[1].detail
@@ -78,10 +78,10 @@ def test_what_only_workers_know_is_left_to_them(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PIPELINE_ROOT")
-    fleet = bench.fleet(MISSING)
+    context = bench.context(MISSING)
 
-    assert choose(fleet.pipeline.by_name["facts"], fleet.pipeline_dir).number == 0
-    (check,) = check_runners(fleet)
+    assert choose(context.pipeline.by_name["facts"], context.pipeline_dir).number == 0
+    (check,) = check_runners(context)
     assert "set PIPELINE_ROOT" in check.advice
 
 
@@ -89,7 +89,7 @@ def test_a_script_that_may_not_be_executed_is_told(bench: Bench) -> None:
     (bench.place / "job.sh").write_text("#!/bin/sh\n")
     script = MISSING.replace('"python3", "jobs/grade.py"', '"./job.sh"')
 
-    (check,) = check_runners(bench.fleet(script))
+    (check,) = check_runners(bench.context(script))
 
     assert "not executable: chmod +x" in check.detail
 
@@ -98,18 +98,18 @@ def test_a_secret_in_the_pipeline_file_is_refused(bench: Bench) -> None:
     script = bench.script() + 'env = { SERVICE_TOKEN = "abc-123" }\n'
 
     with pytest.raises(BadPipeline, match="looks like a secret"):
-        _ = bench.fleet(script).pipeline
+        _ = bench.context(script).pipeline
 
 
 def test_a_password_in_an_address_of_the_pipeline_file_is_refused(bench: Bench) -> None:
     url = "https://me:hunter2@service.example"
 
     with pytest.raises(BadPipeline, match="it holds a password") as raised:
-        _ = bench.fleet(GRADE.replace("URL", url)).pipeline
+        _ = bench.context(GRADE.replace("URL", url)).pipeline
 
     assert "hunter2" not in str(raised.value)
     by_name = GRADE.replace("URL", "https://me:${PASSWORD}@service.example")
-    assert bench.fleet(by_name).pipeline
+    assert bench.context(by_name).pipeline
 
 
 @pytest.mark.parametrize(
@@ -123,4 +123,4 @@ def test_a_password_in_an_address_of_the_pipeline_file_is_refused(bench: Bench) 
 )
 def test_what_cannot_be_meant_is_refused(bench: Bench, wrong: str, told: str) -> None:
     with pytest.raises(BadPipeline, match=told):
-        _ = bench.fleet(bench.script() + wrong).pipeline
+        _ = bench.context(bench.script() + wrong).pipeline

@@ -15,7 +15,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
 from planner.gaps.survey import survey
-from planner.pipeline.pipeline import Window, load_pipeline
+from planner.pipeline.load import load_pipeline
+from planner.pipeline.windows import Window
 from sql.bigquery import BigQueryWarehouse
 from sql.counting import count, dates_to_count
 from sql.errors import TableNotFound, WarehouseRefused

@@ -47,10 +47,10 @@ def test_a_run_past_its_deadline_starts_nothing_and_reports_what_is_there(shop: 
     assert set(shop.states().values()) == {StepState.SUCCEEDED, StepState.CANCELLED}
 
     # And its end says why
-    assert finalize(shop.fleet, RUN) == "cancelled"
+    assert finalize(shop.context, RUN) == "cancelled"
     record = shop.ledger.require(RUN)
     assert record.stopped_by == "deadline"
-    shown = status_json(shop.fleet, record)
+    shown = status_json(shop.context, record)
     assert (shown["state"], shown["stopped_by"]) == ("cancelled", "deadline")
     assert {failure["reason"] for failure in shown["failures"]} == {"the run's deadline passed"}
     report = json.loads(shop.ledger.report(RUN) or "")
@@ -76,7 +76,7 @@ def test_a_step_at_work_is_stopped_at_the_deadline(shop: Shop) -> None:
     shop.register(shop.plan())
     lease = Lease(shop.ledger.client, [Resource(name="a")], seconds=1)
     assert lease.acquire() is None
-    stop = Stop(shop.fleet, RUN, lease)
+    stop = Stop(shop.context, RUN, lease)
     with lease:
         assert stop() is None
         pass_deadline(shop)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from planner.doctor.tables import Check, check_tables
-from planner.pipeline.pipeline import load_pipeline
+from planner.pipeline.load import load_pipeline
 from sql.bigquery import BigQueryWarehouse
 from sql.local import LocalWarehouse
 from tests.bigquery_server.rest import BigQueryServer

@@ -15,7 +15,7 @@ from planner.report.markdown import render_markdown
 from planner.report.report import NOT_COUNTED, Report
 from tests.integration.shop import RUN, Shop, day, drain
 from worker.run.finalize import finalize
-from worker.step.visit import MISFITS_MAX, Again
+from worker.step.visit import CONFIG_MISMATCHES_MAX, Requeue
 
 
 def done(shop: Shop) -> None:
@@ -25,17 +25,17 @@ def done(shop: Shop) -> None:
 
 
 def folder(shop: Shop) -> Path:
-    return Path(shop.fleet.settings.warehouse.removeprefix("local:"))
+    return Path(shop.context.settings.warehouse.removeprefix("local:"))
 
 
 def look_anew(shop: Shop) -> None:
     """Another worker: this one has the tables open."""
-    shop.fleet.warehouse.close()
-    del shop.fleet.warehouse
+    shop.context.warehouse.close()
+    del shop.context.warehouse
 
 
 def status(shop: Shop) -> dict[str, Any]:
-    return status_json(shop.fleet, shop.ledger.require(RUN))
+    return status_json(shop.context, shop.ledger.require(RUN))
 
 
 def change_file(shop: Shop) -> None:
@@ -59,7 +59,7 @@ def test_a_warehouse_that_refuses_the_count_fails_the_run(shop: Shop) -> None:
     shutil.rmtree(folder(shop) / "shop_reports" / "store_daily")
     look_anew(shop)
 
-    assert finalize(shop.fleet, RUN) == "failed"
+    assert finalize(shop.context, RUN) == "failed"
 
     ended_without(shop, "store_daily")
 
@@ -71,13 +71,13 @@ def test_a_warehouse_that_does_not_answer_is_waited_for_where_people_see_it(shop
     folder(shop).rename(away)
 
     # When the run is to end, then it waits, and says for what
-    with pytest.raises(Again):
-        finalize(shop.fleet, RUN)
+    with pytest.raises(Requeue):
+        finalize(shop.context, RUN)
     assert "its end waits: " in status(shop)["note"]
 
     # And when it is there again, the run ends as if nothing had been
     away.rename(folder(shop))
-    assert finalize(shop.fleet, RUN) == "complete"
+    assert finalize(shop.context, RUN) == "complete"
     assert status(shop)["note"] is None
 
 
@@ -87,7 +87,7 @@ def test_a_cancelled_run_waits_for_no_warehouse(shop: Shop) -> None:
     look_anew(shop)
     shop.ledger.move(RUN, RunState.CANCELLING, [RunState.RUNNING])
 
-    assert finalize(shop.fleet, RUN) == "cancelled"
+    assert finalize(shop.context, RUN) == "cancelled"
 
     ended_without(shop, "There is no warehouse in")
 
@@ -96,10 +96,10 @@ def test_a_worker_with_another_pipeline_file_ends_no_run_by_its_own(shop: Shop) 
     done(shop)
     change_file(shop)
 
-    for _ in range(MISFITS_MAX):
-        with pytest.raises(Again):
-            finalize(shop.fleet, RUN)
+    for _ in range(CONFIG_MISMATCHES_MAX):
+        with pytest.raises(Requeue):
+            finalize(shop.context, RUN)
     assert status(shop)["note"] == "its end waits for a worker with the plan's pipeline file"
-    assert finalize(shop.fleet, RUN) == "failed"
+    assert finalize(shop.context, RUN) == "failed"
 
     ended_without(shop, "every worker's pipeline file differs")

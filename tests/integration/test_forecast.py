@@ -13,7 +13,7 @@ from planner.plan.states import RunState
 from tests.integration.shop import RUN, Shop, day, drain
 from worker.ledger.slots import sign_off, sign_on
 from worker.run.finalize import finalize
-from worker.run.forecast import Outlook, history, outlook
+from worker.run.forecast import Forecast, history, outlook
 
 
 @pytest.mark.parametrize("where", ["files", "ledger"])
@@ -25,11 +25,11 @@ def test_a_plan_foresees_what_the_last_run_took(shop: Shop, where: str) -> None:
     assert (first.estimate.seconds, first.estimate.slots_are_assumed) == (None, True)
     assert first.estimate.unknown == ("sessionise", "aggregate")
     drain(shop, shop.register(first))
-    assert finalize(shop.fleet, RUN) == "complete"
+    assert finalize(shop.context, RUN) == "complete"
     if where == "files":
         shop.ledger.client.flushall()
     else:
-        shutil.rmtree(shop.fleet.settings.folder("reports"))
+        shutil.rmtree(shop.context.settings.folder("reports"))
 
     # When the same is to do, and two workers are there, one of them dead
     sign_on(shop.ledger.client, "here", 3, seconds=60)
@@ -51,17 +51,17 @@ def test_a_plan_foresees_what_the_last_run_took(shop: Shop, where: str) -> None:
 def test_runs_of_other_warehouses_and_broken_reports_say_nothing(shop: Shop) -> None:
     shop.lose_sessions(day(11))
     drain(shop, shop.register(shop.plan()))
-    finalize(shop.fleet, RUN)
-    path = shop.fleet.settings.folder("reports") / RUN / "report.json"
+    finalize(shop.context, RUN)
+    path = shop.context.settings.folder("reports") / RUN / "report.json"
     text = path.read_text()
     shop.ledger.client.flushall()
 
-    path.write_text(text.replace(shop.fleet.warehouse.name, "local:/elsewhere"))
-    assert history(shop.fleet, None).runs == 0
+    path.write_text(text.replace(shop.context.warehouse.name, "local:/elsewhere"))
+    assert history(shop.context, None).runs == 0
     path.write_text(text[:-20])
-    assert history(shop.fleet, None).runs == 0
+    assert history(shop.context, None).runs == 0
     path.write_text(text)
-    assert history(shop.fleet, None).runs == 1
+    assert history(shop.context, None).runs == 1
 
 
 def test_a_run_that_takes_far_longer_than_planned_drifts(shop: Shop) -> None:
@@ -85,9 +85,9 @@ def test_a_run_that_takes_far_longer_than_planned_drifts(shop: Shop) -> None:
     foreseen = bare.estimate.model_copy(update=update)
     ids = shop.register(bare.model_copy(update={"estimate": foreseen}).sealed())
 
-    def now() -> Outlook:
+    def now() -> Forecast:
         records = shop.ledger.step_records(RUN, ids)
-        return outlook(shop.fleet, shop.ledger.require(RUN), records)
+        return outlook(shop.context, shop.ledger.require(RUN), records)
 
     # At first it is as planned: every step a second, one after the other
     assert (now().planned, now().left, now().drifts) == (8.0, pytest.approx(len(ids)), False)
@@ -110,7 +110,7 @@ def earlier(shop: Shop, field: str, seconds: float) -> None:
 
 
 def spent(shop: Shop) -> float:
-    return outlook(shop.fleet, shop.ledger.require(RUN), []).spent
+    return outlook(shop.context, shop.ledger.require(RUN), []).spent
 
 
 def test_a_run_that_is_tried_again_the_next_morning_begins_anew(shop: Shop) -> None:
@@ -120,7 +120,7 @@ def test_a_run_that_is_tried_again_the_next_morning_begins_anew(shop: Shop) -> N
     drain(shop, ids)
     earlier(shop, "started", 50_000)
     shop.ledger.client.hset(f"backfill:run:{RUN}", "paused_seconds", 40_000)
-    finalize(shop.fleet, RUN)
+    finalize(shop.context, RUN)
     assert spent(shop) == pytest.approx(10_000, abs=60)
 
     # When a date of it is tried again
@@ -155,8 +155,8 @@ def test_what_failed_before_it_succeeded_is_no_sample_of_a_pace(shop: Shop) -> N
     for each in ids:
         fields = {"worked": 5.0} if each != aggregates[0] else {"worked": 500.0, "attempt": 2}
         shop.ledger.client.hset(f"backfill:run:{RUN}:step:{each}", mapping=fields)
-    finalize(shop.fleet, RUN)
+    finalize(shop.context, RUN)
 
-    found = history(shop.fleet, shop.ledger).samples["aggregate"]
+    found = history(shop.context, shop.ledger).samples["aggregate"]
 
     assert [seconds for _, seconds in found] == [5.0] * (len(aggregates) - 1)

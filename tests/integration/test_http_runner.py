@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from planner.gaps.gaps import Reason
+from planner.gaps.gaps import GapReason
 from planner.pipeline.runners import Secret
 from tests.integration.bench import DAYS, TABLES, Bench
 from tests.integration.service import Answer, Call, Service, served
@@ -168,7 +168,7 @@ def test_a_start_that_went_wrong_is_to_be_tried_again(
     outcome = bench.to_the_end(runner(service.url))
 
     assert set(outcome.short) == set(DAYS)
-    assert outcome.hopeless == {}
+    assert outcome.permanent == {}
 
 
 def test_nobody_there_is_to_be_tried_again(bench: Bench) -> None:
@@ -226,12 +226,12 @@ def test_whatever_the_status_says_the_recount_decides(
 def test_rows_that_come_after_complete_are_waited_for(bench: Bench, serve: Any) -> None:
     service = serve(say(STARTED), of_batch(COMPLETE))
     outcome: Any = bench.attempt(runner(service.url))  # starts
-    outcome = bench.attempt(runner(service.url), memory=outcome.memory)  # complete, no rows
+    outcome = bench.attempt(runner(service.url), checkpoint=outcome.checkpoint)  # complete, no rows
     assert isinstance(outcome, Park)
 
     bench.fill(TABLES[0], DAYS)
 
-    outcome = bench.attempt(runner(service.url), memory=outcome.memory)
+    outcome = bench.attempt(runner(service.url), checkpoint=outcome.checkpoint)
     assert isinstance(outcome, Ended)
     assert outcome.done == DAYS
 
@@ -243,14 +243,14 @@ def test_two_deliveries_at_once_do_not_halve_the_patience(bench: Bench, serve: A
 
     # When the step comes by more often than it was told to, then it still waits for the rows
     for _ in range(5):
-        outcome = bench.attempt(runner(service.url), memory=outcome.memory)
+        outcome = bench.attempt(runner(service.url), checkpoint=outcome.checkpoint)
         assert isinstance(outcome, Park)
     bench.now += 1.9
-    assert isinstance(bench.attempt(runner(service.url), memory=outcome.memory), Park)
+    assert isinstance(bench.attempt(runner(service.url), checkpoint=outcome.checkpoint), Park)
 
     # And no longer than that
     bench.now += 0.1
-    assert isinstance(bench.attempt(runner(service.url), memory=outcome.memory), Ended)
+    assert isinstance(bench.attempt(runner(service.url), checkpoint=outcome.checkpoint), Ended)
 
 
 def test_complete_without_rows_fails_when_patience_ends(bench: Bench, serve: Any) -> None:
@@ -300,7 +300,7 @@ def test_a_cascade_is_done_again_although_rows_are_there(bench: Bench, serve: An
     bench.fill(TABLES[0], DAYS)
     service = serve(fills(bench), in_turn(RUNNING, NO_BATCH, COMPLETE))
 
-    outcome = bench.to_the_end(runner(service.url), reason=Reason.CASCADE)
+    outcome = bench.to_the_end(runner(service.url), reason=GapReason.CASCADE)
 
     assert outcome.done == DAYS
     assert len(service.asked("/start")) == 1
@@ -354,7 +354,7 @@ def test_a_token_that_is_refused_anew_fails_with_advice_and_without_the_token(
 
     outcome = bench.to_the_end(runner(service.url, token_command(bench.place)))
 
-    why = outcome.hopeless[DAYS[0]]
+    why = outcome.permanent[DAYS[0]]
     assert "the token was refused" in why
     assert "secret-token" not in why
     assert "***" in why
@@ -365,11 +365,11 @@ def test_a_token_that_cannot_be_had_now_is_to_be_tried_again(bench: Bench, serve
 
     late = bench.to_the_end(runner(service.url, 'token = { command = ["false"] }'))
     assert "false gives no token" in late.short[DAYS[0]]
-    assert late.hopeless == {}
+    assert late.permanent == {}
 
     # And one that nobody has set is for a person to set
     never = bench.to_the_end(runner(service.url, 'token = { env = "NOBODY_SETS_THIS_TOKEN" }'))
-    assert "NOBODY_SETS_THIS_TOKEN" in never.hopeless[DAYS[0]]
+    assert "NOBODY_SETS_THIS_TOKEN" in never.permanent[DAYS[0]]
     assert service.calls == []
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from planner.gaps.gaps import Reason
+from planner.gaps.gaps import GapReason
 from planner.plan.states import StepState
 from planner.settings import Settings
 from tests.integration.bench import DAYS, TABLES, WAIT_SECONDS, Bench
@@ -28,7 +28,7 @@ from tests.integration.test_http_runner import (
 from tests.integration.visits import RUN, Visits
 from worker.processes import shutdown
 from worker.runners import Stopped
-from worker.step import visit as steps
+from worker.step import visit
 from worker.step.attempt import Ended
 
 
@@ -45,7 +45,7 @@ def service() -> Iterator[Service]:
 
 def visit(bench: Bench, runners: str, step_id: str) -> None:
     """One delivery of a step's message, in a process of its own."""
-    steps.visit(bench.fleet(runners), RUN, step_id, worker="killed")
+    visit.visit(bench.context(runners), RUN, step_id, worker="killed")
 
 
 def test_a_worker_that_is_killed_in_a_start_is_not_followed_by_a_second_start(
@@ -101,13 +101,13 @@ def test_a_step_that_is_handed_back_goes_on_where_it_was(
     assert bench.days_of() == list(DAYS)
 
 
-@pytest.mark.parametrize("reason", [Reason.MISSING, Reason.CASCADE])
+@pytest.mark.parametrize("reason", [GapReason.MISSING, GapReason.CASCADE])
 def test_a_start_that_has_no_answer_can_be_stopped_and_is_not_made_again(
-    tmp_path: Path, service: Service, reason: Reason
+    tmp_path: Path, service: Service, reason: GapReason
 ) -> None:
     # Given a service that works before it answers
     bench = Bench(place=tmp_path)
-    if reason is Reason.CASCADE:
+    if reason is GapReason.CASCADE:
         bench.fill(TABLES[0], DAYS)
     asked, released, made = threading.Event(), threading.Event(), threading.Event()
     makes = fills(bench)
@@ -132,7 +132,7 @@ def test_a_start_that_has_no_answer_can_be_stopped_and_is_not_made_again(
     # And whoever goes on finds the rows that were made meanwhile
     released.set()
     assert made.wait(WAIT_SECONDS)
-    ended = bench.attempt(runner(service.url), reason=reason, memory=stopped.memory)
+    ended = bench.attempt(runner(service.url), reason=reason, checkpoint=stopped.checkpoint)
     assert isinstance(ended, Ended)
     assert ended.done == DAYS
     assert len(service.asked("/start")) == 1

@@ -8,20 +8,22 @@ from pathlib import Path
 from tests.integration.tiny import Tiny
 from tests.waiting import until
 from worker.processes.children import Supervisor
-from worker.processes.workers import hand
+from worker.processes.workers import worker_process
 from worker.run import control
 
 
 def test_a_step_that_waits_is_taken_by_whoever_is_free(tmp_path: Path) -> None:
     """A message with a countdown stays with its receiver, behind what that one does meanwhile."""
     tiny = Tiny(tmp_path)
-    first, second = (hand(tiny.settings, n, environment=tiny.environment) for n in (11, 12))
+    first, second = (
+        worker_process(tiny.settings, n, environment=tiny.environment) for n in (11, 12)
+    )
     with tiny.up(worker=False), ExitStack() as stack:
         # Given a worker with one slot, which has looked at a step that cannot begin yet
         waits, works = tiny.days(2)
         waiting = tiny.register([waits], ["b"])
         tiny.say("publish", waiting)
-        control.pause(tiny.fleet, waiting)
+        control.pause(tiny.context, waiting)
         stack.enter_context(Supervisor([first]))
         until(lambda: tiny.ledger.step(waiting, f"{waits}/b").waits > 2)
 
@@ -30,7 +32,7 @@ def test_a_step_that_waits_is_taken_by_whoever_is_free(tmp_path: Path) -> None:
         long = tiny.enqueue([works], ["a"])
         until(lambda: tiny.scripts(works))
         stack.enter_context(Supervisor([second]))
-        control.resume(tiny.fleet, waiting)
+        control.resume(tiny.context, waiting)
 
         # Then the other worker does it, while the long one goes on
         assert str(tiny.ended(waiting, seconds=20).state) == "complete"

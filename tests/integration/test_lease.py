@@ -14,7 +14,8 @@ import redis
 
 from planner.settings import Settings
 from tests.waiting import until
-from worker.ledger.lease import PREFIX, Busy, Lease, Resource, is_dead, owner
+from worker.ledger.lease import PREFIX, Busy, Lease, Resource
+from worker.processes.identity import is_dead, owner
 
 DAY = Resource(name="nba:analytics:2022-04-16")
 OTHER_DAY = Resource(name="nba:analytics:2022-04-17")

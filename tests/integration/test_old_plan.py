@@ -8,23 +8,23 @@ import sys
 from pathlib import Path
 
 from planner.errors import BadPlan
-from planner.gaps.gaps import Health, Reason
+from planner.gaps.gaps import Assessment, GapReason
 from planner.gaps.survey import survey
 from planner.plan.plan import Plan
-from planner.sandbox.fleet import environment_of
+from planner.sandbox.workers import environment_of
 from sql import load
 from tests.integration.shop import PIPELINE, RUN, SCOPE, Shop, day
 from worker.run.enqueue import require_now
 
 
-def now(shop: Shop) -> Health:
-    return survey(shop.fleet.warehouse, PIPELINE, SCOPE)
+def now(shop: Shop) -> Assessment:
+    return survey(shop.context.warehouse, PIPELINE, SCOPE)
 
 
 def changed(shop: Shop, plan: Plan) -> str:
     """Why a plan is refused now; empty when it is not."""
     try:
-        require_now(shop.fleet, plan, now(shop))
+        require_now(shop.context, plan, now(shop))
     except BadPlan as error:
         return str(error)
     return ""
@@ -34,7 +34,7 @@ def test_a_plan_is_good_as_long_as_the_warehouse_is_as_it_was(shop: Shop) -> Non
     shop.lose_sessions(day(11), day(12))
     plan = shop.plan()
 
-    assert any(task.reason is Reason.CASCADE for _, s in plan.steps() for task in s.tasks)
+    assert any(task.reason is GapReason.CASCADE for _, s in plan.steps() for task in s.tasks)
     assert changed(shop, plan) == ""
 
 
@@ -42,7 +42,7 @@ def test_a_plan_is_refused_when_a_date_is_complete_by_now(shop: Shop) -> None:
     shop.lose_sessions(day(11), day(12))
     plan = shop.plan()
     span = {"start_date": day(12), "end_date": day(12)}
-    shop.fleet.warehouse.run(load("sales/sessions"), span)
+    shop.context.warehouse.run(load("sales/sessions"), span)
 
     assert f"sessionise {day(12)} is complete now" in changed(shop, plan)
     assert "Make a new plan" in changed(shop, plan)
@@ -52,11 +52,11 @@ def test_a_plan_file_that_is_out_of_date_publishes_nothing(shop: Shop, tmp_path:
     shop.lose_sessions(day(11))
     file = tmp_path / "plan.json"
     file.write_text(shop.plan().model_dump_json())
-    shop.fleet.warehouse.run(load("sales/sessions"), {"start_date": day(11), "end_date": day(11)})
+    shop.context.warehouse.run(load("sales/sessions"), {"start_date": day(11), "end_date": day(11)})
 
     done = subprocess.run(
         [sys.executable, "-m", "planner", "enqueue", "--plan", str(file)],
-        env={**os.environ, **environment_of(shop.fleet.settings)},
+        env={**os.environ, **environment_of(shop.context.settings)},
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -85,7 +85,7 @@ def test_a_plan_is_refused_when_its_source_has_gone_or_changed(shop: Shop) -> No
     shop.lose_sessions(day(11))
     plan = shop.plan()
     one = "DELETE FROM shop_raw.orders WHERE order_date = @day AND store_id = 1"
-    shop.fleet.warehouse.run(one, {"day": day(11)})
+    shop.context.warehouse.run(one, {"day": day(11)})
     assert "should hold" in changed(shop, plan)
 
     shop.lose("shop_raw.orders", "order_date", day(11))

@@ -25,7 +25,7 @@ def proxy(tiny: Tiny) -> Iterator[Proxy]:
 @pytest.fixture(scope="module")
 def far(tiny: Tiny, proxy: Proxy) -> Iterator[Child]:
     """A second worker, which reaches Redis through a proxy."""
-    worker = tiny.hand(2, broker_url=proxy.url)
+    worker = tiny.worker_process(2, broker_url=proxy.url)
     worker.start()
     until(lambda: "ready" in worker.log.read_text())
     yield worker

@@ -22,7 +22,7 @@ from planner.cli import app
 from planner.errors import BadPipeline, BadPlan
 from planner.pipeline.runners import HttpBatchRunner
 from planner.plan.states import DateState, RunState, StepState
-from planner.sandbox.fleet import environment_of
+from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from tests.integration.bench import DAYS, JOB, TABLES, Bench
 from tests.integration.service import Answer, Call, Service, served
@@ -38,11 +38,11 @@ from tests.integration.test_http_runner import (
 )
 from tests.integration.visits import RUN, Visits
 from worker.ledger.lease import Lease, Resource
-from worker.run.doctor import with_runners
 from worker.run.enqueue import require_here
 from worker.run.finalize import finalize
-from worker.step import visit as steps
-from worker.step.context import Fleet
+from worker.run.plan import with_runners
+from worker.step import visit
+from worker.step.context import Context
 from worker.step.visit import StepFailed
 
 LATER = f"""
@@ -92,7 +92,7 @@ def service() -> Iterator[Service]:
 
 
 def dates_of(visits: Visits, phase: str) -> dict[date, DateState]:
-    found = visits.fleet.ledger.all_dates(RUN)
+    found = visits.context.ledger.all_dates(RUN)
     return {day: state for (name, day), state in found.items() if name == phase}
 
 
@@ -108,7 +108,7 @@ def test_exit_0_without_rows_fails_after_its_retries_and_blocks_what_comes_after
 
     facts, later = visits.step(), visits.step("later")
     assert facts.state is StepState.FAILED
-    assert facts.failures == 1 + visits.fleet.pipeline.by_name["facts"].retries
+    assert facts.failures == 1 + visits.context.pipeline.by_name["facts"].retries
     assert "rows missing" in facts.error
     assert later.state is StepState.BLOCKED
     assert bench.days_of(TABLES[0]) == bench.days_of(TABLES[1]) == []
@@ -125,7 +125,7 @@ def test_exit_0_with_some_dates_lets_them_proceed_and_quarantines_the_others(
     good = [day for day in DAYS if day != bad]
     assert bench.calls[0] == f"{DAYS[0]} {DAYS[-1]}"
     alone = [call for call in bench.calls if call == f"{bad} {bad}"]
-    assert len(alone) == visits.fleet.pipeline.by_name["facts"].retries
+    assert len(alone) == visits.context.pipeline.by_name["facts"].retries
     assert dates_of(visits, "facts") == {
         **dict.fromkeys(good, DateState.DONE),
         bad: DateState.FAILED,
@@ -293,12 +293,12 @@ def test_force_service_is_an_option_of_a_run_and_of_each_retry(
 ) -> None:
     # Given the commands as a user types them, and nobody who takes the messages
     service.start = lambda call: (401, {"error": "unauthorized"})
-    fleet = bench.fleet(runner(service.url))
-    for name, value in environment_of(fleet.settings).items():
+    context = bench.context(runner(service.url))
+    for name, value in environment_of(context.settings).items():
         monkeypatch.setenv(name, value)
 
-    def publish(fleet: Fleet, run_id: str, *ignored: object) -> None:
-        fleet.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])
+    def publish(context: Context, run_id: str, *ignored: object) -> None:
+        context.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])
 
     monkeypatch.setattr("worker.run.enqueue.publish_steps", publish)
     monkeypatch.setattr("worker.run.control.publish_steps", publish)
@@ -309,17 +309,17 @@ def test_force_service_is_an_option_of_a_run_and_of_each_retry(
         return str(json.loads(done.stdout)["run_id"])
 
     def forced() -> bool:
-        return fleet.ledger.require(run_id).force_service
+        return context.ledger.require(run_id).force_service
 
     def fail() -> None:
         for step_id, _ in plan.steps():
             with pytest.raises(StepFailed):
-                steps.visit(fleet, run_id, step_id, worker="me")
-        assert finalize(fleet, run_id) == "failed"
+                visit.visit(context, run_id, step_id, worker="me")
+        assert finalize(context, run_id) == "failed"
 
     # Then a run is forced when that is said, and its retries and resumptions when it is said again
     run_id = planner("enqueue", "--gaps", "--chunk-dates", "8", "--force-service")
-    plan = fleet.ledger.plan(run_id)
+    plan = context.ledger.plan(run_id)
     assert plan is not None
     assert forced()
     fail()
@@ -409,7 +409,7 @@ def test_the_plan_says_which_fallback_is_used_and_what_was_looked_for(
     monkeypatch.setenv("PIPELINE_ROOT", str(bench.place))
     visits = Visits(bench=bench, runners=OPTION_A + option_b(service.url) + bench.script())
 
-    plan = with_runners(visits.fleet, visits.plan)
+    plan = with_runners(visits.context, visits.plan)
 
     chosen = plan.as_json()["runners"]["facts"]
     assert (chosen["number"], chosen["kind"]) == (3, "script")
@@ -426,7 +426,7 @@ def test_the_plan_says_which_fallback_is_used_and_what_was_looked_for(
     script.parent.mkdir()
     script.touch()
     with pytest.raises(BadPlan, match=r"runner 3 \(script\), and now it would be runner 1"):
-        require_here(visits.fleet, plan)
+        require_here(visits.context, plan)
 
 
 def test_without_any_fallback_there_is_no_plan(
@@ -436,7 +436,7 @@ def test_without_any_fallback_there_is_no_plan(
     visits = Visits(bench=bench, runners=OPTION_A + option_b(service.url))
 
     with pytest.raises(BadPipeline) as raised:
-        with_runners(visits.fleet, visits.plan)
+        with_runners(visits.context, visits.plan)
 
     assert f"no backfill_jobs/grade.py in {bench.place}" in str(raised.value)
     assert f"{service.url}/grade answers 404" in str(raised.value)
@@ -450,5 +450,5 @@ def test_a_parked_step_keeps_its_dates(bench: Bench, service: Service) -> None:
     service.status = of_batch(RUNNING)
     visits = Visits(bench=bench, runners=runner(service.url))
     visits.visit()
-    lease = Lease(visits.fleet.redis, [Resource(name=f"bench:facts:{DAYS[0]}")], seconds=30)
+    lease = Lease(visits.context.redis, [Resource(name=f"bench:facts:{DAYS[0]}")], seconds=30)
     assert lease.acquire() is not None

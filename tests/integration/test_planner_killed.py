@@ -9,12 +9,12 @@ import sys
 import pytest
 
 from planner.plan.states import RunState, StepState
-from planner.sandbox.fleet import environment_of
+from planner.sandbox.workers import environment_of
 from tests.integration.shop import RUN, SCOPE, Shop, day, drain
 from worker.run import control
 from worker.run import enqueue as enqueue_module
-from worker.run.enqueue import owed_now
 from worker.run.finalize import finalize
+from worker.run.plan import owed_now
 
 DIES = """
 import os, signal, sys
@@ -49,8 +49,8 @@ def test_a_planner_that_is_killed_leaves_nothing_or_an_incomplete_run(
     options = ["enqueue", "--gaps", "--json", "--start", str(SCOPE.start), "--end", str(SCOPE.end)]
     done = subprocess.run(
         [sys.executable, "-c", DIES, moment, *options, "--chunk-dates", "1"],
-        env={**os.environ, **environment_of(shop.fleet.settings)},
-        cwd=shop.fleet.settings.home_dir.parent,
+        env={**os.environ, **environment_of(shop.context.settings)},
+        cwd=shop.context.settings.home_dir.parent,
         capture_output=True,
         text=True,
         timeout=60,
@@ -66,10 +66,10 @@ def test_a_planner_that_is_killed_leaves_nothing_or_an_incomplete_run(
         assert shop.ledger.held("sales") == {}
         run_id = RUN
         plan = shop.plan()
-        enqueue_module._note_owed(shop.fleet, run_id, plan)
+        enqueue_module._note_owed(shop.context, run_id, plan)
         shop.register(plan)
         taken = {(step.phase, d) for _, step in plan.steps() for d in step.dates}
-        enqueue_module._hand_over(shop.fleet, run_id, taken)
+        enqueue_module._hand_over(shop.context, run_id, taken)
     else:
         (run,) = runs
         run_id = run.id
@@ -77,13 +77,13 @@ def test_a_planner_that_is_killed_leaves_nothing_or_an_incomplete_run(
         assert set(shop.ledger.steps(run_id).values()) == {StepState.PENDING}
         assert shop.plan().is_empty
         assert {skipped.run_id for skipped in shop.plan().skipped} == {run_id}
-        control.resume(shop.fleet, run_id)
+        control.resume(shop.context, run_id)
 
     # And that one repairs everything, and owes nothing afterwards
-    found = shop.fleet.plan(run_id)
+    found = shop.context.plan(run_id)
     assert found is not None
     assert {(step.phase, step.dates) for _, step in found.steps()} == wanted
     drain(shop, [step_id for step_id, _ in found.steps()], run_id)
-    assert finalize(shop.fleet, run_id) == "complete"
+    assert finalize(shop.context, run_id) == "complete"
     assert shop.differences() == []
-    assert owed_now(shop.fleet, None) == []
+    assert owed_now(shop.context, None) == []

@@ -21,8 +21,9 @@ from planner.settings import Settings
 from tests.integration.bench import DAYS, TABLES, Bench
 from tests.integration.visits import RUN, Visits
 from tests.waiting import until
-from worker.run.doctor import check_runners, with_runners
+from worker.run.doctor import check_runners
 from worker.run.finalize import finalize
+from worker.run.plan import with_runners
 
 SCRIPT = """
 import sys
@@ -72,7 +73,7 @@ def published(bench: Bench) -> list[str]:
 
 
 def report_of(visits: Visits) -> Any:
-    return json.loads(visits.fleet.ledger.report(RUN) or "{}")["publication"]
+    return json.loads(visits.context.ledger.report(RUN) or "{}")["publication"]
 
 
 def test_repaired_dates_are_published_one_at_a_time_and_the_newest_last(bench: Bench) -> None:
@@ -85,9 +86,9 @@ def test_repaired_dates_are_published_one_at_a_time_and_the_newest_last(bench: B
     told = report_of(visits)
     assert told["verified"] is False
     assert told["ran"] == [str(day) for day in days]
-    assert with_runners(visits.fleet, visits.plan).publishes == DAYS[2:5]
+    assert with_runners(visits.context, visits.plan).publishes == DAYS[2:5]
     # And once is enough
-    finalize(visits.fleet, RUN)
+    finalize(visits.context, RUN)
     assert len(published(bench)) == 4
 
 
@@ -112,7 +113,7 @@ def test_a_date_that_cannot_be_published_is_told_with_its_command(bench: Bench) 
     assert "the bucket refuses" in told["failed"][str(DAYS[3])]
     assert told["again"] == [f"{sys.executable} publish.py {DAYS[3]} {DAYS[3]}"]
     assert str(DAYS[4]) in told["ran"]
-    assert run_exit(visits.fleet.ledger.require(RUN)) == 1
+    assert run_exit(visits.context.ledger.require(RUN)) == 1
     report = bench.place / "home" / "reports" / RUN / "report.md"
     assert "could not be published" in report.read_text()
 
@@ -124,9 +125,9 @@ def test_a_retry_publishes_what_it_repairs_and_the_newest_again(bench: Bench) ->
     before = len(published(bench))
 
     # When that date is tried again
-    visits.fleet.ledger.reopen(RUN, [("facts", DAYS[3])], [visits.step_id()])
+    visits.context.ledger.reopen(RUN, [("facts", DAYS[3])], [visits.step_id()])
     bench.fill(TABLES[0], [DAYS[3]])
-    visits.fleet.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
+    visits.context.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
 
     # Then it is published, and the newest after it, and nothing else
     assert visits.to_the_end() == "complete"
@@ -135,12 +136,12 @@ def test_a_retry_publishes_what_it_repairs_and_the_newest_again(bench: Bench) ->
 
 def test_a_cancelled_run_publishes_nothing(bench: Bench) -> None:
     visits = broken(bench)
-    visits.fleet.ledger.move(RUN, RunState.CANCELLING, [RunState.RUNNING])
+    visits.context.ledger.move(RUN, RunState.CANCELLING, [RunState.RUNNING])
 
     assert visits.to_the_end() == "cancelled"
 
     assert published(bench) == []
-    assert DateState.DONE not in visits.fleet.ledger.all_dates(RUN).values()
+    assert DateState.DONE not in visits.context.ledger.all_dates(RUN).values()
 
 
 @pytest.mark.parametrize("waits", [DAYS[2], DAYS[-1]])
@@ -153,7 +154,7 @@ def test_a_run_that_is_cancelled_stops_publishing(bench: Bench, waits: date) -> 
         until(lambda: f"{waits} {waits}" in published(bench) or ending.done())
 
         # When it is cancelled, then it stops within a moment, and says what is published
-        visits.fleet.ledger.move(RUN, RunState.CANCELLING, [RunState.RUNNING])
+        visits.context.ledger.move(RUN, RunState.CANCELLING, [RunState.RUNNING])
         assert ending.result() == "cancelled"
     days = [*DAYS[2:5], DAYS[-1]]
     begun = days.index(waits) + 1
@@ -179,8 +180,8 @@ def test_a_script_that_is_not_there_is_told_before_anything_runs(bench: Bench) -
     (bench.place / "publish.py").unlink()
 
     with pytest.raises(BadPipeline, match="Nothing can publish: there is no publish.py"):
-        with_runners(visits.fleet, visits.plan)
-    (wrong,) = [check for check in check_runners(visits.fleet) if not check.ok]
+        with_runners(visits.context, visits.plan)
+    (wrong,) = [check for check in check_runners(visits.context) if not check.ok]
     assert wrong.what == "publish: script"
 
 
@@ -202,14 +203,14 @@ def test_what_cannot_be_meant_is_refused(bench: Bench, old: str, new: str, told:
     assert old in text
 
     with pytest.raises(BadPipeline, match=told):
-        _ = bench.fleet(text.replace(old, new)).pipeline
+        _ = bench.context(text.replace(old, new)).pipeline
 
 
 def test_the_report_is_read_again(bench: Bench) -> None:
     visits = broken(bench)
     visits.to_the_end()
 
-    text = visits.fleet.ledger.report(RUN)
+    text = visits.context.ledger.report(RUN)
 
     assert text is not None
     assert Report.model_validate_json(text).publication is not None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from planner.pipeline.pipeline import Window
+from planner.pipeline.windows import Window
 from planner.report.history import FoundGap, create_statements, record_gaps, record_run
 from sql import TableNotFound, Warehouse, open_warehouse
 from tests.bigquery_server.rest import BigQueryServer

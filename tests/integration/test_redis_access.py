@@ -19,8 +19,8 @@ import pytest
 import redis
 
 from planner.errors import Unreachable
-from planner.pipeline.pipeline import load_pipeline
-from planner.sandbox.fleet import environment_of
+from planner.pipeline.load import load_pipeline
+from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from tests.integration.bench import DAYS, Bench
 from tests.integration.tls import Certificates, make_certificates, tls_before
@@ -29,7 +29,7 @@ from worker.app import _configuration, transport_url
 from worker.ledger.connection import connect, require
 from worker.processes.children import Child, Supervisor
 from worker.processes.embedded_redis import find_redis_server
-from worker.processes.workers import crew
+from worker.processes.workers import run_workers
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "p%w/r:d@?#"  # everything that has a meaning in an address
@@ -92,7 +92,7 @@ def stack() -> Iterator[ExitStack]:
 
 
 def settings_for(bench: Bench, url: str) -> Settings:
-    bench.fleet(bench.script())
+    bench.context(bench.script())
     return Settings(
         _env_file=None,  # type: ignore[call-arg]
         warehouse=f"local:{bench.place / 'warehouse'}",
@@ -168,7 +168,7 @@ def test_a_password_and_messages_that_nobody_should_send(
     url = f"redis://:{QUOTED}@localhost:{guarded.port}/1"
     settings = settings_for(bench, url)
     (worker,) = stack.enter_context(
-        crew(settings, workers=1, environment=worker_environment(settings))
+        run_workers(settings, workers=1, environment=worker_environment(settings))
     )
 
     # When it is sent pickles, and JSON without sense
@@ -209,7 +209,7 @@ def test_a_run_as_the_user_that_the_documents_make_and_over_tls(
         f"rediss://fleet:{QUOTED}@localhost:{port}/2?ssl_ca_certs={certificates.authority}"
         f"&ssl_certfile={certificates.pair}",
     )
-    stack.enter_context(crew(settings, workers=1, environment=worker_environment(settings)))
+    stack.enter_context(run_workers(settings, workers=1, environment=worker_environment(settings)))
 
     # When a run is published, worked on, and asked about
     done = planner(settings, "enqueue", "--gaps", "--wait", "--yes", "--chunk-dates", "8")

@@ -18,18 +18,18 @@ from worker.run.finalize import finalize
 
 
 def keep_ledger(shop: Shop) -> None:
-    settings = shop.fleet.settings.model_copy(update={"ledger_dataset": "ops"})
-    shop.fleet.settings = settings
+    settings = shop.context.settings.model_copy(update={"ledger_dataset": "ops"})
+    shop.context.settings = settings
 
 
 def ledger_rows(shop: Shop, what: str) -> list[tuple[Any, ...]]:
-    return [tuple(row.values()) for row in shop.fleet.warehouse.rows(what, {})]
+    return [tuple(row.values()) for row in shop.context.warehouse.rows(what, {})]
 
 
 def test_a_run_is_written_into_the_ledger_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given gaps that were written down by a command, and one that the run does not take
     for name in ("warehouse", "pipeline", "home"):
-        monkeypatch.setenv(f"BACKFILL_{name.upper()}", str(getattr(shop.fleet.settings, name)))
+        monkeypatch.setenv(f"BACKFILL_{name.upper()}", str(getattr(shop.context.settings, name)))
     monkeypatch.setenv("BACKFILL_LEDGER_DATASET", "ops")
     planner = CliRunner()
     assert "✗ run ledger" in planner.invoke(app, ["doctor"]).output
@@ -49,9 +49,9 @@ def test_a_run_is_written_into_the_ledger_once(shop: Shop, monkeypatch: pytest.M
     with monkeypatch.context() as patched:
         patched.setattr(Ledger, "conclude", lambda *a, **k: (_ for _ in ()).throw(SystemExit))
         with pytest.raises(SystemExit):
-            finalize(shop.fleet, RUN)
+            finalize(shop.context, RUN)
     before = ledger_rows(shop, "SELECT * FROM ops.data_gaps ORDER BY phase, date")
-    assert finalize(shop.fleet, RUN) == "complete"
+    assert finalize(shop.context, RUN) == "complete"
 
     # Then it has one row, its gaps are healed, and the other is open
     assert ledger_rows(shop, "SELECT run_id, state FROM ops.backfill_runs") == [(RUN, "complete")]
@@ -72,18 +72,18 @@ def test_gaps_that_a_run_heals_while_they_are_counted_stay_healed(
 ) -> None:
     # Given a command that counts, and a run that begins and ends before it has written that down
     for name in ("warehouse", "pipeline", "home"):
-        monkeypatch.setenv(f"BACKFILL_{name.upper()}", str(getattr(shop.fleet.settings, name)))
+        monkeypatch.setenv(f"BACKFILL_{name.upper()}", str(getattr(shop.context.settings, name)))
     monkeypatch.setenv("BACKFILL_LEDGER_DATASET", "ops")
     planner = CliRunner()
     assert planner.invoke(app, ["ledger", "--create"]).exit_code == 0
     keep_ledger(shop)
     shop.lose_sessions(day(11))
-    count = gaps.read_health
+    count = gaps.read_assessment
 
     def count_slowly(*args: Any, **options: Any) -> Any:
         counted = count(*args, **options)
         drain(shop, shop.register(shop.plan()))
-        assert finalize(shop.fleet, RUN) == "complete"
+        assert finalize(shop.context, RUN) == "complete"
         return counted
 
     monkeypatch.setattr(gaps, "read_health", count_slowly)
@@ -104,7 +104,7 @@ def test_a_ledger_that_cannot_be_written_is_a_note_and_no_failure(shop: Shop) ->
     drain(shop, shop.register(shop.plan()))
 
     # When the run ends
-    assert finalize(shop.fleet, RUN) == "complete"
+    assert finalize(shop.context, RUN) == "complete"
 
     # Then the report says what is missing, and the warehouse has nothing of it
     (note,) = report_of(shop).notes

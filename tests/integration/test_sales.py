@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 
-from planner.gaps.gaps import Health, Reason
+from planner.gaps.gaps import Assessment, GapReason
 from planner.gaps.survey import survey
-from planner.pipeline.pipeline import SHIPPED, Phase, Window, load_pipeline
+from planner.pipeline.load import SHIPPED, load_pipeline
+from planner.pipeline.phase import Phase
 from planner.pipeline.runners import SqlRunner
+from planner.pipeline.windows import Window
 from planner.plan.choose import choose
 from planner.plan.chunks import chunk
 from planner.plan.plan import Plan, make_plan
@@ -54,7 +56,7 @@ def in_step(phase: Phase, dates: tuple[date, ...], warehouse: Warehouse, log: Pa
             phase=phase,
             dates=dates,
             attempt=1,
-            memory={},
+            checkpoint={},
             log=log,
             pipeline_dir=SHIPPED,
             warehouse=warehouse,
@@ -99,7 +101,7 @@ class Shop:
                 {"day": each, **({} if store is None else {"store": store})},
             )
 
-    def health(self, scope: Window = SCOPE) -> Health:
+    def health(self, scope: Window = SCOPE) -> Assessment:
         return survey(self.here, PIPELINE, scope)
 
     def plan(self, scope: Window = SCOPE) -> Plan:
@@ -230,7 +232,7 @@ def test_a_repair_is_a_rebuild_row_for_row(shop: Shop) -> None:
         task.date
         for _, step in plan.steps()
         for task in step.tasks
-        if task.reason is Reason.CASCADE
+        if task.reason is GapReason.CASCADE
     }
     open_days = set(SCOPE.days()) - set(SUNDAYS)
     assert redone == {

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from planner.pipeline.pipeline import load_pipeline
+from planner.pipeline.load import load_pipeline
 from planner.sandbox.boxscores import generate_boxscores
 from planner.sandbox.build import build
 from planner.sandbox.coordinator import Coordinator

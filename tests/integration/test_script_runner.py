@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from planner.gaps.gaps import AGAIN, Reason
+from planner.gaps.gaps import RECOMPUTE, GapReason
 from tests.integration.bench import DAYS, TABLES, WAIT_SECONDS, Bench
 from tests.waiting import until
 from worker.runners import LEASE_LOST, Stopped
@@ -78,7 +78,7 @@ def test_exit_0_after_some_dates_leaves_the_others_to_be_tried_alone(bench: Benc
     assert set(first.done) == set(DAYS) - {bad}
     assert list(first.short) == [bad]
 
-    second = ended(bench.attempt(bench.script(), [bad], number=2, memory=first.memory))
+    second = ended(bench.attempt(bench.script(), [bad], number=2, checkpoint=first.checkpoint))
 
     assert second.done == (bad,)
     assert spans(bench) == ["01..08", "04..04"]
@@ -100,8 +100,8 @@ def test_a_date_that_is_too_large_alone_is_quarantined_and_the_rest_goes_on(benc
 
     assert set(outcome.done) == set(DAYS) - {bad}
     assert outcome.short == {}
-    assert list(outcome.hopeless) == [bad]
-    assert "413" in outcome.hopeless[bad]
+    assert list(outcome.permanent) == [bad]
+    assert "413" in outcome.permanent[bad]
     assert bench.days_of() == [day for day in DAYS if day != bad]
     assert spans(bench) == ["01..08", "01..04", "05..08", "05..06", "05..05", "06..06", "07..08"]
 
@@ -242,7 +242,7 @@ def test_an_exit_code_means_what_the_pipeline_file_says(bench: Bench) -> None:
     outcome = ended(bench.attempt(script + rule))
 
     assert outcome.short == {}
-    assert set(outcome.hopeless) == set(DAYS)
+    assert set(outcome.permanent) == set(DAYS)
 
 
 def test_output_means_what_the_pipeline_file_says_whatever_the_exit_code(bench: Bench) -> None:
@@ -282,7 +282,9 @@ def test_a_script_that_dies_goes_on_where_it_got(chain: Bench) -> None:
     assert set(first.short) == set(TWO)
 
     # When it is tried again, then only that processor runs
-    second = ended(chain.attempt(chain.script("none", RESUME), TWO, number=2, memory=first.memory))
+    second = ended(
+        chain.attempt(chain.script("none", RESUME), TWO, number=2, checkpoint=first.checkpoint)
+    )
     assert second.done == TWO
     assert {call[22:] for call in chain.calls[2:]} == {"--start-from 3"}
     assert all(chain.days_of(table) == list(TWO) for table in TABLES)
@@ -291,7 +293,7 @@ def test_a_script_that_dies_goes_on_where_it_got(chain: Bench) -> None:
 def test_the_first_attempt_starts_at_the_first_table_that_is_short(chain: Bench) -> None:
     chain.fill(TABLES[0], DAYS)
 
-    outcome = ended(chain.attempt(chain.script("none", RESUME), TWO, reason=Reason.PARTIAL))
+    outcome = ended(chain.attempt(chain.script("none", RESUME), TWO, reason=GapReason.PARTIAL))
 
     assert outcome.done == TWO
     assert [call[22:] for call in chain.calls] == ["--start-from 2"]
@@ -302,9 +304,9 @@ def rows_that_are_there(chain: Bench) -> None:
         chain.fill(table, DAYS)
 
 
-@pytest.mark.parametrize("reason", sorted(AGAIN))
+@pytest.mark.parametrize("reason", sorted(RECOMPUTE))
 def test_rows_that_are_there_are_computed_again_from_the_first_processor_on(
-    chain: Bench, reason: Reason
+    chain: Bench, reason: GapReason
 ) -> None:
     rows_that_are_there(chain)
 
@@ -314,9 +316,9 @@ def test_rows_that_are_there_are_computed_again_from_the_first_processor_on(
     assert [call[22:] for call in chain.calls] == [""]
 
 
-@pytest.mark.parametrize("reason", sorted(AGAIN))
+@pytest.mark.parametrize("reason", sorted(RECOMPUTE))
 def test_what_is_computed_again_goes_on_after_the_tables_that_are_rewritten(
-    chain: Bench, reason: Reason
+    chain: Bench, reason: GapReason
 ) -> None:
     rows_that_are_there(chain)
 
@@ -324,7 +326,7 @@ def test_what_is_computed_again_goes_on_after_the_tables_that_are_rewritten(
     assert "not recomputed: lake.second" in first.short[DAYS[0]]
     second = ended(
         chain.attempt(
-            chain.script("none", RESUME), TWO, number=2, reason=reason, memory=first.memory
+            chain.script("none", RESUME), TWO, number=2, reason=reason, checkpoint=first.checkpoint
         )
     )
 
@@ -337,7 +339,7 @@ def test_rows_whose_upstream_this_run_repairs_are_not_trusted(chain: Bench) -> N
     chain.fill(TABLES[0], DAYS)
     chain.ledger.changed = {("raw", date(2024, 1, 2))}
 
-    outcome = ended(chain.attempt(chain.script("none", RESUME), TWO, reason=Reason.PARTIAL))
+    outcome = ended(chain.attempt(chain.script("none", RESUME), TWO, reason=GapReason.PARTIAL))
 
     assert outcome.done == TWO
     assert [call[22:] for call in chain.calls] == [""]

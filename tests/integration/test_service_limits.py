@@ -151,7 +151,7 @@ def test_a_start_without_sense_fails_in_words(bench: Bench, body: str) -> None:
         )
 
     assert ended.done == ()
-    (why,) = {text.partition(" (")[0] for text in {**ended.short, **ended.hopeless}.values()}
+    (why,) = {text.partition(" (")[0] for text in {**ended.short, **ended.permanent}.values()}
     assert why
     assert why.isprintable()
     assert len(why) < 2000

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from planner.pipeline.pipeline import Phase, load_pipeline
+from planner.pipeline.load import load_pipeline
+from planner.pipeline.phase import Phase
 from planner.pipeline.runners import SqlRunner
 from sql.bigquery import BigQueryWarehouse
 from sql.local import LocalWarehouse
@@ -69,7 +70,7 @@ def job(
         phase=phase,
         dates=DATES,
         attempt=1,
-        memory={},
+        checkpoint={},
         log=folder / "log",
         pipeline_dir=folder,
         warehouse=warehouse,

@@ -8,18 +8,17 @@ from typing import Any
 
 import pytest
 
-from planner.gaps.gaps import Reason
+from planner.gaps.gaps import GapReason
 from planner.gaps.survey import survey
 from planner.plan.states import DateState, RunState, StepState
 from planner.report.report import Report
 from tests.integration.ledgers import end
 from tests.integration.shop import PIPELINE, RUN, SCOPE, TOUCH, Shop, day, drain
 from worker.ledger.ledger import Started, StillHeld
-from worker.run.enqueue import Wanted, owed_now, plan_gaps
 from worker.run.finalize import finalize
-from worker.step import attempt
-from worker.step import visit as steps
-from worker.step.visit import Again, StepFailed
+from worker.run.plan import Wanted, owed_now, plan_gaps
+from worker.step import attempt, visit
+from worker.step.visit import Requeue, StepFailed
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -29,7 +28,7 @@ def test_any_order_any_number_of_times(shop: Shop, seed: int) -> None:
     shop.lose_sessions(*(day(n) for n in rng.sample([4, 5, 6, 7, 11, 12, 13, 14], 3)))
     shop.lose("shop_reports.store_daily", "report_date", day(20), day(21))
     plan = shop.plan(chunk_dates=rng.choice([1, 2, 5]))
-    assert any(task.reason is Reason.CASCADE for _, s in plan.steps() for task in s.tasks)
+    assert any(task.reason is GapReason.CASCADE for _, s in plan.steps() for task in s.tasks)
     ids = shop.register(plan)
 
     # When messages come in any order, and more than once
@@ -39,7 +38,7 @@ def test_any_order_any_number_of_times(shop: Shop, seed: int) -> None:
         assert visits < 2000
         try:
             shop.visit(rng.choice(ids))
-        except Again:
+        except Requeue:
             continue
 
     # Then every step was done once, and the warehouse is the one built in one piece
@@ -47,7 +46,7 @@ def test_any_order_any_number_of_times(shop: Shop, seed: int) -> None:
     assert {record.state for record in records} == {StepState.SUCCEEDED}
     assert {record.attempt for record in records} == {1}
     assert shop.differences() == []
-    assert finalize(shop.fleet, RUN) == "complete"
+    assert finalize(shop.context, RUN) == "complete"
 
 
 def test_a_step_waits_for_its_lookback_window(shop: Shop) -> None:
@@ -55,7 +54,7 @@ def test_a_step_waits_for_its_lookback_window(shop: Shop) -> None:
     ids = shop.register(shop.plan())
     later = next(i for i in ids if i == f"{day(13)}/aggregate")
 
-    with pytest.raises(Again):
+    with pytest.raises(Requeue):
         shop.visit(later)
     assert shop.states()[later] is StepState.PENDING
 
@@ -80,10 +79,10 @@ def test_what_is_computed_from_a_failure_is_blocked(
     # Given a step that cannot succeed
     shop.lose_sessions(day(11))
     ids = shop.register(shop.plan())
-    shop.fleet.warehouse.run(
+    shop.context.warehouse.run(
         "DELETE FROM shop_raw.orders WHERE order_date = @day", {"day": day(11)}
     )
-    monkeypatch.setattr(steps, "decide", lambda *a, **k: steps.GiveUp(why="at once"))
+    monkeypatch.setattr(steps, "decide", lambda *a, **k: visit.GiveUp(why="at once"))
 
     # When it fails
     with pytest.raises(StepFailed, match="rows missing"):
@@ -99,7 +98,7 @@ def test_what_is_computed_from_a_failure_is_blocked(
     assert set(shop.states().values()) == {StepState.FAILED, StepState.BLOCKED}
 
     # And the run has failed, and still owes what it could not recompute
-    assert finalize(shop.fleet, RUN) == "failed"
+    assert finalize(shop.context, RUN) == "failed"
     run = shop.ledger.require(RUN)
     assert run.validation is not None
     assert run.validation["passed"] is False
@@ -108,14 +107,14 @@ def test_what_is_computed_from_a_failure_is_blocked(
 def test_missing_rows_are_tried_again_then_given_up(shop: Shop) -> None:
     shop.lose_sessions(day(11))
     shop.register(shop.plan())
-    shop.fleet.warehouse.run(
+    shop.context.warehouse.run(
         "DELETE FROM shop_raw.orders WHERE order_date = @day", {"day": day(11)}
     )
     step = f"{day(11)}/sessionise"
     retries = PIPELINE.by_name["sessionise"].retries
 
     for failures in range(1, retries + 1):
-        with pytest.raises(Again):
+        with pytest.raises(Requeue):
             shop.visit(step)
         record = shop.ledger.step(RUN, step)
         assert (record.state, record.failures) == (StepState.PENDING, failures)
@@ -128,7 +127,7 @@ def test_a_step_that_kills_its_workers_is_given_up(shop: Shop) -> None:
     shop.lose_sessions(day(11))
     shop.register(shop.plan())
     step = f"{day(11)}/sessionise"
-    shop.ledger.client.hset(f"backfill:run:{RUN}:step:{step}", "crashes", steps.CRASHES_MAX)
+    shop.ledger.client.hset(f"backfill:run:{RUN}:step:{step}", "crashes", visit.CRASHES_MAX)
 
     with pytest.raises(StepFailed, match="workers died"):
         shop.visit(step)
@@ -138,7 +137,7 @@ def test_a_run_that_is_not_wholly_published_is_left_alone(shop: Shop) -> None:
     shop.lose_sessions(day(11))
     shop.ledger.register(RUN, shop.plan())
 
-    with pytest.raises(Again):
+    with pytest.raises(Requeue):
         shop.visit(f"{day(11)}/sessionise")
 
     assert shop.ledger.require(RUN).state is RunState.INCOMPLETE
@@ -151,7 +150,7 @@ def test_a_forgotten_run_is_left_alone(shop: Shop) -> None:
     shop.ledger.client.flushall()
 
     assert shop.visit(f"{day(11)}/sessionise") == "forgotten"
-    assert finalize(shop.fleet, RUN) == "forgotten"
+    assert finalize(shop.context, RUN) == "forgotten"
 
 
 def test_two_runs_never_hold_one_date(shop: Shop) -> None:
@@ -171,14 +170,14 @@ def test_finalization_happens_once_and_frees_the_dates(shop: Shop) -> None:
     shop.lose_sessions(day(11))
     ids = shop.register(shop.plan())
 
-    with pytest.raises(Again):  # steps are still to settle
-        finalize(shop.fleet, RUN)
+    with pytest.raises(Requeue):  # steps are still to settle
+        finalize(shop.context, RUN)
     drain(shop, ids)
-    assert finalize(shop.fleet, RUN) == "complete"
+    assert finalize(shop.context, RUN) == "complete"
     assert shop.ledger.held("sales") == {}
     report = shop.ledger.report(RUN)
 
-    assert finalize(shop.fleet, RUN) == "complete"
+    assert finalize(shop.context, RUN) == "complete"
     assert shop.ledger.report(RUN) == report
 
 
@@ -188,7 +187,7 @@ def test_what_a_lost_run_owes_is_in_the_next_plan(shop: Shop) -> None:
 
     shop.lose_sessions(day(11))
     plan = shop.plan()
-    _note_owed(shop.fleet, RUN, plan)
+    _note_owed(shop.context, RUN, plan)
     shop.register(plan)
     assert shop.visit(f"{day(11)}/sessionise") == "succeeded"
 
@@ -198,14 +197,14 @@ def test_what_a_lost_run_owes_is_in_the_next_plan(shop: Shop) -> None:
     # Then the next plan recomputes what no count shows
     again = shop.plan()
     taken = {(s.phase, t.date, t.reason) for _, s in again.steps() for t in s.tasks}
-    assert taken == {("aggregate", d, Reason.CASCADE) for d in plan.again["aggregate"]}
+    assert taken == {("aggregate", d, GapReason.CASCADE) for d in plan.again["aggregate"]}
 
     # And what the ledger saw recomputed is not owed
     ids = shop.register(again)
     drain(shop, ids)
     assert all(s is DateState.DONE for s in shop.ledger.all_dates(RUN).values())
-    assert finalize(shop.fleet, RUN) == "complete"
-    assert owed_now(shop.fleet, shop.ledger) == []
+    assert finalize(shop.context, RUN) == "complete"
+    assert owed_now(shop.context, shop.ledger) == []
     assert shop.differences() == []
 
 
@@ -219,14 +218,14 @@ def test_crashes_are_counted_apart_from_failures_and_anew_after_a_retry(shop: Sh
 
     # Then the third knows of two; a failure or a step that is handed back is no crash
     assert [each.crashes for each in begun if isinstance(each, Started)] == [0, 1, 2]
-    shop.ledger.finish(RUN, step, token="2", state=StepState.PENDING)
+    shop.ledger.transition(RUN, step, token="2", state=StepState.PENDING)
     again = shop.ledger.start(RUN, step, token="3", worker="me")
     assert isinstance(again, Started)
     assert again.crashes == 2
     assert shop.ledger.step(RUN, step).attempt == 4
 
     # And a retry by hand counts from none
-    shop.ledger.finish(RUN, step, token="3", state=StepState.FAILED)
+    shop.ledger.transition(RUN, step, token="3", state=StepState.FAILED)
     end(shop.ledger, RUN)
     shop.ledger.reopen(RUN, [("sessionise", day(11))], [step])
     shop.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
@@ -246,7 +245,7 @@ def test_a_mistake_of_ours_is_a_failed_attempt_that_is_told_of(
         raise KeyError("nobody thought of it")
 
     monkeypatch.setattr(attempt, "runner_for", mistaken)
-    with pytest.raises(Again):
+    with pytest.raises(Requeue):
         shop.visit(step)
 
     record = shop.ledger.step(RUN, step)
@@ -262,7 +261,7 @@ def test_a_holder_that_lost_its_lease_records_nothing(shop: Shop) -> None:
     shop.ledger.start(RUN, step, token="new", worker="me")
 
     dates = {("sessionise", day(11)): DateState.FAILED}
-    kept = shop.ledger.finish(RUN, step, token="old", state=StepState.FAILED, dates=dates)
+    kept = shop.ledger.transition(RUN, step, token="old", state=StepState.FAILED, dates=dates)
 
     assert kept is False
     assert shop.states()[step] is StepState.RUNNING
@@ -304,12 +303,12 @@ def test_a_finalizer_of_the_round_before_does_not_end_a_retry(
 
     # When the run has ended and been tried again before it says so
     monkeypatch.setattr(shop.ledger, "conclude", conclude)
-    assert finalize(shop.fleet, RUN) == "running"
+    assert finalize(shop.context, RUN) == "running"
 
     # Then the retry goes on, and ends by its own count
     assert not shop.ledger.require(RUN).is_ended
     drain(shop, [step])
-    assert finalize(shop.fleet, RUN) == "complete"
+    assert finalize(shop.context, RUN) == "complete"
     assert shop.ledger.require(RUN).endings == 2
 
 
@@ -319,7 +318,7 @@ def test_a_run_ends_by_the_clock_of_redis(shop: Shop, monkeypatch: pytest.Monkey
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + 86_400)  # of a worker set wrong
 
-    assert finalize(shop.fleet, RUN) == "complete"
+    assert finalize(shop.context, RUN) == "complete"
 
     report = Report.model_validate_json(shop.ledger.report(RUN) or "")
     assert report.ended == pytest.approx(shop.ledger.require(RUN).ended, abs=60)
@@ -342,7 +341,7 @@ def test_only_work_is_counted_as_work(shop: Shop, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(
         attempt, "recount", lambda *a: {day(11): "rows missing"} if fails.pop() else real(*a)
     )
-    with pytest.raises(Again):
+    with pytest.raises(Requeue):
         shop.visit(step)
     key = f"backfill:run:{RUN}:step:{step}"
     first = float(shop.ledger.client.hget(key, "worked"))
@@ -360,19 +359,19 @@ def test_only_work_is_counted_as_work(shop: Shop, monkeypatch: pytest.MonkeyPatc
 def test_a_stale_date_that_a_plan_leaves_out_is_still_stale_in_its_report(shop: Shop) -> None:
     # Given orders of two dates that were written anew
     for each in (day(11), day(25)):
-        shop.fleet.warehouse.run(TOUCH, {"day": each})
+        shop.context.warehouse.run(TOUCH, {"day": each})
 
     # When a run takes one of them
-    health = survey(shop.fleet.warehouse, PIPELINE, SCOPE, stale=True)
+    health = survey(shop.context.warehouse, PIPELINE, SCOPE, stale=True)
     wanted = Wanted(scope=SCOPE, phases=["sessionise", "aggregate"], limit=1)
-    plan = plan_gaps(shop.fleet, health, wanted, ledger=shop.ledger)
+    plan = plan_gaps(shop.context, health, wanted, ledger=shop.ledger)
     drain(shop, shop.register(plan))
-    assert finalize(shop.fleet, RUN) == "complete"
+    assert finalize(shop.context, RUN) == "complete"
 
     # Then its report shows both before, and the other after
     report = Report.model_validate_json(shop.ledger.report(RUN) or "")
     before, after = (
-        list(each.days("sessionise", Reason.STALE))
+        list(each.days("sessionise", GapReason.STALE))
         for each in (report.days_before, report.days_after)
     )
     assert (before, after) == ([day(11), day(25)], [day(25)])

@@ -12,17 +12,17 @@ from worker.ledger.budget import spent, table_key
 from worker.ledger.lease import Lease, Resource
 from worker.runners import Job, Outcome, Runner, TooLarge
 from worker.step import attempt
-from worker.step.visit import Again
+from worker.step.visit import Requeue
 
 
 def limit(shop: Shop, **limits: int) -> None:
     """Give the table of sessions limits, as a pipeline file does."""
-    *rest, spec = (phase := shop.fleet.pipeline.by_name["sessionise"]).tables
+    *rest, spec = (phase := shop.context.pipeline.by_name["sessionise"]).tables
     tables = (*rest, spec.model_copy(update=limits))
     limited = phase.model_copy(update={"tables": tables, "concurrency": 16})
     phases = [limited if each.name == phase.name else each for each in PIPELINE.phases]
-    shop.fleet.__dict__["pipeline"] = PIPELINE.model_copy(update={"phases": tuple(phases)})
-    shop.fleet.pipeline.__dict__.pop("by_name", None)
+    shop.context.__dict__["pipeline"] = PIPELINE.model_copy(update={"phases": tuple(phases)})
+    shop.context.pipeline.__dict__.pop("by_name", None)
 
 
 def test_a_table_has_so_many_writers_whichever_pipeline_they_are_of(shop: Shop) -> None:
@@ -30,12 +30,12 @@ def test_a_table_has_so_many_writers_whichever_pipeline_they_are_of(shop: Shop) 
     limit(shop, writers=1)
     shop.lose_sessions(day(11))
     ids = shop.register(shop.plan())
-    table = table_key(shop.fleet.warehouse.name, "shop_analytics.sessions")
+    table = table_key(shop.context.warehouse.name, "shop_analytics.sessions")
     other = Lease(shop.ledger.client, [Resource(name=f"writers:{table}")], seconds=30)
     assert other.acquire() is None
 
     # When a step of ours comes by, then it waits, holds nothing, and says for what
-    with pytest.raises(Again):
+    with pytest.raises(Requeue):
         shop.visit(ids[0])
     record = shop.ledger.step(RUN, ids[0])
     assert (record.state, record.attempt) == (StepState.PENDING, 0)
@@ -57,7 +57,7 @@ def test_a_step_beyond_the_budget_waits_until_there_is_room(shop: Shop) -> None:
 
     # When the last one comes by, as often as it likes
     for _ in range(3):
-        with pytest.raises(Again):
+        with pytest.raises(Requeue):
             shop.visit(ids[3])
 
     # Then it waits, with no attempt and no retry spent, nothing held, and says for what
@@ -65,7 +65,7 @@ def test_a_step_beyond_the_budget_waits_until_there_is_room(shop: Shop) -> None:
     assert (record.state, record.attempt, record.failures) == (StepState.PENDING, 0, 0)
     assert record.waiting == "room in the budget of shop_analytics.sessions (3 writes in 24 hours)"
     assert shop.ledger.client.keys("backfill:lease:sales:*") == []
-    warehouse = shop.fleet.warehouse.name
+    warehouse = shop.context.warehouse.name
     tables = ["shop_analytics.sessions"]
     assert spent(shop.ledger.client, warehouse, tables) == {tables[0]: 3}
 
@@ -99,7 +99,7 @@ def test_every_run_of_a_range_counts_also_of_its_halves(
     monkeypatch.setattr(attempt, "runner_for", choose)
 
     # When it was too large, and one half has run
-    with pytest.raises(Again):
+    with pytest.raises(Requeue):
         shop.visit(step)
 
     # Then two and one writes are counted, and the other half waits for its own
@@ -118,8 +118,8 @@ def test_a_range_never_costs_more_than_a_day_allows(shop: Shop) -> None:
     shop.lose_sessions(day(11), day(12), day(13))
     step = shop.register(shop.plan(chunk_dates=3))[0]
 
-    with pytest.raises(Again):  # two of three dates are affordable
+    with pytest.raises(Requeue):  # two of three dates are affordable
         shop.visit(step)
 
     table = "shop_analytics.sessions"
-    assert spent(shop.ledger.client, shop.fleet.warehouse.name, [table]) == {table: 4}
+    assert spent(shop.ledger.client, shop.context.warehouse.name, [table]) == {table: 4}

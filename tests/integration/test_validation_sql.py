@@ -19,11 +19,13 @@ from deltalake import write_deltalake
 
 from planner.doctor.names import explained
 from planner.errors import UsageError
-from planner.pipeline.pipeline import Pipeline, Window, load_pipeline
+from planner.pipeline.load import load_pipeline
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from planner.sandbox.punch import punch
 from planner.validation.counts import count_tables
 from planner.validation.queries import printed, question_query
-from planner.validation.results import QUESTIONS, Answers, answer
+from planner.validation.results import QUESTIONS, Results, answer
 from sql.bigquery import BigQueryWarehouse
 from sql.errors import TableNotFound, WarehouseRefused
 from sql.local import LocalWarehouse
@@ -68,11 +70,11 @@ def plain(question: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, An
     return [{column: value(column, found) for column, found in row.items()} for row in rows]
 
 
-def computed(warehouse: Warehouse, pipeline: Pipeline, scope: Window) -> Answers:
+def computed(warehouse: Warehouse, pipeline: Pipeline, scope: Window) -> Results:
     return answer(count_tables(warehouse, pipeline, scope))
 
 
-def assert_equal(warehouse: Warehouse, pipeline: Pipeline, scope: Window) -> Answers:
+def assert_equal(warehouse: Warehouse, pipeline: Pipeline, scope: Window) -> Results:
     """Every question asked in SQL gives what is computed, row for row, in the same order."""
     answers = computed(warehouse, pipeline, scope)
     for question in QUESTIONS:

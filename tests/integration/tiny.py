@@ -21,13 +21,13 @@ from typing import Any
 import psutil
 import redis
 
-from planner.gaps.gaps import Gap, Reason
+from planner.gaps.gaps import Gap, GapReason
 from planner.gaps.survey import survey
-from planner.pipeline.pipeline import Window
+from planner.pipeline.windows import Window
 from planner.plan.choose import Repair
 from planner.plan.chunks import chunk
 from planner.plan.plan import make_plan, new_id
-from planner.sandbox.fleet import environment_of
+from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from tests.chaos.proxy import Proxy
 from tests.waiting import until
@@ -35,8 +35,8 @@ from worker.ledger.orders import Orders
 from worker.ledger.record import RunRecord
 from worker.processes.children import Child, Supervisor
 from worker.processes.embedded_redis import find_redis_server
-from worker.processes.workers import hand
-from worker.step.context import Fleet
+from worker.processes.workers import worker_process
+from worker.step.context import Context
 
 FIRST = date(2024, 1, 1)
 DAYS = 120
@@ -112,16 +112,16 @@ class Tiny:
             poll_max_seconds=0.3,
         )
         self._write()
-        self.fleet = Fleet(self.settings)
-        self.ledger = self.fleet.ledger
-        self.client: redis.Redis = self.fleet.redis
+        self.context = Context(self.settings)
+        self.ledger = self.context.ledger
+        self.client: redis.Redis = self.context.redis
         self._build()
         self._next_day = 0
         self._planner: subprocess.Popen[str] | None = None
         self.server = Child(
             name="redis", command=self._redis(), log=place / "redis.log", stop_seconds=5
         )
-        self.worker = self.hand(1)
+        self.worker = self.worker_process(1)
 
     # -- what is there -----------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class Tiny:
 
     def _build(self) -> None:
         (self.place / "warehouse").mkdir()
-        run = self.fleet.warehouse.run
+        run = self.context.warehouse.run
         run("CREATE TABLE lake.bad (day DATE, phase STRING)", {})
         for name in ("raw", *ALL, "t", "u"):
             run(f"CREATE TABLE lake.{name} (day DATE, game STRING) PARTITION BY day", {})
@@ -157,13 +157,13 @@ class Tiny:
                 {"first": FIRST, "last": FIRST + timedelta(days=DAYS - 1), "games": GAMES},
             )
         scope = Window(start=FIRST, end=FIRST + timedelta(days=DAYS - 1))
-        self._health = survey(self.fleet.warehouse, self.fleet.pipeline, scope)
+        self._health = survey(self.context.warehouse, self.context.pipeline, scope)
 
     def _redis(self) -> list[str]:
         command = [str(find_redis_server()), "--port", str(self.port), "--bind", "127.0.0.1"]
         return [*command, "--dir", str(self.place), "--save", "", "--appendonly", "yes"]
 
-    def hand(self, number: int, *, broker_url: str | None = None) -> Child:
+    def worker_process(self, number: int, *, broker_url: str | None = None) -> Child:
         """A worker with two slots."""
         environment = {
             **self.environment,
@@ -172,7 +172,7 @@ class Tiny:
         }
         if broker_url is not None:
             environment["BACKFILL_BROKER_URL"] = broker_url
-        child = hand(self.settings, number, environment=environment)
+        child = worker_process(self.settings, number, environment=environment)
         command = list(child.command)
         command[command.index("--concurrency") + 1] = "2"
         child.command = command
@@ -245,13 +245,13 @@ class Tiny:
         deadline_seconds: int | None = None,
     ) -> str:
         """Write a run down; its rows are there, so that a step that runs is a step done."""
-        pipeline = self.fleet.pipeline
+        pipeline = self.context.pipeline
         todo = {
             phase: {
                 day: Gap(
                     phase=phase,
                     date=day,
-                    reason=Reason.MISSING,
+                    reason=GapReason.MISSING,
                     expected=GAMES,
                     found=0,
                     tables=(f"lake.{phase}",),
@@ -265,7 +265,7 @@ class Tiny:
             self._health,
             Repair(todo=todo, skipped=(), owed={}),
             chunk(pipeline, todo, [], size=1),
-            warehouse=self.fleet.warehouse.name,
+            warehouse=self.context.warehouse.name,
             scope=Window(start=min(days), end=max(days)),
         )
         run_id = new_id("run", datetime.now(UTC))
@@ -279,15 +279,15 @@ class Tiny:
 
     def heal(self, day: date) -> None:
         """Statements make a day's rows again."""
-        self.fleet.warehouse.run("DELETE FROM lake.bad WHERE day = @day", {"day": day})
+        self.context.warehouse.run("DELETE FROM lake.bad WHERE day = @day", {"day": day})
 
     def spoil(self, day: date, phase: str) -> None:
         """From now on a statement makes no rows of a day."""
         statement = "INSERT INTO lake.bad SELECT @day AS day, @phase AS phase"
-        self.fleet.warehouse.run(statement, {"day": day, "phase": phase})
+        self.context.warehouse.run(statement, {"day": day, "phase": phase})
 
     def lose(self, day: date, phase: str) -> None:
-        self.fleet.warehouse.run(f"DELETE FROM lake.{phase} WHERE day = @day", {"day": day})
+        self.context.warehouse.run(f"DELETE FROM lake.{phase} WHERE day = @day", {"day": day})
 
     def hold(self, day: date, phase: str = "a", *, leaves: bool = False) -> None:
         """Let a script work until it is let go; with `leaves`, its child outlives it."""

@@ -6,17 +6,17 @@ import time
 from dataclasses import dataclass, field
 
 from planner.gaps.survey import survey
-from planner.pipeline.pipeline import Window
+from planner.pipeline.windows import Window
 from planner.plan.plan import Plan
 from planner.plan.states import STEP_ENDED, RunState
 from tests.integration.bench import DAYS, WAIT_SECONDS, Bench
 from worker.ledger.orders import Orders
 from worker.ledger.record import StepRecord
-from worker.run.enqueue import Wanted, plan_gaps
 from worker.run.finalize import finalize
-from worker.step import visit as steps
-from worker.step.context import Fleet
-from worker.step.visit import Again, StepFailed
+from worker.run.plan import Wanted, plan_gaps
+from worker.step import visit
+from worker.step.context import Context
+from worker.step.visit import Requeue, StepFailed
 
 SCOPE = Window(start=DAYS[0], end=DAYS[-1])
 RUN = "run-of-this-test"
@@ -31,36 +31,36 @@ class Visits:
     """Of the phase `facts`, and more phases after it."""
     force_service: bool = False
     plan: Plan = field(init=False)
-    fleet: Fleet = field(init=False)
+    context: Context = field(init=False)
 
     def __post_init__(self) -> None:
-        self.fleet = self.bench.fleet(self.runners)
-        phases = [phase.name for phase in self.fleet.pipeline.phases if phase.after]
+        self.context = self.bench.context(self.runners)
+        phases = [phase.name for phase in self.context.pipeline.phases if phase.after]
         wanted = Wanted(scope=SCOPE, phases=phases, chunk_dates=len(DAYS))
-        health = survey(self.fleet.warehouse, self.fleet.pipeline, SCOPE)
-        self.plan = plan_gaps(self.fleet, health, wanted, ledger=self.fleet.ledger)
-        self.fleet.ledger.register(RUN, self.plan, Orders(force_service=self.force_service))
-        self.fleet.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
+        health = survey(self.context.warehouse, self.context.pipeline, SCOPE)
+        self.plan = plan_gaps(self.context, health, wanted, ledger=self.context.ledger)
+        self.context.ledger.register(RUN, self.plan, Orders(force_service=self.force_service))
+        self.context.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
 
     def step_id(self, phase: str = "facts") -> str:
         (found,) = [step_id for step_id, step in self.plan.steps() if step.phase == phase]
         return found
 
     def step(self, phase: str = "facts") -> StepRecord:
-        return self.fleet.ledger.step(RUN, self.step_id(phase))
+        return self.context.ledger.step(RUN, self.step_id(phase))
 
     def visit(self, phase: str = "facts") -> None:
         """One delivery of a step's message."""
         try:
-            steps.visit(self.fleet, RUN, self.step_id(phase), worker="me")
-        except (Again, StepFailed):
+            visit.visit(self.context, RUN, self.step_id(phase), worker="me")
+        except (Requeue, StepFailed):
             return
 
     def to_the_end(self) -> str:
         """Visit until every step has settled, and finalize; pauses are cut short."""
         deadline = time.monotonic() + WAIT_SECONDS
-        while not STEP_ENDED.issuperset(self.fleet.ledger.steps(RUN).values()):
-            assert time.monotonic() < deadline, self.fleet.ledger.steps(RUN)
+        while not STEP_ENDED.issuperset(self.context.ledger.steps(RUN).values()):
+            assert time.monotonic() < deadline, self.context.ledger.steps(RUN)
             for _, step in self.plan.steps():
                 self.visit(step.phase)
-        return finalize(self.fleet, RUN)
+        return finalize(self.context, RUN)

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
-from planner.gaps.gaps import Health, assess
-from planner.pipeline.pipeline import Phase, Pipeline, Window
-from planner.plan.choose import with_lookback
+from planner.gaps.gaps import Assessment, assess
+from planner.pipeline.lookback import with_lookback
+from planner.pipeline.phase import Phase
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from sql.warehouse import Cell, Coverage
 
 FIRST = date(2024, 1, 1)
@@ -95,7 +97,7 @@ def empty(cover: Cover, table_name: str, *dates: date) -> None:
         del cover[f"shop.{table_name}"][each]
 
 
-def judge(of: Pipeline, cover: Mapping[str, Coverage], scope: Window) -> Health:
+def judge(of: Pipeline, cover: Mapping[str, Coverage], scope: Window) -> Assessment:
     """Assess a scope and as far around it as matters."""
     return assess(of, cover, with_lookback(of, scope))
 

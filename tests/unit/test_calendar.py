@@ -8,7 +8,7 @@ import pytest
 
 from planner.errors import UsageError
 from planner.pipeline.calendar import Calendar
-from planner.pipeline.pipeline import Window
+from planner.pipeline.windows import Window
 from tests.unit import examples as eg
 
 CALENDAR = Calendar(

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from planner.errors import UsageError
-from planner.pipeline.pipeline import Window
+from planner.pipeline.windows import Window
 from planner.validation.baseline import Baseline, baseline_of, checked_name, compare, read, save
-from planner.validation.counts import Facts
+from planner.validation.counts import Counts
 from sql.warehouse import Cell
 from tests.unit.test_validation import DATES, ENTITIES, START, days, everywhere, pipeline
 
@@ -21,7 +21,7 @@ SCOPE = Window(start=date(2021, 10, 1), end=date(2022, 6, 30))
 
 def baseline(tables: dict[str, dict[date, Cell]], name: str = "games") -> Baseline:
     coverage = {f"d.{table}": cells for table, cells in tables.items()}
-    facts = Facts(
+    facts = Counts(
         pipeline=pipeline(name=name, criteria=[ENTITIES, {**DATES, "name": "y"}]),
         scope=SCOPE,
         coverage=coverage,

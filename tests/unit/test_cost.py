@@ -42,13 +42,13 @@ def test_a_plan_says_what_its_recounts_cost() -> None:
     cover = eg.covered(of, days(0, 9))
     for table in ("clean", "report"):
         eg.empty(cover, table, day(4))
-    health = eg.judge(of, cover, window(0, 9))
-    repair = choose(of, health, scope=window(0, 9), phases=worlds.phases_of(of))
+    assessment = eg.judge(of, cover, window(0, 9))
+    repair = choose(of, assessment, scope=window(0, 9), phases=worlds.phases_of(of))
     counting = cost_of(100 << 20, 6.25)
 
     plan = make_plan(
         of,
-        health,
+        assessment,
         repair,
         chunk(of, repair.todo, days(0, 9), size=1),
         warehouse="bigquery:p",
@@ -70,13 +70,13 @@ def test_what_is_computed_again_is_looked_up_before_and_after() -> None:
     cover = eg.covered(of, days(0, 19))
     eg.empty(cover, "clean", day(4))
     eg.empty(cover, "report", day(5))
-    health = eg.judge(of, cover, window(0, 19))
-    repair = choose(of, health, scope=window(0, 19), phases=worlds.phases_of(of))
+    assessment = eg.judge(of, cover, window(0, 19))
+    repair = choose(of, assessment, scope=window(0, 19), phases=worlds.phases_of(of))
     assert {name: len(taken) for name, taken in repair.todo.items()} == {"clean": 1, "report": 4}
 
     plan = make_plan(
         of,
-        health,
+        assessment,
         repair,
         chunk(of, repair.todo, days(0, 19), size=1),
         warehouse="bigquery:p",

@@ -19,12 +19,11 @@ from pydantic.fields import FieldInfo
 from planner.address import OPTIONS
 from planner.cli import COMMANDS, app
 from planner.errors import Exit
-from planner.gaps.gaps import Reason
-from planner.pipeline import criteria as criterion
-from planner.pipeline import pipeline, runners
-from planner.pipeline import publish as publishing
+from planner.gaps.gaps import GapReason
+from planner.pipeline import criteria, phase, publish, runners, tables, windows
+from planner.pipeline.load import FILE_BYTES
 from planner.pipeline.model import Model
-from planner.pipeline.pipeline import FILE_BYTES, Pipeline
+from planner.pipeline.pipeline import Pipeline
 from planner.plan import plan
 from planner.plan.plan import Plan
 from planner.plan.states import RunState, StepState
@@ -39,24 +38,24 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 SECTIONS: dict[type[Model], str] = {
     Pipeline: "The file",
-    pipeline.Season: "`[[seasons]]`",
-    pipeline.Window: "A window of a season",
-    pipeline.Excluded: "`[[exclude]]`",
-    pipeline.Phase: "`[[phases]]`",
-    pipeline.TableSpec: "`[[phases.tables]]`",
-    pipeline.Band: "`rows_per_entity`",
-    pipeline.GradesSpec: "`grades`",
+    windows.Season: "`[[seasons]]`",
+    windows.Window: "A window of a season",
+    windows.Excluded: "`[[exclude]]`",
+    phase.Phase: "`[[phases]]`",
+    tables.TableSpec: "`[[phases.tables]]`",
+    tables.Band: "`rows_per_entity`",
+    tables.GradesSpec: "`grades`",
     runners.ScriptRunner: "`[[phases.runners]]` of kind `script`",
     runners.Rule: "`outcomes`",
     runners.Resume: "`resume`",
     runners.HttpBatchRunner: "`[[phases.runners]]` of kind `http_batch`",
     runners.Secret: "`token` and `api_key`",
-    publishing.Publish: "`[publish]`",
+    publish.Publish: "`[publish]`",
     runners.SqlRunner: "`[[phases.runners]]` of kind `sql`",
-    criterion.EntitiesCriterion: "`[[criteria]]` of kind `entities`",
-    criterion.DatesCriterion: "`[[criteria]]` of kind `dates`",
-    criterion.RowsCriterion: "`[[criteria]]` of kind `rows`",
-    criterion.CompleteCriterion: "`[[criteria]]` of kind `complete`",
+    criteria.EntitiesCriterion: "`[[criteria]]` of kind `entities`",
+    criteria.DatesCriterion: "`[[criteria]]` of kind `dates`",
+    criteria.RowsCriterion: "`[[criteria]]` of kind `rows`",
+    criteria.CompleteCriterion: "`[[criteria]]` of kind `complete`",
 }
 """Model of the pipeline file → its heading in docs/pipeline-file.md."""
 
@@ -291,7 +290,7 @@ def test_the_shapes_of_a_validation_and_a_comparison() -> None:
 
 
 def test_the_reasons_of_gaps() -> None:
-    assert set(rows(section(read("docs/json.md"), "`planner gaps --json`"))) >= set(Reason)
+    assert set(rows(section(read("docs/json.md"), "`planner gaps --json`"))) >= set(GapReason)
 
 
 def test_the_exit_codes() -> None:

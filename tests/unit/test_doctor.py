@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from planner.doctor.tables import Check, check_tables
-from planner.pipeline.pipeline import SHIPPED, Pipeline, load_pipeline
+from planner.pipeline.load import SHIPPED, load_pipeline
+from planner.pipeline.pipeline import Pipeline
 from sql import AccessDenied, Warehouse, load, open_warehouse
 from sql.warehouse import Partitioning
 

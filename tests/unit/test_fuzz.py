@@ -19,7 +19,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from planner.errors import BadPipeline, BadPlan, UsageError
-from planner.pipeline.pipeline import FILE_BYTES, SHIPPED, Pipeline, load_pipeline
+from planner.pipeline.load import FILE_BYTES, SHIPPED, load_pipeline
+from planner.pipeline.pipeline import Pipeline
 from planner.plan.plan import Plan, parse_plan, read_plan
 from planner.validation.baseline import Baseline
 from planner.validation.baseline import read as read_baseline
@@ -186,7 +187,7 @@ def test_a_damaged_pipeline_is_read_or_refused(
     path.write_text("")
 
     with bounded(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("planner.pipeline.pipeline.tomllib.loads", lambda text: content)
+        patch.setattr("planner.pipeline.load.tomllib.loads", lambda text: content)
         of = read_or_refuse(str(path))
     if of is not None:
         check(of)

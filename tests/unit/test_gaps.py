@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.gaps.gaps import Gap, Health, Reason, assess
-from planner.pipeline.calendar import Why
+from planner.gaps.gaps import Assessment, Gap, GapReason, SkipReason, assess
 from sql.warehouse import Cell
 from tests.unit import examples as eg
 from tests.unit import worlds
@@ -19,8 +18,8 @@ from tests.unit.worlds import World, bounded
 DAY = day(5)
 
 
-def why(health: Health, name: str) -> dict[date, str]:
-    return {each: left.reason for each, left in health.empty[name].items()}
+def why(assessment: Assessment, name: str) -> dict[date, str]:
+    return {each: left.reason for each, left in assessment.empty[name].items()}
 
 
 # -- short -----------------------------------------------------------------------------------
@@ -29,10 +28,10 @@ def why(health: Health, name: str) -> dict[date, str]:
 def test_complete_dates_are_no_gaps() -> None:
     of = eg.pipeline()
 
-    health = assess(of, eg.covered(of, days(0, 9)), window(0, 9))
+    assessment = assess(of, eg.covered(of, days(0, 9)), window(0, 9))
 
-    assert not any(health.gaps.values())
-    assert set(health.complete.values()) == {frozenset(days(0, 9))}
+    assert not any(assessment.gaps.values())
+    assert set(assessment.complete.values()) == {frozenset(days(0, 9))}
 
 
 def test_a_date_without_rows_is_missing() -> None:
@@ -40,19 +39,19 @@ def test_a_date_without_rows_is_missing() -> None:
     cover = eg.covered(of, days(0, 9))
     eg.empty(cover, "clean", DAY)
 
-    health = assess(of, cover, window(0, 9))
+    assessment = assess(of, cover, window(0, 9))
 
-    assert health.gaps["clean"] == {
+    assert assessment.gaps["clean"] == {
         DAY: Gap(
             phase="clean",
             date=DAY,
-            reason=Reason.MISSING,
+            reason=GapReason.MISSING,
             expected=4,
             found=0,
             tables=("shop.clean",),
         )
     }
-    assert DAY not in health.complete["clean"]
+    assert DAY not in assessment.complete["clean"]
 
 
 def test_a_date_with_fewer_entities_than_upstream_is_partial() -> None:
@@ -63,7 +62,7 @@ def test_a_date_with_fewer_entities_than_upstream_is_partial() -> None:
 
     gap = assess(of, cover, window(0, 9)).gaps["clean"][DAY]
 
-    assert (gap.reason, gap.expected, gap.found) == (Reason.PARTIAL, 4, 2)
+    assert (gap.reason, gap.expected, gap.found) == (GapReason.PARTIAL, 4, 2)
 
 
 def test_every_entity_counts_and_not_only_the_first() -> None:
@@ -73,7 +72,7 @@ def test_every_entity_counts_and_not_only_the_first() -> None:
 
     gap = assess(of, cover, window(0, 9)).gaps["clean"][DAY]
 
-    assert (gap.reason, gap.expected, gap.found) == (Reason.PARTIAL, 4, 3)
+    assert (gap.reason, gap.expected, gap.found) == (GapReason.PARTIAL, 4, 3)
 
 
 def test_dates_are_compared_one_by_one_and_not_by_their_number() -> None:
@@ -82,10 +81,10 @@ def test_dates_are_compared_one_by_one_and_not_by_their_number() -> None:
     cover = eg.covered(of, days(0, 3))
     cover["shop.clean"] = dict.fromkeys(days(4, 7), cell(4))
 
-    health = assess(of, cover, window(0, 9))
+    assessment = assess(of, cover, window(0, 9))
 
-    assert sorted(health.gaps["clean"]) == days(0, 3)
-    assert health.complete["clean"] == frozenset()
+    assert sorted(assessment.gaps["clean"]) == days(0, 3)
+    assert assessment.complete["clean"] == frozenset()
 
 
 def test_a_phase_is_measured_by_the_source_and_not_only_by_the_phase_before_it() -> None:
@@ -95,9 +94,9 @@ def test_a_phase_is_measured_by_the_source_and_not_only_by_the_phase_before_it()
     cover["shop.clean"][DAY] = cell(2)
     cover["shop.report"][DAY] = cell(2)
 
-    health = assess(of, cover, window(0, 9))
+    assessment = assess(of, cover, window(0, 9))
 
-    assert health.gaps["report"][DAY].expected == 4
+    assert assessment.gaps["report"][DAY].expected == 4
 
 
 def test_a_phase_is_all_its_tables() -> None:
@@ -112,7 +111,7 @@ def test_a_phase_is_all_its_tables() -> None:
 
     # Then the date is partial, and shown by the table that is shortest
     assert gap.tables == ("shop.two", "shop.three")
-    assert (gap.reason, gap.expected, gap.found) == (Reason.PARTIAL, 4, 0)
+    assert (gap.reason, gap.expected, gap.found) == (GapReason.PARTIAL, 4, 0)
 
 
 def test_a_date_is_missing_only_when_every_table_lacks_it() -> None:
@@ -122,7 +121,7 @@ def test_a_date_is_missing_only_when_every_table_lacks_it() -> None:
     eg.empty(cover, "one", DAY)
     eg.empty(cover, "two", DAY)
 
-    assert assess(of, cover, window(0, 9)).gaps["clean"][DAY].reason is Reason.MISSING
+    assert assess(of, cover, window(0, 9)).gaps["clean"][DAY].reason is GapReason.MISSING
 
 
 def test_of_several_sources_the_one_that_holds_most_decides() -> None:
@@ -132,10 +131,10 @@ def test_of_several_sources_the_one_that_holds_most_decides() -> None:
     cover = eg.covered(of, [DAY], orders=2)
     cover["shop.two"][DAY] = cell(3)
 
-    health = assess(of, cover, window(0, 9))
+    assessment = assess(of, cover, window(0, 9))
 
-    assert health.gaps["clean"][DAY].expected == 3
-    assert health.held["raw"] == {DAY: 3}
+    assert assessment.gaps["clean"][DAY].expected == 3
+    assert assessment.held["raw"] == {DAY: 3}
 
 
 def test_a_table_that_counts_nothing_of_upstream_needs_rows() -> None:
@@ -150,7 +149,7 @@ def test_a_table_that_counts_nothing_of_upstream_needs_rows() -> None:
 
         cover["shop.clean"] = {}
         gap = assess(of, cover, window(0, 9)).gaps["clean"][DAY]
-        assert (gap.reason, gap.expected, gap.found) == (Reason.MISSING, 1, 0)
+        assert (gap.reason, gap.expected, gap.found) == (GapReason.MISSING, 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -195,12 +194,12 @@ def test_without_coverage_there_is_no_judgement() -> None:
 def test_a_day_without_source_rows_is_an_off_day_in_every_phase() -> None:
     of = eg.pipeline()
 
-    health = assess(of, eg.covered(of, [day(1)]), window(0, 2))
+    assessment = assess(of, eg.covered(of, [day(1)]), window(0, 2))
 
     for name in ("raw", "clean", "report"):
-        assert why(health, name) == {day(0): Why.OFF_DAY, day(2): Why.OFF_DAY}
-        assert health.is_due(name, day(1))
-        assert not health.is_due(name, day(2))
+        assert why(assessment, name) == {day(0): SkipReason.OFF_DAY, day(2): SkipReason.OFF_DAY}
+        assert assessment.is_due(name, day(1))
+        assert not assessment.is_due(name, day(2))
 
 
 def test_the_bootstrap_is_empty_in_phases_that_skip_it_and_in_all_after_them() -> None:
@@ -215,12 +214,12 @@ def test_the_bootstrap_is_empty_in_phases_that_skip_it_and_in_all_after_them() -
     for name in ("trend", "report"):
         eg.empty(cover, name, *days(0, 3))
 
-    health = assess(of, cover, window(0, 5))
+    assessment = assess(of, cover, window(0, 5))
 
-    assert why(health, "clean") == {}
+    assert why(assessment, "clean") == {}
     for name in ("trend", "report"):
-        assert why(health, name) == dict.fromkeys(days(0, 2), Why.BOOTSTRAP)
-        assert list(health.gaps[name]) == [day(3)]
+        assert why(assessment, name) == dict.fromkeys(days(0, 2), SkipReason.BOOTSTRAP)
+        assert list(assessment.gaps[name]) == [day(3)]
 
 
 def test_an_off_day_in_the_bootstrap_is_an_off_day() -> None:
@@ -229,8 +228,8 @@ def test_an_off_day_in_the_bootstrap_is_an_off_day() -> None:
     )
 
     assert why(assess(of, eg.covered(of, [day(0)]), window(0, 1)), "clean") == {
-        day(0): Why.BOOTSTRAP,
-        day(1): Why.OFF_DAY,
+        day(0): SkipReason.BOOTSTRAP,
+        day(1): SkipReason.OFF_DAY,
     }
 
 
@@ -239,11 +238,11 @@ def test_excluded_days_are_empty_whatever_they_hold() -> None:
     cover = eg.covered(of, days(0, 4))
     eg.empty(cover, "clean", day(2))
 
-    health = assess(of, cover, window(0, 4))
+    assessment = assess(of, cover, window(0, 4))
 
     for name in ("raw", "clean", "report"):
-        assert why(health, name) == dict.fromkeys(days(1, 2), Why.EXCLUDED)
-    assert not any(health.gaps.values())
+        assert why(assessment, name) == dict.fromkeys(days(1, 2), SkipReason.EXCLUDED)
+    assert not any(assessment.gaps.values())
 
 
 def test_a_phase_of_which_one_upstream_is_empty_is_empty_as_well() -> None:
@@ -258,10 +257,10 @@ def test_a_phase_of_which_one_upstream_is_empty_is_empty_as_well() -> None:
     cover = eg.covered(of, days(0, 2))
     eg.empty(cover, "prices", day(1))
 
-    health = assess(of, cover, window(0, 2))
+    assessment = assess(of, cover, window(0, 2))
 
-    assert why(health, "both") == {day(1): Why.UPSTREAM_MISSING}
-    assert why(health, "late") == {day(0): Why.BOOTSTRAP}
+    assert why(assessment, "both") == {day(1): SkipReason.UPSTREAM_MISSING}
+    assert why(assessment, "late") == {day(0): SkipReason.BOOTSTRAP}
 
 
 # -- what is held ----------------------------------------------------------------------------
@@ -278,10 +277,10 @@ def test_a_phase_holds_what_all_its_tables_hold() -> None:
     cover["shop.two"][day(1)] = cell(1)
     eg.empty(cover, "one", day(2))
 
-    health = assess(of, cover, window(0, 2))
+    assessment = assess(of, cover, window(0, 2))
 
-    assert health.held["clean"] == {day(0): 4, day(1): 1, day(2): 0}
-    assert "items_only" not in health.held
+    assert assessment.held["clean"] == {day(0): 4, day(1): 1, day(2): 0}
+    assert "items_only" not in assessment.held
 
 
 # -- properties ------------------------------------------------------------------------------
@@ -294,17 +293,17 @@ def test_every_phase_and_date_is_exactly_one_of_complete_short_and_empty(
 ) -> None:
     world, cover, short = broken
 
-    health = assess(world.pipeline, cover, worlds.SCOPE)
+    assessment = assess(world.pipeline, cover, worlds.SCOPE)
 
     for phase in world.pipeline.phases:
-        complete, gaps = health.complete[phase.name], set(health.gaps[phase.name])
-        empty = set(health.empty[phase.name])
+        complete, gaps = assessment.complete[phase.name], set(assessment.gaps[phase.name])
+        empty = set(assessment.empty[phase.name])
         assert complete | gaps | empty == set(worlds.SCOPE.days())
         assert len(complete) + len(gaps) + len(empty) == worlds.DAYS
-        assert set(health.expected[phase.name]) == complete | gaps
-        assert all(left.reason in Why for left in health.empty[phase.name].values())
-        assert all(gap.found < gap.expected for gap in health.gaps[phase.name].values())
-    assert worlds.cells_of(health.gaps) == set(short)
+        assert set(assessment.expected[phase.name]) == complete | gaps
+        assert all(left.reason in SkipReason for left in assessment.empty[phase.name].values())
+        assert all(gap.found < gap.expected for gap in assessment.gaps[phase.name].values())
+    assert worlds.cells_of(assessment.gaps) == set(short)
 
 
 @bounded

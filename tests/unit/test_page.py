@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from planner.pipeline.pipeline import Season, Window
+from planner.pipeline.windows import Season, Window
 from planner.report.html.heatmap import maps
 from planner.report.html.markup import Markup, el, join
 from planner.report.html.render import render_page

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from planner.errors import BadPipeline, Exit
-from planner.pipeline.pipeline import SHIPPED, Pipeline, Window, load_pipeline, pipeline_path
+from planner.pipeline.load import SHIPPED, load_pipeline, pipeline_path
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from tests.unit import examples as eg
 from tests.unit.worlds import bounded
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from planner.errors import BadPlan
-from planner.gaps.gaps import Reason
-from planner.pipeline.pipeline import Pipeline, Window
+from planner.gaps.gaps import GapReason
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from planner.plan.choose import choose
 from planner.plan.chunks import chunk
 from planner.plan.plan import Plan, make_plan, parse_plan, read_plan, step_id
@@ -24,12 +25,14 @@ from tests.unit.worlds import World, bounded
 
 
 def planned(of: Pipeline, cover: eg.Cover, scope: Window, **options: Any) -> Plan:
-    health = eg.judge(of, cover, scope)
+    assessment = eg.judge(of, cover, scope)
     options.setdefault("phases", worlds.phases_of(of))
-    repair = choose(of, health, scope=scope, **options)
-    busy = [each for each in health.window.days() if health.is_due("raw", each)]
+    repair = choose(of, assessment, scope=scope, **options)
+    busy = [each for each in assessment.window.days() if assessment.is_due("raw", each)]
     chunks = chunk(of, repair.todo, busy, size=2)
-    return make_plan(of, health, repair, chunks, warehouse="local:w", scope=scope, reason="a test")
+    return make_plan(
+        of, assessment, repair, chunks, warehouse="local:w", scope=scope, reason="a test"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +68,9 @@ def test_a_plan_has_a_step_per_phase_of_each_chunk_in_phase_order(plan: Plan) ->
 def test_a_task_says_why_which_tables_and_how_many_there_should_be(plan: Plan) -> None:
     clean, report = (step.tasks[0] for step in plan.chunks[0].steps)
 
-    assert (clean.reason, clean.tables) == (Reason.MISSING, ("shop.clean",))
+    assert (clean.reason, clean.tables) == (GapReason.MISSING, ("shop.clean",))
     assert clean.expected == {"order": 4, "item": 4}
-    assert (report.reason, report.tables) == (Reason.CASCADE, ("shop.report",))
+    assert (report.reason, report.tables) == (GapReason.CASCADE, ("shop.report",))
 
 
 def test_a_plan_says_what_it_leaves_and_why(plan: Plan) -> None:

@@ -9,10 +9,11 @@ from datetime import date
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.gaps.gaps import LeftAlone, Reason
-from planner.pipeline.calendar import Why
-from planner.pipeline.pipeline import Pipeline, Window
-from planner.plan.choose import Repair, choose, with_lookback
+from planner.gaps.gaps import GapReason, Skipped, SkipReason
+from planner.pipeline.lookback import with_lookback
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
+from planner.plan.choose import Repair, choose
 from tests.unit import examples as eg
 from tests.unit import worlds
 from tests.unit.examples import day, days, window
@@ -59,7 +60,7 @@ def test_a_date_that_is_short_in_several_phases_is_done_in_all_of_them() -> None
 
     assert dates(repair) == {"clean": [day(4)], "report": [day(4)]}
     assert list(repair.todo) == ["clean", "report"]
-    assert reasons(repair, "report") == {day(4): Reason.MISSING}
+    assert reasons(repair, "report") == {day(4): GapReason.MISSING}
 
 
 def test_only_gaps_of_the_scope_are_taken() -> None:
@@ -93,7 +94,7 @@ def test_repairing_a_date_redoes_every_date_whose_lookback_window_holds_it() -> 
 
     # Then the date itself and the three after it are computed again, and no others
     assert dates(repair) == {"clean": [day(10)], "report": days(10, 13)}
-    assert set(reasons(repair, "report").values()) == {Reason.CASCADE}
+    assert set(reasons(repair, "report").values()) == {GapReason.CASCADE}
     assert repair.owed == {}
 
 
@@ -153,10 +154,10 @@ def test_a_date_that_is_short_and_in_a_cascade_is_done_once_for_being_short() ->
     repair = decide(of, cover, window(0, 20))
 
     assert reasons(repair, "report") == {
-        day(10): Reason.CASCADE,
-        day(11): Reason.PARTIAL,
-        day(12): Reason.CASCADE,
-        day(13): Reason.CASCADE,
+        day(10): GapReason.CASCADE,
+        day(11): GapReason.PARTIAL,
+        day(12): GapReason.CASCADE,
+        day(13): GapReason.CASCADE,
     }
 
 
@@ -181,7 +182,7 @@ def test_what_an_earlier_run_owes_is_done_with_what_follows_from_it() -> None:
     repair = decide(of, cover, window(0, 20), owed={"clean": [day(5)]})
 
     assert dates(repair) == {"clean": [day(5)], "trend": days(5, 7)}
-    assert reasons(repair, "clean") == {day(5): Reason.CASCADE}
+    assert reasons(repair, "clean") == {day(5): GapReason.CASCADE}
 
 
 def test_what_is_owed_is_done_without_cascade_too() -> None:
@@ -218,10 +219,10 @@ def test_a_date_whose_window_holds_a_gap_outside_the_plan_is_left() -> None:
     # Then the dates that would be computed over the hole are left, and it is said why
     assert dates(repair) == {"report": [day(12)]}
     assert repair.skipped == tuple(
-        LeftAlone(
+        Skipped(
             phase="report",
             date=each,
-            reason=Why.UPSTREAM_MISSING,
+            reason=SkipReason.UPSTREAM_MISSING,
             detail=f"clean {day(8)} is missing and is not part of this plan",
         )
         for each in (day(10), day(11))
@@ -249,7 +250,7 @@ def test_a_date_over_a_gap_of_a_phase_that_is_not_run_is_left() -> None:
     repair = decide(of, cover, window(0, 20), phases=["report"])
 
     assert repair.todo == {}
-    assert left(repair) == {("report", day(10), Why.UPSTREAM_MISSING)}
+    assert left(repair) == {("report", day(10), SkipReason.UPSTREAM_MISSING)}
 
 
 def test_a_date_is_not_computed_from_rows_that_still_have_to_be_computed_again() -> None:
@@ -264,7 +265,7 @@ def test_a_date_is_not_computed_from_rows_that_still_have_to_be_computed_again()
 
     # Then what would be computed from them waits, and is still owed where it is complete
     assert repair.todo == {}
-    assert left(repair) == {("report", each, Why.UPSTREAM_MISSING) for each in days(8, 11)}
+    assert left(repair) == {("report", each, SkipReason.UPSTREAM_MISSING) for each in days(8, 11)}
     assert repair.skipped[0].detail == (
         f"clean {day(8)} has to be computed again and is not part of this plan"
     )
@@ -286,7 +287,7 @@ def test_a_date_that_another_run_holds_is_left_to_it() -> None:
 
     assert dates(repair) == {"report": [day(5)]}
     assert repair.skipped == (
-        LeftAlone(phase="report", date=day(4), reason=Why.IN_FLIGHT, run_id="run-1"),
+        Skipped(phase="report", date=day(4), reason=SkipReason.IN_FLIGHT, run_id="run-1"),
     )
 
 
@@ -300,8 +301,8 @@ def test_a_date_computed_from_what_another_run_holds_is_left_too() -> None:
 
     assert dates(repair) == {"report": [day(7)]}
     assert left(repair) == {
-        ("clean", day(4), Why.IN_FLIGHT),
-        ("report", day(6), Why.IN_FLIGHT),
+        ("clean", day(4), SkipReason.IN_FLIGHT),
+        ("report", day(6), SkipReason.IN_FLIGHT),
     }
     assert {each.run_id for each in repair.skipped} == {"run-1"}
 

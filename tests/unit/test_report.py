@@ -7,7 +7,8 @@ import sys
 from datetime import date
 
 from planner.report.markdown import render_markdown
-from planner.report.report import Report, bare_seasons, date_runs, next_steps, phase_times
+from planner.report.report import Report, bare_seasons, next_steps, phase_times
+from planner.text import date_runs
 from tests.reports import make_report
 
 

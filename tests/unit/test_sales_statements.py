@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlglot import exp, parse_one
 
-from planner.pipeline.pipeline import load_pipeline
+from planner.pipeline.load import load_pipeline
 from planner.pipeline.runners import SqlRunner
 from sql.statements import load
 

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from planner.errors import UsageError
-from planner.pipeline.pipeline import Season, load_pipeline
+from planner.pipeline.load import load_pipeline
+from planner.pipeline.windows import Season
 from planner.sandbox.boxscores import COLUMNS, generate_boxscores, read_boxscores
 from planner.sandbox.schedule import TEAMS, Game, season_games
 

@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 
-from planner.pipeline.pipeline import load_pipeline
+from planner.pipeline.load import load_pipeline
 from planner.sandbox.fill import PHASES
 from planner.sandbox.seasons import after_bootstrap, bootstraps
 

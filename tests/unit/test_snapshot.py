@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from datetime import date
 
-from planner.gaps.gaps import Reason
+from planner.gaps.gaps import GapReason, SkipReason
 from planner.gaps.snapshot import COMPLETE, Snapshot
-from planner.pipeline.calendar import Why
-from planner.pipeline.pipeline import DAY, Window
+from planner.pipeline.windows import DAY, Window
 from planner.plan.plan import parse_plan
 from tests.reports import FAILED, make_plan_of, make_report
 
@@ -43,14 +42,14 @@ def test_the_states_are_those_that_the_warehouse_was_judged_to_have() -> None:
     report = make_report()
     before, after = report.days_before, report.days_after
 
-    assert standing(before, "analytics", PLAYOFFS)[0] == Reason.MISSING
-    assert standing(before, "analytics", FAILED)[0] == Reason.PARTIAL
-    assert standing(before, "precompute", FAILED + 3 * DAY)[0] == Reason.CASCADE
-    assert standing(before, "precompute", date(2021, 10, 20))[0] == Why.BOOTSTRAP
-    assert standing(before, "raw", date(2022, 2, 15)) == (Why.OFF_DAY, 0, 0)
+    assert standing(before, "analytics", PLAYOFFS)[0] == GapReason.MISSING
+    assert standing(before, "analytics", FAILED)[0] == GapReason.PARTIAL
+    assert standing(before, "precompute", FAILED + 3 * DAY)[0] == GapReason.CASCADE
+    assert standing(before, "precompute", date(2021, 10, 20))[0] == SkipReason.BOOTSTRAP
+    assert standing(before, "raw", date(2022, 2, 15)) == (SkipReason.OFF_DAY, 0, 0)
     # Counted in games before as after, though its first table knows only teams.
     games = standing(after, "precompute", PLAYOFFS)[1]
-    assert standing(before, "precompute", PLAYOFFS) == (Reason.MISSING, games, 0)
+    assert standing(before, "precompute", PLAYOFFS) == (GapReason.MISSING, games, 0)
     state, expected, found = standing(after, "analytics", PLAYOFFS)
     assert (state, expected) == (COMPLETE, found)
     assert expected > 0
@@ -60,7 +59,7 @@ def test_a_cascade_that_was_not_done_is_still_to_do_after_the_run() -> None:
     failed, repaired = make_report(), make_report(fails=False)
     day = FAILED + 3 * DAY
 
-    assert standing(failed.days_after, "precompute", day)[0] == Reason.CASCADE
+    assert standing(failed.days_after, "precompute", day)[0] == GapReason.CASCADE
     assert standing(repaired.days_after, "precompute", day)[0] == COMPLETE
 
 
@@ -71,8 +70,8 @@ def test_counts_agree_with_the_matrix() -> None:
         for phase, count in report.before[season.name].items():
             days = report.days_before.count(phase, season)
             # Rows to recompute are there, so the matrix counts them as complete.
-            held = days.get(COMPLETE, 0) + days.get(Reason.CASCADE, 0)
-            short = days.get(Reason.MISSING, 0) + days.get(Reason.PARTIAL, 0)
+            held = days.get(COMPLETE, 0) + days.get(GapReason.CASCADE, 0)
+            short = days.get(GapReason.MISSING, 0) + days.get(GapReason.PARTIAL, 0)
             assert (held, held + short) == (count.complete, count.expected)
 
 
@@ -81,8 +80,8 @@ def test_the_days_of_a_state_are_as_many_as_are_counted() -> None:
     window = snapshot.window
 
     for phase in snapshot.phases:
-        days = list(snapshot.days(phase, Reason.MISSING))
-        assert len(days) == snapshot.count(phase, window).get(Reason.MISSING, 0)
+        days = list(snapshot.days(phase, GapReason.MISSING))
+        assert len(days) == snapshot.count(phase, window).get(GapReason.MISSING, 0)
     assert snapshot.count("raw", Window(start=window.end + DAY, end=window.end + DAY)) == {}
 
 

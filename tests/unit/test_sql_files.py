@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from sqlglot import exp, parse_one
 
-from planner.pipeline.pipeline import Pipeline, Window, load_pipeline
+from planner.pipeline.load import load_pipeline
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from planner.report.history import FoundGap, record_gaps, record_run
 from planner.validation.queries import question_query
 from planner.validation.results import QUESTIONS

@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 from planner.commands.gaps import all_gaps
-from planner.gaps.gaps import Health, Reason
+from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.gaps.matrix import matrix
 from planner.gaps.snapshot import snapshot
 from planner.gaps.stale import with_stale
-from planner.pipeline.calendar import Why
 from planner.pipeline.pipeline import Pipeline
 from planner.plan.choose import Repair, choose
 from planner.plan.chunks import chunk
@@ -36,21 +35,21 @@ def later(times: Times, table: str, *on: date) -> None:
         times[f"shop.{table}"][each] = BUILT + timedelta(hours=1)
 
 
-def judged(of: Pipeline, cover: eg.Cover, times: Times) -> Health:
+def judged(of: Pipeline, cover: eg.Cover, times: Times) -> Assessment:
     return with_stale(of, eg.judge(of, cover, window(0, 20)), times)
 
 
-def decide(of: Pipeline, health: Health, **options: object) -> Repair:
+def decide(of: Pipeline, assessment: Assessment, **options: object) -> Repair:
     return choose(
         of,
-        health,
+        assessment,
         scope=window(0, 20),
         phases=worlds.phases_of(of),
         **options,  # type: ignore[arg-type]
     )
 
 
-def reasons(repair: Repair) -> dict[str, dict[date, Reason]]:
+def reasons(repair: Repair) -> dict[str, dict[date, GapReason]]:
     return {
         name: {each: gap.reason for each, gap in sorted(taken.items())}
         for name, taken in repair.todo.items()
@@ -61,10 +60,10 @@ def test_what_was_written_in_order_is_not_stale() -> None:
     of = eg.rolling(3)
     on = days(0, 20)
 
-    health = judged(of, eg.covered(of, on), built(of, on))
+    assessment = judged(of, eg.covered(of, on), built(of, on))
 
-    assert not any(health.stale.values())
-    assert decide(of, health).todo == {}
+    assert not any(assessment.stale.values())
+    assert decide(of, assessment).todo == {}
 
 
 def test_times_that_are_equal_are_not_later() -> None:
@@ -80,12 +79,12 @@ def test_a_source_that_was_written_later_makes_its_date_stale_and_what_follows_a
     times = built(of, days(0, 20))
     later(times, "raw", day(10))
 
-    health = judged(of, eg.covered(of, days(0, 20)), times)
+    assessment = judged(of, eg.covered(of, days(0, 20)), times)
 
     # Then that date is done again, and the reports whose window holds it after it
-    assert reasons(decide(of, health)) == {
-        "clean": {day(10): Reason.STALE},
-        "report": dict.fromkeys(days(10, 13), Reason.CASCADE),
+    assert reasons(decide(of, assessment)) == {
+        "clean": {day(10): GapReason.STALE},
+        "report": dict.fromkeys(days(10, 13), GapReason.CASCADE),
     }
 
 
@@ -94,9 +93,11 @@ def test_any_date_of_the_lookback_window_counts() -> None:
     times = built(of, days(0, 20))
     later(times, "clean", day(10))
 
-    health = judged(of, eg.covered(of, days(0, 20)), times)
+    assessment = judged(of, eg.covered(of, days(0, 20)), times)
 
-    assert reasons(decide(of, health)) == {"report": dict.fromkeys(days(10, 13), Reason.STALE)}
+    assert reasons(decide(of, assessment)) == {
+        "report": dict.fromkeys(days(10, 13), GapReason.STALE)
+    }
 
 
 def test_the_oldest_table_of_a_phase_decides() -> None:
@@ -119,7 +120,7 @@ def test_a_date_that_is_short_keeps_the_reason_of_its_gap() -> None:
 
     repair = decide(of, judged(of, cover, times))
 
-    assert reasons(repair)["clean"] == {day(4): Reason.MISSING, day(5): Reason.STALE}
+    assert reasons(repair)["clean"] == {day(4): GapReason.MISSING, day(5): GapReason.STALE}
 
 
 def test_a_date_whose_upstream_holds_less_now_is_not_believed() -> None:
@@ -130,13 +131,13 @@ def test_a_date_whose_upstream_holds_less_now_is_not_believed() -> None:
     cover = eg.covered(of, days(0, 20), orders=4)
     cover["shop.raw"][day(4)] = eg.cell(3)
 
-    health = judged(of, cover, times)
-    repair = decide(of, health)
+    assessment = judged(of, cover, times)
+    repair = decide(of, assessment)
 
     # Then nothing is computed from what is left, and it is said why
     assert repair.todo == {}
     (left,) = repair.skipped
-    assert (left.phase, left.date, left.reason) == ("clean", day(4), Why.UPSTREAM_MISSING)
+    assert (left.phase, left.date, left.reason) == ("clean", day(4), SkipReason.UPSTREAM_MISSING)
     assert "holds 3 of its 4 orders now" in left.detail
 
 
@@ -147,10 +148,10 @@ def test_a_source_that_was_emptied_makes_nothing_stale() -> None:
     cover = eg.covered(of, days(0, 20))
     eg.empty(cover, "raw", day(4))
 
-    health = judged(of, cover, times)
+    assessment = judged(of, cover, times)
 
-    assert not any(health.stale.values())
-    assert not any(health.doubtful.values())
+    assert not any(assessment.stale.values())
+    assert not any(assessment.doubtful.values())
 
 
 def test_tables_whose_times_nobody_can_tell_are_never_stale() -> None:
@@ -171,7 +172,7 @@ def test_a_limit_counts_stale_dates_among_those_with_gaps() -> None:
 
     repair = decide(of, judged(of, cover, times), limit=2)
 
-    assert reasons(repair)["clean"] == {day(4): Reason.STALE, day(6): Reason.MISSING}
+    assert reasons(repair)["clean"] == {day(4): GapReason.STALE, day(6): GapReason.MISSING}
 
 
 def test_matrix_and_snapshot_show_them() -> None:
@@ -179,12 +180,12 @@ def test_matrix_and_snapshot_show_them() -> None:
     times = built(of, days(0, 20))
     later(times, "raw", day(4))
 
-    health = judged(of, eg.covered(of, days(0, 20)), times)
+    assessment = judged(of, eg.covered(of, days(0, 20)), times)
 
-    counted = matrix(of, health)["2024"]["clean"]
+    counted = matrix(of, assessment)["2024"]["clean"]
     assert (counted.expected, counted.complete) == (21, 20)
-    shown = snapshot(of, health, window(0, 20), {"clean": {day(4): Reason.STALE}})
-    assert list(shown.days("clean", Reason.STALE)) == [day(4)]
+    shown = snapshot(of, assessment, window(0, 20), {"clean": {day(4): GapReason.STALE}})
+    assert list(shown.days("clean", GapReason.STALE)) == [day(4)]
 
 
 def test_a_stale_date_that_the_plan_has_to_leave_is_a_gap_still() -> None:
@@ -194,15 +195,15 @@ def test_a_stale_date_that_the_plan_has_to_leave_is_a_gap_still() -> None:
     later(times, "clean", day(7))
     cover = eg.covered(of, days(0, 20))
     eg.empty(cover, "clean", day(8))
-    health = judged(of, cover, times)
-    repair = choose(of, health, scope=scope, phases=worlds.phases_of(of))
+    assessment = judged(of, cover, times)
+    repair = choose(of, assessment, scope=scope, phases=worlds.phases_of(of))
     assert [(left.date, left.reason) for left in repair.skipped] == [
-        (day(10), Why.UPSTREAM_MISSING)
+        (day(10), SkipReason.UPSTREAM_MISSING)
     ]
 
     chunks = chunk(of, repair.todo, days(0, 20), size=1)
-    plan = make_plan(of, health, repair, chunks, warehouse="local:w", scope=scope)
+    plan = make_plan(of, assessment, repair, chunks, warehouse="local:w", scope=scope)
 
-    assert [(gap.phase, gap.date, gap.reason) for gap in all_gaps(of, health, plan, scope)] == [
-        ("report", day(10), Reason.STALE)
+    assert [(gap.phase, gap.date, gap.reason) for gap in all_gaps(of, assessment, plan, scope)] == [
+        ("report", day(10), GapReason.STALE)
     ]

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from planner.pipeline.pipeline import Pipeline, Window
-from planner.validation.counts import Facts
-from planner.validation.results import Answers, answer
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
+from planner.validation.counts import Counts
+from planner.validation.results import Results, answer
 from sql.warehouse import EVERY_SYSTEM, Cell, Grade
 
 DAY = timedelta(days=1)
@@ -88,10 +89,10 @@ def games(dates: Iterable[date], count: int = 3, rows: int = 25) -> dict[date, C
     return {day: Cell(rows=count * rows, entities={"game": count}) for day in dates}
 
 
-def ask(made: Pipeline, scope: Window = ONE, **tables: Mapping[date, Cell]) -> Answers:
+def ask(made: Pipeline, scope: Window = ONE, **tables: Mapping[date, Cell]) -> Results:
     names = ("raw", "analytics", "zones", "features", "graded")
     coverage = {f"d.{name}": tables.get(name, {}) for name in names}
-    return answer(Facts(pipeline=made, scope=scope, coverage=coverage))
+    return answer(Counts(pipeline=made, scope=scope, coverage=coverage))
 
 
 def everywhere(dates: Iterable[date]) -> dict[str, dict[date, Cell]]:
@@ -106,14 +107,14 @@ def everywhere(dates: Iterable[date]) -> dict[str, dict[date, Cell]]:
     }
 
 
-def matrix(answers: Answers, phase: str, season: str = "2021-22", part: str = "") -> Any:
+def matrix(answers: Results, phase: str, season: str = "2021-22", part: str = "") -> Any:
     [row] = [
         row for row in answers.matrix if (row.season, row.part, row.phase) == (season, part, phase)
     ]
     return row
 
 
-def criterion(answers: Answers, season: str = "2021-22") -> Any:
+def criterion(answers: Results, season: str = "2021-22") -> Any:
     [row] = [row for row in answers.criteria if row.season == season]
     return row
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from planner.commands import watch
 from planner.plan.states import RunState, StepState
 from worker.ledger.record import RunRecord, StepRecord
-from worker.run.forecast import Outlook
+from worker.run.forecast import Forecast
 
 RUN = RunRecord(
     id="run-20260102-k7xq3w",
@@ -34,7 +34,7 @@ STEPS = [
 ]
 
 
-def lines(monkeypatch: pytest.MonkeyPatch, *outlooks: Outlook) -> list[str]:
+def lines(monkeypatch: pytest.MonkeyPatch, *outlooks: Forecast) -> list[str]:
     """What is printed when the run looks like this, look by look, five seconds apart."""
     written = io.StringIO()
     monkeypatch.setattr(watch, "err", Console(file=written, width=200, highlight=False))
@@ -49,9 +49,9 @@ def lines(monkeypatch: pytest.MonkeyPatch, *outlooks: Outlook) -> list[str]:
 def test_it_warns_once_when_a_run_drifts_past_twice_its_estimate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    planned = Outlook(planned=660, spent=600, left=60)
-    slower = Outlook(planned=660, spent=600, left=700)
-    drifting = Outlook(planned=660, spent=600, left=1200)
+    planned = Forecast(planned=660, spent=600, left=60)
+    slower = Forecast(planned=660, spent=600, left=700)
+    drifting = Forecast(planned=660, spent=600, left=1200)
 
     said = lines(monkeypatch, planned, slower, drifting, drifting)
 
@@ -63,7 +63,7 @@ def test_it_warns_once_when_a_run_drifts_past_twice_its_estimate(
 
 
 def test_what_nobody_foresaw_does_not_drift(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = lines(monkeypatch, Outlook(planned=None, spent=600, left=9000))
+    said = lines(monkeypatch, Forecast(planned=None, spent=600, left=9000))
 
     assert len(said) == 1
     assert said[0].endswith("about 2 h 30 min left")

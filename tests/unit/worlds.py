@@ -15,8 +15,9 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from planner.gaps.gaps import Health, assess
-from planner.pipeline.pipeline import Pipeline, Window
+from planner.gaps.gaps import Assessment, assess
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from planner.plan.choose import Repair
 from sql.warehouse import Cell
 from tests.unit import examples as eg
@@ -38,7 +39,7 @@ class World:
 
     pipeline: Pipeline
     whole: eg.Cover = field(repr=False)
-    sound: Health = field(repr=False)
+    sound: Assessment = field(repr=False)
     """How `whole` is judged, with room around it for every lookback window."""
 
     @property
@@ -55,7 +56,7 @@ class World:
         """A copy of the complete coverage, to break."""
         return {table: dict(cells) for table, cells in self.whole.items()}
 
-    def judge(self, coverage: eg.Cover) -> Health:
+    def judge(self, coverage: eg.Cover) -> Assessment:
         """How this coverage stands on every day that matters."""
         return assess(self.pipeline, coverage, self.sound.window)
 

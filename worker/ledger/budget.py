@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import redis
 
-from planner.pipeline.pipeline import Phase
+from planner.pipeline.phase import Phase
 from worker.ledger.connection import script
 
 PREFIX = "backfill:budget"

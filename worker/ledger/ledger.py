@@ -53,7 +53,7 @@ class Started:
 
     crashes: int
     """Attempts so far that never came to an end."""
-    memory: dict[str, Any]
+    checkpoint: dict[str, Any]
     """What the runner wrote down when it parked the step."""
 
 
@@ -277,9 +277,9 @@ class Ledger:
         )
         if answer[0] != "go":
             return str(answer[0])
-        return Started(crashes=int(answer[1]), memory=json.loads(answer[2]))
+        return Started(crashes=int(answer[1]), checkpoint=json.loads(answer[2]))
 
-    def finish(
+    def transition(
         self,
         run_id: str,
         step_id: str,
@@ -294,7 +294,7 @@ class Ledger:
 
         `token` is empty for a step that ends without having started.
         """
-        answer = self._script("finish")(
+        answer = self._script("transition")(
             keys=[_run(run_id, "steps"), _run(run_id, "dates"), _step_key(run_id, step_id)],
             args=[
                 step_id,
@@ -307,12 +307,12 @@ class Ledger:
         )
         return bool(answer)
 
-    def note_memory(
-        self, run_id: str, step_id: str, memory: Mapping[str, Any], *, token: str
+    def note_checkpoint(
+        self, run_id: str, step_id: str, checkpoint: Mapping[str, Any], *, token: str
     ) -> bool:
         """Write down what a running step has to know; False when it is not ours any more."""
-        fields = {"memory": json.dumps(memory)}
-        return self.finish(run_id, step_id, token=token, state=StepState.RUNNING, fields=fields)
+        fields = {"memory": json.dumps(checkpoint)}
+        return self.transition(run_id, step_id, token=token, state=StepState.RUNNING, fields=fields)
 
     def note_wait(self, run_id: str, step_id: str, what: str) -> int:
         """Count that a step waits once more, and for what; how often in a row by now."""
@@ -322,11 +322,11 @@ class Ledger:
         pipe.hset(key, "waiting", what)
         return int(pipe.execute()[0])
 
-    def note_misfit(self, run_id: str, step_id: str) -> int:
+    def note_config_mismatch(self, run_id: str, step_id: str) -> int:
         """Count that a worker with another pipeline file came by; how often in a row by now."""
         return int(self.client.hincrby(_step_key(run_id, step_id), "misfits", 1))
 
-    def note_fit(self, run_id: str, step_id: str) -> None:
+    def note_config_match(self, run_id: str, step_id: str) -> None:
         """A worker with the plan's pipeline file came by: there is one."""
         self.client.hdel(_step_key(run_id, step_id), "misfits")
 

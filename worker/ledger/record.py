@@ -33,7 +33,7 @@ class StepRecord:
     """The token it was parked under, while a service works for it."""
     waits: int = 0
     """How often it waited in a row, for its upstream phases or for others to make room."""
-    misfits: int = 0
+    config_mismatches: int = 0
     """How often in a row only workers with another pipeline file came by."""
     waiting: str = ""
     """What it waited for when it last came by, in words."""
@@ -129,7 +129,7 @@ def step_record(step_id: str, state: StepState, found: Mapping[str, str]) -> Ste
         token=found.get("token", ""),
         parked=found.get("parked", ""),
         waits=int(found.get("waits", 0)),
-        misfits=int(found.get("misfits", 0)),
+        config_mismatches=int(found.get("misfits", 0)),
         waiting=found.get("waiting", ""),
         worked=float(found.get("worked", 0)),
     )

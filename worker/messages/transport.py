@@ -10,7 +10,7 @@ these is no longer needed):
   → `VisibilityHeartbeat`, which makes a short timeout safe: a dead worker's messages come back
   within a minute, and a six-hour step is never delivered twice.
 - A publisher subscribes to the result of everything it sends, and complains at its exit.
-  → `publish_only`
+  → `send_only`
 - A message that is to come later is held by whoever receives it, and comes after what that worker
   does by then, however idle others are.
   → `_put`, which lets it wait in Redis (`worker/messages/later.py`)
@@ -132,7 +132,7 @@ def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:
     sender.backend._fail_chain(getattr(context, "chain", None), TaskRevokedError("revoked"), None)
 
 
-def publish_only(app: Any) -> None:
+def send_only(app: Any) -> None:
     """For a planner: it asks the ledger how a run goes, so it listens for no results.
 
     People wait for it: a dead Redis is an error within seconds, not an hour's silence.

@@ -17,7 +17,7 @@ STOP_SECONDS = 10.0  # Celery's own way out, once its step has ended
 
 
 @contextmanager
-def crew(
+def run_workers(
     settings: Settings,
     *,
     workers: int,
@@ -31,12 +31,14 @@ def crew(
     They are numbered from `first`: no two on one machine have one name.
     """
     numbers = range(first, first + workers)
-    hands = [hand(settings, n, environment=environment, queues=queues) for n in numbers]
-    with Supervisor(hands, on_restart=on_restart):
-        yield hands
+    processes = [
+        worker_process(settings, n, environment=environment, queues=queues) for n in numbers
+    ]
+    with Supervisor(processes, on_restart=on_restart):
+        yield processes
 
 
-def hand(
+def worker_process(
     settings: Settings,
     number: int,
     *,

@@ -6,36 +6,36 @@ from collections.abc import Collection
 from datetime import date
 
 from planner.errors import FleetError, UsageError
-from planner.plan.choose import lookback
+from planner.pipeline.lookback import lookback
 from planner.plan.states import DateState, RunState
 from worker.ledger.ledger import StillHeld
 from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.record import RunRecord
-from worker.run.enqueue import publish_steps
-from worker.step.context import Fleet
+from worker.run.enqueue import send_steps
+from worker.step.context import Context
 
 UNDONE = (DateState.FAILED, DateState.BLOCKED, DateState.CANCELLED)
 
 
-def pause(fleet: Fleet, run_id: str) -> None:
+def pause(context: Context, run_id: str) -> None:
     """No step starts from now on; those that run go on to their end."""
-    _move(fleet, run_id, RunState.PAUSED, RunState.RUNNING, doing="paused")
+    _move(context, run_id, RunState.PAUSED, RunState.RUNNING, doing="paused")
 
 
-def resume(fleet: Fleet, run_id: str, *, force_service: bool = False) -> None:
+def resume(context: Context, run_id: str, *, force_service: bool = False) -> None:
     """Go on with a paused run, or with one whose planner died while publishing it.
 
     What has no message is sent by the reconciler. `force_service` adds to what the run may do.
     """
-    _move(fleet, run_id, RunState.RUNNING, RunState.PAUSED, RunState.INCOMPLETE, doing="resumed")
+    _move(context, run_id, RunState.RUNNING, RunState.PAUSED, RunState.INCOMPLETE, doing="resumed")
     if force_service:
-        fleet.ledger.force_service(run_id)
+        context.ledger.force_service(run_id)
 
 
-def cancel(fleet: Fleet, run_id: str) -> None:
+def cancel(context: Context, run_id: str) -> None:
     """Stop running steps, start none, and finalize with what is there."""
     _move(
-        fleet,
+        context,
         run_id,
         RunState.CANCELLING,
         RunState.RUNNING,
@@ -46,7 +46,7 @@ def cancel(fleet: Fleet, run_id: str) -> None:
 
 
 def retry(
-    fleet: Fleet,
+    context: Context,
     run_id: str,
     *,
     phase: str | None = None,
@@ -59,22 +59,22 @@ def retry(
     `orders` replace the earlier ones. Raises `UsageError` when the run goes on, or nothing is left
     to try, and `FleetError` when another run holds a date.
     """
-    run, plan = fleet.ledger.require(run_id), fleet.plan(run_id)
+    run, plan = context.ledger.require(run_id), context.plan(run_id)
     if plan is None:
         raise UsageError(f"The plan of {run_id} is forgotten: `planner enqueue --gaps` instead.")
     if not run.is_ended:
         raise UsageError(f"{run_id} is {run.state}: only an ended run can be tried again.")
-    if phase is not None and phase not in fleet.pipeline.by_name:
-        raise UsageError(f"There is no phase {phase!r}: {', '.join(fleet.pipeline.by_name)}.")
+    if phase is not None and phase not in context.pipeline.by_name:
+        raise UsageError(f"There is no phase {phase!r}: {', '.join(context.pipeline.by_name)}.")
     chosen = [
         name
-        for name in fleet.pipeline.by_name
-        if phase in (None, name) or phase in fleet.pipeline.ancestors[name]
+        for name in context.pipeline.by_name
+        if phase in (None, name) or phase in context.pipeline.ancestors[name]
     ]
-    states = fleet.ledger.all_dates(run_id)
+    states = context.ledger.all_dates(run_id)
     undone = {pair for pair, state in states.items() if state in UNDONE and pair[0] in chosen}
     again = {pair for pair in undone if dates is None or pair[1] in dates}
-    for each in fleet.pipeline.phases:  # in order, so that it reaches through all of them
+    for each in context.pipeline.phases:  # in order, so that it reaches through all of them
         again |= {
             (each.name, day)
             for name, day in undone
@@ -93,19 +93,19 @@ def retry(
     if not steps:
         raise UsageError(f"Nothing of {run_id} is left to try again there.")
     try:
-        fleet.ledger.reopen(run_id, again, steps, orders)
+        context.ledger.reopen(run_id, again, steps, orders)
     except StillHeld as error:
         raise FleetError(
             f"{next(iter(error.held.values()))} is repairing some of these dates: watch it, "
             "then try again."
         ) from None
-    publish_steps(fleet, run_id, plan, set(steps))
+    send_steps(context, run_id, plan, set(steps))
     return len(steps)
 
 
-def _move(fleet: Fleet, run_id: str, to: RunState, *allowed: RunState, doing: str) -> RunRecord:
-    run = fleet.ledger.require(run_id)
-    now = fleet.ledger.move(run_id, to, allowed)
+def _move(context: Context, run_id: str, to: RunState, *allowed: RunState, doing: str) -> RunRecord:
+    run = context.ledger.require(run_id)
+    now = context.ledger.move(run_id, to, allowed)
     if now != to:
         raise UsageError(f"{run_id} is {now}: it cannot be {doing}.")
     return run

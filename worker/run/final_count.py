@@ -11,12 +11,12 @@ import logging
 from planner.plan.plan import Plan
 from planner.plan.states import RunState
 from planner.report.report import NOT_COUNTED, Short, Validation
-from planner.validation.counts import Facts, count_tables
+from planner.validation.counts import Counts, count_tables
 from sql import WarehouseError, WarehouseUnreachable
 from worker.ledger.record import RunRecord
 from worker.processes.secrets import redacted
-from worker.step.context import Fleet
-from worker.step.visit import MISFITS_MAX, Again
+from worker.step.context import Context
+from worker.step.visit import CONFIG_MISMATCHES_MAX, Requeue
 
 log = logging.getLogger(__name__)
 
@@ -24,38 +24,38 @@ WAREHOUSE_LOOK_SECONDS = 30.0  # between two tries while the warehouse does not 
 MISFIT_LOOK_SECONDS = 10.0  # between two workers: about ten minutes for all of MISFITS_MAX
 
 
-def final_count(fleet: Fleet, run: RunRecord, plan: Plan) -> Facts | str:
+def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
     """What the warehouse holds now; or, in words, why the run has to end without a count.
 
-    Raises `Again` while it is worth waiting: for a warehouse that does not answer, unless the run
+    Raises `Requeue` while it is worth waiting: for a warehouse that does not answer, unless the run
     is being cancelled, and for a while for a worker with the plan's pipeline file.
     """
-    if run.pipeline_checksum != fleet.pipeline.checksum:
+    if run.pipeline_checksum != context.pipeline.checksum:
         waits = "its end waits for a worker with the plan's pipeline file"
-        if fleet.ledger.note_end_waits(run.id, waits, misfit=True) <= MISFITS_MAX:
+        if context.ledger.note_end_waits(run.id, waits, misfit=True) <= CONFIG_MISMATCHES_MAX:
             log.warning("%s: %s", run.id, waits)
-            raise Again(MISFIT_LOOK_SECONDS)
+            raise Requeue(MISFIT_LOOK_SECONDS)
         return (
             "every worker's pipeline file differs from the plan's: start workers and planner with "
             "the same BACKFILL_PIPELINE"
         )
     try:
-        warehouse = fleet.warehouse.labelled(plan_id=plan.plan_id, phase="final")
-        return count_tables(warehouse, fleet.pipeline, plan.reach)
+        warehouse = context.warehouse.labelled(plan_id=plan.plan_id, phase="final")
+        return count_tables(warehouse, context.pipeline, plan.reach)
     except WarehouseUnreachable as error:
         why = redacted(str(error))
         if run.state is not RunState.CANCELLING:
-            raise held_up(fleet, run, why) from None
+            raise held_up(context, run, why) from None
         return why
     except WarehouseError as error:
         return redacted(str(error))
 
 
-def held_up(fleet: Fleet, run: RunRecord, why: str) -> Again:
+def held_up(context: Context, run: RunRecord, why: str) -> Requeue:
     """To be raised: the run's end waits for the warehouse. Says so where people look."""
-    fleet.ledger.note_end_waits(run.id, f"its end waits: {why}")
+    context.ledger.note_end_waits(run.id, f"its end waits: {why}")
     log.warning("%s: its end waits: %s", run.id, why)
-    return Again(WAREHOUSE_LOOK_SECONDS)
+    return Requeue(WAREHOUSE_LOOK_SECONDS)
 
 
 def uncounted(plan: Plan) -> Validation:

@@ -10,7 +10,7 @@ from datetime import date
 
 from planner.errors import FleetError
 from planner.files import write_whole
-from planner.gaps.gaps import AGAIN, Health, Reason
+from planner.gaps.gaps import RECOMPUTE, Assessment, GapReason
 from planner.gaps.matrix import matrix
 from planner.gaps.snapshot import snapshot
 from planner.pipeline.publish import Publication
@@ -21,7 +21,7 @@ from planner.report.history import gaps_after, record_gaps, record_run
 from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown
 from planner.report.report import Failure, Report, Short, StepRow, Validation, retry_command
-from planner.validation.counts import Facts
+from planner.validation.counts import Counts
 from planner.validation.judge import judge
 from sql import WarehouseError
 from worker.ledger.lease import Lease, Resource
@@ -29,8 +29,8 @@ from worker.ledger.record import RunRecord
 from worker.processes.secrets import redacted
 from worker.run.final_count import final_count, held_up, uncounted
 from worker.run.publish import Interrupted, publish
-from worker.step.context import Fleet
-from worker.step.visit import Again
+from worker.step.context import Context
+from worker.step.visit import Requeue
 
 log = logging.getLogger(__name__)
 
@@ -38,48 +38,50 @@ UNSETTLED_LOOK_SECONDS = 5.0  # between two looks while steps are still to settl
 UNCOUNTED = "The run ended without its final count, and what it shows after is what was before"
 
 
-def finalize(fleet: Fleet, run_id: str) -> str:
-    """Validate, report and end a run. Raises `Again` while it cannot be.
+def finalize(context: Context, run_id: str) -> str:
+    """Validate, report and end a run. Raises `Requeue` while it cannot be.
 
     Safe to call at any time, anywhere, any number of times.
     """
-    run, plan = fleet.ledger.run(run_id), fleet.plan(run_id)
+    run, plan = context.ledger.run(run_id), context.plan(run_id)
     if run is None or plan is None:
         return "forgotten"
     if run.is_ended:
         return str(run.state)
-    if not all(state in STEP_ENDED for state in fleet.ledger.steps(run_id).values()):
-        raise Again(UNSETTLED_LOOK_SECONDS)
+    if not all(state in STEP_ENDED for state in context.ledger.steps(run_id).values()):
+        raise Requeue(UNSETTLED_LOOK_SECONDS)
     resources = [Resource(name=f"final:{run_id}")]
-    if fleet.settings.ledger_dataset:  # one at a time: two that read and wrote at once would lose
-        resources.append(Resource(name=f"ledger:{fleet.settings.ledger_dataset}"))
-    lease = Lease(fleet.redis, resources, seconds=fleet.settings.lease_seconds)
+    if context.settings.ledger_dataset:  # one at a time: two that read and wrote at once would lose
+        resources.append(Resource(name=f"ledger:{context.settings.ledger_dataset}"))
+    lease = Lease(context.redis, resources, seconds=context.settings.lease_seconds)
     if lease.acquire() is not None:
-        raise Again(UNSETTLED_LOOK_SECONDS)
+        raise Requeue(UNSETTLED_LOOK_SECONDS)
     try:
         with lease:
-            counted = final_count(fleet, run, plan)
+            counted = final_count(context, run, plan)
             if lease.is_lost:  # somebody else is at it by now
-                raise Again(UNSETTLED_LOOK_SECONDS)
-            return _conclude(fleet, run, plan, counted, lease)
+                raise Requeue(UNSETTLED_LOOK_SECONDS)
+            return _conclude(context, run, plan, counted, lease)
     finally:
         lease.release()
 
 
-def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, counted: Facts | str, lease: Lease) -> str:
+def _conclude(
+    context: Context, run: RunRecord, plan: Plan, counted: Counts | str, lease: Lease
+) -> str:
     """End the run by what was counted; or without, for the reason that is given instead."""
-    dates = fleet.ledger.all_dates(run.id)
+    dates = context.ledger.all_dates(run.id)
     again = _undone(plan, dates)
     stale = {
-        phase: [day for day, why in days.items() if why is Reason.STALE]
+        phase: [day for day, why in days.items() if why is GapReason.STALE]
         for phase, days in again.items()
     }
     facts, note = (None, f"{UNCOUNTED}: {counted}") if isinstance(counted, str) else (counted, "")
-    health = replace(facts.health, stale=stale) if facts else None
-    validation = _validate(plan, health, dates) if health else uncounted(plan)
-    publication = _publish(fleet, run, validation, dates, lease)
-    run = fleet.ledger.run(run.id) or run  # it may have been cancelled meanwhile
-    rows = _rows(fleet, run, plan)
+    assessment = replace(facts.assessment, stale=stale) if facts else None
+    validation = _validate(plan, assessment, dates) if assessment else uncounted(plan)
+    publication = _publish(context, run, validation, dates, lease)
+    run = context.ledger.run(run.id) or run  # it may have been cancelled meanwhile
+    rows = _rows(context, run, plan)
     state = _state(run, rows, validation)
     reach = plan.reach
     report = Report(
@@ -87,75 +89,81 @@ def _conclude(fleet: Fleet, run: RunRecord, plan: Plan, counted: Facts | str, le
         plan_id=plan.plan_id,
         pipeline=plan.pipeline,
         warehouse=plan.warehouse,
-        entity=fleet.pipeline.entity,
+        entity=context.pipeline.entity,
         state=state,
         reason=plan.reason,
         scope=plan.scope,
         created=run.created,
         started=run.started,
-        ended=fleet.ledger.now(),
+        ended=context.ledger.now(),
         steps=rows,
         validation=validation,
         criteria=tuple(judge(facts)) if facts else (),
         publication=publication,
-        failures=failures(fleet, run, plan, dates),
+        failures=failures(context, run, plan, dates),
         left_alone=len(plan.skipped),
         before=plan.before,
-        after=matrix(fleet.pipeline, health) if health else plan.before,
+        after=matrix(context.pipeline, assessment) if assessment else plan.before,
         seasons=tuple(
             season
-            for season in fleet.pipeline.seasons
+            for season in context.pipeline.seasons
             if season.start <= reach.end and reach.start <= season.end
         ),
         days_before=plan.days_before,
-        days_after=(snapshot(fleet.pipeline, health, reach, again) if health else plan.days_before),
+        days_after=(
+            snapshot(context.pipeline, assessment, reach, again) if assessment else plan.days_before
+        ),
         estimate=_foreseen(plan),
         notes=(note,) if note else (),
     )
-    report = _recorded(fleet, plan, report, health)
+    report = _recorded(context, plan, report, assessment)
     summary = validation.model_dump(mode="json", exclude={"short"})
     summary["short"] = len(validation.short)
     published = publication.model_dump_json() if publication else ""
     fields = {"validation": json.dumps(summary), "publication": published, "note": note}
     text = report.model_dump_json()
-    if not fleet.ledger.conclude(run.id, state, fields, report=text, endings=run.endings):
-        return str(fleet.ledger.require(run.id).state)  # ended by another, and perhaps retried
+    if not context.ledger.conclude(run.id, state, fields, report=text, endings=run.endings):
+        return str(context.ledger.require(run.id).state)  # ended by another, and perhaps retried
     log.warning("%s has ended: %s", run.id, f"{state}. {note}" if note else state)
     try:
-        write_report(fleet, report)
-        settle_owed(fleet, run, dates)
+        write_report(context, report)
+        settle_owed(context, run, dates)
     except (OSError, FleetError) as error:  # `planner report` and the next plan do it anew
         log.warning("%s has ended, and its files cannot be written: %s", run.id, error)
     return str(state)
 
 
-def _undone(plan: Plan, dates: dict[tuple[str, date], DateState]) -> dict[str, dict[date, Reason]]:
+def _undone(
+    plan: Plan, dates: dict[tuple[str, date], DateState]
+) -> dict[str, dict[date, GapReason]]:
     """Dates that still have to be computed again: of the plan, and stale ones it did not take."""
     found = plan.again
     for phase in plan.days_before.phases:
         known = found.setdefault(phase, {})
-        for day in plan.days_before.days(phase, Reason.STALE):
-            known.setdefault(day, Reason.STALE)
+        for day in plan.days_before.days(phase, GapReason.STALE):
+            known.setdefault(day, GapReason.STALE)
     return {
         phase: {d: why for d, why in days.items() if dates.get((phase, d)) is not DateState.DONE}
         for phase, days in found.items()
     }
 
 
-def _recorded(fleet: Fleet, plan: Plan, report: Report, health: Health | None) -> Report:
+def _recorded(
+    context: Context, plan: Plan, report: Report, assessment: Assessment | None
+) -> Report:
     """Write the run into the warehouse's ledger, if there is one; a failure is but a note."""
-    dataset = fleet.settings.ledger_dataset
+    dataset = context.settings.ledger_dataset
     if dataset is None:
         return report
-    warehouse = fleet.warehouse.labelled(plan_id=plan.plan_id, phase="ledger")
+    warehouse = context.warehouse.labelled(plan_id=plan.plan_id, phase="ledger")
     try:
         record_run(warehouse, dataset, report)
-        if health is not None:
+        if assessment is not None:
             record_gaps(
                 warehouse,
                 dataset,
                 plan.pipeline,
-                gaps_after(plan, report, health),
+                gaps_after(plan, report, assessment),
                 counted=plan.reach,
                 detected=plan.created,
                 now=report.ended,
@@ -168,25 +176,25 @@ def _recorded(fleet: Fleet, plan: Plan, report: Report, health: Health | None) -
 
 
 def _publish(
-    fleet: Fleet,
+    context: Context,
     run: RunRecord,
     validation: Validation,
     dates: dict[tuple[str, date], DateState],
     lease: Lease,
 ) -> Publication | None:
     """Publish what the run repaired and the validation found; None when there is nothing to."""
-    publishing = fleet.pipeline.publish
+    publishing = context.pipeline.publish
     if publishing is None or run.state is RunState.CANCELLING:
         return None
     short = {(each.phase, each.date) for each in validation.short}
     done = {pair for pair, state in dates.items() if state is DateState.DONE} - short
     repaired = [day for phase, day in done if phase == publishing.after]
     try:
-        return publish(fleet, run.id, repaired, lease) if repaired else None
+        return publish(context, run.id, repaired, lease) if repaired else None
     except Interrupted:
-        raise Again(0) from None
+        raise Requeue(0) from None
     except WarehouseError as error:
-        raise held_up(fleet, run, redacted(str(error))) from None
+        raise held_up(context, run, redacted(str(error))) from None
 
 
 def _foreseen(plan: Plan) -> dict[str, float] | None:
@@ -195,7 +203,9 @@ def _foreseen(plan: Plan) -> dict[str, float] | None:
     return {name: phase.seconds for name, phase in phases.items()} or None
 
 
-def _validate(plan: Plan, health: Health, dates: dict[tuple[str, date], DateState]) -> Validation:
+def _validate(
+    plan: Plan, assessment: Assessment, dates: dict[tuple[str, date], DateState]
+) -> Validation:
     """A date passes when a fresh count finds it complete, and its rows were computed since."""
     short: list[Short] = []
     taken: set[tuple[str, date]] = set()
@@ -203,7 +213,7 @@ def _validate(plan: Plan, health: Health, dates: dict[tuple[str, date], DateStat
         for task in step.tasks:
             pair = (step.phase, task.date)
             taken.add(pair)
-            gap = health.gaps[step.phase].get(task.date)
+            gap = assessment.gaps[step.phase].get(task.date)
             if gap is not None:
                 short.append(
                     Short(
@@ -214,7 +224,7 @@ def _validate(plan: Plan, health: Health, dates: dict[tuple[str, date], DateStat
                         found=gap.found,
                     )
                 )
-            elif task.reason in AGAIN and dates.get(pair) is not DateState.DONE:
+            elif task.reason in RECOMPUTE and dates.get(pair) is not DateState.DONE:
                 count = max(task.expected.values(), default=1)
                 short.append(
                     Short(
@@ -227,7 +237,7 @@ def _validate(plan: Plan, health: Health, dates: dict[tuple[str, date], DateStat
                 )
     remaining = sum(
         (phase, day) not in taken and day in plan.scope
-        for phase, gaps in health.gaps.items()
+        for phase, gaps in assessment.gaps.items()
         for day in gaps
     )
     return Validation(passed=not short, checked=len(taken), short=tuple(short), remaining=remaining)
@@ -241,7 +251,7 @@ def _state(run: RunRecord, rows: tuple[StepRow, ...], validation: Validation) ->
     return RunState.FAILED
 
 
-def _rows(fleet: Fleet, run: RunRecord, plan: Plan) -> tuple[StepRow, ...]:
+def _rows(context: Context, run: RunRecord, plan: Plan) -> tuple[StepRow, ...]:
     steps = dict(plan.steps())
     return tuple(
         StepRow(
@@ -256,19 +266,19 @@ def _rows(fleet: Fleet, run: RunRecord, plan: Plan) -> tuple[StepRow, ...]:
             error=record.error,
             worked=record.worked,
         )
-        for record in fleet.ledger.step_records(run.id, steps)
+        for record in context.ledger.step_records(run.id, steps)
     )
 
 
 def failures(
-    fleet: Fleet, run: RunRecord, plan: Plan, dates: dict[tuple[str, date], DateState]
+    context: Context, run: RunRecord, plan: Plan, dates: dict[tuple[str, date], DateState]
 ) -> tuple[Failure, ...]:
     """Dates that are not done, grouped by phase, state and reason."""
     groups: dict[tuple[str, str, str], list[date]] = defaultdict(list)
     for chunk in plan.chunks:
         cause = ""
         for step in chunk.steps:
-            problems = fleet.ledger.problems(run.id, step_id(chunk.id, step.phase))
+            problems = context.ledger.problems(run.id, step_id(chunk.id, step.phase))
             for day in step.dates:
                 state = dates.get((step.phase, day), DateState.PENDING)
                 if state is not DateState.DONE:
@@ -290,15 +300,15 @@ def failures(
     )
 
 
-def write_report(fleet: Fleet, report: Report) -> None:
+def write_report(context: Context, report: Report) -> None:
     """Write the report's files below `HOME/reports`."""
-    folder = fleet.settings.folder("reports") / report.run_id
+    folder = context.settings.folder("reports") / report.run_id
     write_whole(folder / "report.json", json.dumps(report.as_json(), indent=1))
     write_whole(folder / "report.md", render_markdown(report))
     write_whole(folder / "report.html", render_page(report))
 
 
-def settle_owed(fleet: Fleet, run: RunRecord, dates: dict[tuple[str, date], DateState]) -> None:
+def settle_owed(context: Context, run: RunRecord, dates: dict[tuple[str, date], DateState]) -> None:
     """Cross out what the run has recomputed, if its note is on this machine."""
     done = {pair for pair, state in dates.items() if state is DateState.DONE}
-    owed_files.cross_out(fleet.settings.folder("owed"), run.id, done)
+    owed_files.cross_out(context.settings.folder("owed"), run.id, done)

@@ -19,7 +19,7 @@ from worker.ledger.budget import spent
 from worker.ledger.ledger import Ledger
 from worker.ledger.record import RunRecord, StepRecord
 from worker.ledger.slots import slots_now
-from worker.step.context import Fleet
+from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 
@@ -38,30 +38,30 @@ class _PastRun(BaseModel):
     steps: tuple[StepRow, ...]
 
 
-def forecast(fleet: Fleet, chunks: Iterable[Chunk], ledger: Ledger | None) -> Estimate | None:
+def forecast(context: Context, chunks: Iterable[Chunk], ledger: Ledger | None) -> Estimate | None:
     """Estimate a repair from earlier runs on this warehouse, else from the pipeline file.
 
     Without a ledger the workers and the budgets of today are unknown.
     """
-    pipeline = fleet.pipeline
+    pipeline = context.pipeline
     limited = {spec.name for phase in pipeline.phases for spec in phase.tables if spec.daily_writes}
     return estimate(
         pipeline,
         chunks,
-        history(fleet, ledger),
+        history(context, ledger),
         slots=slots_now(ledger.client) if ledger else None,
-        pause_max=fleet.settings.poll_max_seconds,
-        spent=spent(ledger.client, fleet.warehouse.name, sorted(limited)) if ledger else {},
+        pause_max=context.settings.poll_max_seconds,
+        spent=spent(ledger.client, context.warehouse.name, sorted(limited)) if ledger else {},
     )
 
 
-def history(fleet: Fleet, ledger: Ledger | None) -> History:
+def history(context: Context, ledger: Ledger | None) -> History:
     """The steps that succeeded in the latest runs, by the reports here and in the ledger.
 
     At their first attempt: what a step worked is that of all its attempts, and an estimate knows
     of no failures.
     """
-    runs = list(islice(_past_runs(fleet, ledger), RUNS_MAX))
+    runs = list(islice(_past_runs(context, ledger), RUNS_MAX))
     samples: dict[str, list[tuple[int, float]]] = {}
     for run in runs:
         for row in run.steps:
@@ -71,7 +71,7 @@ def history(fleet: Fleet, ledger: Ledger | None) -> History:
     return History(runs=len(runs), samples=samples)
 
 
-def _past_runs(fleet: Fleet, ledger: Ledger | None) -> Iterator[_PastRun]:
+def _past_runs(context: Context, ledger: Ledger | None) -> Iterator[_PastRun]:
     """Ended runs of this pipeline on this warehouse, latest first."""
     texts = {
         record.id: record.ended
@@ -79,7 +79,7 @@ def _past_runs(fleet: Fleet, ledger: Ledger | None) -> Iterator[_PastRun]:
         if record.is_ended and record.ended is not None
     }
     files = {
-        path.parent.name: path for path in fleet.settings.folder("reports").glob("*/report.json")
+        path.parent.name: path for path in context.settings.folder("reports").glob("*/report.json")
     }
     times = {name: path.stat().st_mtime for name, path in files.items()} | texts
     for run_id in sorted(times, key=lambda each: times[each], reverse=True):
@@ -91,12 +91,12 @@ def _past_runs(fleet: Fleet, ledger: Ledger | None) -> Iterator[_PastRun]:
         except (OSError, ValidationError) as error:
             log.info("the report of %s says nothing: %s", run_id, type(error).__name__)
             continue
-        if (run.pipeline, run.warehouse) == (fleet.pipeline.name, fleet.warehouse.name):
+        if (run.pipeline, run.warehouse) == (context.pipeline.name, context.warehouse.name):
             yield run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outlook:
+class Forecast:
     """How a run that goes on stands to its estimate."""
 
     planned: float | None
@@ -114,14 +114,14 @@ class Outlook:
         return self.spent + self.left > DRIFT * self.planned
 
 
-def outlook(fleet: Fleet, run: RunRecord, steps: Sequence[StepRecord]) -> Outlook:
+def outlook(context: Context, run: RunRecord, steps: Sequence[StepRecord]) -> Forecast:
     """Correct a run's estimate by the steps that have ended."""
-    plan = fleet.plan(run.id)
+    plan = context.plan(run.id)
     foreseen = plan.estimate if plan else None
-    return Outlook(
+    return Forecast(
         planned=foreseen.seconds if foreseen else None,
         spent=_spent(run),
-        left=0.0 if run.is_ended else _left(fleet, run, steps, foreseen),
+        left=0.0 if run.is_ended else _left(context, run, steps, foreseen),
     )
 
 
@@ -136,10 +136,10 @@ def _spent(run: RunRecord) -> float:
 
 
 def _left(
-    fleet: Fleet, run: RunRecord, steps: Sequence[StepRecord], foreseen: Estimate | None
+    context: Context, run: RunRecord, steps: Sequence[StepRecord], foreseen: Estimate | None
 ) -> float | None:
-    plan = fleet.plan(run.id)
-    if plan is None or run.pipeline_checksum != fleet.pipeline.checksum:
+    plan = context.plan(run.id)
+    if plan is None or run.pipeline_checksum != context.pipeline.checksum:
         return None  # by other rules than this machine's file has
     planned = dict(plan.steps())
     own: dict[str, Samples] = {}
@@ -165,8 +165,8 @@ def _left(
         (running if is_running else waiting).append(work)
     at_once = sum(step.state is StepState.RUNNING and not step.parked for step in steps)
     slots = max(1, at_once, foreseen.slots if foreseen else 1)
-    pause = fleet.settings.poll_max_seconds
-    left = elapsed(fleet.pipeline, [*running, *waiting], slots=slots, pause_max=pause)
+    pause = context.settings.poll_max_seconds
+    left = elapsed(context.pipeline, [*running, *waiting], slots=slots, pause_max=pause)
     if foreseen and foreseen.budgets and foreseen.seconds and run.started:
         # Days that tables wait for are in the plan's estimate alone.
         left = max(left, foreseen.seconds - (time.time() - run.started))

@@ -17,7 +17,7 @@ from worker.processes.secrets import redacted
 from worker.runners.environment import fill
 from worker.runners.job import LEASE_LOST, Job, Ran, Stopped
 from worker.runners.script import Script
-from worker.step.context import Fleet
+from worker.step.context import Context
 from worker.step.stop import Stop
 
 
@@ -25,24 +25,24 @@ class Interrupted(Exception):
     """Publishing had to stop: it goes on with the next finalization."""
 
 
-def publish(fleet: Fleet, run_id: str, repaired: Collection[date], lease: Lease) -> Publication:
+def publish(context: Context, run_id: str, repaired: Collection[date], lease: Lease) -> Publication:
     """Publish the repaired dates of a run, until it is cancelled.
 
     Raises `Interrupted`, and `WarehouseError`.
     """
-    publishing = fleet.pipeline.publish
+    publishing = context.pipeline.publish
     assert publishing is not None
-    ran, failed = fleet.ledger.published(run_id), {}
+    ran, failed = context.ledger.published(run_id), {}
     days = sorted(set(repaired) - ran)
     if days:
-        days += _newest(fleet, publishing, days[-1])
-    stop = Stop(fleet, run_id, lease)
+        days += _newest(context, publishing, days[-1])
+    stop = Stop(context, run_id, lease)
     for day in days:
-        why = stop() or _complaint(fleet, publishing, run_id, day, stop)
+        why = stop() or _complaint(context, publishing, run_id, day, stop)
         if why in (LEASE_LOST, Stop.SHUTDOWN):
             raise Interrupted(why)
         if why is None:
-            fleet.ledger.note_published(run_id, day)
+            context.ledger.note_published(run_id, day)
             ran.add(day)
         else:
             failed[day] = redacted(why)
@@ -54,19 +54,21 @@ def publish(fleet: Fleet, run_id: str, repaired: Collection[date], lease: Lease)
     )
 
 
-def _newest(fleet: Fleet, publishing: Publish, last: date) -> list[date]:
+def _newest(context: Context, publishing: Publish, last: date) -> list[date]:
     """The newest date that the phase holds, when it is newer than `last`."""
-    spec = fleet.pipeline.by_name[publishing.after].tables[0]
-    end = max(last, fleet.pipeline.seasons[-1].end)
-    warehouse = fleet.warehouse.labelled(phase="publish")
+    spec = context.pipeline.by_name[publishing.after].tables[0]
+    end = max(last, context.pipeline.seasons[-1].end)
+    warehouse = context.warehouse.labelled(phase="publish")
     newest = max(warehouse.coverage(spec.table, last, end), default=last)
     return [newest] if newest > last else []
 
 
-def _complaint(fleet: Fleet, publishing: Publish, run_id: str, day: date, stop: Stop) -> str | None:
+def _complaint(
+    context: Context, publishing: Publish, run_id: str, day: date, stop: Stop
+) -> str | None:
     """Publish a date; what went wrong, or why it had to stop."""
     try:
-        outcome = Script(publishing.runner).run(_job(fleet, publishing, run_id, day, stop))
+        outcome = Script(publishing.runner).run(_job(context, publishing, run_id, day, stop))
     except OSError as error:  # a full disk, and what else befalls a machine
         return f"the worker's machine: {error}"
     if isinstance(outcome, Ran):
@@ -74,8 +76,8 @@ def _complaint(fleet: Fleet, publishing: Publish, run_id: str, day: date, stop: 
     return outcome.why if isinstance(outcome, Stopped) else str(getattr(outcome, "error", outcome))
 
 
-def _job(fleet: Fleet, publishing: Publish, run_id: str, day: date, stop: Stop) -> Job:
-    phase = fleet.pipeline.by_name[publishing.after]
+def _job(context: Context, publishing: Publish, run_id: str, day: date, stop: Stop) -> Job:
+    phase = context.pipeline.by_name[publishing.after]
     return Job(
         run_id=run_id,
         step_id="publish",
@@ -83,11 +85,11 @@ def _job(fleet: Fleet, publishing: Publish, run_id: str, day: date, stop: Stop) 
         phase=phase.model_copy(update={"timeout_seconds": publishing.timeout_seconds}),
         dates=(day,),
         attempt=1,
-        memory={},
-        log=fleet.settings.folder(f"logs/{run_id}") / "publish.log",
-        pipeline_dir=fleet.pipeline_dir,
-        warehouse=fleet.warehouse,
-        grace_seconds=fleet.settings.grace_seconds,
+        checkpoint={},
+        log=context.settings.folder(f"logs/{run_id}") / "publish.log",
+        pipeline_dir=context.pipeline_dir,
+        warehouse=context.warehouse,
+        grace_seconds=context.settings.grace_seconds,
         stop=stop,
     )
 

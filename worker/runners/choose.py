@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 
-from planner.pipeline.pipeline import Phase
+from planner.pipeline.phase import Phase
 from planner.pipeline.runners import HttpBatchRunner, Runner, ScriptRunner, SqlRunner
 from planner.settings import masked
 from sql import WarehouseRefused

@@ -61,7 +61,7 @@ class HttpBatch:
     def run(self, job: Job) -> Outcome:
         try:
             with self._open() as client:
-                if "batch_id" in job.memory:
+                if "batch_id" in job.checkpoint:
                     return self._look(client, job)
                 return self._begin(client, job)
         except NoSecretNow as error:
@@ -88,7 +88,9 @@ class HttpBatch:
                 )
             return self._wait_for_others(job, running.moved)
         # A batch that was waited for, or whose start had no answer, may have made the rows.
-        may_be_made = job.attempt > 1 or not job.memory.keys().isdisjoint(("starting", "waited"))
+        may_be_made = job.attempt > 1 or not job.checkpoint.keys().isdisjoint(
+            ("starting", "waited")
+        )
         if may_be_made and job.filled().issuperset(table.name for table in job.phase.tables):
             return Ran()
         return self._start(job)
@@ -110,7 +112,9 @@ class HttpBatch:
         }
         if "force" in body:
             body["force"] = job.force
-        if not job.note({**job.memory, "starting": True}):  # before: who is killed tells nothing
+        if not job.note(
+            {**job.checkpoint, "starting": True}
+        ):  # before: who is killed tells nothing
             return Stopped(why=LEASE_LOST)
         response = self._post(job, body)
         if isinstance(response, Stopped):
@@ -132,8 +136,8 @@ class HttpBatch:
             return Ran(note=f"{path} says {text_of(answer)}")  # nothing to do, it says
         if not is_batch_id(batch):
             return Failed(error=f"{path} gives a batch_id that is not one short line of text")
-        memory = {"batch_id": batch, "looks": 0, "started": job.now()}
-        return Park(seconds=FIRST_LOOK_SECONDS, memory=memory)
+        checkpoint = {"batch_id": batch, "looks": 0, "started": job.now()}
+        return Park(seconds=FIRST_LOOK_SECONDS, checkpoint=checkpoint)
 
     def _post(self, job: Job, body: dict[str, Any]) -> httpx.Response | Stopped:
         """Ask for the start, which may take minutes, and stop waiting when there is a reason.
@@ -162,18 +166,18 @@ class HttpBatch:
 
     def _wait_for_others(self, job: Job, moved: str) -> Outcome:
         """Wait for somebody else's batch, which is nobody's failure, unless it never ends."""
-        memory = {**self._moved(job, moved), "waited": True}
-        if _still_for(job, memory) > self.spec.stall_seconds:
+        checkpoint = {**self._moved(job, moved), "waited": True}
+        if _still_for(job, checkpoint) > self.spec.stall_seconds:
             return Failed(
                 error=f"another batch holds the service, and has not moved for "
                 f"{self.spec.stall_seconds:g} s: {moved[:200]}"
             )
-        return self._later(memory)
+        return self._later(checkpoint)
 
     # -- status ------------------------------------------------------------------------------
 
     def _look(self, client: httpx.Client, job: Job) -> Outcome:
-        batch_id, memory = job.memory["batch_id"], job.memory
+        batch_id, checkpoint = job.checkpoint["batch_id"], job.checkpoint
         try:
             status = status_of(
                 client.get(
@@ -181,13 +185,13 @@ class HttpBatch:
                 )
             )
         except (httpx.HTTPError, NoSecretNow) as error:
-            lost = int(memory.get("lost", 0)) + 1
+            lost = int(checkpoint.get("lost", 0)) + 1
             if lost > LOST_LOOKS_MAX or _is_refused(error):
                 return Failed(
                     error=f"batch {batch_id}: no status: {error}{_advice(error)}",
                     is_permanent=_is_refused(error),
                 )
-            return self._later({**memory, "lost": lost})
+            return self._later({**checkpoint, "lost": lost})
         match status.batch:
             case Batch.COMPLETE:
                 return Ran(settle_seconds=self.spec.settle_seconds)
@@ -198,35 +202,36 @@ class HttpBatch:
                 )
             case Batch.BROKEN:
                 return Failed(error=f"batch {batch_id}: {status.text}")
-        memory = {**self._moved(job, status.moved), "lost": 0}
-        if _still_for(job, memory) > self.spec.stall_seconds:
+        checkpoint = {**self._moved(job, status.moved), "lost": 0}
+        if _still_for(job, checkpoint) > self.spec.stall_seconds:
             return Failed(
                 error=f"batch {batch_id} stalled: it has not moved for "
                 f"{self.spec.stall_seconds:g} s ({status.text})"
             )
-        if job.now() - float(memory["started"]) > job.phase.timeout_seconds:
+        if job.now() - float(checkpoint["started"]) > job.phase.timeout_seconds:
             return Failed(error=f"batch {batch_id} ran for {job.phase.timeout_seconds:g} s")
-        return self._later(memory)
+        return self._later(checkpoint)
 
     # -- memory ------------------------------------------------------------------------------
 
     def _moved(self, job: Job, moved: str) -> dict[str, Any]:
         """The memory with what a batch has come to, and since when."""
-        if job.memory.get("moved") == moved and "since" in job.memory:
-            return dict(job.memory)
-        return {**job.memory, "moved": moved, "since": job.now()}
+        if job.checkpoint.get("moved") == moved and "since" in job.checkpoint:
+            return dict(job.checkpoint)
+        return {**job.checkpoint, "moved": moved, "since": job.now()}
 
-    def _later(self, memory: dict[str, Any]) -> Park:
-        looks = int(memory.get("looks", 0))
+    def _later(self, checkpoint: dict[str, Any]) -> Park:
+        looks = int(checkpoint.get("looks", 0))
         pause = FIRST_LOOK_SECONDS * LOOK_GROWTH ** min(looks, 50)
         return Park(
-            seconds=min(self.spec.poll_seconds, pause), memory={**memory, "looks": looks + 1}
+            seconds=min(self.spec.poll_seconds, pause),
+            checkpoint={**checkpoint, "looks": looks + 1},
         )
 
 
-def _still_for(job: Job, memory: dict[str, Any]) -> float:
+def _still_for(job: Job, checkpoint: dict[str, Any]) -> float:
     """Seconds since a batch moved."""
-    return job.now() - float(memory["since"])
+    return job.now() - float(checkpoint["since"])
 
 
 def _is_refused(error: Exception) -> bool:

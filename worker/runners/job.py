@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
 
-from planner.pipeline.pipeline import Phase
+from planner.pipeline.phase import Phase
 from sql.warehouse import Warehouse
 
 LEASE_LOST = "the lease was lost"
@@ -25,7 +25,7 @@ class Job:
     phase: Phase
     dates: tuple[date, ...]
     attempt: int
-    memory: dict[str, Any]
+    checkpoint: dict[str, Any]
     """What the runner wrote down when it parked this step; empty at first."""
     log: Path
     """Where output goes; appended to."""
@@ -37,7 +37,7 @@ class Job:
     """Why to stop now, if so: asked several times a second while something runs."""
     now: Callable[[], float] = time.time
     """Seconds since the epoch; workers share a clock, since another may come by next time."""
-    note: Callable[[dict[str, Any]], bool] = lambda memory: True
+    note: Callable[[dict[str, Any]], bool] = lambda checkpoint: True
     """Writes `memory` down at once, for whoever goes on should this worker die; False when the
     lease was lost, so that nothing may be begun."""
     filled: Callable[[], frozenset[str]] = frozenset
@@ -102,7 +102,7 @@ class Park:
     """
 
     seconds: float
-    memory: dict[str, Any]
+    checkpoint: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ class Stopped:
     """It was stopped because `Job.stop` said so."""
 
     why: str
-    memory: dict[str, Any] = field(default_factory=dict)
+    checkpoint: dict[str, Any] = field(default_factory=dict)
     """Of the attempt, for whoever goes on with it."""
 
 

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from worker.ledger.lease import is_dead, owner
+from worker.processes.identity import is_dead, owner
 
 VARIABLE = "BACKFILL_SCRIPT"
 LOOK_SECONDS = 0.02  # between two looks at what is still there

@@ -16,7 +16,7 @@ from typing import Any
 
 from redis import RedisError
 
-from planner.pipeline.pipeline import Phase
+from planner.pipeline.phase import Phase
 from planner.pipeline.runners import HttpBatchRunner
 from planner.plan.plan import Step, Task
 from sql import Warehouse, WarehouseError, WarehouseRefused
@@ -36,8 +36,8 @@ from worker.runners import (
     runner_for,
 )
 from worker.step import progress
-from worker.step.checkpoint import Memory, Range
-from worker.step.context import Fleet
+from worker.step.checkpoint import Checkpoint, Range
+from worker.step.context import Context
 from worker.step.recount import recount, versions_of
 
 log = logging.getLogger(__name__)
@@ -52,11 +52,11 @@ class Ended:
     done: tuple[date, ...]
     short: dict[date, str] = field(default_factory=dict)
     """Trying again may help."""
-    hopeless: dict[date, str] = field(default_factory=dict)
+    permanent: dict[date, str] = field(default_factory=dict)
     """Trying again cannot help: these are quarantined."""
     blocked: dict[date, str] = field(default_factory=dict)
     """Something they need is not there."""
-    memory: dict[str, Any] = field(default_factory=dict)
+    checkpoint: dict[str, Any] = field(default_factory=dict)
     """For the next attempt."""
 
 
@@ -67,14 +67,14 @@ class OverBudget:
     why: str
     seconds: float
     """Until there is room."""
-    memory: dict[str, Any]
+    checkpoint: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """What an attempt works on."""
 
-    fleet: Fleet
+    context: Context
     run_id: str
     step_id: str
     step: Step
@@ -90,43 +90,45 @@ class Attempt:
     """The runner that was chosen, from 0; None when the memory knows, or none exists."""
     force: bool = False
     """Whether the user lets a service end what it is doing for others."""
-    memory: dict[str, Any] = field(default_factory=dict)
+    checkpoint: dict[str, Any] = field(default_factory=dict)
     plan_id: str = ""
 
     @cached_property
     def _warehouse(self) -> Warehouse:
         """Its jobs say which plan and phase they are for."""
-        return self.fleet.warehouse.labelled(plan_id=self.plan_id, phase=self.phase.name)
+        return self.context.warehouse.labelled(plan_id=self.plan_id, phase=self.phase.name)
 
     def make(self) -> Ended | Park | Stopped | OverBudget:
         """Run every range, then recount."""
-        memory = Memory.model_validate(self.memory)
-        if memory.which is None:
-            memory.which = self.which
+        checkpoint = Checkpoint.model_validate(self.checkpoint)
+        if checkpoint.which is None:
+            checkpoint.which = self.which
         try:
-            if memory.versions is None:
+            if checkpoint.versions is None:
                 days = self._outdated
-                memory.versions = versions_of(self._warehouse, self.phase, days)
-            if memory.left is None:
-                memory.left = self._ranges(memory.which)
-            while memory.left:
-                dates = memory.left[0]
-                over = None if memory.runner else self._spend(dates)
+                checkpoint.versions = versions_of(self._warehouse, self.phase, days)
+            if checkpoint.left is None:
+                checkpoint.left = self._ranges(checkpoint.which)
+            while checkpoint.left:
+                dates = checkpoint.left[0]
+                over = None if checkpoint.runner else self._spend(dates)
                 if over is not None:
-                    return OverBudget(why=str(over), seconds=over.seconds, memory=memory.as_json())
-                outcome = self._run(dates, memory)
+                    return OverBudget(
+                        why=str(over), seconds=over.seconds, checkpoint=checkpoint.as_json()
+                    )
+                outcome = self._run(dates, checkpoint)
                 if isinstance(outcome, Stopped):
-                    return replace(outcome, memory=memory.as_json())
+                    return replace(outcome, checkpoint=checkpoint.as_json())
                 if isinstance(outcome, Park):
-                    memory.runner = outcome.memory
-                    return Park(seconds=outcome.seconds, memory=memory.as_json())
-                memory.runner = {}
-                memory.left[:1] = self._rest(dates, outcome, memory)
-            return self._recount(memory)
+                    checkpoint.runner = outcome.checkpoint
+                    return Park(seconds=outcome.seconds, checkpoint=checkpoint.as_json())
+                checkpoint.runner = {}
+                checkpoint.left[:1] = self._rest(dates, outcome, checkpoint)
+            return self._recount(checkpoint)
         except WarehouseError as error:
             wrong = dict.fromkeys(self.dates, f"the recount failed: {redacted(str(error))}")
             if isinstance(error, WarehouseRefused):
-                return Ended(done=(), hopeless=wrong)
+                return Ended(done=(), permanent=wrong)
             return Ended(done=(), short=wrong)
         except OSError as error:  # a full disk, and what else befalls a machine
             why = redacted(f"the worker's machine: {error}")
@@ -161,11 +163,11 @@ class Attempt:
                 ranges.append((day,))
         return ranges
 
-    def _rest(self, dates: Range, outcome: Outcome, memory: Memory) -> list[Range]:
+    def _rest(self, dates: Range, outcome: Outcome, checkpoint: Checkpoint) -> list[Range]:
         """What is left to do of a range that has run; writes down what went wrong with it."""
         match outcome:
             case TooLarge() if len(dates) > 1:
-                left = self._short(dates, memory)
+                left = self._short(dates, checkpoint)
                 middle = len(dates) // 2
                 halves = dates[:middle], dates[middle:]
                 return [
@@ -173,43 +175,45 @@ class Attempt:
                     for half in halves
                     for part in self._consecutive([day for day in half if day in left])
                 ]
-            case Partway() if (now := len(self._filled(dates, memory))) > memory.reached:
-                memory.reached = now
+            case Partway() if (now := len(self._filled(dates, checkpoint))) > checkpoint.reached:
+                checkpoint.reached = now
                 return [dates]
             case Ran():
-                memory.settle_seconds = max(memory.settle_seconds, outcome.settle_seconds)
+                checkpoint.settle_seconds = max(checkpoint.settle_seconds, outcome.settle_seconds)
                 if outcome.note:
-                    memory.notes |= dict.fromkeys(dates, redacted(outcome.note))
+                    checkpoint.notes |= dict.fromkeys(dates, redacted(outcome.note))
             case Failed() | TooLarge() | Partway() | Refused():
-                memory.errors |= dict.fromkeys(dates, redacted(outcome.error))
+                checkpoint.errors |= dict.fromkeys(dates, redacted(outcome.error))
                 if isinstance(outcome, Refused):
-                    memory.blocked |= set(dates)
+                    checkpoint.blocked |= set(dates)
                 elif isinstance(outcome, TooLarge) or (
                     isinstance(outcome, Failed) and outcome.is_permanent
                 ):
-                    memory.hopeless |= set(dates)
-        memory.reached = 0
+                    checkpoint.permanent |= set(dates)
+        checkpoint.reached = 0
         return []
 
     def _spend(self, dates: Range) -> Exceeded | None:
         """Count what a run of the range writes, before it does; a retry and a half count anew."""
-        return spend(self.fleet.redis, self.fleet.warehouse.name, self.phase, dates)
+        return spend(self.context.redis, self.context.warehouse.name, self.phase, dates)
 
     # -- one range ---------------------------------------------------------------------------
 
-    def _run(self, dates: Range, memory: Memory) -> Outcome:
-        settings = self.fleet.settings
+    def _run(self, dates: Range, checkpoint: Checkpoint) -> Outcome:
+        settings = self.context.settings
         why = self.stop()
         if why:
             return Stopped(why=why)
         try:
-            memory.which, runner = runner_for(self.phase, self.fleet.pipeline_dir, memory.which)
+            checkpoint.which, runner = runner_for(
+                self.phase, self.context.pipeline_dir, checkpoint.which
+            )
         except NoRunner as error:
             return Failed(error=str(error), is_permanent=True)
 
         def note(written: dict[str, Any]) -> bool:
-            memory.runner = written
-            return self.note(memory.as_json())
+            checkpoint.runner = written
+            return self.note(checkpoint.as_json())
 
         log = settings.folder(f"logs/{self.run_id}") / f"{self.step_id.replace('/', '.')}.log"
         job = Job(
@@ -218,15 +222,15 @@ class Attempt:
             phase=self.phase,
             dates=dates,
             attempt=self.number,
-            memory=memory.runner,
+            checkpoint=checkpoint.runner,
             log=log,
-            pipeline_dir=self.fleet.pipeline_dir,
+            pipeline_dir=self.context.pipeline_dir,
             warehouse=self._warehouse,
             grace_seconds=settings.grace_seconds,
             stop=self.stop,
             now=self.now,
             note=note,
-            filled=lambda: self._filled(dates, memory),
+            filled=lambda: self._filled(dates, checkpoint),
             force=self.force,
         )
         return runner.run(job)
@@ -239,37 +243,37 @@ class Attempt:
     @cached_property
     def _outdated(self) -> list[date]:
         tasks = self._tasks(self.dates)
-        return progress.outdated(self.fleet.ledger, self.run_id, self.phase, tasks)
+        return progress.outdated(self.context.ledger, self.run_id, self.phase, tasks)
 
-    def _filled(self, dates: Range, memory: Memory) -> frozenset[str]:
+    def _filled(self, dates: Range, checkpoint: Checkpoint) -> frozenset[str]:
         return progress.filled(
             self._warehouse,
             self.phase,
             self._tasks(dates),
             outdated=self._outdated,
-            before=memory.versions or {},
+            before=checkpoint.versions or {},
         )
 
-    def _short(self, dates: Collection[date], memory: Memory) -> dict[date, str]:
+    def _short(self, dates: Collection[date], checkpoint: Checkpoint) -> dict[date, str]:
         tasks = self._tasks(dates)
-        return recount(self._warehouse, self.phase, tasks, memory.versions or {})
+        return recount(self._warehouse, self.phase, tasks, checkpoint.versions or {})
 
-    def _recount(self, memory: Memory) -> Ended | Park:
-        short = self._short(self.dates, memory)
-        if memory.settle_since is None:
-            memory.settle_since = self.now()
-        waited = max(0.0, self.now() - memory.settle_since)
-        if short.keys() - memory.errors.keys() and waited < memory.settle_seconds:
-            pause = min(SETTLE_LOOK_SECONDS, 0.5 + waited, memory.settle_seconds - waited)
-            return Park(seconds=pause, memory=memory.as_json())
-        said = memory.notes | memory.errors
+    def _recount(self, checkpoint: Checkpoint) -> Ended | Park:
+        short = self._short(self.dates, checkpoint)
+        if checkpoint.settle_since is None:
+            checkpoint.settle_since = self.now()
+        waited = max(0.0, self.now() - checkpoint.settle_since)
+        if short.keys() - checkpoint.errors.keys() and waited < checkpoint.settle_seconds:
+            pause = min(SETTLE_LOOK_SECONDS, 0.5 + waited, checkpoint.settle_seconds - waited)
+            return Park(seconds=pause, checkpoint=checkpoint.as_json())
+        said = checkpoint.notes | checkpoint.errors
         told = {d: f"{said[d]} ({what})" if d in said else what for d, what in short.items()}
-        hopeless = {day: why for day, why in told.items() if day in memory.hopeless}
-        blocked = {day: why for day, why in told.items() if day in memory.blocked}
+        permanent = {day: why for day, why in told.items() if day in checkpoint.permanent}
+        blocked = {day: why for day, why in told.items() if day in checkpoint.blocked}
         return Ended(
             done=tuple(day for day in self.dates if day not in short),
-            short={d: why for d, why in told.items() if d not in hopeless and d not in blocked},
-            hopeless=hopeless,
+            short={d: why for d, why in told.items() if d not in permanent and d not in blocked},
+            permanent=permanent,
             blocked=blocked,
-            memory={"versions": memory.versions or {}},
+            checkpoint={"versions": checkpoint.versions or {}},
         )

@@ -13,7 +13,7 @@ Range = tuple[date, ...]
 """Dates that are run together, in order."""
 
 
-class Memory(BaseModel):
+class Checkpoint(BaseModel):
     """JSON in the ledger while a step is parked."""
 
     versions: Versions | None = None
@@ -26,7 +26,7 @@ class Memory(BaseModel):
     """What the runner said of a date."""
     notes: dict[date, str] = {}
     """What was odd about a date whose runner did not complain."""
-    hopeless: set[date] = set()
+    permanent: set[date] = set()
     """Dates that trying again cannot help."""
     blocked: set[date] = set()
     """Dates that something they need is not there for."""

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import redis
 
-from planner.pipeline.pipeline import Pipeline, load_pipeline, pipeline_path
+from planner.pipeline.load import load_pipeline, pipeline_path
+from planner.pipeline.pipeline import Pipeline
 from planner.plan.plan import Plan, Step
 from planner.settings import Settings, load_settings
 from sql import Warehouse, open_warehouse
@@ -19,7 +20,7 @@ from worker.ledger.ledger import Ledger
 from worker.processes.secrets import learn_named
 
 
-class Fleet:
+class Context:
     """The parts, opened when they are needed."""
 
     def __init__(self, settings: Settings, *, patient: bool = True) -> None:
@@ -70,14 +71,14 @@ class Fleet:
         return self.ledger.plan(run_id)
 
 
-_here: tuple[int, Fleet] | None = None
+_here: tuple[int, Context] | None = None
 
 
-def fleet_here() -> Fleet:
+def context_here() -> Context:
     """This process's fleet."""
     import os
 
     global _here
     if _here is None or _here[0] != os.getpid():
-        _here = (os.getpid(), Fleet(load_settings()))
+        _here = (os.getpid(), Context(load_settings()))
     return _here[1]

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from planner.pipeline.pipeline import Phase
-from planner.plan.choose import lookback
+from planner.pipeline.lookback import lookback
+from planner.pipeline.phase import Phase
 from planner.plan.states import DateState
 from worker.ledger.ledger import Ledger
 

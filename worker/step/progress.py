@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import date
 
-from planner.gaps.gaps import AGAIN, EMPTY, shortfall
-from planner.pipeline.pipeline import Phase
-from planner.plan.choose import lookback
+from planner.gaps.gaps import EMPTY, RECOMPUTE, shortfall
+from planner.pipeline.lookback import lookback
+from planner.pipeline.phase import Phase
 from planner.plan.plan import Task
 from sql import Unsupported
 from sql.warehouse import Warehouse
@@ -28,7 +28,7 @@ def outdated(ledger: Ledger, run_id: str, phase: Phase, tasks: Sequence[Task]) -
     return [
         task.date
         for task in tasks
-        if task.reason in AGAIN or any(pair in changed for pair in windows[task.date])
+        if task.reason in RECOMPUTE or any(pair in changed for pair in windows[task.date])
     ]
 
 

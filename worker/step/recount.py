@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 
-from planner.gaps.gaps import AGAIN, EMPTY, shortfall
-from planner.pipeline.pipeline import Phase
+from planner.gaps.gaps import EMPTY, RECOMPUTE, shortfall
+from planner.pipeline.phase import Phase
 from planner.plan.plan import Task
 from sql.warehouse import Warehouse
 
@@ -38,7 +38,7 @@ def recount(
 ) -> dict[date, str]:
     """Dates that are short after the step, each with what is wrong. One query per table."""
     start, end = tasks[0].date, tasks[-1].date
-    again = {task.date for task in tasks if task.reason in AGAIN}
+    again = {task.date for task in tasks if task.reason in RECOMPUTE}
     after = versions_of(warehouse, phase, again)
     short: dict[date, str] = {}
     for spec in phase.tables:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from planner.pipeline.pipeline import Phase
+from planner.pipeline.phase import Phase
 
 RETRY_MAX_SECONDS = 600.0  # no pause grows past ten minutes
 

@@ -6,7 +6,7 @@ from planner.plan.states import RUN_ENDED, RunState
 from worker.ledger.lease import Lease
 from worker.processes import shutdown
 from worker.runners import LEASE_LOST
-from worker.step.context import Fleet
+from worker.step.context import Context
 
 
 class Stop:
@@ -18,8 +18,8 @@ class Stop:
     CANCELLED = "the run was cancelled"
     SHUTDOWN = "the worker is shutting down"
 
-    def __init__(self, fleet: Fleet, run_id: str, lease: Lease) -> None:
-        self._fleet, self._run_id, self._lease = fleet, run_id, lease
+    def __init__(self, context: Context, run_id: str, lease: Lease) -> None:
+        self._fleet, self._run_id, self._lease = context, run_id, lease
         self._is_cancelled = False
         lease.on_beat = self._look
 

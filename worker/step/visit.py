@@ -2,7 +2,7 @@
 
 A message is only a hint that a step may be due: the ledger says whether it is. Whatever this
 module decides is one of three things for the transport: return (go on with the chain), raise
-`Again` (come back later, no worker held), or raise `StepFailed` (the chain ends here).
+`Requeue` (come back later, no worker held), or raise `StepFailed` (the chain ends here).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 from typing import NoReturn
 
 from planner.errors import FleetError
-from planner.pipeline.pipeline import Phase
+from planner.pipeline.phase import Phase
 from planner.pipeline.runners import HttpBatchRunner
 from planner.plan.plan import Step, step_id
 from planner.plan.states import RUN_ENDED, STEP_ENDED, DateState, RunState, StepState
@@ -27,18 +27,18 @@ from worker.ledger.record import RunRecord, StepRecord
 from worker.runners import Park, Stopped, which_of
 from worker.step import gate
 from worker.step.attempt import Attempt, Ended, OverBudget
-from worker.step.context import Fleet
+from worker.step.context import Context
 from worker.step.retry import GiveUp, decide
 from worker.step.stop import Stop
 
 FIRST_WAIT_SECONDS = 0.25  # then pauses grow up to BACKFILL_POLL_MAX_SECONDS
 WAIT_GROWTH = 1.3
 CRASHES_MAX = 20  # a step whose worker died, or fell silent, this often kills its workers
-MISFITS_MAX = 60  # in a row, about ten minutes: a rolling deployment is over by then
+CONFIG_MISMATCHES_MAX = 60  # in a row, about ten minutes: a rolling deployment is over by then
 ERROR_CHARS = 2000
 
 
-class Again(Exception):
+class Requeue(Exception):
     """The step is to come back later."""
 
     def __init__(self, seconds: float) -> None:
@@ -54,7 +54,7 @@ class StepFailed(FleetError):
 class Visit:
     """One delivery of a step's message."""
 
-    fleet: Fleet
+    context: Context
     run: RunRecord
     id: str
     step: Step
@@ -63,8 +63,8 @@ class Visit:
     worker: str
 
     def make(self) -> str:
-        """Do what is due. Returns what happened, or raises `Again` or `StepFailed`."""
-        ledger = self.fleet.ledger
+        """Do what is due. Returns what happened, or raises `Requeue` or `StepFailed`."""
+        ledger = self.context.ledger
         record = ledger.step(self.run.id, self.id)
         if record.state in STEP_ENDED:
             return self._replay(record)
@@ -75,10 +75,10 @@ class Visit:
         goes_on = self.run.state is RunState.PAUSED and record.parked
         if self.run.state is not RunState.RUNNING and not goes_on:
             raise self._later()
-        if self.run.pipeline_checksum != self.fleet.pipeline.checksum:
-            return self._misfit(record)
-        if record.misfits:
-            ledger.note_fit(self.run.id, self.id)
+        if self.run.pipeline_checksum != self.context.pipeline.checksum:
+            return self._config_mismatch(record)
+        if record.config_mismatches:
+            ledger.note_config_match(self.run.id, self.id)
 
         states = ledger.dates(self.run.id, [(self.phase.name, day) for day in self.step.dates])
         left = [d for d in self.step.dates if states.get((self.phase.name, d)) is DateState.PENDING]
@@ -94,8 +94,8 @@ class Visit:
     def _attempt(
         self, record: StepRecord, ready: Sequence[date], blocked: Mapping[date, str]
     ) -> str:
-        ledger, settings = self.fleet.ledger, self.fleet.settings
-        which = None if record.parked else which_of(self.phase, self.fleet.pipeline_dir)
+        ledger, settings = self.context.ledger, self.context.settings
+        which = None if record.parked else which_of(self.phase, self.context.pipeline_dir)
         resources = self._resources(ready) + self._services(record, which)
         lease = Lease(ledger.client, resources, seconds=settings.lease_seconds)
         if lease.acquire(instead_of=[record.parked] if record.parked else []) is not None:
@@ -106,7 +106,7 @@ class Visit:
                 self.run.id, self.id, token=lease.token, worker=self.worker, parked=record.parked
             )
             if not isinstance(started, Started):
-                raise Again(FIRST_WAIT_SECONDS)  # paused, cancelled or ended since: look anew
+                raise Requeue(FIRST_WAIT_SECONDS)  # paused, cancelled or ended since: look anew
             if started.crashes >= CRASHES_MAX:
                 why = f"gave up: {CRASHES_MAX} workers died while they ran it"
                 short = dict.fromkeys(ready, why)
@@ -118,19 +118,19 @@ class Visit:
                 )
             with lease:
                 outcome = Attempt(
-                    fleet=self.fleet,
+                    context=self.context,
                     run_id=self.run.id,
                     step_id=self.id,
                     step=self.step,
                     phase=self.phase,
                     dates=ready,
                     number=record.failures + 1,
-                    stop=Stop(self.fleet, self.run.id, lease),
-                    now=partial(now, self.fleet.redis),
-                    note=partial(ledger.note_memory, self.run.id, self.id, token=lease.token),
+                    stop=Stop(self.context, self.run.id, lease),
+                    now=partial(now, self.context.redis),
+                    note=partial(ledger.note_checkpoint, self.run.id, self.id, token=lease.token),
                     which=which,
                     force=self.run.force_service,
-                    memory=started.memory,
+                    checkpoint=started.checkpoint,
                     plan_id=self.run.plan_id,
                 ).make()
             keep = isinstance(outcome, Park)
@@ -180,43 +180,43 @@ class Visit:
 
     def _park(self, lease: Lease, park: Park) -> NoReturn:
         """Keep the lease while nobody works: silent on purpose until the next look is overdue."""
-        lease.beat(silent_seconds=park.seconds + self.fleet.settings.visibility_seconds)
-        self.fleet.ledger.finish(
+        lease.beat(silent_seconds=park.seconds + self.context.settings.visibility_seconds)
+        self.context.ledger.transition(
             self.run.id,
             self.id,
             token=lease.token,
             state=StepState.RUNNING,
-            fields={"parked": lease.token, "memory": json.dumps(park.memory)},
+            fields={"parked": lease.token, "memory": json.dumps(park.checkpoint)},
         )
-        raise Again(park.seconds)
+        raise Requeue(park.seconds)
 
     def _wait_for_budget(self, lease: Lease, record: StepRecord, over: OverBudget) -> NoReturn:
         """Put the step back with what is left of it: no retry spent, and nothing held."""
-        self.fleet.ledger.finish(
+        self.context.ledger.transition(
             self.run.id,
             self.id,
             token=lease.token,
             state=StepState.PENDING,
             fields={
                 "attempt": str(record.attempt),
-                "memory": json.dumps(over.memory),
+                "memory": json.dumps(over.checkpoint),
                 "waiting": over.why,
             },
         )
-        raise Again(min(over.seconds, self.fleet.settings.poll_max_seconds))
+        raise Requeue(min(over.seconds, self.context.settings.poll_max_seconds))
 
     def _stopped(self, lease: Lease, record: StepRecord, outcome: Stopped) -> str:
         if outcome.why == Stop.CANCELLED:
             return self._settle(token=lease.token, state=StepState.CANCELLED)
         if outcome.why == Stop.SHUTDOWN:
-            self.fleet.ledger.finish(
+            self.context.ledger.transition(
                 self.run.id,
                 self.id,
                 token=lease.token,
                 state=StepState.PENDING,
-                fields={"memory": json.dumps(outcome.memory)},
+                fields={"memory": json.dumps(outcome.checkpoint)},
             )
-            raise Again(0)  # to another worker
+            raise Requeue(0)  # to another worker
         raise self._later()  # the lease was lost: it is somebody else's now, see how they do
 
     # -- endings -----------------------------------------------------------------------------
@@ -224,14 +224,14 @@ class Visit:
     def _ended(
         self, lease: Lease, record: StepRecord, ended: Ended, blocked: Mapping[date, str]
     ) -> str:
-        failures = record.failures + bool(ended.short or ended.hopeless)
-        failed, blocked = {**ended.short, **ended.hopeless}, {**blocked, **ended.blocked}
+        failures = record.failures + bool(ended.short or ended.permanent)
+        failed, blocked = {**ended.short, **ended.permanent}, {**blocked, **ended.blocked}
         next_ = decide(self.phase, attempt=failures, is_permanent=not ended.short)
         if ended.short and not isinstance(next_, GiveUp):
             dates = {(self.phase.name, day): DateState.DONE for day in ended.done}
-            dates |= {(self.phase.name, day): DateState.FAILED for day in ended.hopeless}
+            dates |= {(self.phase.name, day): DateState.FAILED for day in ended.permanent}
             dates |= {(self.phase.name, day): DateState.BLOCKED for day in ended.blocked}
-            kept = self.fleet.ledger.finish(
+            kept = self.context.ledger.transition(
                 self.run.id,
                 self.id,
                 token=lease.token,
@@ -239,12 +239,12 @@ class Visit:
                 fields={
                     "failures": str(failures),
                     "error": _first(ended.short)[:ERROR_CHARS],
-                    "problems": self._problems({**ended.hopeless, **ended.blocked}),
-                    "memory": json.dumps(ended.memory),
+                    "problems": self._problems({**ended.permanent, **ended.blocked}),
+                    "memory": json.dumps(ended.checkpoint),
                 },
                 dates=dates,
             )
-            raise Again(next_.seconds if kept else FIRST_WAIT_SECONDS)
+            raise Requeue(next_.seconds if kept else FIRST_WAIT_SECONDS)
         state = StepState.SUCCEEDED
         if failed or DateState.FAILED in self._own_dates().values():
             state = StepState.FAILED
@@ -266,7 +266,7 @@ class Visit:
         resources = self._resources(self.step.dates)
         if record.parked:
             resources += self._services(record, None)
-        lease = Lease(self.fleet.redis, resources, seconds=self.fleet.settings.lease_seconds)
+        lease = Lease(self.context.redis, resources, seconds=self.context.settings.lease_seconds)
         if lease.acquire(instead_of=[record.parked] if record.parked else []) is not None:
             raise self._later(lease.full())
         try:
@@ -302,7 +302,7 @@ class Visit:
                 later[step_id(self._chunk_id, other.phase)] = rest
                 dates |= {(other.phase, day): DateState(rest) for day in other.dates}
         error = _first(failed) or _first(blocked) or self._error_before()
-        kept = self.fleet.ledger.finish(
+        kept = self.context.ledger.transition(
             self.run.id,
             self.id,
             token=token,
@@ -317,7 +317,7 @@ class Visit:
             with_steps=later,
         )
         if not kept:
-            raise Again(FIRST_WAIT_SECONDS)  # settled by somebody else: replay what they wrote
+            raise Requeue(FIRST_WAIT_SECONDS)  # settled by somebody else: replay what they wrote
         if not goes_on:
             raise StepFailed(f"{self.id} {state}: {error or 'the run was cancelled'}")
         return str(state)
@@ -328,9 +328,9 @@ class Visit:
             raise StepFailed(f"{self.id} {record.state}: {record.error}")
         return str(record.state)
 
-    def _misfit(self, record: StepRecord) -> str:
+    def _config_mismatch(self, record: StepRecord) -> str:
         """This worker's pipeline file is not the plan's: leave the step to one whose is."""
-        if self.fleet.ledger.note_misfit(self.run.id, self.id) <= MISFITS_MAX:
+        if self.context.ledger.note_config_mismatch(self.run.id, self.id) <= CONFIG_MISMATCHES_MAX:
             raise self._later("a worker with the plan's pipeline file")
         why = (
             "every worker's pipeline file differs from the plan's: start workers and planner "
@@ -346,7 +346,7 @@ class Visit:
         return self.id.rpartition("/")[0]
 
     def _later_steps(self) -> list[Step]:
-        plan = self.fleet.plan(self.run.id)
+        plan = self.context.plan(self.run.id)
         chunks = plan.chunks if plan else ()
         steps = next((chunk.steps for chunk in chunks if chunk.id == self._chunk_id), ())
         names = [step.phase for step in steps]
@@ -354,14 +354,14 @@ class Visit:
 
     def _own_dates(self) -> dict[date, DateState]:
         pairs = [(self.step.phase, day) for day in self.step.dates]
-        found = self.fleet.ledger.dates(self.run.id, pairs)
+        found = self.context.ledger.dates(self.run.id, pairs)
         return {day: state for (_, day), state in found.items()}
 
     def _goes_on(self, state: StepState) -> bool:
         """Whether the chain goes on after the step: something is left that can still be done."""
         if state is StepState.SUCCEEDED or DateState.DONE in self._own_dates().values():
             return True
-        ancestors = self.fleet.pipeline.ancestors
+        ancestors = self.context.pipeline.ancestors
         return state is not StepState.CANCELLED and any(
             # A phase that the file does not name any more hangs on nothing that is known here.
             self.step.phase not in ancestors.get(other.phase, ())
@@ -373,30 +373,30 @@ class Visit:
 
     def _problems(self, new: Mapping[date, str]) -> str:
         """What is wrong with the step's dates, those of earlier attempts included."""
-        problems = {**self.fleet.ledger.problems(self.run.id, self.id), **new}
+        problems = {**self.context.ledger.problems(self.run.id, self.id), **new}
         return json.dumps({str(day): why[:ERROR_CHARS] for day, why in problems.items()})
 
     def _error_before(self) -> str:
-        return _first(self.fleet.ledger.problems(self.run.id, self.id))
+        return _first(self.context.ledger.problems(self.run.id, self.id))
 
-    def _later(self, what: str = "") -> Again:
-        waits = self.fleet.ledger.note_wait(self.run.id, self.id, what)
+    def _later(self, what: str = "") -> Requeue:
+        waits = self.context.ledger.note_wait(self.run.id, self.id, what)
         pause = FIRST_WAIT_SECONDS * WAIT_GROWTH ** min(waits, 50)
-        return Again(min(pause, self.fleet.settings.poll_max_seconds))
+        return Requeue(min(pause, self.context.settings.poll_max_seconds))
 
 
-def visit(fleet: Fleet, run_id: str, step_id: str, *, worker: str) -> str:
+def visit(context: Context, run_id: str, step_id: str, *, worker: str) -> str:
     """Handle one delivery of a step's message. See `Visit.make`."""
-    run = fleet.ledger.run(run_id)
-    step = fleet.step(run_id, step_id) if run else None
+    run = context.ledger.run(run_id)
+    step = context.step(run_id, step_id) if run else None
     if run is None or step is None:
         return "forgotten"  # Redis was emptied since: the next `enqueue --gaps` sees to it
     return Visit(
-        fleet=fleet,
+        context=context,
         run=run,
         id=step_id,
         step=step,
-        phase=fleet.pipeline.by_name.get(step.phase) or fleet.pipeline.phases[0],
+        phase=context.pipeline.by_name.get(step.phase) or context.pipeline.phases[0],
         worker=worker,
     ).make()
 

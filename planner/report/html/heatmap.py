@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any, NamedTuple
 
-from planner.gaps.gaps import Reason
+from planner.gaps.gaps import GapReason, SkipReason
 from planner.gaps.snapshot import COMPLETE, Snapshot, State
-from planner.pipeline.calendar import Why
-from planner.pipeline.pipeline import DAY, Season, Window
+from planner.pipeline.windows import DAY, Season, Window
 from planner.report.html.markup import Markup, el, join
 from planner.report.report import Report
 
@@ -19,15 +18,18 @@ REASON_CHARS = 600  # of a failure, in a cell's details; the table of failures h
 
 STATES: dict[State, tuple[str, str]] = {
     COMPLETE: ("complete", "holds what its upstream phases hold"),
-    Reason.MISSING: ("missing", "no rows"),
-    Reason.PARTIAL: ("partial", "short of entities, or of whole tables; the fill is the share"),
-    Reason.CASCADE: ("to recompute", "rows are there, computed before their upstream was repaired"),
-    Reason.STALE: ("stale", "rows are there, and their upstream was written after them"),
-    Why.OFF_DAY: ("off-day", "nothing happened"),
-    Why.BOOTSTRAP: ("bootstrap", "too early in the season for this phase"),
-    Why.EXCLUDED: ("excluded", "the pipeline file expects nothing"),
-    Why.UPSTREAM_MISSING: ("no upstream", "what it is computed from is not there"),
-    Why.IN_FLIGHT: ("in flight", "another run is repairing it"),
+    GapReason.MISSING: ("missing", "no rows"),
+    GapReason.PARTIAL: ("partial", "short of entities, or of whole tables; the fill is the share"),
+    GapReason.CASCADE: (
+        "to recompute",
+        "rows are there, computed before their upstream was repaired",
+    ),
+    GapReason.STALE: ("stale", "rows are there, and their upstream was written after them"),
+    SkipReason.OFF_DAY: ("off-day", "nothing happened"),
+    SkipReason.BOOTSTRAP: ("bootstrap", "too early in the season for this phase"),
+    SkipReason.EXCLUDED: ("excluded", "the pipeline file expects nothing"),
+    SkipReason.UPSTREAM_MISSING: ("no upstream", "what it is computed from is not there"),
+    SkipReason.IN_FLIGHT: ("in flight", "another run is repairing it"),
 }
 """State → what it is called, and what it means."""
 
@@ -87,7 +89,7 @@ def _between(seasons: tuple[Season, ...], reach: Window) -> Iterator[Window]:
 def _is_busy(report: Report, window: Window) -> bool:
     both = (report.days_before, report.days_after)
     return any(
-        not isinstance(state, Why)
+        not isinstance(state, SkipReason)
         for snapshot in both
         for phase in snapshot.phases
         for state in snapshot.count(phase, window)
@@ -113,7 +115,7 @@ def legend(report: Report) -> Markup:
         for state, (label, meaning) in STATES.items()
         if state in shown
     ]
-    if any(state in shown for state in Reason):
+    if any(state in shown for state in GapReason):
         entries.insert(1, ("cell s-complete fixed", "repaired", "was short, and is complete now"))
     return el(
         "ul",
@@ -131,7 +133,7 @@ def data_script(report: Report) -> Markup:
     content = {
         "entity": report.entity,
         "states": [[str(state), *words] for state, words in STATES.items()],
-        "short": [CODES[reason] for reason in Reason],
+        "short": [CODES[reason] for reason in GapReason],
         "phases": report.phases,
         "maps": [
             {

@@ -16,7 +16,8 @@ from planner.report.html import tables
 from planner.report.html.heatmap import data_script, legend, maps
 from planner.report.html.markup import Markup, el, join
 from planner.report.html.timeline import timeline
-from planner.report.report import Report, duration, moment, publication_lines, verdict
+from planner.report.report import Report, publication_lines, verdict
+from planner.text import duration, moment
 
 HERE = Path(__file__).parent
 MARKS = {"complete": "✓", "failed": "✕", "cancelled": "■"}

@@ -10,12 +10,11 @@ from planner.report.report import (
     Failure,
     Report,
     bare_seasons,
-    date_runs,
-    duration,
     next_steps,
     ordered_failures,
     phase_times,
 )
+from planner.text import date_runs, duration
 
 REASON_CHARS = 2000  # the JSON has it whole
 OPEN_FAILURES = 8  # more than these are folded

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from planner.report.html.markup import Markup, el
-from planner.report.report import Report, StepRow, date_runs, duration, moment
+from planner.report.report import Report, StepRow
+from planner.text import date_runs, duration, moment
 
 LANE_PIXELS = 12
 BAR_PIXELS = 9

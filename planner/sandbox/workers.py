@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent / "root"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SandboxFleet:
+class SandboxWorkers:
     """A fleet that runs."""
 
     environment: Mapping[str, str]
@@ -34,10 +34,10 @@ class SandboxFleet:
 
 
 @contextmanager
-def sandbox_fleet(settings: Settings, *, workers: int) -> Iterator[SandboxFleet]:
+def sandbox_workers(settings: Settings, *, workers: int) -> Iterator[SandboxWorkers]:
     """Run everything while the block runs."""
     from worker.processes.embedded_redis import embedded_broker
-    from worker.processes.workers import crew
+    from worker.processes.workers import run_workers
 
     if not settings.warehouse.startswith("local:"):
         raise UsageError(
@@ -56,12 +56,12 @@ def sandbox_fleet(settings: Settings, *, workers: int) -> Iterator[SandboxFleet]
     try:
         with (
             embedded_broker(settings) as broker,
-            crew(settings, workers=workers, environment=environment) as hands,
+            run_workers(settings, workers=workers, environment=environment) as processes,
         ):
-            yield SandboxFleet(
+            yield SandboxWorkers(
                 environment={**os.environ, **environment},
                 broker=broker,
-                workers=hands,
+                workers=processes,
                 coordinator=coordinator,
             )
     finally:

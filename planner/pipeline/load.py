@@ -1,0 +1,76 @@
+"""Reads a pipeline file: by the name of one that ships, or by path."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from planner.errors import BadPipeline
+from planner.files import MB, read_capped
+from planner.pipeline.pipeline import Pipeline
+
+SHIPPED = Path(__file__).parent / "shipped"
+
+
+FILE_BYTES = MB  # the largest that ships is 8 kB
+
+
+LINE_CHARS = 4_000  # reading a key with many dots takes time by the square of them
+
+
+def load_pipeline(setting: str) -> Pipeline:
+    """Read a shipped pipeline by name (`nba`), or a file by path.
+
+    Raises `BadPipeline` with one line per mistake.
+    """
+    path = pipeline_path(setting)
+    try:
+        text = read_capped(path, FILE_BYTES).decode("utf-8")
+        if any(len(line) > LINE_CHARS for line in text.splitlines()):
+            raise ValueError(f"a line is longer than {LINE_CHARS:,} characters")
+        content = tomllib.loads(text)
+    except OSError as error:
+        raise BadPipeline(f"{path} cannot be read: {error.strerror}.") from None
+    except (ValueError, RecursionError) as error:  # a number may be too long for Python, too
+        raise BadPipeline(f"{path} is not TOML: {error}.") from None
+    try:
+        return Pipeline.model_validate(content)
+    except ValidationError as error:
+        raise BadPipeline("\n".join(f"{path.name}: {line}" for line in _lines(error))) from None
+
+
+def pipeline_path(setting: str) -> Path:
+    """Where the pipeline file is. Raises `BadPipeline` when there is none."""
+    shipped = sorted(file.stem for file in SHIPPED.glob("*.toml"))
+    if setting in shipped:
+        return SHIPPED / f"{setting}.toml"
+    try:
+        path = Path(setting).expanduser()
+        is_there = path.is_file()
+    except (OSError, RuntimeError):  # a name that is too long, a home that nobody has
+        is_there = False
+    if not is_there:
+        raise BadPipeline(
+            f"There is no pipeline file {setting!r}: set BACKFILL_PIPELINE to a TOML file, "
+            f"or to one that ships: {', '.join(shipped)}."
+        )
+    return path
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    mistakes = error.errors(include_url=False)
+    places = [mistake["loc"] for mistake in mistakes]
+    for mistake in mistakes:
+        above = len(mistake["loc"])
+        if mistake["type"] == "too_short" and any(
+            len(place) > above and place[:above] == mistake["loc"] for place in places
+        ):
+            continue  # only because its items are refused
+        place = "".join(
+            f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in mistake["loc"]
+        ).lstrip(".")
+        message = mistake["msg"].removeprefix("Value error, ")
+        yield f"{place}: {message}" if place else message

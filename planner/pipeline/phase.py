@@ -1,0 +1,70 @@
+"""A phase: its tables, and what fills them."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from planner.pipeline.model import Model, Name
+from planner.pipeline.runners import Resume, Runner, ScriptRunner
+from planner.pipeline.tables import TableSpec
+from planner.text import nearest
+
+
+class Phase(Model):
+    """One or more tables, and what fills them."""
+
+    name: Name
+    after: tuple[Name, ...] = ()
+    """The phases it reads. None: it is a source, and is never repaired."""
+    tables: tuple[TableSpec, ...] = Field(min_length=1)
+    lookback_days: int = Field(default=0, ge=0, le=3660)
+    """Calendar days before a date that its rows are computed from."""
+    skips_bootstrap: bool = False
+    """Whether the first `bootstrap_days` of a season legitimately hold nothing."""
+    runners: tuple[Runner, ...] = ()
+    queue: Name | None = None
+    concurrency: int = Field(default=16, ge=1, le=10_000)
+    """Steps of this phase that may run at once, over the whole fleet."""
+    timeout_seconds: float = Field(default=6 * 3600, gt=0)
+    retries: int = Field(default=3, ge=0, le=100)
+    """Runs of a step after the first one, when it failed or rows are missing."""
+    seconds_per_date: float | None = Field(default=None, gt=0)
+    """Work that one date is known to take: what a report calls planned."""
+    retry_seconds: float = Field(default=15, gt=0)
+    """Pause before the first retry; doubles, with jitter."""
+
+    @property
+    def is_source(self) -> bool:
+        return not self.after
+
+    @property
+    def queue_name(self) -> str:
+        return self.queue or self.name
+
+    @property
+    def dates_at_once(self) -> int | None:
+        """Dates that one run may take, so that its writes fit a day's budget; None: any number."""
+        limits = [t.daily_writes // t.writes_per_date for t in self.tables if t.daily_writes]
+        return min(limits, default=None)
+
+    @model_validator(mode="after")
+    def _runnable(self) -> Self:
+        if self.after and not self.runners:
+            raise ValueError(f"phase {self.name!r} comes after others, so it needs a runner")
+        if self.runners and not self.after:
+            raise ValueError(f"phase {self.name!r} has a runner, so it must say what it is `after`")
+        for runner in self.runners:
+            if isinstance(runner, ScriptRunner) and runner.resume:
+                self._check_resume(runner.resume)
+        return self
+
+    def _check_resume(self, resume: Resume) -> None:
+        named = [name for tables in resume.tables for name in tables]
+        known = [spec.name for spec in self.tables]
+        for name in named:
+            if name not in known:
+                raise ValueError(f"resume: {name!r} is no table here; {nearest(name, known)}")
+        if sorted(named) != sorted(known):
+            raise ValueError("resume: name every table of the phase once, by processor")

@@ -1,0 +1,80 @@
+"""A table of a phase: what is counted in it, and what is expected of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from planner.pipeline.model import ColumnName, Model, Name, TableName
+from sql.warehouse import GradeColumns, Scalar, Table
+
+
+class Band(Model):
+    """How many there normally are, both ends included."""
+
+    low: float = Field(ge=0)
+    high: float = Field(gt=0)
+
+    @model_validator(mode="after")
+    def _upward(self) -> Self:
+        if self.high < self.low:
+            raise ValueError(f"high ({self.high}) is below low ({self.low})")
+        return self
+
+
+class GradesSpec(Model):
+    """Columns that say how right something was."""
+
+    system: ColumnName
+    """Who is graded."""
+    error: ColumnName
+    """A number: how far off it was."""
+    correct: ColumnName
+    """BOOL: whether it was right."""
+
+
+class TableSpec(Model):
+    """A table of a phase."""
+
+    name: TableName
+    date: ColumnName
+    """The DATE column that partitions it."""
+    entities: dict[Name, ColumnName] = Field(default_factory=dict)
+    """What is counted per date: the entity's name → its column. The first is the one shown."""
+    where: dict[ColumnName, Scalar] = Field(default_factory=dict)
+    """Rows that count: column → the value it must hold."""
+    min_coverage: float = Field(default=1.0, ge=0.0, le=1.0)
+    """Share of the upstream entities that makes a date complete."""
+    rows_per_entity: Band | None = None
+    """Rows that there normally are for each of the pipeline's own entity."""
+    grades: GradesSpec | None = None
+    writers: int | None = Field(default=None, ge=1, le=10_000)
+    """Steps that may write it at once, over the whole fleet and all phases. None: any number."""
+    daily_writes: int | None = Field(default=None, ge=1, le=10_000_000)
+    """Load and DML statements in any 24 hours, at most. None: any number."""
+    writes_per_date: int = Field(default=1, ge=1, le=10_000)
+    """How many of them one date costs, each time it is run."""
+
+    @model_validator(mode="after")
+    def _affordable(self) -> Self:
+        if self.daily_writes is not None and self.writes_per_date > self.daily_writes:
+            raise ValueError(
+                f"one date of {self.name!r} costs {self.writes_per_date} writes, and a day allows "
+                f"{self.daily_writes}: no date could ever be run"
+            )
+        return self
+
+    @cached_property
+    def table(self) -> Table:
+        """What a warehouse is asked to count."""
+        return Table(name=self.name, date=self.date, entities=self.entities, where=self.where)
+
+    @cached_property
+    def table_with_grades(self) -> Table:
+        """As `table`, and sums of its grades where it has any."""
+        if self.grades is None:
+            return self.table
+        return replace(self.table, grades=GradeColumns(**self.grades.model_dump()))

@@ -1,0 +1,51 @@
+"""Stretches of the calendar: windows, seasons, and days that are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from planner.pipeline.model import Line, Model, Name, SeasonName
+
+DAY = timedelta(days=1)
+
+
+class Window(Model):
+    """Days of a calendar, both ends included."""
+
+    start: date
+    end: date
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.end < self.start:
+            raise ValueError(f"ends on {self.end}, before it starts on {self.start}")
+        return self
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, date) and self.start <= day <= self.end
+
+    def days(self) -> Iterator[date]:
+        """Every day, in order."""
+        for n in range((self.end - self.start).days + 1):
+            yield self.start + n * DAY
+
+
+class Season(Window):
+    """One season of the pipeline's calendar."""
+
+    name: SeasonName
+    """What people call it, such as `2021-22`."""
+    year: int = Field(ge=1900, le=9999)
+    """The year it starts in, as a `season_year` column holds it."""
+    windows: dict[Name, Window] = Field(default_factory=dict)
+    """Named parts of it, such as `play_in` and `playoffs`."""
+
+
+class Excluded(Window):
+    """Days on which nothing is expected, and why."""
+
+    reason: Line

@@ -1,0 +1,156 @@
+"""Makes plans with what the ledger knows: what is in flight, what is owed, what can run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+
+from planner.errors import BadPipeline
+from planner.gaps.gaps import Assessment
+from planner.pipeline.windows import Window
+from planner.plan import owed as owed_files
+from planner.plan.choose import choose as choose_dates
+from planner.plan.chunks import chunk
+from planner.plan.cost import Cost
+from planner.plan.owed import Owed
+from planner.plan.plan import Plan, PlannedRunner, make_plan, new_id
+from planner.plan.states import DateState
+from worker.ledger.ledger import Ledger
+from worker.run.forecast import forecast
+from worker.runners.choose import absence, choose
+from worker.step.context import Context
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What the user asks a plan to do."""
+
+    scope: Window
+    phases: Collection[str]
+    cascade: bool = True
+    chunk_dates: int | None = None
+    newest_first: bool = False
+    limit: int | None = None
+    reason: str = ""
+    plan_id: str = field(default_factory=lambda: new_id("plan", datetime.now(UTC)))
+    """Known before the plan is made: the queries that it rests on carry it."""
+
+
+def plan_gaps(
+    context: Context,
+    assessment: Assessment,
+    wanted: Wanted,
+    *,
+    ledger: Ledger | None,
+    cost: Cost | None = None,
+    with_estimate: bool = False,
+) -> Plan:
+    """Plan the repair of what `health` shows. Without a ledger, nothing counts as in flight."""
+    pipeline = context.pipeline
+    in_flight = ledger.held(pipeline.name) if ledger else {}
+    repair = choose_dates(
+        pipeline,
+        assessment,
+        scope=wanted.scope,
+        phases=wanted.phases,
+        cascade=wanted.cascade,
+        limit=wanted.limit,
+        newest_first=wanted.newest_first,
+        owed=owed_files.merged(owed_now(context, ledger)),
+        in_flight=in_flight,
+    )
+    busy = {day for phase in pipeline.phases for day in _days_with_rows(assessment, phase.name)}
+    chunks = chunk(
+        pipeline,
+        repair.todo,
+        busy,
+        size=wanted.chunk_dates or pipeline.chunk_dates,
+        newest_first=wanted.newest_first,
+    )
+    return make_plan(
+        pipeline,
+        assessment,
+        repair,
+        chunks,
+        warehouse=context.warehouse.name,
+        scope=wanted.scope,
+        reason=wanted.reason,
+        plan_id=wanted.plan_id,
+        cost=cost,
+        estimate=forecast(context, chunks, ledger) if with_estimate else None,
+    )
+
+
+def plan_repair(
+    context: Context,
+    assessment: Assessment,
+    wanted: Wanted,
+    *,
+    ledger: Ledger | None,
+    cost: Cost | None,
+) -> Plan:
+    """As `plan_gaps`, with how long it takes and what runs it. Raises `BadPipeline`."""
+    plan = plan_gaps(context, assessment, wanted, ledger=ledger, cost=cost, with_estimate=True)
+    return with_runners(context, plan)
+
+
+def _days_with_rows(assessment: Assessment, phase: str) -> set[date]:
+    return set(assessment.complete[phase]) | set(assessment.gaps[phase])
+
+
+def owed_now(context: Context, ledger: Ledger | None) -> list[Owed]:
+    """What earlier runs still owe: their notes, less what the ledger saw recomputed.
+
+    That is crossed out here too: the worker that ended the run may have another home, and the
+    ledger forgets.
+    """
+    folder = context.settings.folder("owed")
+    notes = owed_files.read(
+        folder,
+        pipeline=context.pipeline.name,
+        warehouse=context.warehouse.name,
+    )
+    if ledger is None:
+        return notes
+    left = []
+    for note in notes:
+        dates = ledger.all_dates(note.run_id)
+        done = {pair for pair, state in dates.items() if state is DateState.DONE}
+        if done:
+            owed_files.cross_out(folder, note.run_id, done)
+        left.append(note.without(done))
+    return left
+
+
+def with_runners(context: Context, plan: Plan) -> Plan:
+    """The plan, and which runner each of its phases uses. Raises `BadPipeline` if one has none.
+
+    What only workers can know, such as a variable that is not set here, is taken to be there.
+    """
+    found = {}
+    for name in dict.fromkeys(step.phase for _, step in plan.steps()):
+        phase = context.pipeline.by_name[name]
+        choice = choose(phase, context.pipeline_dir)
+        if choice.number is None:
+            raise BadPipeline(
+                f"Nothing can run {name}: {'; '.join(choice.absent)}. "
+                "`planner doctor` shows what is missing."
+            )
+        kind = phase.runners[choice.number].kind
+        found[name] = PlannedRunner(number=choice.number + 1, kind=kind, absent=choice.absent)
+    publishes = _publishes(context, plan)
+    return plan.model_copy(update={"runners": found, "publishes": publishes}).sealed()
+
+
+def _publishes(context: Context, plan: Plan) -> tuple[date, ...]:
+    """The dates that the run is to publish. Raises `BadPipeline` when the script is not there."""
+    publishing = context.pipeline.publish
+    steps = [step for _, step in plan.steps() if publishing and step.phase == publishing.after]
+    if publishing is not None and steps:
+        why = absence(publishing.runner, context.pipeline_dir)
+        if why is not None:
+            raise BadPipeline(
+                f"Nothing can publish: {why}. `planner doctor` shows what is missing."
+            )
+    return tuple(sorted(day for step in steps for day in step.dates))
