@@ -376,7 +376,7 @@ def test_clocks_are_off_by_an_hour(broken: Sandbox) -> None:
         record, hurts = under_fire(broken, run_id, kill, times=2, pause=(2.0, 4.0))
     finally:
         for worker in workers:
-            worker.step.stop()
+            worker.stop()
 
     # Then nothing that they held, or put off, waits for an hour
     assert hurts == 2

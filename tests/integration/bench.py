@@ -169,7 +169,7 @@ class Bench:
         checkpoint: dict[str, Any] = {}
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
-            outcome = self.attempt(runners, dates, **{**options, "memory": checkpoint})
+            outcome = self.attempt(runners, dates, **{**options, "checkpoint": checkpoint})
             if isinstance(outcome, Ended):
                 return outcome
             assert isinstance(outcome, Park), outcome

@@ -1,7 +1,7 @@
 """What a planner does, line by line of standard input, in a process of its own: a Celery app is
 made for one broker and never lets go of it.
 
-    publish RUN              send a registered run to the workers
+    send RUN                 send a registered run to the workers
     revoke TASK [terminate]  as Flower's buttons do
     finalize RUN             one more message to finalize a run
     retry RUN                what is not done, under the same run
@@ -22,16 +22,16 @@ from worker.app import app
 from worker.canvas import final_message
 from worker.reconciler import reconcile
 from worker.run.control import retry
-from worker.run.enqueue import publish
+from worker.run.enqueue import send_run
 from worker.step.context import Context
 
 
 def do(context: Context, what: str, *more: str) -> str:
     match what, *more:
-        case ["publish", run_id]:
+        case ["send", run_id]:
             plan = context.plan(run_id)
             assert plan is not None
-            publish(context, run_id, plan)
+            send_run(context, run_id, plan)
         case ["revoke", task_id, *how]:
             app.control.revoke(task_id, terminate=bool(how), signal="SIGKILL")
         case ["finalize", run_id]:

@@ -91,7 +91,7 @@ def test_one_worker_that_fits_is_enough(shop: Shop) -> None:
 def test_a_parked_step_is_given_up_too(shop: Shop) -> None:
     begin(shop)
     lease = hold(shop)
-    parked = {"parked": lease.token, "memory": json.dumps({})}
+    parked = {"parked": lease.token, "checkpoint": json.dumps({})}
     shop.ledger.transition(RUN, STEP, token=lease.token, state=StepState.RUNNING, fields=parked)
     change_file(shop)
 

@@ -11,7 +11,7 @@ def test_a_deadline_ends_what_runs_with_all_its_processes(tiny: Tiny) -> None:
     long, short = tiny.days(2)
     tiny.hold(long, leaves=True)
     run_id = tiny.register([long, short], deadline_seconds=3600)
-    tiny.say("publish", run_id)
+    tiny.say("send", run_id)
     holder = tiny.holder(long)
     until(lambda: len(holder.children(recursive=True)) >= 3)
     family = [process.pid for process in holder.children(recursive=True)]

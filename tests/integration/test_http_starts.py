@@ -28,7 +28,7 @@ from tests.integration.test_http_runner import (
 from tests.integration.visits import RUN, Visits
 from worker.processes import shutdown
 from worker.runners import Stopped
-from worker.step import visit
+from worker.step import visit as step_visit
 from worker.step.attempt import Ended
 
 
@@ -45,7 +45,7 @@ def service() -> Iterator[Service]:
 
 def visit(bench: Bench, runners: str, step_id: str) -> None:
     """One delivery of a step's message, in a process of its own."""
-    visit.visit(bench.context(runners), RUN, step_id, worker="killed")
+    step_visit.visit(bench.context(runners), RUN, step_id, worker="killed")
 
 
 def test_a_worker_that_is_killed_in_a_start_is_not_followed_by_a_second_start(

@@ -22,7 +22,7 @@ def test_a_step_that_waits_is_taken_by_whoever_is_free(tmp_path: Path) -> None:
         # Given a worker with one slot, which has looked at a step that cannot begin yet
         waits, works = tiny.days(2)
         waiting = tiny.register([waits], ["b"])
-        tiny.say("publish", waiting)
+        tiny.say("send", waiting)
         control.pause(tiny.context, waiting)
         stack.enter_context(Supervisor([first]))
         until(lambda: tiny.ledger.step(waiting, f"{waits}/b").waits > 2)

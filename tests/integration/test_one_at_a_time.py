@@ -29,7 +29,7 @@ def far(tiny: Tiny, proxy: Proxy) -> Iterator[Child]:
     worker.start()
     until(lambda: "ready" in worker.log.read_text())
     yield worker
-    worker.step.stop()
+    worker.stop()
 
 
 def tree(worker: Child) -> list[psutil.Process]:

@@ -300,8 +300,8 @@ def test_force_service_is_an_option_of_a_run_and_of_each_retry(
     def publish(context: Context, run_id: str, *ignored: object) -> None:
         context.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])
 
-    monkeypatch.setattr("worker.run.enqueue.publish_steps", publish)
-    monkeypatch.setattr("worker.run.control.publish_steps", publish)
+    monkeypatch.setattr("worker.run.enqueue.send_steps", publish)
+    monkeypatch.setattr("worker.run.control.send_steps", publish)
 
     def planner(*arguments: str) -> str:
         done = CliRunner().invoke(app, [*arguments, "--json"])

@@ -28,7 +28,7 @@ def die(*arguments, **options):
 where = {
     "before it registers": (Ledger, "register"),
     "before it hands over": (enqueue, "_hand_over"),
-    "before it publishes": (enqueue, "publish_steps"),
+    "before it publishes": (enqueue, "send_steps"),
     "before it says so": (Ledger, "move"),
 }
 setattr(*where[sys.argv.pop(1)], die)

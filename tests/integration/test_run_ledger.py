@@ -86,7 +86,7 @@ def test_gaps_that_a_run_heals_while_they_are_counted_stay_healed(
         assert finalize(shop.context, RUN) == "complete"
         return counted
 
-    monkeypatch.setattr(gaps, "read_health", count_slowly)
+    monkeypatch.setattr(gaps, "read_assessment", count_slowly)
 
     # When it writes down what it found
     span = ["--start", str(SCOPE.start), "--end", str(SCOPE.end)]

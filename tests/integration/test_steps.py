@@ -82,7 +82,7 @@ def test_what_is_computed_from_a_failure_is_blocked(
     shop.context.warehouse.run(
         "DELETE FROM shop_raw.orders WHERE order_date = @day", {"day": day(11)}
     )
-    monkeypatch.setattr(steps, "decide", lambda *a, **k: visit.GiveUp(why="at once"))
+    monkeypatch.setattr(visit, "decide", lambda *a, **k: visit.GiveUp(why="at once"))
 
     # When it fails
     with pytest.raises(StepFailed, match="rows missing"):

@@ -267,7 +267,7 @@ PUBLISH = textwrap.dedent(
     url = "redis+socket://" + sys.argv[1]
     app = Celery("publisher", broker=url, backend=url)
     if sys.argv[2] == "ours":
-        transport.publish_only(app)
+        transport.send_only(app)
     result = app.signature("anything").apply_async()
     pubsub = app.backend.result_consumer._pubsub
     print(len(pubsub.channels) if pubsub else 0)

@@ -274,7 +274,7 @@ class Tiny:
 
     def enqueue(self, days: Sequence[date], phases: Collection[str] = ALL) -> str:
         run_id = self.register(days, phases)
-        self.say("publish", run_id)
+        self.say("send", run_id)
         return run_id
 
     def heal(self, day: date) -> None:

@@ -311,7 +311,7 @@ class Ledger:
         self, run_id: str, step_id: str, checkpoint: Mapping[str, Any], *, token: str
     ) -> bool:
         """Write down what a running step has to know; False when it is not ours any more."""
-        fields = {"memory": json.dumps(checkpoint)}
+        fields = {"checkpoint": json.dumps(checkpoint)}
         return self.transition(run_id, step_id, token=token, state=StepState.RUNNING, fields=fields)
 
     def note_wait(self, run_id: str, step_id: str, what: str) -> int:

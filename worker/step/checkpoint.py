@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel, Field
 
 from worker.step.recount import Versions
 
@@ -26,7 +26,9 @@ class Checkpoint(BaseModel):
     """What the runner said of a date."""
     notes: dict[date, str] = {}
     """What was odd about a date whose runner did not complain."""
-    permanent: set[date] = set()
+    permanent: set[date] = Field(
+        default=set(), validation_alias=AliasChoices("permanent", "hopeless")
+    )
     """Dates that trying again cannot help."""
     blocked: set[date] = set()
     """Dates that something they need is not there for."""

@@ -186,7 +186,7 @@ class Visit:
             self.id,
             token=lease.token,
             state=StepState.RUNNING,
-            fields={"parked": lease.token, "memory": json.dumps(park.checkpoint)},
+            fields={"parked": lease.token, "checkpoint": json.dumps(park.checkpoint)},
         )
         raise Requeue(park.seconds)
 
@@ -199,7 +199,7 @@ class Visit:
             state=StepState.PENDING,
             fields={
                 "attempt": str(record.attempt),
-                "memory": json.dumps(over.checkpoint),
+                "checkpoint": json.dumps(over.checkpoint),
                 "waiting": over.why,
             },
         )
@@ -214,7 +214,7 @@ class Visit:
                 self.id,
                 token=lease.token,
                 state=StepState.PENDING,
-                fields={"memory": json.dumps(outcome.checkpoint)},
+                fields={"checkpoint": json.dumps(outcome.checkpoint)},
             )
             raise Requeue(0)  # to another worker
         raise self._later()  # the lease was lost: it is somebody else's now, see how they do
@@ -240,7 +240,7 @@ class Visit:
                     "failures": str(failures),
                     "error": _first(ended.short)[:ERROR_CHARS],
                     "problems": self._problems({**ended.permanent, **ended.blocked}),
-                    "memory": json.dumps(ended.checkpoint),
+                    "checkpoint": json.dumps(ended.checkpoint),
                 },
                 dates=dates,
             )
@@ -311,7 +311,7 @@ class Visit:
                 **(fields or {}),
                 "error": error[:ERROR_CHARS],
                 "problems": self._problems({**failed, **blocked}),
-                "memory": "{}",
+                "checkpoint": "{}",
             },
             dates=dates,
             with_steps=later,

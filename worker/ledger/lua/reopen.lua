@@ -20,7 +20,7 @@ for _, date in ipairs(dates) do
 end
 for i, step in ipairs(steps) do
   redis.call('HSET', KEYS[3], step, 'pending')
-  redis.call('HSET', KEYS[4 + i], 'failures', 0, 'crashes', 0, 'error', '', 'problems', '{}', 'memory', '{}')
+  redis.call('HSET', KEYS[4 + i], 'failures', 0, 'crashes', 0, 'error', '', 'problems', '{}', 'checkpoint', '{}')
   redis.call('HDEL', KEYS[4 + i], 'parked', 'misfits')
 end
 redis.call('HDEL', KEYS[1], 'ended', 'validation', 'deadline', 'stopped_by', 'paused_seconds',

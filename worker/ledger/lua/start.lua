@@ -1,6 +1,6 @@
 -- A step begins an attempt, or resumes one that was parked.
 -- KEYS: run, steps, step. ARGV: step id, token, worker, token it was parked under or ''.
--- Answers {'go', crashes, memory}, or {state} of the run or step that forbids it.
+-- Answers {'go', crashes, checkpoint}, or {state} of the run or step that forbids it.
 local run = redis.call('HGET', KEYS[1], 'state')
 local parked = redis.call('HGET', KEYS[3], 'parked') or ''
 -- A paused run starts nothing, and lets what it started come to its end.
@@ -23,4 +23,6 @@ redis.call('HSETNX', KEYS[3], 'started', now)
 redis.call('HSETNX', KEYS[1], 'started', now)
 redis.call('HSET', KEYS[3], 'token', ARGV[2], 'worker', ARGV[3], 'waits', 0, 'waiting', '')
 redis.call('HSET', KEYS[2], ARGV[1], 'running')
-return {'go', redis.call('HGET', KEYS[3], 'crashes') or 0, redis.call('HGET', KEYS[3], 'memory') or '{}'}
+-- Steps that were parked before version 0.2 call their checkpoint `memory`.
+local checkpoint = redis.call('HGET', KEYS[3], 'checkpoint') or redis.call('HGET', KEYS[3], 'memory')
+return {'go', redis.call('HGET', KEYS[3], 'crashes') or 0, checkpoint or '{}'}
