@@ -244,6 +244,13 @@ class BigQueryWarehouse:
         with self._finished(statement, parameters) as (_, rows):
             return [dict(row.items()) for row in rows]
 
+    def describe(self, statement: str, parameters: Parameters) -> Mapping[str, str]:
+        with self._in_our_words():
+            job = self._begin(statement, parameters, dry_run=True, use_query_cache=False)
+            if job.statement_type not in (None, "SELECT"):
+                raise WarehouseRefused(f"it is {job.statement_type}, and has to be a SELECT.")
+            return {field.name: _google_type(field) for field in job.schema or ()}
+
     def run(self, statement: str, parameters: Parameters) -> int:
         with self._finished(statement, parameters) as (job, _):
             if job.dml_stats is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
@@ -17,26 +17,24 @@ UNNAMED_SYSTEM = "?"  # rows that do not say whose they are
 
 
 def coverage_query(
-    table: Table, start: date, end: date, *, filters: str = FILTER
+    table: Table, start: date, end: date, *, filters: str = FILTER, counts_only: bool = False
 ) -> tuple[str, Parameters]:
     """The statement that counts `table` per date, and its bound parameters.
 
     Columns of the answer: `date`, `row_count`, then one count per entity in `table.entities`
     order, named `entity_0`, `entity_1`, …; of a graded table also those of `graded.sql`.
-    `filters` begins the names of the parameters that `table.where` is bound to.
+    Then what else is judged: `print_0`, … are fingerprints of the entities' distinct ids;
+    `duplicates`, `filled_0`, …, `first_written` and `last_written` stand where the table asks for
+    them. `counts_only` leaves all of these out. `filters` begins the names of the parameters that
+    `table.where` is bound to.
     """
-    counts = "".join(
-        f",\n  COUNT(DISTINCT {quote_column(column)}) AS entity_{i}"
-        for i, column in enumerate(table.entities.values())
-    )
-    conditions = "".join(
-        f"\n  AND {quote_column(column)} = @{filters}{i}" for i, column in enumerate(table.where)
-    )
+    counts = "".join(f",\n  {column}" for column in _counted(table, counts_only=counts_only))
+    filtering, values = conditions(table, prefix=filters)
     names = {
         "table": quote_table(table.name),
         "date": quote_column(table.date),
         "counts": counts,
-        "filters": conditions,
+        "filters": filtering,
     }
     if table.grades is None:
         statement = load("coverage").format(**names)
@@ -47,8 +45,47 @@ def coverage_query(
             error=quote_column(table.grades.error),
             correct=quote_column(table.grades.correct),
         )
-    values = {f"{filters}{i}": value for i, value in enumerate(table.where.values())}
     return statement, {"start_date": start, "end_date": end, **values}
+
+
+def conditions(table: Table, *, prefix: str) -> tuple[str, Parameters]:
+    """What `table.where` adds to a WHERE, and its parameters, whose names begin with `prefix`."""
+    text = "".join(
+        f"\n  AND {quote_column(column)} = @{prefix}{i}" for i, column in enumerate(table.where)
+    )
+    return text, {f"{prefix}{i}": value for i, value in enumerate(table.where.values())}
+
+
+def _counted(table: Table, *, counts_only: bool) -> Iterator[str]:
+    columns = [quote_column(column) for column in table.entities.values()]
+    for n, column in enumerate(columns):
+        yield f"COUNT(DISTINCT {column}) AS entity_{n}"
+    if counts_only:
+        return
+    for n, column in enumerate(columns):
+        yield f"BIT_XOR(DISTINCT FARM_FINGERPRINT({as_id(column)})) AS print_{n}"
+    if table.key:
+        yield f"COUNT(*) - COUNT(DISTINCT {_key(table.key)}) AS duplicates"
+    for n, column in enumerate(table.filled):
+        yield f"COUNT({quote_column(column)}) AS filled_{n}"
+    if table.written_at is not None:
+        written = quote_column(table.written_at)
+        yield f"MIN({written}) AS first_written"
+        yield f"MAX({written}) AS last_written"
+
+
+def as_id(column: str) -> str:
+    """A quoted column as an id: text, so that 7 in one table is '7' in another."""
+    return f"CAST({column} AS STRING)"
+
+
+def _key(columns: Iterable[str]) -> str:
+    """One text per distinct key: each value behind its length, so that no two keys are alike."""
+    texts = [as_id(quote_column(column)) for column in columns]
+    parts = [
+        f"IFNULL(CONCAT(CAST(LENGTH({text}) AS STRING), ':', {text}), 'NULL')" for text in texts
+    ]
+    return f"CONCAT({', '.join(parts)})" if len(parts) > 1 else parts[0]
 
 
 def coverage_of(table: Table, rows: Iterable[Mapping[str, Any]]) -> Coverage:
@@ -59,11 +96,16 @@ def coverage_of(table: Table, rows: Iterable[Mapping[str, Any]]) -> Coverage:
     """
     if table.grades is None:
         return {
-            _day(table, row): Cell(rows=row["row_count"], entities=_entities(table, row))
+            _day(table, row): Cell(
+                rows=row["row_count"], entities=_entities(table, row), **_judged(table, row)
+            )
             for row in rows
         }
     grades: dict[date, dict[str, Grade]] = {}
+    judged: dict[date, dict[str, Any]] = {}
     for row in rows:
+        if row["is_total"]:
+            judged[_day(table, row)] = _judged(table, row)
         system = EVERY_SYSTEM if row["is_total"] else (row["system"] or UNNAMED_SYSTEM)
         grades.setdefault(_day(table, row), {})[system] = Grade(
             rows=row["row_count"],
@@ -78,6 +120,7 @@ def coverage_of(table: Table, rows: Iterable[Mapping[str, Any]]) -> Coverage:
             rows=systems[EVERY_SYSTEM].rows,
             entities=systems[EVERY_SYSTEM].entities,
             grades=systems,
+            **judged[day],
         )
         for day, systems in grades.items()
     }
@@ -91,6 +134,19 @@ def _day(table: Table, row: Mapping[str, Any]) -> date:
             "date. Name its DATE column in the pipeline file, or a view that has one."
         )
     return day
+
+
+def _judged(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What is asked beside rows and entities. A fingerprint of no ids is NULL."""
+    judged: dict[str, Any] = {
+        "fingerprints": {name: row[f"print_{i}"] or 0 for i, name in enumerate(table.entities)},
+        "filled": {column: row[f"filled_{i}"] for i, column in enumerate(table.filled)},
+    }
+    if table.key:
+        judged["duplicates"] = row["duplicates"]
+    if table.written_at is not None and row["first_written"] is not None:
+        judged["written"] = (row["first_written"], row["last_written"])
+    return judged
 
 
 def _entities(table: Table, row: Mapping[str, Any]) -> dict[str, int]:

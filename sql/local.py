@@ -69,6 +69,10 @@ class LocalWarehouse:
         """Table → the version that DuckDB sees."""
         self._connection = duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
+        # DuckDB's own hash in its place: fingerprints are compared within one warehouse alone.
+        self._connection.execute(
+            "CREATE TEMP MACRO farm_fingerprint(value) AS CAST(hash(value) >> 1 AS BIGINT)"
+        )
 
     def labelled(self, **labels: str) -> Self:
         return self  # nobody bills its jobs
@@ -147,6 +151,17 @@ class LocalWarehouse:
     def rows(self, statement: str, parameters: Parameters) -> Sequence[Mapping[str, Any]]:
         rows: list[dict[str, Any]] = self._select(parse(statement), parameters).to_pylist()
         return rows
+
+    def describe(self, statement: str, parameters: Parameters) -> Mapping[str, str]:
+        tree = parse(statement)
+        if not isinstance(tree, exp.Query):
+            raise WarehouseRefused(f"it is {tree.key.upper()}, and has to be a SELECT.")
+        return {
+            field.name: google_type(field.type)
+            for field in self._select(
+                exp.select("*").from_(tree.subquery("answer")).limit(0), parameters
+            ).schema
+        }
 
     def run(self, statement: str, parameters: Parameters) -> int:
         tree = parse(statement)

@@ -66,3 +66,9 @@ def load(name: str) -> str:
     if not path.is_relative_to(HERE) or not path.is_file():
         raise WarehouseRefused(f"There is no statement named {name!r}.")
     return path.read_text(encoding="utf-8")
+
+
+def without_comments(name: str) -> str:
+    """The text of `sql/NAME.sql` for use as a part of another statement: bare of comments."""
+    lines = load(name).splitlines()
+    return "\n".join(line for line in lines if not line.lstrip().startswith("--"))

@@ -39,6 +39,12 @@ class Table:
     """What is counted: the entity's name → the column that identifies it."""
     where: Mapping[str, Scalar] = field(default_factory=dict)
     """Rows that count: column → the value it must hold."""
+    key: tuple[str, ...] = ()
+    """Columns that tell rows apart; none: duplicates are not counted."""
+    filled: tuple[str, ...] = ()
+    """Columns whose values are counted."""
+    written_at: str | None = None
+    """A column that says when a row was written."""
     grades: GradeColumns | None = None
     """What else is summed; None: rows and entities are all that is asked."""
 
@@ -66,6 +72,15 @@ class Cell:
     rows: int
     entities: Mapping[str, int] = field(default_factory=dict)
     """The entity's name → how many distinct ones."""
+    fingerprints: Mapping[str, int] = field(default_factory=dict)
+    """The entity's name → one number made of its distinct ids, in no order: sets that differ have
+    different ones, but for a chance of 1 in 2^63. Comparable within one warehouse alone."""
+    duplicates: int = 0
+    """Rows less distinct keys; 0 where the table names no key."""
+    filled: Mapping[str, int] = field(default_factory=dict)
+    """Column → rows that hold a value, of the columns that are asked about."""
+    written: tuple[datetime, datetime] | None = None
+    """First and last `written_at` of its rows; None where the table names no such column."""
     grades: Mapping[str, Grade] = field(default_factory=dict)
     """System → how it did, and `EVERY_SYSTEM` → all of them; empty when not asked for."""
 
@@ -172,6 +187,13 @@ class Warehouse(Protocol):
 
     def rows(self, statement: str, parameters: Parameters) -> Sequence[Mapping[str, Any]]:
         """Run one GoogleSQL query with bound parameters."""
+        ...
+
+    def describe(self, statement: str, parameters: Parameters) -> Mapping[str, str]:
+        """Column → GoogleSQL type of what a query would answer, in order. Reads no rows.
+
+        Raises `WarehouseRefused` where the statement is refused, or is no query.
+        """
         ...
 
     def run(self, statement: str, parameters: Parameters) -> int:

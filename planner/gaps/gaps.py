@@ -1,29 +1,20 @@
-"""Which phases and dates are short of what their upstream phases hold, and why.
+"""What there is to say of a phase and date: gaps and their reasons, what is skipped, and why.
 
-Pure: takes the coverage of every table, gives back values. A date is judged by the entities
-the *source* and every phase between hold on it, date by date, never by numbers of dates.
+Values only; `planner.gaps.assess` makes them from what the warehouse showed.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
 from enum import StrEnum
 
-from planner.pipeline.calendar import Calendar
 from planner.pipeline.phase import Phase
-from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import Window
-from sql.warehouse import Cell, Coverage
 
 Expected = Mapping[str, int]
 """Entity → how many distinct ones make a date complete."""
-
-EMPTY = Cell(rows=0)
 
 
 class GapReason(StrEnum):
@@ -33,11 +24,28 @@ class GapReason(StrEnum):
     """No rows."""
     PARTIAL = "partial"
     """Entities, or whole tables of the phase, are short."""
+    DUPLICATE = "duplicate"
+    """Rows share a key that the pipeline file calls unique."""
+    AUDIT = "audit"
+    """An audit of the pipeline file found the date wrong."""
+    UNFILLED = "unfilled"
+    """A column holds fewer values than the pipeline file asks for."""
+    SURPLUS = "surplus"
+    """It holds ids that what it is measured by does not hold."""
+    ORPHAN = "orphan"
+    """It holds rows on a date on which nothing that they are computed from does."""
     CASCADE = "cascade"
     """Its rows are there, and were computed from rows that are repaired now."""
     STALE = "stale"
     """Its rows are there, and what they are computed from was written after them."""
 
+
+SHORT = frozenset({GapReason.MISSING, GapReason.PARTIAL})
+"""Rows are not there. What rests on them cannot be computed."""
+
+FLAWS = (GapReason.DUPLICATE, GapReason.AUDIT, GapReason.UNFILLED, GapReason.SURPLUS)
+"""Rows are there, and not as they should be; the worst first. To run a script that appends once
+more would make them worse, so a repair takes them only when it is asked to."""
 
 RECOMPUTE = frozenset({GapReason.CASCADE, GapReason.STALE})
 """Complete by count: only new versions of its rows show that a date was done."""
@@ -59,8 +67,61 @@ class SkipReason(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What is wrong with one table on one date."""
+
+    table: str
+    reason: GapReason
+    expected: int
+    """Entities, distinct keys or rows with a value, as the reason counts."""
+    found: int
+    entity: str = ""
+    """What is counted; empty where it is rows."""
+    ids: tuple[str, ...] = ()
+    """The first of the ids that are lacking, or too many."""
+    apart: int = 0
+    """How many ids are lacking, or too many."""
+    about: str = ""
+    """The column that is unfilled, or the audit."""
+
+    def __str__(self) -> str:
+        """`shop.trend holds 10 of 12 stores: lacks s04, s07`."""
+        return f"{self.table} {_SAYS[self.reason](self)}"
+
+
+def _lacking(finding: Finding) -> str:
+    if not finding.entity:
+        return "holds no rows"
+    text = f"holds {finding.found} of {finding.expected} {finding.entity}s"
+    return f"{text}: lacks {_listed(finding)}" if finding.ids else text
+
+
+def _listed(finding: Finding) -> str:
+    more = finding.apart - len(finding.ids)
+    return ", ".join(finding.ids) + (f" and {more:,} more" if more > 0 else "")
+
+
+_SAYS: Mapping[GapReason, Callable[[Finding], str]] = {
+    GapReason.MISSING: _lacking,
+    GapReason.PARTIAL: _lacking,
+    GapReason.DUPLICATE: lambda f: (
+        f"holds {f.found:,} rows for {f.expected:,} keys ({f.about}): "
+        f"{f.found - f.expected:,} too many"
+    ),
+    GapReason.AUDIT: lambda f: f"fails the audit {f.about}",
+    GapReason.UNFILLED: lambda f: (
+        f"has a value of {f.about} in {f.found:,} rows, and {f.expected:,} at least should"
+    ),
+    GapReason.SURPLUS: lambda f: (
+        f"holds {f.apart:,} {f.entity}s too many" + (f": {_listed(f)}" if f.ids else "")
+    ),
+    GapReason.ORPHAN: lambda f: f"holds {f.found:,} rows, and nothing upstream does",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Gap:
-    """A phase and date that is short."""
+    """A phase and date that is short, or not as it should be."""
 
     phase: str
     date: date
@@ -70,6 +131,19 @@ class Gap:
     found: int
     tables: tuple[str, ...]
     """The tables that are short."""
+    findings: tuple[Finding, ...] = ()
+    """Everything that is wrong, the worst first; `reason` is that of the first. None of a date
+    that is to be computed again."""
+
+    @property
+    def reasons(self) -> frozenset[GapReason]:
+        """Every reason that there is."""
+        return frozenset({self.reason, *(finding.reason for finding in self.findings)})
+
+    @property
+    def detail(self) -> str:
+        """What is wrong, in words."""
+        return "; ".join(map(str, self.findings))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +167,7 @@ class Assessment:
     empty: Mapping[str, Mapping[date, Skipped]]
     complete: Mapping[str, frozenset[date]]
     expected: Mapping[str, Mapping[date, Expected]] = field(repr=False)
-    """Phase → date → entities that its upstream phases hold."""
+    """Phase → date → how many of each entity it ought to hold."""
     held: Mapping[str, Mapping[date, int]] = field(repr=False)
     """Phase → date → how many of the pipeline's own entity it holds in full, in every table
     that counts it. A phase that does not count it is absent."""
@@ -101,127 +175,17 @@ class Assessment:
     """Phase → complete dates whose upstream was written after them; empty unless asked for."""
     doubtful: Mapping[str, Collection[date]] = field(default_factory=dict)
     """Phase → dates that look stale, and hold more than their upstream does now."""
+    orphans: Mapping[str, Mapping[date, Gap]] = field(default_factory=dict)
+    """Phase → date → rows on a date on which nothing is due."""
+
+    def is_full(self, phase: str, day: date) -> bool:
+        """Whether all rows are there, with or without a flaw."""
+        gap = self.gaps[phase].get(day)
+        return day in self.complete[phase] if gap is None else gap.reason not in SHORT
 
     def is_due(self, phase: str, day: date) -> bool:
         """Whether rows are expected, there or not."""
         return day in self.complete[phase] or day in self.gaps[phase]
-
-
-def assess(pipeline: Pipeline, coverage: Mapping[str, Coverage], window: Window) -> Assessment:
-    """Judge every phase on every day of `window`.
-
-    `coverage` holds each table of the pipeline by name, over at least the window; a table that
-    is absent from it raises `KeyError`: no coverage, no judgement.
-    """
-    calendar = Calendar(pipeline=pipeline)
-    gaps: dict[str, dict[date, Gap]] = {}
-    empty: dict[str, dict[date, Skipped]] = {}
-    complete: dict[str, frozenset[date]] = {}
-    expected: dict[str, dict[date, Expected]] = {}
-    held: dict[str, dict[date, int]] = {}
-    for phase in pipeline.phases:
-        cells = {spec.name: coverage[spec.name] for spec in phase.tables}
-        gaps[phase.name], empty[phase.name], expected[phase.name] = {}, {}, {}
-        done: set[date] = set()
-        for day in window.days():
-            why = _why_nothing(phase, day, calendar, cells, empty)
-            if why is not None:
-                empty[phase.name][day] = Skipped(phase=phase.name, date=day, reason=why)
-                continue
-            due = _upstream(pipeline, phase, day, coverage)
-            expected[phase.name][day] = due
-            gap = None if phase.is_source else _gap(phase, day, cells, due)
-            if gap is None:
-                done.add(day)
-            else:
-                gaps[phase.name][day] = gap
-        complete[phase.name] = frozenset(done)
-        counting = [cells[spec.name] for spec in phase.tables if pipeline.entity in spec.entities]
-        if counting:
-            pick = (
-                max if phase.is_source else min
-            )  # one source is enough; a phase is all its tables
-            held[phase.name] = {
-                day: pick(
-                    table.get(day, EMPTY).entities.get(pipeline.entity, 0) for table in counting
-                )
-                for day in (*done, *gaps[phase.name])
-            }
-    return Assessment(
-        window=window, gaps=gaps, empty=empty, complete=complete, expected=expected, held=held
-    )
-
-
-def _why_nothing(
-    phase: Phase,
-    day: date,
-    calendar: Calendar,
-    cells: Mapping[str, Coverage],
-    empty: Mapping[str, Mapping[date, Skipped]],
-) -> SkipReason | None:
-    """Why nothing is expected of a phase on a day; None when something is."""
-    if calendar.excluded(day) is not None:
-        return SkipReason.EXCLUDED
-    if phase.is_source:
-        return None if any(day in table for table in cells.values()) else SkipReason.OFF_DAY
-    absent = [empty[upstream][day].reason for upstream in phase.after if day in empty[upstream]]
-    if len(absent) == len(phase.after):
-        return absent[0]
-    if absent:
-        return (
-            SkipReason.BOOTSTRAP if SkipReason.BOOTSTRAP in absent else SkipReason.UPSTREAM_MISSING
-        )
-    if phase.skips_bootstrap and calendar.is_bootstrap(day):
-        return SkipReason.BOOTSTRAP
-    return None
-
-
-def _upstream(
-    pipeline: Pipeline, phase: Phase, day: date, coverage: Mapping[str, Coverage]
-) -> Expected:
-    """The most of each entity that any table upstream of `phase` holds on `day`."""
-    most: dict[str, int] = {}
-    for name in pipeline.ancestors[phase.name]:
-        for spec in pipeline.by_name[name].tables:
-            for entity, count in coverage[spec.name].get(day, EMPTY).entities.items():
-                most[entity] = max(most.get(entity, 0), count)
-    return most
-
-
-def needed(spec: TableSpec, entity: str, due: Expected) -> int:
-    """How many entities make a date of a table complete."""
-    # As written: 100 × 0.55 is more than 55 in binary.
-    return math.ceil(due.get(entity, 0) * Decimal(str(spec.min_coverage)))
-
-
-def shortfall(spec: TableSpec, cell: Cell, due: Expected) -> tuple[int, int] | None:
-    """Expected and found of the entity a table is shortest of; None when it is complete."""
-    counts = [(needed(spec, entity, due), cell.entities.get(entity, 0)) for entity in spec.entities]
-    short = [(want, have) for want, have in counts if have < want]
-    if short:
-        # The first entity is the one people know the table by, so it is the one shown.
-        return short[0]
-    return None if cell.rows else (1, 0)
-
-
-def _gap(phase: Phase, day: date, cells: Mapping[str, Coverage], due: Expected) -> Gap | None:
-    short: dict[str, tuple[int, int]] = {}
-    for spec in phase.tables:
-        missing = shortfall(spec, cells[spec.name].get(day, EMPTY), due)
-        if missing is not None:
-            short[spec.name] = missing
-    if not short:
-        return None
-    want, have = min(short.values(), key=lambda pair: pair[1] / pair[0])
-    nothing = all(day not in table for table in cells.values())
-    return Gap(
-        phase=phase.name,
-        date=day,
-        reason=GapReason.MISSING if nothing else GapReason.PARTIAL,
-        expected=want,
-        found=have,
-        tables=tuple(short),
-    )
 
 
 def recomputed(phase: Phase, day: date, assessment: Assessment, reason: GapReason) -> Gap:

@@ -1,6 +1,7 @@
 """Reads the coverage of a pipeline's tables from the warehouse and judges it.
 
-One query per dataset and one per table that holds rows. An error of the warehouse is an error,
+One query per dataset, one per table that holds rows, and one per table that differs from what it
+is measured by. An error of the warehouse is an error,
 never a gap: nothing is judged unless every table answered.
 """
 
@@ -8,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from planner.gaps.gaps import Assessment, assess
+from planner.gaps.assess import assess
+from planner.gaps.audits import check_judgeable
+from planner.gaps.gaps import Assessment
+from planner.gaps.read import IDS_NAMED, complete_evidence
 from planner.gaps.stale import with_stale
 from planner.pipeline.lookback import with_lookback
 from planner.pipeline.pipeline import Pipeline
@@ -24,6 +28,7 @@ def survey(
     scope: Window,
     *,
     stale: bool = False,
+    ids_named: int = IDS_NAMED,
     on_table: Callable[[str], None] = lambda table: None,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Assessment:
@@ -34,10 +39,14 @@ def survey(
     """
     window = with_lookback(pipeline, scope)
     tables = [spec.table for spec in pipeline.tables]
+    check_judgeable(warehouse, pipeline)
     found = count(warehouse, tables, window.start, window.end, on_table=on_table)
     for text in found.notes:
         on_note(text)
-    assessment = assess(pipeline, found.coverage, window)
+    evidence = complete_evidence(
+        warehouse, pipeline, found.coverage, list(pipeline.by_name), window, ids_named=ids_named
+    )
+    assessment = assess(pipeline, evidence, window)
     if not stale:
         return assessment
     if found.unread is not None:

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from planner.errors import BadPipeline
 from planner.files import MB, read_capped
 from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.statements import read_statement
+from sql.errors import WarehouseRefused
 
 SHIPPED = Path(__file__).parent / "shipped"
 
@@ -37,9 +39,24 @@ def load_pipeline(setting: str) -> Pipeline:
     except (ValueError, RecursionError) as error:  # a number may be too long for Python, too
         raise BadPipeline(f"{path} is not TOML: {error}.") from None
     try:
-        return Pipeline.model_validate(content)
+        pipeline = Pipeline.model_validate(content)
     except ValidationError as error:
         raise BadPipeline("\n".join(f"{path.name}: {line}" for line in _lines(error))) from None
+    return pipeline.with_audits(_audits(pipeline, path))
+
+
+def _audits(pipeline: Pipeline, path: Path) -> dict[str, str]:
+    """Audit → the text of its statement."""
+    texts: dict[str, str] = {}
+    for audit in dict.fromkeys(name for spec in pipeline.tables for name in spec.audits):
+        try:
+            texts[audit] = read_statement(audit, path.absolute().parent).strip().rstrip(";")
+        except (OSError, ValueError, WarehouseRefused):
+            raise BadPipeline(
+                f"{path.name}: there is no audit {audit!r}: put a query of that name beside the "
+                "pipeline file."
+            ) from None
+    return texts
 
 
 def pipeline_path(setting: str) -> Path:

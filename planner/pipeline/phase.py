@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from planner.pipeline.model import Model, Name
+from planner.pipeline.model import Line, Model, Name
 from planner.pipeline.runners import Resume, Runner, ScriptRunner
 from planner.pipeline.tables import TableSpec
 from planner.text import nearest
@@ -19,6 +19,9 @@ class Phase(Model):
     after: tuple[Name, ...] = ()
     """The phases it reads. None: it is a source, and is never repaired."""
     tables: tuple[TableSpec, ...] = Field(min_length=1)
+    against: tuple[Line, ...] = ()
+    """Phases or tables upstream that its tables are measured by; none: all that count the entity
+    first."""
     lookback_days: int = Field(default=0, ge=0, le=3660)
     """Calendar days before a date that its rows are computed from."""
     skips_bootstrap: bool = False

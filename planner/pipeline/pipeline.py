@@ -7,14 +7,17 @@ tables and columns are checked here once, and nothing in it is ever pasted into 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
 from itertools import pairwise
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from planner.pipeline.criteria import CompleteCriterion, Criterion, EntitiesCriterion
+from planner.pipeline.measures import Measures, measures
 from planner.pipeline.model import Model, Name
 from planner.pipeline.phase import Phase
 from planner.pipeline.publish import Publish
@@ -36,10 +39,17 @@ class Pipeline(Model):
     seasons: tuple[Season, ...] = Field(min_length=1)
     exclude: tuple[Excluded, ...] = ()
     phases: tuple[Phase, ...] = Field(min_length=2)
+    compare: dict[Name, Literal["ids", "count"]] = Field(default_factory=dict)
+    """Entity → how tables are compared by it: by `ids`, or by `count` where two sources name the
+    same thing differently."""
     publish: Publish | None = None
     """What is run for repaired dates when their run has ended, and writes no table."""
     criteria: tuple[Criterion, ...] = ()
-    """When the pipeline counts as complete; `success_criteria` says what applies without any."""
+    """What else has to hold, beside every date being complete."""
+    complete: bool = True
+    """Whether every date has to be complete in every phase: `planner validate` judges that too."""
+
+    _audits: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @field_validator("seasons")
     @classmethod
@@ -96,6 +106,17 @@ class Pipeline(Model):
         return self
 
     @model_validator(mode="after")
+    def _measured_by_what_is_upstream(self) -> Self:
+        _ = self.measures
+        counted = {entity for spec in self.tables for entity in spec.entities}
+        for entity in self.compare:
+            if entity not in counted:
+                raise ValueError(
+                    f"compare: no table counts {entity!r}; {nearest(entity, sorted(counted))}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _criteria_known(self) -> Self:
         seen: set[str] = set()
         for criterion in self.criteria:
@@ -131,8 +152,11 @@ class Pipeline(Model):
 
     @property
     def success_criteria(self) -> tuple[Criterion, ...]:
-        """The criteria; without any, every date complete in every phase."""
-        return self.criteria or (CompleteCriterion(kind="complete", name="complete"),)
+        """The criteria, and unless the file says otherwise, every date complete in every phase."""
+        if not self.complete:
+            return self.criteria
+        name = "every-date" if any(c.name == "complete" for c in self.criteria) else "complete"
+        return (*self.criteria, CompleteCriterion(kind="complete", name=name))
 
     @property
     def entity(self) -> str:
@@ -161,6 +185,26 @@ class Pipeline(Model):
         return above
 
     @cached_property
+    def measures(self) -> Measures:
+        """What each table is measured by, per entity."""
+        return measures(self.phases, self.ancestors)
+
+    @property
+    def audits(self) -> Mapping[str, str]:
+        """Audit → its statement, as `with_audits` was given them."""
+        return self._audits
+
+    def with_audits(self, statements: Mapping[str, str]) -> Self:
+        """The pipeline with the text of its audits, which its checksum covers."""
+        other = self.model_copy()
+        other._audits = dict(statements)
+        return other
+
+    def by_ids(self, entity: str) -> bool:
+        """Whether tables are compared by the ids of an entity, not by how many there are."""
+        return self.compare.get(entity, "ids") == "ids"
+
+    @cached_property
     def lookback_total(self) -> timedelta:
         """The longest way back from a date to an upstream date that matters to it."""
         reach: dict[str, int] = {}
@@ -173,4 +217,5 @@ class Pipeline(Model):
     @cached_property
     def checksum(self) -> str:
         """Changes with anything in the file that the fleet acts on."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        content = self.model_dump_json() + (json.dumps(self._audits) if self._audits else "")
+        return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from planner.pipeline.model import ColumnName, Model, Name, TableName
+from planner.pipeline.model import ColumnName, Line, Model, Name, TableName
 from sql.warehouse import GradeColumns, Scalar, Table
 
 
@@ -48,6 +48,18 @@ class TableSpec(Model):
     """Rows that count: column → the value it must hold."""
     min_coverage: float = Field(default=1.0, ge=0.0, le=1.0)
     """Share of the upstream entities that makes a date complete."""
+    against: tuple[Line, ...] = ()
+    """Phases or tables upstream that it is measured by; none: those that its phase names."""
+    key: tuple[ColumnName, ...] = ()
+    """Columns that tell rows apart: rows that share a key are duplicates."""
+    filled: dict[ColumnName, Annotated[float, Field(gt=0.0, le=1.0)]] = Field(default_factory=dict)
+    """Column → share of a date's rows that hold a value, at least."""
+    allow_surplus: bool = False
+    """Whether it may hold ids that what it is measured by does not hold."""
+    audits: tuple[Line, ...] = ()
+    """Queries that answer with dates whose rows are wrong: `.sql` files beside this one."""
+    written_at: ColumnName | None = None
+    """A column that says when a row was written."""
     rows_per_entity: Band | None = None
     """Rows that there normally are for each of the pipeline's own entity."""
     grades: GradesSpec | None = None
@@ -70,7 +82,15 @@ class TableSpec(Model):
     @cached_property
     def table(self) -> Table:
         """What a warehouse is asked to count."""
-        return Table(name=self.name, date=self.date, entities=self.entities, where=self.where)
+        return Table(
+            name=self.name,
+            date=self.date,
+            entities=self.entities,
+            where=self.where,
+            key=self.key,
+            filled=tuple(self.filled),
+            written_at=self.written_at,
+        )
 
     @cached_property
     def table_with_grades(self) -> Table:

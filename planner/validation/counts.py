@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
 
-from planner.gaps.gaps import EMPTY, Assessment, assess
+from planner.gaps.assess import assess
+from planner.gaps.audits import check_judgeable
+from planner.gaps.evidence import Difference, Evidence
+from planner.gaps.gaps import Assessment
+from planner.gaps.read import compare_ids, complete_evidence
 from planner.pipeline.calendar import Calendar
-from planner.pipeline.criteria import Criterion
+from planner.pipeline.criteria import Criterion, EntitiesCriterion
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import Season, Window
@@ -38,12 +42,18 @@ class Counts:
 
     pipeline: Pipeline
     scope: Window
-    coverage: Mapping[str, Coverage]
-    """Table → cells by date."""
+    evidence: Evidence
+    compared: Mapping[tuple[str, str], Mapping[date, Difference]] = field(default_factory=dict)
+    """Criterion and table → date → what is apart from the phase that the criterion names."""
+
+    @property
+    def coverage(self) -> Mapping[str, Coverage]:
+        """Table → cells by date."""
+        return self.evidence.coverage
 
     @cached_property
     def assessment(self) -> Assessment:
-        return assess(self.pipeline, self.coverage, self.scope)
+        return assess(self.pipeline, self.evidence, self.scope)
 
     @cached_property
     def calendar(self) -> Calendar:
@@ -62,7 +72,7 @@ class Counts:
 
     def cell(self, spec: TableSpec, day: date) -> Cell:
         """What a table holds on a date."""
-        return self.coverage[spec.name].get(day, EMPTY)
+        return self.evidence.cell(spec.name, day)
 
     def holds(self, phase: str, day: date) -> bool:
         """Whether any table of the phase has rows."""
@@ -92,8 +102,53 @@ def count_tables(
     Raises `sql.WarehouseError`: no counts, no answers. `on_error` may say it better.
     """
     tables = [spec.table_with_grades for spec in pipeline.tables]
+    check_judgeable(warehouse, pipeline)
     counted = count(warehouse, tables, scope.start, scope.end, on_table=on_table, on_error=on_error)
-    return Counts(pipeline=pipeline, scope=scope, coverage=counted.coverage)
+    evidence = complete_evidence(
+        warehouse, pipeline, counted.coverage, list(pipeline.by_name), scope
+    )
+    compared = {
+        (criterion.name, spec.name): _apart(warehouse, pipeline, evidence, criterion, spec, scope)
+        for criterion in pipeline.criteria
+        if isinstance(criterion, EntitiesCriterion)
+        for spec in counting(pipeline, criterion.phase, entity_of(pipeline, criterion))
+    }
+    return Counts(pipeline=pipeline, scope=scope, evidence=evidence, compared=compared)
+
+
+def entity_of(pipeline: Pipeline, criterion: EntitiesCriterion) -> str:
+    """The entity that a criterion compares."""
+    return criterion.entity or pipeline.entity
+
+
+def counting(pipeline: Pipeline, phase: str, entity: str) -> tuple[TableSpec, ...]:
+    """The tables of a phase that count an entity."""
+    return tuple(spec for spec in pipeline.by_name[phase].tables if entity in spec.entities)
+
+
+def _apart(
+    warehouse: Warehouse,
+    pipeline: Pipeline,
+    evidence: Evidence,
+    criterion: EntitiesCriterion,
+    spec: TableSpec,
+    scope: Window,
+) -> Mapping[date, Difference]:
+    """What is apart between a table and the phase that a criterion names, where counts and
+    fingerprints leave it open."""
+    entity = entity_of(pipeline, criterion)
+    others = counting(pipeline, criterion.against, entity)
+    if not pipeline.by_ids(entity):
+        return {}
+    place = (criterion.phase, spec.name)
+    dates = []
+    for day in scope.days():
+        prints = {
+            evidence.print_of((criterion.against, other.name), entity, day) for other in others
+        }
+        if prints - {(0, 0)} and {evidence.print_of(place, entity, day)} != prints:
+            dates.append(day)
+    return compare_ids(warehouse, spec, others, entity, dates)
 
 
 def skips_bootstrap(pipeline: Pipeline, phase: str) -> bool:

@@ -20,7 +20,14 @@ from planner.pipeline.criteria import (
     EntitiesCriterion,
     RowsCriterion,
 )
-from planner.validation.counts import Counts, Part, criterion_seasons, exact
+from planner.validation.counts import (
+    Counts,
+    Part,
+    counting,
+    criterion_seasons,
+    entity_of,
+    exact,
+)
 
 DATES_KEPT = 10  # of those that offend; `gaps` lists every date
 
@@ -89,18 +96,19 @@ def _judge(facts: Counts, criterion: Criterion, season: str, part: Part | None) 
 def _entities(facts: Counts, criterion: EntitiesCriterion, day: date) -> Verdict | None:
     if not facts.is_allowed(criterion.phase, day):
         return None
-    entity = criterion.entity or facts.pipeline.entity
-    against, own = (
-        [
-            facts.cell(spec, day).entities.get(entity, 0)
-            for spec in facts.pipeline.by_name[phase].tables
-            if entity in spec.entities
-        ]
-        for phase in (criterion.against, criterion.phase)
-    )
-    expected = max(against)
+    entity = entity_of(facts.pipeline, criterion)
+    others = counting(facts.pipeline, criterion.against, entity)
+    expected = max(facts.cell(spec, day).entities.get(entity, 0) for spec in others)
+    found = []
+    for spec in counting(facts.pipeline, criterion.phase, entity):
+        have = facts.cell(spec, day).entities.get(entity, 0)
+        apart = facts.compared[criterion.name, spec.name].get(day)
+        if apart is not None:
+            have -= apart.surplus
+            expected = max(expected, have + apart.lacking)
+        found.append(have)
     # More than is expected on one date does not make up for less on another.
-    return (expected, min(expected, *own)) if expected else None
+    return (expected, min(expected, *found)) if expected else None
 
 
 def _dates(facts: Counts, criterion: DatesCriterion, day: date) -> Verdict | None:

@@ -203,7 +203,7 @@ def _coverage(
     table: Table, n: int | str, scope: Window, values: dict[str, Scalar | Sequence[Scalar]]
 ) -> str:
     statement, parameters = coverage_query(
-        table, scope.start, scope.end, filters=f"table_{n}_filter_"
+        table, scope.start, scope.end, filters=f"table_{n}_filter_", counts_only=True
     )
     values.update(parameters)
     return textwrap.indent(_without_comments(statement), "  ").lstrip()

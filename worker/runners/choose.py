@@ -11,6 +11,7 @@ import httpx
 
 from planner.pipeline.phase import Phase
 from planner.pipeline.runners import HttpBatchRunner, Runner, ScriptRunner, SqlRunner
+from planner.pipeline.statements import read_statement
 from planner.settings import masked
 from sql import WarehouseRefused
 from worker.runners.client import open_client
@@ -18,7 +19,7 @@ from worker.runners.environment import Unset, expand
 from worker.runners.http_batch import HttpBatch
 from worker.runners.job import Runner as Running
 from worker.runners.script import Script
-from worker.runners.sql import Sql, read_statement
+from worker.runners.sql import Sql
 
 PROBE_SECONDS = 5.0  # a service that is slower to say that it has no such page may have it
 SCRIPT_SUFFIXES = frozenset({".py", ".sh", ".bash", ".pl", ".rb", ".js", ".jar"})

@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
 
 from planner.files import private
 from planner.pipeline.runners import SqlRunner
+from planner.pipeline.statements import read_statement
 from sql import TooLarge as TooLargeError
-from sql import WarehouseError, WarehouseRefused, load
+from sql import WarehouseError, WarehouseRefused
 from sql.warehouse import Warehouse
 from worker.runners.job import Failed, Job, Outcome, Ran, Stopped, TooLarge
 
@@ -91,14 +91,3 @@ def outcome_of(name: str, error: WarehouseError) -> Outcome:
         case WarehouseRefused():
             return Failed(error=told, is_permanent=True)
     return Failed(error=told)
-
-
-def read_statement(name: str, beside: Path) -> str:
-    """The text of a statement: a `.sql` file below the pipeline file's folder, else ours.
-
-    Raises `WarehouseRefused` when there is none.
-    """
-    own = (beside / f"{name.removesuffix('.sql')}.sql").resolve()
-    if own.is_relative_to(beside.resolve()) and own.is_file():
-        return own.read_text(encoding="utf-8")
-    return load(name.removesuffix(".sql"))

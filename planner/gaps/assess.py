@@ -1,0 +1,326 @@
+"""Judges phases and dates by what the warehouse showed. Pure.
+
+A date is due where its sources hold rows and the calendar does not say otherwise. It is complete
+when every table of the phase holds the ids that it is measured by, now, and none of the flaws that
+the pipeline file describes. Never by numbers of dates, and never by what a plan expected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from functools import cached_property
+
+from planner.gaps.evidence import Evidence
+from planner.gaps.gaps import (
+    FLAWS,
+    SHORT,
+    Assessment,
+    Expected,
+    Finding,
+    Gap,
+    GapReason,
+    Skipped,
+    SkipReason,
+)
+from planner.pipeline.calendar import Calendar
+from planner.pipeline.measures import Place
+from planner.pipeline.phase import Phase
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.tables import TableSpec
+from planner.pipeline.windows import Window
+
+_WORST_FIRST = {
+    reason: n for n, reason in enumerate((GapReason.MISSING, GapReason.PARTIAL, *FLAWS))
+}
+
+
+def assess(
+    pipeline: Pipeline,
+    evidence: Evidence,
+    window: Window,
+    *,
+    phases: Collection[str] | None = None,
+) -> Assessment:
+    """Judge phases on every day of `window`; all of them, unless some are named.
+
+    `evidence` holds the tables that `tables_to_judge` names, over at least the window. What is
+    absent from it raises `KeyError`: no evidence, no judgement.
+    """
+    judge = _Judge(pipeline=pipeline, evidence=evidence)
+    gaps: dict[str, dict[date, Gap]] = {}
+    orphans: dict[str, dict[date, Gap]] = {}
+    empty: dict[str, dict[date, Skipped]] = {}
+    complete: dict[str, frozenset[date]] = {}
+    expected: dict[str, dict[date, Expected]] = {}
+    held: dict[str, dict[date, int]] = {}
+    for phase in pipeline.phases:
+        name = phase.name
+        if phases is not None and name not in phases:
+            continue
+        gaps[name], empty[name], expected[name], orphans[name] = {}, {}, {}, {}
+        done: set[date] = set()
+        for day in window.days():
+            why = judge.empty(phase, day)
+            if why is not None:
+                empty[name][day] = Skipped(phase=name, date=day, reason=why)
+                orphan = judge.orphan(phase, day, why)
+                if orphan is not None:
+                    orphans[name][day] = orphan
+                continue
+            expected[name][day] = judge.due(phase, day)
+            gap = judge.gap(phase, day)
+            if gap is None:
+                done.add(day)
+            else:
+                gaps[name][day] = gap
+        complete[name] = frozenset(done)
+        if any(pipeline.entity in spec.entities for spec in phase.tables):
+            held[name] = {day: judge.held(phase, day) for day in (*done, *gaps[name])}
+    return Assessment(
+        window=window,
+        gaps=gaps,
+        empty=empty,
+        complete=complete,
+        expected=expected,
+        held=held,
+        orphans={name: days for name, days in orphans.items() if days},
+    )
+
+
+def tables_to_judge(pipeline: Pipeline, phases: Collection[str]) -> tuple[TableSpec, ...]:
+    """The tables that have to be counted to judge some phases: theirs, what these are measured by,
+    and the sources, which tell on which dates anything is due."""
+    places = {(name, spec.name) for name in phases for spec in pipeline.by_name[name].tables}
+    for name in phases:
+        for above in (*pipeline.ancestors[name], name):
+            phase = pipeline.by_name[above]
+            if phase.is_source:
+                places |= {(above, spec.name) for spec in phase.tables}
+    left = set(places)
+    while left:
+        measuring = {
+            other
+            for (place, _), others in pipeline.measures.items()
+            if place in left
+            for other in others
+        }
+        left = measuring - places
+        places |= left
+    names = {table for _, table in places}
+    return tuple(spec for spec in pipeline.tables if spec.name in names)
+
+
+@dataclass(kw_only=True)
+class _Judge:
+    pipeline: Pipeline
+    evidence: Evidence
+    _empty: dict[tuple[str, date], SkipReason | None] = field(default_factory=dict)
+
+    @cached_property
+    def _calendar(self) -> Calendar:
+        return Calendar(pipeline=self.pipeline)
+
+    # -- what is due -------------------------------------------------------------------------
+
+    def empty(self, phase: Phase, day: date) -> SkipReason | None:
+        """Why nothing is due in a phase on a day; None when something is."""
+        key = (phase.name, day)
+        if key not in self._empty:
+            self._empty[key] = self._why_empty(phase, day)
+        return self._empty[key]
+
+    def _why_empty(self, phase: Phase, day: date) -> SkipReason | None:
+        if self._calendar.excluded(day) is not None:
+            return SkipReason.EXCLUDED
+        if phase.is_source:
+            return None if self._holds(phase, day) else SkipReason.OFF_DAY
+        above = [self.empty(self.pipeline.by_name[name], day) for name in phase.after]
+        absent = [why for why in above if why is not None]
+        if len(absent) == len(above):
+            return absent[0]
+        if absent:
+            is_early = SkipReason.BOOTSTRAP in absent
+            return SkipReason.BOOTSTRAP if is_early else SkipReason.UPSTREAM_MISSING
+        if phase.skips_bootstrap and self._calendar.is_bootstrap(day):
+            return SkipReason.BOOTSTRAP
+        return None
+
+    def _holds(self, phase: Phase, day: date) -> bool:
+        return any(day in self.evidence.coverage[spec.name] for spec in phase.tables)
+
+    def orphan(self, phase: Phase, day: date, why: SkipReason) -> Gap | None:
+        """Rows of a phase on a day on which none of its sources holds any."""
+        if phase.is_source or why is not SkipReason.OFF_DAY or not self._holds(phase, day):
+            return None
+        findings = tuple(
+            Finding(
+                table=spec.name,
+                reason=GapReason.ORPHAN,
+                expected=0,
+                found=self.evidence.cell(spec.name, day).rows,
+            )
+            for spec in phase.tables
+            if day in self.evidence.coverage[spec.name]
+        )
+        return Gap(
+            phase=phase.name,
+            date=day,
+            reason=GapReason.ORPHAN,
+            expected=0,
+            found=sum(finding.found for finding in findings),
+            tables=tuple(finding.table for finding in findings),
+            findings=findings,
+        )
+
+    def due(self, phase: Phase, day: date) -> Expected:
+        """How many of each entity a phase ought to hold: what the tables where the entity begins
+        hold, or what `against` names."""
+        due: dict[str, int] = {}
+        for name in self.pipeline.ancestors[phase.name]:
+            for spec in self.pipeline.by_name[name].tables:
+                for entity in spec.entities:
+                    if not self.pipeline.measures[(name, spec.name), entity]:
+                        count = self.evidence.cell(spec.name, day).entities.get(entity, 0)
+                        due[entity] = max(due.get(entity, 0), count)
+        for spec in phase.tables:
+            for entity in spec.entities:
+                if self.pipeline.measures[(phase.name, spec.name), entity]:
+                    want, _ = self._counts((phase.name, spec.name), entity, day)
+                    due[entity] = want
+        return due
+
+    # -- what is there -----------------------------------------------------------------------
+
+    def held(self, phase: Phase, day: date) -> int:
+        """How many of the pipeline's own entity a phase holds in full, in every table that counts
+        it. One source is enough; any other phase is all its tables."""
+        entity = self.pipeline.entity
+        counts = [
+            self._counts((phase.name, spec.name), entity, day)[1]
+            for spec in phase.tables
+            if entity in spec.entities
+        ]
+        return max(counts) if phase.is_source else min(counts)
+
+    def _counts(self, place: Place, entity: str, day: date) -> tuple[int, int]:
+        """How many ids are due in a table, and how many of them it holds."""
+        others = self.pipeline.measures[place, entity]
+        count = self.evidence.cell(place[1], day).entities.get(entity, 0)
+        if not others:
+            return count, count
+        counts = [self.evidence.cell(other[1], day).entities.get(entity, 0) for other in others]
+        if not self.pipeline.by_ids(entity):
+            return max(counts), min(count, max(counts))
+        if self.evidence.is_alike(self.pipeline, place, entity, day):
+            return count, count
+        if not any(counts):
+            return 0, 0
+        if not count and self.evidence.is_settled(self.pipeline, place, entity, day):
+            return max(counts), 0
+        apart = self.evidence.differences[place][day, entity]
+        have = count - apart.surplus
+        return have + apart.lacking, have
+
+    def gap(self, phase: Phase, day: date) -> Gap | None:
+        """What is wrong with a phase on a day on which rows are due."""
+        found = [finding for spec in phase.tables for finding in self._findings(phase, spec, day)]
+        if not found:
+            return None
+        short = [finding for finding in found if finding.reason in SHORT]
+        found.sort(key=lambda finding: _WORST_FIRST[finding.reason])
+        reason = found[0].reason
+        if short:
+            reason = GapReason.PARTIAL if self._holds(phase, day) else GapReason.MISSING
+            worst = min(short, key=lambda finding: finding.found / finding.expected)
+            want, have = worst.expected, worst.found
+        else:
+            first = next(iter(phase.tables[0].entities), None)
+            want = have = self.due(phase, day).get(first, 1) if first else 1
+        return Gap(
+            phase=phase.name,
+            date=day,
+            reason=reason,
+            expected=want,
+            found=have,
+            tables=tuple(dict.fromkeys(finding.table for finding in (short or found))),
+            findings=tuple(found),
+        )
+
+    def _findings(self, phase: Phase, spec: TableSpec, day: date) -> Iterator[Finding]:
+        place, cell = (phase.name, spec.name), self.evidence.cell(spec.name, day)
+        short = list(self._lacks(place, spec, day))
+        if short:
+            # The first entity is the one that people know the table by.
+            yield short[0]
+        elif not cell.rows and not phase.is_source:  # one source is enough
+            yield Finding(table=spec.name, reason=GapReason.PARTIAL, expected=1, found=0)
+        if not spec.allow_surplus:
+            yield from self._surplus(place, spec, day)
+        if cell.duplicates:
+            yield Finding(
+                table=spec.name,
+                reason=GapReason.DUPLICATE,
+                expected=cell.rows - cell.duplicates,
+                found=cell.rows,
+                about=", ".join(spec.key),
+            )
+        for column, share in spec.filled.items():
+            needed = _share(cell.rows, share)
+            if cell.filled.get(column, 0) < needed:
+                yield Finding(
+                    table=spec.name,
+                    reason=GapReason.UNFILLED,
+                    expected=needed,
+                    found=cell.filled.get(column, 0),
+                    about=column,
+                )
+        for audit in spec.audits if cell.rows else ():
+            if day in self.evidence.audited[spec.name][audit]:
+                yield Finding(
+                    table=spec.name, reason=GapReason.AUDIT, expected=0, found=1, about=audit
+                )
+
+    def _lacks(self, place: Place, spec: TableSpec, day: date) -> Iterator[Finding]:
+        for entity in spec.entities:
+            if not self.pipeline.measures[place, entity]:
+                continue
+            want, have = self._counts(place, entity, day)
+            needed = _share(want, spec.min_coverage)
+            if have < needed:
+                apart = self.evidence.differences.get(place, {}).get((day, entity))
+                yield Finding(
+                    table=spec.name,
+                    reason=GapReason.PARTIAL,
+                    expected=needed,
+                    found=have,
+                    entity=entity,
+                    ids=apart.lacks if apart else (),
+                    apart=apart.lacking if apart else want - have,
+                )
+
+    def _surplus(self, place: Place, spec: TableSpec, day: date) -> Iterator[Finding]:
+        for entity in spec.entities:
+            if not self.pipeline.measures[place, entity] or not self.pipeline.by_ids(entity):
+                continue
+            apart = self.evidence.differences.get(place, {}).get((day, entity))
+            if apart is not None and apart.surplus:
+                have = self.evidence.cell(spec.name, day).entities[entity]
+                yield Finding(
+                    table=spec.name,
+                    reason=GapReason.SURPLUS,
+                    expected=have - apart.surplus,
+                    found=have,
+                    entity=entity,
+                    ids=apart.holds,
+                    apart=apart.surplus,
+                )
+
+
+def _share(of: int, share: float) -> int:
+    """The least whole number that is a share of another, as the share was written: 100 × 0.55 is
+    more than 55 in binary."""
+    return math.ceil(of * Decimal(str(share)))

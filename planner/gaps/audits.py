@@ -1,0 +1,85 @@
+"""Runs the audits of a pipeline file: queries that answer with the dates whose rows are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+
+from planner.errors import BadPipeline
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.tables import TableSpec
+from planner.pipeline.windows import Window
+from planner.text import nearest
+from sql.errors import TableNotFound, WarehouseRefused
+from sql.statements import is_column, load, quote_column
+from sql.warehouse import Parameters, Warehouse
+
+A_DAY = Window(start=date(2000, 1, 1), end=date(2000, 1, 1))  # any: a description reads no rows
+
+
+def check_judgeable(warehouse: Warehouse, pipeline: Pipeline) -> None:
+    """Look before anything is counted whether audits and columns are what they have to be.
+
+    Raises `BadPipeline` where an audit is refused or answers without a date, or where a table
+    lacks a column that `key`, `filled` or `written_at` names; `sql.WarehouseError` where the
+    warehouse does not answer. A pipeline file without any of these costs nothing.
+    """
+    for spec in pipeline.tables:
+        named = {"key": spec.key, "filled": tuple(spec.filled)}
+        named["written_at"] = (spec.written_at,) if spec.written_at else ()
+        if any(named.values()):
+            _check_columns(warehouse, spec, named)
+        for audit in spec.audits:
+            _date_column(warehouse, pipeline, audit, A_DAY)
+
+
+def run_audits(
+    warehouse: Warehouse, pipeline: Pipeline, specs: Iterable[TableSpec], window: Window
+) -> dict[str, dict[str, frozenset[date]]]:
+    """Table → audit → the dates of the window that it finds wrong. Raises as `check_judgeable`."""
+    found: dict[str, dict[str, frozenset[date]]] = {}
+    for spec in {spec.name: spec for spec in specs}.values():
+        for audit in spec.audits:
+            column = _date_column(warehouse, pipeline, audit, window)
+            statement = load("audit").format(
+                date=quote_column(column), audit=pipeline.audits[audit]
+            )
+            rows = warehouse.rows(statement, _bounds(window))
+            days = frozenset(row["date"] for row in rows if row["date"] is not None)
+            found.setdefault(spec.name, {})[audit] = days
+    return found
+
+
+def _check_columns(
+    warehouse: Warehouse, spec: TableSpec, named: Mapping[str, tuple[str, ...]]
+) -> None:
+    try:
+        columns = warehouse.columns(spec.name)
+    except TableNotFound:
+        return  # the count says so, with the tables that there are
+    for key, wanted in named.items():
+        for column in wanted:
+            if column.lower() not in {name.lower() for name in columns}:
+                raise BadPipeline(
+                    f"{spec.name} has no column {column!r}, which `{key}` names; "
+                    f"{nearest(column, columns, what='columns')}."
+                )
+
+
+def _date_column(warehouse: Warehouse, pipeline: Pipeline, audit: str, window: Window) -> str:
+    """The column that an audit answers with: its first, which is a DATE."""
+    try:
+        columns = warehouse.describe(pipeline.audits[audit], _bounds(window))
+    except WarehouseRefused as error:
+        raise BadPipeline(f"The audit {audit} is refused: {error}") from None
+    name, kind = next(iter(columns.items()), ("", "nothing"))
+    if kind != "DATE" or not is_column(name):
+        raise BadPipeline(
+            f"The audit {audit} answers with {kind} first: its first column has to be a named "
+            "DATE, that of each date whose rows are wrong."
+        )
+    return name
+
+
+def _bounds(window: Window) -> Parameters:
+    return {"start_date": window.start, "end_date": window.end}

@@ -1,0 +1,129 @@
+"""Reads from the warehouse what a judgement rests on.
+
+Counting is one statement per table. Where fingerprints differ, one more statement per table names
+the ids that are apart. An error of the warehouse is an error, never a gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+
+from planner.gaps.assess import tables_to_judge
+from planner.gaps.audits import run_audits
+from planner.gaps.evidence import Difference, Evidence, unsure
+from planner.pipeline.measures import Place
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.tables import TableSpec
+from planner.pipeline.windows import Window
+from sql.differences import Side, differences_query
+from sql.together import together
+from sql.warehouse import Coverage, Warehouse
+
+IDS_NAMED = 20  # per table, date and entity, in plans and messages
+
+
+def read_evidence(
+    warehouse: Warehouse, pipeline: Pipeline, phases: Collection[str], window: Window
+) -> Evidence:
+    """Count what it takes to judge some phases in a window, and name what is apart.
+
+    Raises `sql.WarehouseError`.
+    """
+    tables = tables_to_judge(pipeline, phases)
+    counts = together(
+        lambda spec: warehouse.coverage(spec.table, window.start, window.end),
+        tables,
+        at_once=warehouse.at_once,
+        cancel=warehouse.cancel,
+    )
+    coverage = {spec.name: cells for spec, cells in zip(tables, counts, strict=True)}
+    return complete_evidence(warehouse, pipeline, coverage, phases, window)
+
+
+def complete_evidence(
+    warehouse: Warehouse,
+    pipeline: Pipeline,
+    coverage: Mapping[str, Coverage],
+    phases: Collection[str],
+    window: Window,
+    *,
+    ids_named: int = IDS_NAMED,
+) -> Evidence:
+    """What counts cannot tell: the ids that are apart, and what audits find.
+
+    Raises `sql.WarehouseError`.
+    """
+    counted = Evidence(coverage=coverage)
+    apart = unsure(pipeline, counted, phases, list(window.days()))
+    found = together(
+        lambda place: _differences(warehouse, pipeline, place, apart[place], ids_named),
+        list(apart),
+        at_once=warehouse.at_once,
+        cancel=warehouse.cancel,
+    )
+    specs = [spec for name in phases for spec in pipeline.by_name[name].tables]
+    return replace(
+        counted,
+        differences=dict(zip(apart, found, strict=True)),
+        audited=run_audits(warehouse, pipeline, specs, window),
+    )
+
+
+def compare_ids(
+    warehouse: Warehouse,
+    spec: TableSpec,
+    others: Sequence[TableSpec],
+    entity: str,
+    dates: Sequence[date],
+) -> Mapping[date, Difference]:
+    """What is apart between a table and all that others hold. Raises `sql.WarehouseError`."""
+    sides = [Side(table=other.table) for other in others]
+    found = _ask(warehouse, spec, {entity: sides}, dates, IDS_NAMED)
+    return {day: apart for (day, _), apart in found.items()}
+
+
+def _differences(
+    warehouse: Warehouse, pipeline: Pipeline, place: Place, dates: list[date], ids_named: int
+) -> Mapping[tuple[date, str], Difference]:
+    """What is apart between a table and those it is measured by; nothing where nothing is."""
+    spec = _spec(pipeline, place)
+    others = {
+        entity: [_side(pipeline, other, entity) for other in pipeline.measures[place, entity]]
+        for entity in spec.entities
+        if pipeline.by_ids(entity) and pipeline.measures[place, entity]
+    }
+    return _ask(warehouse, spec, others, dates, ids_named)
+
+
+def _ask(
+    warehouse: Warehouse,
+    spec: TableSpec,
+    others: Mapping[str, Sequence[Side]],
+    dates: Sequence[date],
+    ids_named: int,
+) -> Mapping[tuple[date, str], Difference]:
+    found = {(day, entity): Difference() for day in dates for entity in others}
+    if not found:
+        return found
+    statement, parameters = differences_query(spec.table, others, dates, ids_shown=ids_named)
+    for row in warehouse.rows(statement, parameters):
+        key = (row["date"], row["entity"])
+        known = found[key]
+        if row["is_surplus"]:
+            found[key] = replace(known, surplus=row["ids_apart"], holds=(*known.holds, row["id"]))
+        else:
+            found[key] = replace(known, lacking=row["ids_apart"], lacks=(*known.lacks, row["id"]))
+    return found
+
+
+def _side(pipeline: Pipeline, place: Place, entity: str) -> Side:
+    """A table that another is measured by, less the ids that it has too many itself."""
+    within = tuple(_side(pipeline, each, entity) for each in pipeline.measures[place, entity])
+    return Side(table=_spec(pipeline, place).table, within=within)
+
+
+def _spec(pipeline: Pipeline, place: Place) -> TableSpec:
+    phase, table = place
+    return next(spec for spec in pipeline.by_name[phase].tables if spec.name == table)

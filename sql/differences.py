@@ -1,0 +1,69 @@
+"""Builds the statement that names the ids by which a table differs: `differences.sql`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from sql.coverage import as_id, conditions
+from sql.statements import load, quote_column, quote_table, quote_text, without_comments
+from sql.warehouse import Parameters, Scalar, Table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """A table on one side of a comparison by one entity."""
+
+    table: Table
+    within: tuple[Side, ...] = ()
+    """Of its ids, only those count that one of these holds too; none: all count."""
+
+
+def differences_query(
+    table: Table, others: Mapping[str, Sequence[Side]], dates: Collection[date], *, ids_shown: int
+) -> tuple[str, Parameters]:
+    """The statement that compares the ids of `table` with those of `others`, and its parameters.
+
+    `others` maps an entity of the table to what it is measured by. Columns of the answer: `date`,
+    `entity`, `id`, `is_surplus` (the table holds it, and nothing that it is measured by does; else
+    the table lacks it) and `ids_apart`, how many such ids the date has; of these at most
+    `ids_shown` are named, in order.
+    """
+    if not dates:
+        raise ValueError("no dates to compare")
+    values: dict[str, Scalar | Sequence[Scalar]] = {}
+    sides: list[str] = []
+    for entity, measuring in others.items():
+        sides.append(_marked(_ids(Side(table=table), entity, values), is_own=True))
+        sides += [_marked(_ids(side, entity, values), is_own=False) for side in measuring]
+    statement = load("differences").format(sides="\nUNION ALL\n".join(sides))
+    return statement, {
+        **values,
+        "dates": sorted(dates),
+        "first_date": min(dates),
+        "last_date": max(dates),
+        "ids_shown": ids_shown,
+    }
+
+
+def _marked(ids: str, *, is_own: bool) -> str:
+    return f"SELECT date, entity, id, {str(is_own).upper()} AS is_own FROM (\n{ids}\n)"
+
+
+def _ids(side: Side, entity: str, values: dict[str, Scalar | Sequence[Scalar]]) -> str:
+    """The distinct ids of a side per date."""
+    table = side.table
+    filters, bound = conditions(table, prefix=f"filter_{len(values)}_")
+    values.update(bound)
+    ids = without_comments("ids").format(
+        date=quote_column(table.date),
+        entity=quote_text(entity),
+        id=as_id(quote_column(table.entities[entity])),
+        table=quote_table(table.name),
+        filters=filters,
+    )
+    if not side.within:
+        return ids
+    within = "\nUNION ALL\n".join(_ids(each, entity, values) for each in side.within)
+    return f"{ids}\nINTERSECT DISTINCT (\n{within}\n)"
