@@ -10,8 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from planner.data import Data
 from planner.errors import UsageError
 from planner.files import MB, read_capped, write_whole
 from planner.pipeline.windows import Window
@@ -24,15 +25,7 @@ BASELINE_BYTES = 64 * MB  # five seasons of five phases are 1 MB
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values: dates and times as ISO text."""
-        return self.model_dump(mode="json")
-
-
-class Baseline(_Part):
+class Baseline(Data):
     """Every answer, of one pipeline in one warehouse at one time."""
 
     pipeline: str
@@ -45,7 +38,7 @@ class Baseline(_Part):
     answers: Results
 
 
-class Change(_Part):
+class Change(Data):
     """A phase that stands otherwise, in a season or a named part of it."""
 
     season: str
@@ -56,7 +49,7 @@ class Change(_Part):
     after: MatrixRow | None
 
 
-class CriterionChange(_Part):
+class CriterionChange(Data):
     """A criterion that stands otherwise in a season."""
 
     criterion: str
@@ -65,7 +58,7 @@ class CriterionChange(_Part):
     after: CriterionRow | None
 
 
-class Comparison(_Part):
+class Comparison(Data):
     """What is not the same in two baselines."""
 
     pipeline: str

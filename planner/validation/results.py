@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
+from planner.data import Data
 from planner.pipeline.phase import Phase
 from planner.pipeline.tables import Band, TableSpec
 from planner.validation.counts import Counts, Part
@@ -19,13 +20,7 @@ from planner.validation.judge import CriterionRow, judge
 from sql.warehouse import EVERY_SYSTEM, Cell, Grade
 
 
-class Row(BaseModel):
-    """One row of an answer."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CountRow(Row):
+class CountRow(Data):
     """What a table holds of a season, or of a named part of it."""
 
     season: str
@@ -41,7 +36,7 @@ class CountRow(Row):
     last_date: date | None
 
 
-class MatrixRow(Row):
+class MatrixRow(Data):
     """How complete a phase is in a season, or in a named part of it. Dates, unless said."""
 
     season: str
@@ -60,7 +55,7 @@ class MatrixRow(Row):
     """Over all phases of the season."""
 
 
-class GapRow(Row):
+class GapRow(Data):
     """A phase and date that is missing, partial or an orphan."""
 
     season: str | None
@@ -73,7 +68,7 @@ class GapRow(Row):
     table_names: str
 
 
-class DensityRow(Row):
+class DensityRow(Data):
     """Rows per entity of a table in a season, and its band."""
 
     season: str
@@ -87,8 +82,10 @@ class DensityRow(Row):
     status: Literal["ok", "low", "high", "no band", "no rows"]
 
 
-class GradeRow(Row):
+class GradeRow(Data):
     """How right a system was in a season."""
+
+    model_config = ConfigDict(allow_inf_nan=True)  # a table's errors may be no numbers
 
     season: str
     table_name: str
@@ -102,7 +99,7 @@ class GradeRow(Row):
     status: Literal["graded", "no rows"]
 
 
-class Results(Row):
+class Results(Data):
     """Question → its answer. Each is a file in `sql/questions/`."""
 
     counts: tuple[CountRow, ...]
