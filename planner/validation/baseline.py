@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from planner.data import Data
 from planner.errors import UsageError
@@ -18,7 +18,7 @@ from planner.files import MB, read_capped, write_whole
 from planner.pipeline.windows import Window
 from planner.validation.counts import Counts
 from planner.validation.judge import CriterionRow
-from planner.validation.results import MatrixRow, Results, answer
+from planner.validation.results import MatrixRow, Results, results_of
 
 BASELINE_BYTES = 64 * MB  # five seasons of five phases are 1 MB
 
@@ -26,7 +26,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 class Baseline(Data):
-    """Every answer, of one pipeline in one warehouse at one time."""
+    """Every result, of one pipeline in one warehouse at one time; kept in a file."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
 
     pipeline: str
     warehouse: str
@@ -35,7 +37,8 @@ class Baseline(Data):
     """UTC."""
     holds: bool
     """Whether every success criterion holds."""
-    answers: Results
+    results: Results = Field(validation_alias="answers", serialization_alias="answers")
+    """Its JSON key is `answers`."""
 
 
 class Change(Data):
@@ -68,16 +71,16 @@ class Comparison(Data):
     criteria: tuple[CriterionChange, ...]
 
 
-def baseline_of(facts: Counts, *, warehouse: str, now: datetime) -> Baseline:
-    """Answer every question, and say of what and when."""
-    answers = answer(facts)
+def baseline_of(counts: Counts, *, warehouse: str, now: datetime) -> Baseline:
+    """The result of every query, and of what and when it is."""
+    results = results_of(counts)
     return Baseline(
-        pipeline=facts.pipeline.name,
+        pipeline=counts.pipeline.name,
         warehouse=warehouse,
-        scope=facts.scope,
+        scope=counts.scope,
         counted_at=now,
-        holds=answers.hold,
-        answers=answers,
+        holds=results.hold,
+        results=results,
     )
 
 
@@ -92,7 +95,7 @@ def checked_name(name: str) -> str:
 
 
 def save(folder: Path, name: str, baseline: Baseline) -> Path:
-    """Keep a baseline as `NAME.json`, in place of an older one; nobody ever sees half of it."""
+    """Keep a baseline as `NAME.json`, in place of an older one; no reader sees half of it."""
     path = folder / f"{checked_name(name)}.json"
     write_whole(path, json.dumps(baseline.as_json(), indent=1) + "\n")
     return path
@@ -137,8 +140,8 @@ def compare(before: Baseline, after: Baseline) -> Comparison:
         pipeline=before.pipeline,
         before=before.counted_at,
         after=after.counted_at,
-        phases=tuple(_phases(before.answers, after.answers)),
-        criteria=tuple(_criteria(before.answers, after.answers)),
+        phases=tuple(_phases(before.results, after.results)),
+        criteria=tuple(_criteria(before.results, after.results)),
     )
 
 

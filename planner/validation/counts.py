@@ -89,7 +89,7 @@ def count_tables(
 ) -> Counts:
     """Count every table that holds rows in `scope`, in one query each.
 
-    Raises `sql.WarehouseError`: no counts, no answers. `on_error` may say it better.
+    Raises `sql.WarehouseError`: without counts there are no results. `on_error` may say it better.
     """
     tables = [spec.table_with_grades for spec in pipeline.tables]
     counted = count(warehouse, tables, scope.start, scope.end, on_table=on_table, on_error=on_error)
