@@ -4,8 +4,7 @@
     ├── UsageError             2  a flag, a date, an id
     │   ├── BadPipeline        2  the pipeline file
     │   └── BadPlan            2  the plan file
-    ├── Unreachable            3  broker or fleet
-    └── RunFailed              4  the run cannot go on
+    └── Unreachable            3  broker or fleet
 
 Every message says what happened and what to do next. A warehouse's own errors are in
 `sql.errors`; the command line answers them with exit code 3.
@@ -60,7 +59,3 @@ class Unreachable(FleetError):
     """The broker cannot be reached."""
 
     exit = Exit.UNREACHABLE
-
-
-class RunFailed(FleetError):
-    """The run cannot go on."""

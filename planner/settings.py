@@ -45,7 +45,10 @@ class Settings(BaseSettings):
         description="bytes that one BigQuery job may bill, at most",
     )
     dollars_per_tib: float = Field(
-        default=6.25, ge=0, description="what BigQuery bills for a TiB that queries read"
+        default=6.25,
+        ge=0,
+        allow_inf_nan=False,
+        description="what BigQuery bills for a TiB that queries read",
     )
     location: str | None = Field(default=None, description="where BigQuery jobs run, such as US")
     home: Path = Field(default=Path(".backfill"), description="state, logs, plans and reports")

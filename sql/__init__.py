@@ -6,7 +6,6 @@ client, DuckDB and sqlglot are imported when a warehouse is opened, never before
 
 from sql.errors import (
     AccessDenied,
-    BadWarehouse,
     TableNotFound,
     TooLarge,
     Unsupported,
@@ -17,30 +16,15 @@ from sql.errors import (
 from sql.open import open_warehouse
 from sql.statements import load
 from sql.warehouse import (
-    EVERY_SYSTEM,
-    Cell,
     Coverage,
-    Grade,
-    GradeColumns,
-    Parameters,
-    Partition,
-    Partitions,
     Scalar,
     Table,
     Warehouse,
 )
 
 __all__ = [
-    "EVERY_SYSTEM",
     "AccessDenied",
-    "BadWarehouse",
-    "Cell",
     "Coverage",
-    "Grade",
-    "GradeColumns",
-    "Parameters",
-    "Partition",
-    "Partitions",
     "Scalar",
     "Table",
     "TableNotFound",

@@ -18,7 +18,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
@@ -31,6 +31,7 @@ from sql.bigquery_errors import THEIRS, translated
 from sql.billing import MAXIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED, billed_bytes
 from sql.coverage import coverage_of, coverage_query
 from sql.errors import WarehouseRefused
+from sql.parameters import scalar_type
 from sql.partitions import by_day, is_by_day, partitions_of, quote_dataset, version_of
 from sql.statements import load, quote_table
 from sql.together import together
@@ -358,21 +359,10 @@ def _parameter(
 
 
 def _kind(name: str, value: object) -> str:
-    # Order matters: True is an int, and a datetime is a date.
-    match value:
-        case bool():
-            return "BOOL"
-        case str():
-            return "STRING"
-        case int():
-            return "INT64"
-        case float():
-            return "FLOAT64"
-        case date() if not isinstance(value, datetime):
-            return "DATE"
-    raise WarehouseRefused(
-        f"The parameter @{name} is a {type(value).__name__}: use str, int, float, bool or date."
-    )
+    try:
+        return scalar_type(value)
+    except TypeError as error:
+        raise WarehouseRefused(f"The parameter @{name} is {error}.") from None
 
 
 def _google_type(field: bigquery.SchemaField) -> str:

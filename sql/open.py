@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sql.billing import MAXIMUM_BYTES_BILLED
 from sql.errors import BadWarehouse
 from sql.warehouse import Warehouse
@@ -14,11 +12,10 @@ def open_warehouse(
     *,
     location: str | None = None,
     max_bytes: int = MAXIMUM_BYTES_BILLED,
-    labels: Mapping[str, str] | None = None,
 ) -> Warehouse:
     """Open `local:DIR` or `bigquery:PROJECT`. Raises `BadWarehouse` for anything else.
 
-    The options are BigQuery's: where jobs run, what one may bill at most, and what they carry.
+    The options are BigQuery's: where jobs run, and what one may bill at most.
     """
     kind, _, place = setting.partition(":")
     if place and kind == "local":
@@ -28,9 +25,7 @@ def open_warehouse(
     if place and kind == "bigquery":
         from sql.bigquery import BigQueryWarehouse  # the client costs 614 ms to import
 
-        return BigQueryWarehouse(
-            place, location=location, maximum_bytes_billed=max_bytes, labels=labels or {}
-        )
+        return BigQueryWarehouse(place, location=location, maximum_bytes_billed=max_bytes)
     raise BadWarehouse(
         f"{setting!r} names no warehouse: set BACKFILL_WAREHOUSE to local:DIR or bigquery:PROJECT."
     )

@@ -59,7 +59,7 @@ def make_report(
     rows = _rows(plan, bad, workers, error)
     stale = {
         phase: {day: why for day, why in days.items() if (phase, day) not in done}
-        for phase, days in plan.again.items()
+        for phase, days in plan.recompute.items()
     }
     short = [
         Short(phase=p, date=day, reason=gap.reason, expected=gap.expected, found=gap.found)

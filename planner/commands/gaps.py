@@ -180,12 +180,12 @@ def all_gaps(pipeline: Pipeline, assessment: Assessment, plan: Plan, scope: Wind
 
     Of the stale dates those, too, that the plan skips.
     """
-    redo = plan.again
+    recompute = plan.recompute
     found: list[Gap] = []
     for phase in pipeline.phases:
         counted = {day: gap for day, gap in assessment.gaps[phase.name].items() if day in scope}
         stale = {day for day in assessment.stale.get(phase.name, ()) if day in scope}
-        reasons = dict.fromkeys(stale, GapReason.STALE) | redo.get(phase.name, {})
+        reasons = dict.fromkeys(stale, GapReason.STALE) | recompute.get(phase.name, {})
         redone = {
             day: recomputed(phase, day, assessment, reason)
             for day, reason in reasons.items()

@@ -1,4 +1,4 @@
-"""`planner validate` and `planner compare`: every question asked at once, before and after."""
+"""`planner validate` and `planner compare`: every query at once, before and after."""
 
 from __future__ import annotations
 
@@ -29,17 +29,22 @@ if TYPE_CHECKING:
 
 FOLDER = "baselines"  # in BACKFILL_HOME
 
-Question = Annotated[
+Query = Annotated[
     str | None,
-    typer.Option("--question", metavar="NAME", help="Show this answer alone, in full."),
+    typer.Option(
+        "--query",
+        "--question",
+        metavar="NAME",
+        help="Show this query's result alone, in full.",
+    ),
 ]
 Save = Annotated[
     str | None,
-    typer.Option("--save", metavar="NAME", help="Keep the answers, for `planner compare`."),
+    typer.Option("--save", metavar="NAME", help="Keep the results, for `planner compare`."),
 ]
 Print = Annotated[
     str | None,
-    typer.Option("--print", metavar="QUESTION", help="Print its SQL, and ask nothing."),
+    typer.Option("--print", metavar="QUERY", help="Print its SQL, and count nothing."),
 ]
 BeforeAfter = Annotated[str, typer.Argument(metavar="NAME", help="A saved baseline, or a file.")]
 
@@ -48,21 +53,21 @@ def validate(
     season: opt.SeasonOption = None,
     start: opt.Start = None,
     end: opt.End = None,
-    question: Question = None,
+    query: Query = None,
     save: Save = None,
     print_: Print = None,
     json: opt.Json = False,
 ) -> None:
-    """Ask every question of the validation suite, reading each table once.
+    """Run every query of the validation suite, reading each table once.
 
-    The questions: counts, matrix, gaps, density, grades, criteria. Exit code 0 when all success
+    The queries: counts, matrix, gaps, density, grades, criteria. Exit code 0 when all success
     criteria hold, 1 when not.
     """
     from planner.doctor.names import explained
     from planner.validation.baseline import baseline_of, checked_name
     from planner.validation.baseline import save as save_baseline
     from planner.validation.counts import count_tables
-    from planner.validation.queries import check_question, printed, question_query
+    from planner.validation.queries import check_name, printed, query_of
     from sql import open_warehouse
 
     settings = load_settings()
@@ -71,38 +76,38 @@ def validate(
         today=opt.today(), start=start, end=end, season=season
     )
     if print_ is not None:
-        if question or save or json:
+        if query or save or json:
             raise UsageError("Give --print alone, or with --season, --start and --end.")
-        typer.echo(printed(*question_query(pipeline, print_, scope)), nl=False)
+        typer.echo(printed(*query_of(pipeline, print_, scope)), nl=False)
         return
-    if question is not None:
-        check_question(question)
+    if query is not None:
+        check_name(query)
     if save is not None:
         checked_name(save)
     warehouse = open_warehouse(
         settings.warehouse, location=settings.location, max_bytes=settings.max_bytes
     ).labelled(phase="validate")
     with err.status("Counting …") as status:
-        facts = count_tables(
+        counts = count_tables(
             warehouse,
             pipeline,
             scope,
             on_table=lambda table: status.update(f"Counting {table} …"),
             on_error=lambda table, error: explained(warehouse, table, error),
         )
-    found = baseline_of(facts, warehouse=warehouse.name, now=datetime.now(UTC))
+    found = baseline_of(counts, warehouse=warehouse.name, now=datetime.now(UTC))
     if save is not None:
         note(f"Kept in {save_baseline(settings.folder(FOLDER), save, found)}.")
     if json:
         content = found.as_json()
-        if question is not None:
-            content["answers"] = {question: content["answers"][question]}
+        if query is not None:
+            content["answers"] = {query: content["answers"][query]}
         print_json(content)
-    elif question is not None:
-        _print_rows(question, getattr(found.answers, question))
+    elif query is not None:
+        _print_rows(query, getattr(found.results, query))
     else:
-        _print_suite(pipeline, found.answers, f"{scope.start} to {scope.end}")
-    _conclude(found.answers)
+        _print_suite(pipeline, found.results, f"{scope.start} to {scope.end}")
+    _conclude(found.results)
     raise typer.Exit(Exit.DONE if found.holds else Exit.GAPS)
 
 
@@ -126,17 +131,17 @@ def compare(before: BeforeAfter, after: BeforeAfter, json: opt.Json = False) -> 
 # -- the suite for people -----------------------------------------------------------------------
 
 
-def _print_suite(pipeline: Pipeline, answers: Results, scope: str) -> None:
-    whole = [row for row in answers.matrix if not row.part]
+def _print_suite(pipeline: Pipeline, results: Results, scope: str) -> None:
+    whole = [row for row in results.matrix if not row.part]
     there = {row.season for row in whole if row.overall != "no rows"}
-    parts = [row for row in answers.matrix if row.part and row.season in there]
+    parts = [row for row in results.matrix if row.part and row.season in there]
     out.print(_matrix_table(pipeline, whole, scope))
     if parts:
         out.print(_matrix_table(pipeline, parts, "parts of seasons"))
-    _print_grades(answers)
-    _print_density(pipeline, answers)
-    _print_gaps(answers)
-    out.print(_criteria_table(answers.criteria))
+    _print_grades(results)
+    _print_density(pipeline, results)
+    _print_gaps(results)
+    out.print(_criteria_table(results.criteria))
 
 
 def _matrix_table(pipeline: Pipeline, rows: Sequence[MatrixRow], title: str) -> Table:
@@ -165,13 +170,13 @@ def _standing(row: MatrixRow) -> str:
     return f"[green]{text} ✓[/]" if row.status == "complete" else f"[red]{text} ✗[/]"
 
 
-def _print_grades(answers: Results) -> None:
+def _print_grades(results: Results) -> None:
     rows = [
         [row.season, row.system, row.row_count, _number(row.mean_error), _share(row.accuracy)]
-        for row in answers.grades
+        for row in results.grades
         if row.status == "graded"
     ]
-    empty = [row.season for row in answers.grades if row.status == "no rows"]
+    empty = [row.season for row in results.grades if row.status == "no rows"]
     if rows:
         columns = ["season", "system", "rows", "mean error", "right"]
         out.print(count_table("grades (* is every system)", columns, rows))
@@ -179,8 +184,8 @@ def _print_grades(answers: Results) -> None:
         note(f"no rows: nothing is graded in {', '.join(dict.fromkeys(empty))}")
 
 
-def _print_density(pipeline: Pipeline, answers: Results) -> None:
-    for row in answers.density:
+def _print_density(pipeline: Pipeline, results: Results) -> None:
+    for row in results.density:
         if row.status in ("low", "high"):
             note(
                 f"{row.status}: {row.table_name} has {_number(row.per_entity)} rows per "
@@ -188,9 +193,9 @@ def _print_density(pipeline: Pipeline, answers: Results) -> None:
             )
 
 
-def _print_gaps(answers: Results) -> None:
+def _print_gaps(results: Results) -> None:
     groups: dict[tuple[str, str], list[Any]] = {}
-    for row in answers.gaps:
+    for row in results.gaps:
         groups.setdefault((row.phase, row.status), []).append(row.date)
     if not groups:
         out.print("No gaps.")
@@ -214,10 +219,10 @@ def _criteria_table(rows: Sequence[CriterionRow]) -> Table:
     return table
 
 
-def _conclude(answers: Results) -> None:
-    states = Counter(row.status for row in answers.criteria)
+def _conclude(results: Results) -> None:
+    states = Counter(row.status for row in results.criteria)
     short = states["fails"] + states["no rows"]
-    if answers.hold:
+    if results.hold:
         note("Every success criterion that is about these dates holds.")
     elif short:
         note(f"Success criteria that do not hold: {short} of {short + states['holds']}.")

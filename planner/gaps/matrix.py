@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-
+from planner.data import Data
 from planner.gaps.gaps import Assessment
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 
 
-class Count(BaseModel):
+class Count(Data):
     """How one phase stands in one part of the calendar."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     expected: int = 0
     """Dates that should hold rows."""

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict
-
+from planner.data import Data
 from planner.gaps.gaps import Assessment, GapReason, SkipReason, recomputed
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import DAY, Window
@@ -34,10 +33,8 @@ class Stretch(NamedTuple):
     found: int
 
 
-class Snapshot(BaseModel):
+class Snapshot(Data):
     """Phase → its stretches, in order, without holes from `window.start` to `window.end`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     window: Window
     phases: dict[str, tuple[Stretch, ...]]
@@ -64,11 +61,11 @@ def snapshot(
     pipeline: Pipeline,
     assessment: Assessment,
     window: Window,
-    again: Mapping[str, Mapping[date, GapReason]],
+    recompute: Mapping[str, Mapping[date, GapReason]],
 ) -> Snapshot:
-    """Write down how `window` stands; days that `health` does not reach are left out.
+    """Write down how `window` stands; days that `assessment` does not reach are left out.
 
-    `again` are dates by phase that are complete by count, and why they have to be computed again.
+    `recompute`: phase → dates that are complete by count, and why they have to be recomputed.
     """
     within = Window(
         start=max(window.start, assessment.window.start), end=min(window.end, assessment.window.end)
@@ -77,7 +74,7 @@ def snapshot(
         window=within,
         phases={
             phase.name: tuple(
-                _stretches(pipeline, assessment, phase.name, within, again.get(phase.name, {}))
+                _stretches(pipeline, assessment, phase.name, within, recompute.get(phase.name, {}))
             )
             for phase in pipeline.phases
         },
@@ -89,11 +86,11 @@ def _stretches(
     assessment: Assessment,
     phase: str,
     window: Window,
-    again: Mapping[date, GapReason],
+    recompute: Mapping[date, GapReason],
 ) -> Iterator[Stretch]:
     last: Stretch | None = None
     for day in window.days():
-        state, expected, found = _standing(pipeline, assessment, phase, day, again)
+        state, expected, found = _standing(pipeline, assessment, phase, day, recompute)
         if last is not None and last[2:] == (state, expected, found):
             last = last._replace(days=last.days + 1)
             continue
@@ -109,7 +106,7 @@ def _standing(
     assessment: Assessment,
     phase: str,
     day: date,
-    again: Mapping[date, GapReason],
+    recompute: Mapping[date, GapReason],
 ) -> tuple[State, int, int]:
     empty = assessment.empty[phase].get(day)
     if empty is not None:
@@ -120,7 +117,7 @@ def _standing(
         # Short of something else: the table that is shortest says of how many.
         counts = (expected, found) if found < expected else (gap.expected, gap.found)
         return gap.reason, *counts
-    return again.get(day, COMPLETE), expected, found
+    return recompute.get(day, COMPLETE), expected, found
 
 
 def _counts(pipeline: Pipeline, assessment: Assessment, phase: str, day: date) -> tuple[int, int]:

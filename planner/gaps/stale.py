@@ -22,7 +22,7 @@ Modified = Mapping[str, Mapping[date, datetime]]
 
 
 def with_stale(pipeline: Pipeline, assessment: Assessment, modified: Modified) -> Assessment:
-    """`health`, with the dates whose upstream is newer than they are."""
+    """`assessment`, with the dates whose upstream is newer than they are."""
     stale: dict[str, frozenset[date]] = {}
     doubtful: dict[str, frozenset[date]] = {}
     for phase in pipeline.phases:

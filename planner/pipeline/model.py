@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from planner.data import Data
 from planner.text import WORD_CHARS, nearest
 from sql.statements import is_column, is_table
 
@@ -33,10 +34,8 @@ Line = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\r\n]*$")]
 """Text of one line: a command's argument, a path, an address."""
 
 
-class Model(BaseModel):
-    """A part of the file: immutable, and strict about its keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+class Model(Data):
+    """A part of the file: an unknown key is refused with the nearest known one."""
 
     @model_validator(mode="before")
     @classmethod

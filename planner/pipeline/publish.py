@@ -15,8 +15,9 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
+from planner.data import Data
 from planner.pipeline.model import Model, Name
 from planner.pipeline.runners import ScriptRunner
 
@@ -38,8 +39,10 @@ class Publish(Model):
         return self
 
 
-class Publication(Model):
-    """What a run published."""
+class Publication(Data):
+    """What a run published; kept in Redis and in the report."""
+
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
 
     phase: str
     verified: Literal[False] = False
@@ -48,5 +51,7 @@ class Publication(Model):
     """Dates for which the script ended well."""
     failed: dict[date, str]
     """Date → what went wrong with it."""
-    again: tuple[str, ...] = ()
-    """What a person types, to publish what failed: one command a date."""
+    commands: tuple[str, ...] = Field(
+        default=(), validation_alias="again", serialization_alias="again"
+    )
+    """What a person types to publish what failed: one command a date. Its JSON key is `again`."""

@@ -1,21 +1,21 @@
-"""What to do about the gaps: which phases and dates a plan takes, and which it leaves, and why.
+"""What to do about the gaps: which phases and dates a plan takes, which it skips, and why.
 
 Pure. Four rules, applied phase by phase in order:
 
-- **stale**: where the user asks for it, dates whose upstream was written after them are done again
-  as if they were short;
+- **stale**: where the user asks for it, dates whose upstream was written after them are computed
+  again as if they were short (`_short`);
 - **cascade**: a date that is repaired makes every later date wrong whose lookback window holds
-  it, so those are done again (unless the user says no);
+  it, so those are computed again, unless the user says no (`_cascade`);
 - **ready**: a date is taken only when everything in its lookback window is complete and right,
-  or is taken as well; otherwise its rows would look complete and be wrong;
+  or is taken as well; otherwise its rows would look complete and be wrong (`_not_ready`);
 - **in flight**: a date that another run holds is left to that run, and so is every date that
-  is computed from it.
+  is computed from it (`_in_flight`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from planner.gaps.gaps import RECOMPUTE, Assessment, Gap, GapReason, Skipped, SkipReason, recomputed
@@ -27,16 +27,33 @@ from planner.pipeline.windows import Window
 Dates = Mapping[str, Collection[date]]
 """Phase → dates."""
 
+InFlight = Mapping[tuple[str, date], str]
+"""Phase and date → the run that holds it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Repair:
-    """Phases and dates to do, in phase order, and those that are left."""
+    """Phases and dates to do, in phase order, and those that are skipped."""
 
     todo: Mapping[str, Mapping[date, Gap]]
     skipped: tuple[Skipped, ...]
     """Gaps that are not taken."""
     owed: Mapping[str, frozenset[date]]
     """Complete by count, but computed from rows that are repaired, and not done by this plan."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Decided:
+    """What is decided for the phases so far; a phase is added when all its dates are."""
+
+    todo: dict[str, dict[date, Gap]] = field(default_factory=dict)
+    left: dict[str, frozenset[date]] = field(default_factory=dict)
+    """Phase → dates to compute again that the plan does not take."""
+    skipped: list[Skipped] = field(default_factory=list)
+
+    def changed(self, phase: str) -> set[date]:
+        """Dates whose rows change, by this plan or by a later one."""
+        return {*self.todo.get(phase, ()), *self.left.get(phase, ())}
 
 
 def choose(
@@ -49,147 +66,169 @@ def choose(
     limit: int | None = None,
     newest_first: bool = False,
     owed: Dates | None = None,
-    in_flight: Mapping[tuple[str, date], str] | None = None,
+    in_flight: InFlight | None = None,
 ) -> Repair:
     """Decide what a plan does.
 
-    `health` reaches at least `pipeline.lookback_total` before and after `scope`. `phases` are
+    `assessment` reaches at least `pipeline.lookback_total` before and after `scope`. `phases` are
     the ones that may be run; `limit` keeps the first so many dates that have a gap; `owed` are
     dates that earlier runs repaired the upstream of and did not come to; `in_flight` maps a
     phase and date to the run that holds it.
     """
-    in_flight = in_flight or {}
-    direct = {
-        name: {day: gap for day, gap in assessment.gaps[name].items() if day in scope}
-        | {
-            day: recomputed(pipeline.by_name[name], day, assessment, GapReason.STALE)
-            for day in assessment.stale.get(name, ())
-            if day in scope and can_recompute(assessment, pipeline.by_name[name], day)
-        }
-        for name in phases
-    }
+    short = _short(pipeline, assessment, scope, phases)
     if limit is not None:
-        dates = sorted({day for days in direct.values() for day in days}, reverse=newest_first)
-        kept = set(dates[:limit])
-        direct = {
-            name: {day: gap for day, gap in days.items() if day in kept}
-            for name, days in direct.items()
-        }
-
-    todo: dict[str, dict[date, Gap]] = {}
-    left: dict[str, frozenset[date]] = {}
-    skipped: list[Skipped] = []
+        short = _limited(short, limit, newest_first=newest_first)
+    decided = _Decided()
     for phase in pipeline.phases:
         if phase.is_source:
             continue
-        wanted = dict(direct.get(phase.name, {}))
-        doubts = sorted(
-            day
-            for day in assessment.doubtful.get(phase.name, ())
-            if day in scope and phase.name in phases
-        )
         due = (owed or {}).get(phase.name, ())
-        # What an earlier run left half done is not only short: none of its rows can be kept.
-        wanted |= {
-            d: replace(wanted[d], reason=GapReason.CASCADE)
-            for d in due
-            if d in wanted and wanted[d].reason not in RECOMPUTE
-        }
-        stale = {day for day in due if can_recompute(assessment, phase, day)}
+        recompute = {day for day in due if can_recompute(assessment, phase, day)}
         if cascade:
-            stale |= set(_after(pipeline, assessment, phase, todo, left))
-        wanted |= {
-            day: recomputed(phase, day, assessment, GapReason.CASCADE)
-            for day in stale
-            if day not in wanted
-        }
-        skipped += [
-            _doubtful(pipeline, phase, day, assessment) for day in doubts if day not in wanted
-        ]
+            recompute |= set(_cascade(assessment, phase, decided))
+        wanted = {
+            day: recomputed(phase, day, assessment, GapReason.CASCADE) for day in recompute
+        } | _with_owed(short.get(phase.name, {}), due)
         taken: dict[date, Gap] = {}
-        for day, gap in sorted(wanted.items()):
-            if phase.name not in phases:
-                continue
-            reason = _not_ready(assessment, phase, day, todo, left, in_flight)
-            if reason is not None:
-                skipped.append(reason)
-            else:
-                taken[day] = gap
-        todo[phase.name] = taken
-        left[phase.name] = frozenset(stale - set(taken))
+        if phase.name in phases:
+            decided.skipped.extend(_doubtful(pipeline, assessment, phase, scope, wanted))
+            for day, gap in sorted(wanted.items()):
+                skipped = _skipped(assessment, phase, day, decided, in_flight or {})
+                if skipped is None:
+                    taken[day] = gap
+                else:
+                    decided.skipped.append(skipped)
+        decided.todo[phase.name] = taken
+        decided.left[phase.name] = frozenset(recompute - set(taken))
     return Repair(
-        todo={name: days for name, days in todo.items() if days},
-        skipped=tuple(skipped),
-        owed={name: days for name, days in left.items() if days},
+        todo={name: days for name, days in decided.todo.items() if days},
+        skipped=tuple(decided.skipped),
+        owed={name: days for name, days in decided.left.items() if days},
     )
 
 
-def _after(
-    pipeline: Pipeline,
-    assessment: Assessment,
-    phase: Phase,
-    todo: Mapping[str, Collection[date]],
-    left: Mapping[str, Collection[date]],
-) -> Iterator[date]:
-    """Complete dates of `phase` whose lookback window holds a date that changes upstream."""
+def can_recompute(assessment: Assessment, phase: Phase, day: date) -> bool:
+    """Whether a date can be computed again: its rows are there, and its whole window is known."""
+    known = lookback(day, phase).start >= assessment.window.start
+    return known and day in assessment.complete[phase.name]
+
+
+def _short(
+    pipeline: Pipeline, assessment: Assessment, scope: Window, phases: Collection[str]
+) -> dict[str, dict[date, Gap]]:
+    """The rule **stale**: per phase that may be run, its gaps in scope, and its stale dates."""
+    short: dict[str, dict[date, Gap]] = {}
+    for name in phases:
+        phase = pipeline.by_name[name]
+        short[name] = {day: gap for day, gap in assessment.gaps[name].items() if day in scope}
+        short[name] |= {
+            day: recomputed(phase, day, assessment, GapReason.STALE)
+            for day in assessment.stale.get(name, ())
+            if day in scope and can_recompute(assessment, phase, day)
+        }
+    return short
+
+
+def _limited(
+    short: Mapping[str, Mapping[date, Gap]], limit: int, *, newest_first: bool
+) -> dict[str, dict[date, Gap]]:
+    """The gaps of the first `limit` dates that have any, in every phase."""
+    dates = sorted({day for days in short.values() for day in days}, reverse=newest_first)
+    kept = set(dates[:limit])
+    return {
+        name: {day: gap for day, gap in days.items() if day in kept} for name, days in short.items()
+    }
+
+
+def _with_owed(short: Mapping[date, Gap], owed: Collection[date]) -> dict[date, Gap]:
+    """The gaps of a phase; those that an earlier run owes have to be computed again as a whole.
+
+    Such a date is not only short: it was half done, and none of the rows it has can be kept.
+    """
+    return {
+        day: replace(gap, reason=GapReason.CASCADE)
+        if day in owed and gap.reason not in RECOMPUTE
+        else gap
+        for day, gap in short.items()
+    }
+
+
+def _cascade(assessment: Assessment, phase: Phase, decided: _Decided) -> Iterator[date]:
+    """The rule **cascade**: complete dates whose lookback window holds a changed upstream date."""
     for upstream in phase.after:
-        for changed in {*todo.get(upstream, ()), *left.get(upstream, ())}:
+        for changed in decided.changed(upstream):
             for day in reach(changed, phase):
                 if can_recompute(assessment, phase, day):
                     yield day
 
 
-def can_recompute(assessment: Assessment, phase: Phase, day: date) -> bool:
-    """Whether a date can be done again: its rows are there, and its whole window is known."""
-    known = lookback(day, phase).start >= assessment.window.start
-    return known and day in assessment.complete[phase.name]
+def _doubtful(
+    pipeline: Pipeline,
+    assessment: Assessment,
+    phase: Phase,
+    scope: Window,
+    wanted: Collection[date],
+) -> Iterator[Skipped]:
+    """Dates that look stale, and would lose rows: their upstream holds less than they do."""
+    for day in sorted(assessment.doubtful.get(phase.name, ())):
+        if day in scope and day not in wanted:
+            held = assessment.held[phase.name][day]
+            due = assessment.expected[phase.name][day].get(pipeline.entity, 0)
+            yield Skipped(
+                phase=phase.name,
+                date=day,
+                reason=SkipReason.UPSTREAM_MISSING,
+                detail=f"it looks stale, but what it is computed from holds {due} of its {held} "
+                f"{pipeline.entity}s now",
+            )
 
 
-def _doubtful(pipeline: Pipeline, phase: Phase, day: date, assessment: Assessment) -> Skipped:
-    held = assessment.held[phase.name][day]
-    due = assessment.expected[phase.name][day].get(pipeline.entity, 0)
+def _skipped(
+    assessment: Assessment, phase: Phase, day: date, decided: _Decided, in_flight: InFlight
+) -> Skipped | None:
+    """Why a date cannot be done by this plan; None when it can."""
+    if (phase.name, day) in in_flight:
+        return _in_flight(phase, day, (phase.name, day), in_flight)
+    for name in phase.after:
+        for past in lookback(day, phase).days():
+            found = _in_flight(phase, day, (name, past), in_flight)
+            found = found or _not_ready(assessment, phase, day, (name, past), decided)
+            if found is not None:
+                return found
+    return None
+
+
+def _in_flight(
+    phase: Phase, day: date, needed: tuple[str, date], in_flight: InFlight
+) -> Skipped | None:
+    """The rule **in flight**: another run holds `needed`, which is the date or upstream of it."""
+    run = in_flight.get(needed)
+    if run is None:
+        return None
+    name, past = needed
     return Skipped(
         phase=phase.name,
         date=day,
-        reason=SkipReason.UPSTREAM_MISSING,
-        detail=f"it looks stale, but what it is computed from holds {due} of its {held} "
-        f"{pipeline.entity}s now",
+        reason=SkipReason.IN_FLIGHT,
+        detail="" if name == phase.name else f"{name} {past} is being repaired",
+        run_id=run,
     )
 
 
 def _not_ready(
-    assessment: Assessment,
-    phase: Phase,
-    day: date,
-    todo: Mapping[str, Mapping[date, Gap]],
-    left: Mapping[str, Collection[date]],
-    in_flight: Mapping[tuple[str, date], str],
+    assessment: Assessment, phase: Phase, day: date, needed: tuple[str, date], decided: _Decided
 ) -> Skipped | None:
-    """Why a date cannot be done by this plan; None when it can."""
-    held = in_flight.get((phase.name, day))
-    if held is not None:
-        return Skipped(phase=phase.name, date=day, reason=SkipReason.IN_FLIGHT, run_id=held)
-    for name in phase.after:
-        for upstream_day in lookback(day, phase).days():
-            held = in_flight.get((name, upstream_day))
-            if held is not None:
-                return Skipped(
-                    phase=phase.name,
-                    date=day,
-                    reason=SkipReason.IN_FLIGHT,
-                    detail=f"{name} {upstream_day} is being repaired",
-                    run_id=held,
-                )
-            state = None
-            if upstream_day in assessment.gaps[name] and upstream_day not in todo.get(name, {}):
-                state = f"is {assessment.gaps[name][upstream_day].reason}"
-            elif upstream_day in left.get(name, ()):
-                state = "has to be computed again"
-            if state is not None:
-                return Skipped(
-                    phase=phase.name,
-                    date=day,
-                    reason=SkipReason.UPSTREAM_MISSING,
-                    detail=f"{name} {upstream_day} {state} and is not part of this plan",
-                )
-    return None
+    """The rule **ready**: the upstream date `needed` is short or wrong, and the plan leaves it."""
+    name, past = needed
+    if past in assessment.gaps[name] and past not in decided.todo.get(name, {}):
+        state = f"is {assessment.gaps[name][past].reason}"
+    elif past in decided.left.get(name, ()):
+        state = "has to be computed again"
+    else:
+        return None
+    return Skipped(
+        phase=phase.name,
+        date=day,
+        reason=SkipReason.UPSTREAM_MISSING,
+        detail=f"{name} {past} {state} and is not part of this plan",
+    )

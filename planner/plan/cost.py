@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-
+from planner.data import Data
 from planner.errors import UsageError
 
 TIB = 1 << 40
@@ -13,10 +12,8 @@ class TooExpensive(UsageError):
     """Counting would cost more than --max-bytes allows."""
 
 
-class Cost(BaseModel):
+class Cost(Data):
     """Bytes that are billed at most, and what they come to."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     bytes: int
     dollars: float

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from planner.data import Data
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.plan.chunks import Chunk
@@ -28,13 +27,7 @@ Samples = Sequence[tuple[int, float]]
 """Steps that succeeded at once: dates, and seconds at work."""
 
 
-class Part(BaseModel):
-    """A part of the estimate."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PhaseEstimate(Part):
+class PhaseEstimate(Data):
     """The steps of one phase."""
 
     steps: int
@@ -50,7 +43,7 @@ class PhaseEstimate(Part):
     """Earlier runs, or `seconds_per_date` in the pipeline file."""
 
 
-class Budget(Part):
+class Budget(Data):
     """A table that the plan writes more often than a day allows."""
 
     table: str
@@ -60,7 +53,7 @@ class Budget(Part):
     days: int
 
 
-class Estimate(Part):
+class Estimate(Data):
     """What a plan foresees. Estimates know of no failures, and of no other runs."""
 
     slots: int

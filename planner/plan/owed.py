@@ -14,8 +14,7 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
+from planner.data import Data
 from planner.errors import FleetError
 from planner.files import MB, private, read_capped, write_whole
 from planner.pipeline.model import RunId
@@ -23,10 +22,8 @@ from planner.pipeline.model import RunId
 NOTE_BYTES = 16 * MB  # every date of every phase of 50 years is half of that
 
 
-class Owed(BaseModel):
+class Owed(Data):
     """What one run owes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     run_id: RunId
     pipeline: str

@@ -13,8 +13,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from planner.data import Data
 from planner.errors import BadPlan
 from planner.files import MB, read_capped
 from planner.gaps.gaps import RECOMPUTE, Assessment, Expected, Gap, GapReason, Skipped
@@ -35,13 +36,7 @@ FORMAT = 1
 FILE_BYTES = 256 * MB  # four seasons date by date are 4 MB
 
 
-class Part(BaseModel):
-    """A part of the plan: immutable, and strict about its keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Task(Part):
+class Task(Data):
     """One date of a step."""
 
     date: date
@@ -52,7 +47,7 @@ class Task(Part):
     """Entity → how many the date should hold afterwards."""
 
 
-class Step(Part):
+class Step(Data):
     """One phase of one chunk."""
 
     phase: Name
@@ -66,7 +61,7 @@ class Step(Part):
         return tuple(task.date for task in self.tasks)
 
 
-class PlannedChunk(Part):
+class PlannedChunk(Data):
     """Consecutive dates, and their steps in phase order."""
 
     id: str
@@ -74,7 +69,7 @@ class PlannedChunk(Part):
     steps: tuple[Step, ...] = Field(min_length=1)
 
 
-class PlannedRunner(Part):
+class PlannedRunner(Data):
     """What is to fill a phase: the first of its runners that exists, seen from the planner."""
 
     number: int
@@ -84,7 +79,7 @@ class PlannedRunner(Part):
     """What was looked for in vain before it, and where."""
 
 
-class PlanCost(Part):
+class PlanCost(Data):
     """What reading the warehouse costs, at most; what runners read is not in it."""
 
     counting: Cost
@@ -94,7 +89,7 @@ class PlanCost(Part):
     BigQuery's minimum each; and the final validation."""
 
 
-class Plan(Part):
+class Plan(Data):
     """Everything a run needs to know, in one file."""
 
     format: int = FORMAT
@@ -108,7 +103,7 @@ class Plan(Part):
     scope: Window
     chunks: tuple[PlannedChunk, ...]
     skipped: tuple[Skipped, ...]
-    runners: dict[str, PlannedRunner] = {}
+    runners: dict[str, PlannedRunner] = Field(default_factory=dict)
     """Phase with steps → what is to run it."""
     publishes: tuple[date, ...] = ()
     """Dates that are published when the run has ended, by a script that nothing can verify."""
@@ -139,8 +134,8 @@ class Plan(Part):
                 yield step_id(chunk.id, step.phase), step
 
     @property
-    def again(self) -> dict[str, dict[date, GapReason]]:
-        """Dates that are complete by count, and have to be computed again; and why.
+    def recompute(self) -> dict[str, dict[date, GapReason]]:
+        """Phase → dates that are complete by count and have to be recomputed → why.
 
         Those of a cascade are wrong from the moment their upstream is repaired; some are owed,
         and not done by this plan.
@@ -168,7 +163,7 @@ class Plan(Part):
 
     def as_json(self) -> dict[str, Any]:
         """The documented shape: the plan with `steps_total`."""
-        return {**self.model_dump(mode="json"), "steps_total": self.steps_total}
+        return {**super().as_json(), "steps_total": self.steps_total}
 
 
 def step_id(chunk_id: str, phase: str) -> str:
@@ -191,13 +186,15 @@ def make_plan(
 ) -> Plan:
     """Write down a repair as a plan. `cost` is that of the counts it rests on."""
     created = datetime.now(UTC).replace(microsecond=0)
-    again = {
+    recompute = {
         phase.name: dict.fromkeys(assessment.stale.get(phase.name, ()), GapReason.STALE)
         | dict.fromkeys(repair.owed.get(phase.name, ()), GapReason.CASCADE)
         for phase in pipeline.phases
     }
     for phase, gaps in repair.todo.items():
-        again[phase] |= {day: gap.reason for day, gap in gaps.items() if gap.reason in RECOMPUTE}
+        recompute[phase] |= {
+            day: gap.reason for day, gap in gaps.items() if gap.reason in RECOMPUTE
+        }
     return Plan(
         plan_id=plan_id or new_id("plan", created),
         created=created,
@@ -210,7 +207,7 @@ def make_plan(
         skipped=repair.skipped,
         owed={name: tuple(sorted(days)) for name, days in repair.owed.items()},
         before=matrix(pipeline, assessment),
-        days_before=snapshot(pipeline, assessment, _reach(scope, chunks), again),
+        days_before=snapshot(pipeline, assessment, _reach(scope, chunks), recompute),
         cost=_cost(pipeline, chunks, repair.todo, cost) if cost else None,
         estimate=estimate,
     ).sealed()

@@ -6,10 +6,8 @@ The model, and what is read off it. The modules beside it say it to people.
 from __future__ import annotations
 
 from datetime import date
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
+from planner.data import Data
 from planner.gaps.gaps import RECOMPUTE
 from planner.gaps.matrix import Matrix
 from planner.gaps.snapshot import Snapshot
@@ -26,13 +24,7 @@ NOT_COUNTED = "not counted"
 """The reason of dates that are short for want of a final count."""
 
 
-class Part(BaseModel):
-    """A part of the report."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Short(Part):
+class Short(Data):
     """A phase and date that is short after the run."""
 
     phase: str
@@ -42,7 +34,7 @@ class Short(Part):
     found: int
 
 
-class Validation(Part):
+class Validation(Data):
     """The recount of the plan's scope and its cascade, after every step has settled."""
 
     passed: bool
@@ -55,7 +47,7 @@ class Validation(Part):
     """Gaps in the scope that the plan did not take."""
 
 
-class Failure(Part):
+class Failure(Data):
     """Dates of a phase that are not repaired, for one reason."""
 
     phase: str
@@ -66,7 +58,7 @@ class Failure(Part):
     """The command that tries them again."""
 
 
-class StepRow(Part):
+class StepRow(Data):
     """One step as it went."""
 
     id: str
@@ -91,7 +83,7 @@ class StepRow(Part):
         return max(0.0, self.ended - self.started)
 
 
-class Report(Part):
+class Report(Data):
     """Everything there is to say about an ended run."""
 
     run_id: RunId
@@ -127,15 +119,12 @@ class Report(Part):
     notes: tuple[str, ...] = ()
     """What went wrong beside the run."""
 
-    def as_json(self) -> dict[str, Any]:
-        return self.model_dump(mode="json")
-
     @property
     def phases(self) -> list[str]:
         return list(self.days_after.phases)
 
 
-class PhaseTime(Part):
+class PhaseTime(Data):
     """How the steps of one phase went."""
 
     phase: str
@@ -152,7 +141,7 @@ class PhaseTime(Part):
     workers: int
 
 
-class NextStep(Part):
+class NextStep(Data):
     """Something for a person to do, and the command for it."""
 
     text: str
@@ -269,7 +258,7 @@ def next_steps(report: Report) -> list[NextStep]:
             NextStep(
                 text=f"{len(report.publication.failed)} dates could not be published. Mend that, "
                 "then publish each by hand; the first one:",
-                command=report.publication.again[0],
+                command=report.publication.commands[0],
             )
         )
     if check.remaining:

@@ -10,30 +10,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from planner.data import Data
 from planner.errors import UsageError
 from planner.files import MB, read_capped, write_whole
 from planner.pipeline.windows import Window
 from planner.validation.counts import Counts
 from planner.validation.judge import CriterionRow
-from planner.validation.results import MatrixRow, Results, answer
+from planner.validation.results import MatrixRow, Results, results_of
 
 BASELINE_BYTES = 64 * MB  # five seasons of five phases are 1 MB
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Baseline(Data):
+    """Every result, of one pipeline in one warehouse at one time; kept in a file."""
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain values: dates and times as ISO text."""
-        return self.model_dump(mode="json")
-
-
-class Baseline(_Part):
-    """Every answer, of one pipeline in one warehouse at one time."""
+    model_config = ConfigDict(serialize_by_alias=True, validate_by_name=True)
 
     pipeline: str
     warehouse: str
@@ -42,10 +37,11 @@ class Baseline(_Part):
     """UTC."""
     holds: bool
     """Whether every success criterion holds."""
-    answers: Results
+    results: Results = Field(validation_alias="answers", serialization_alias="answers")
+    """Its JSON key is `answers`."""
 
 
-class Change(_Part):
+class Change(Data):
     """A phase that stands otherwise, in a season or a named part of it."""
 
     season: str
@@ -56,7 +52,7 @@ class Change(_Part):
     after: MatrixRow | None
 
 
-class CriterionChange(_Part):
+class CriterionChange(Data):
     """A criterion that stands otherwise in a season."""
 
     criterion: str
@@ -65,7 +61,7 @@ class CriterionChange(_Part):
     after: CriterionRow | None
 
 
-class Comparison(_Part):
+class Comparison(Data):
     """What is not the same in two baselines."""
 
     pipeline: str
@@ -75,16 +71,16 @@ class Comparison(_Part):
     criteria: tuple[CriterionChange, ...]
 
 
-def baseline_of(facts: Counts, *, warehouse: str, now: datetime) -> Baseline:
-    """Answer every question, and say of what and when."""
-    answers = answer(facts)
+def baseline_of(counts: Counts, *, warehouse: str, now: datetime) -> Baseline:
+    """The result of every query, and of what and when it is."""
+    results = results_of(counts)
     return Baseline(
-        pipeline=facts.pipeline.name,
+        pipeline=counts.pipeline.name,
         warehouse=warehouse,
-        scope=facts.scope,
+        scope=counts.scope,
         counted_at=now,
-        holds=answers.hold,
-        answers=answers,
+        holds=results.hold,
+        results=results,
     )
 
 
@@ -99,7 +95,7 @@ def checked_name(name: str) -> str:
 
 
 def save(folder: Path, name: str, baseline: Baseline) -> Path:
-    """Keep a baseline as `NAME.json`, in place of an older one; nobody ever sees half of it."""
+    """Keep a baseline as `NAME.json`, in place of an older one; no reader sees half of it."""
     path = folder / f"{checked_name(name)}.json"
     write_whole(path, json.dumps(baseline.as_json(), indent=1) + "\n")
     return path
@@ -144,8 +140,8 @@ def compare(before: Baseline, after: Baseline) -> Comparison:
         pipeline=before.pipeline,
         before=before.counted_at,
         after=after.counted_at,
-        phases=tuple(_phases(before.answers, after.answers)),
-        criteria=tuple(_criteria(before.answers, after.answers)),
+        phases=tuple(_phases(before.results, after.results)),
+        criteria=tuple(_criteria(before.results, after.results)),
     )
 
 

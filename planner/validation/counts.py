@@ -99,7 +99,7 @@ def count_tables(
 ) -> Counts:
     """Count every table that holds rows in `scope`, in one query each.
 
-    Raises `sql.WarehouseError`: no counts, no answers. `on_error` may say it better.
+    Raises `sql.WarehouseError`: without counts there are no results. `on_error` may say it better.
     """
     tables = [spec.table_with_grades for spec in pipeline.tables]
     check_judgeable(warehouse, pipeline)

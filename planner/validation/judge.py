@@ -11,8 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from planner.data import Data
 from planner.pipeline.criteria import (
     CompleteCriterion,
     Criterion,
@@ -38,10 +37,8 @@ Verdict = tuple[int, int]
 """Expected and found on one date."""
 
 
-class CriterionRow(BaseModel):
+class CriterionRow(Data):
     """How one criterion stands in one season."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     criterion: str
     season: str

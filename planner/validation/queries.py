@@ -1,7 +1,7 @@
-"""The questions of the validation suite as GoogleSQL, one statement each, for any pipeline.
+"""The queries of the validation suite as GoogleSQL, one statement each, for any pipeline.
 
-Every question is a file in `sql/questions/`. What it shares with others, the pipeline file's
-phases, the calendar, the counts and their judgement, is put in from `sql/questions/shared/`.
+Every query is a file in `sql/queries/`. What it shares with others, the pipeline file's phases, the
+calendar, the counts and their judgement, is put in from `sql/queries/shared/`.
 `planner.validation.results` computes the same from counts that are already there; a test holds both
 equal.
 """
@@ -28,8 +28,9 @@ from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import Window
 from planner.text import nearest
 from planner.validation.counts import criterion_seasons, exact, skips_bootstrap, sources_of
-from planner.validation.results import QUESTIONS
+from planner.validation.results import QUERIES
 from sql.coverage import coverage_query
+from sql.parameters import scalar_type
 from sql.statements import load, quote_text
 from sql.warehouse import Parameters, Scalar, Table
 
@@ -37,13 +38,13 @@ _PARAMETER = re.compile(r"@([a-z_0-9]+)")
 _ROWS = "*"  # as an entity: the rows themselves
 
 
-def question_query(pipeline: Pipeline, question: str, scope: Window) -> tuple[str, Parameters]:
-    """One statement that answers `question` over `scope`, and its bound parameters.
+def query_of(pipeline: Pipeline, name: str, scope: Window) -> tuple[str, Parameters]:
+    """The statement of the query `name` over `scope`, and its bound parameters.
 
-    Raises `UsageError` when there is no such question, or nothing that it could be asked of.
+    Raises `UsageError` when there is no such query, or no table that it is about.
     """
-    check_question(question)
-    if question == "grades" and not any(_graded(pipeline)):
+    check_name(name)
+    if name == "grades" and not any(_graded(pipeline)):
         raise UsageError(f"No table of pipeline {pipeline.name!r} has `grades`.")
     values: dict[str, Scalar | Sequence[Scalar]] = {
         **_calendar(pipeline, scope),
@@ -51,24 +52,24 @@ def question_query(pipeline: Pipeline, question: str, scope: Window) -> tuple[st
     }
     parts = {
         "pipeline": _pipeline(pipeline),
-        "calendar": load("questions/shared/calendar").rstrip(),
-        "judged": load("questions/shared/judged").rstrip(),
-        "facts": _facts(pipeline, scope, values),
+        "calendar": load("queries/shared/calendar").rstrip(),
+        "judged": load("queries/shared/judged").rstrip(),
+        "counts": _counts(pipeline, scope, values),
         "criteria": _lines(_criterion_rows(pipeline), 4),
         "verdicts": _union(_verdicts(pipeline), 2),
         "grades": _union(_grades(pipeline, scope, values), 2),
         "graded_tables": ", ".join(quote_text(spec.name) for spec in _graded(pipeline)),
     }
-    statement = load(f"questions/{question}").format(**parts)
+    statement = load(f"queries/{name}").format(**parts)
     used = set(_PARAMETER.findall(statement))
-    return statement, {name: value for name, value in values.items() if name in used}
+    return statement, {key: value for key, value in values.items() if key in used}
 
 
-def check_question(question: str) -> None:
-    """Raises `UsageError` when there is no such question."""
-    if question not in QUESTIONS:
-        hint = nearest(question, QUESTIONS).replace("known keys", "there are")
-        raise UsageError(f"There is no question {question!r}; {hint}")
+def check_name(name: str) -> None:
+    """Raises `UsageError` when there is no query called `name`."""
+    if name not in QUERIES:
+        hint = nearest(name, QUERIES).replace("known keys", "there are")
+        raise UsageError(f"There is no query {name!r}; {hint}")
 
 
 def printed(statement: str, parameters: Parameters) -> str:
@@ -77,11 +78,11 @@ def printed(statement: str, parameters: Parameters) -> str:
         shlex.quote(f"--parameter={name}:{_type(value)}:{_written(value)}")
         for name, value in parameters.items()
     ]
-    head = ["-- Save this as question.sql, and run it in BigQuery:"]
+    head = ["-- Save this as query.sql, and run it in BigQuery:"]
     head.append("--   bq query --use_legacy_sql=false \\")
     # In a comment nothing may begin a line.
     head += [f"--     {' '.join(option.split())} \\" for option in options]
-    head.append("--     < question.sql")
+    head.append("--     < query.sql")
     return "\n".join([*head, statement.rstrip()]) + "\n"
 
 
@@ -128,7 +129,7 @@ def _pipeline(pipeline: Pipeline) -> str:
                     _row(phase.name, spec.name, place, entity, n, exact(spec.min_coverage))
                 )
     return (
-        load("questions/shared/pipeline")
+        load("queries/shared/pipeline")
         .format(
             phases=_lines(phases, 4),
             upstreams=_lines(upstreams, 4),
@@ -140,7 +141,7 @@ def _pipeline(pipeline: Pipeline) -> str:
 
 
 def _calendar(pipeline: Pipeline, scope: Window) -> Parameters:
-    """Parameters: never empty, and the same for whatever is asked."""
+    """The calendar as parameters, the same for every query; no list of them is empty."""
     spans: list[tuple[str, str, int, Window]] = []
     for season in pipeline.seasons:
         spans.append((season.name, "", season.year, season))
@@ -166,21 +167,21 @@ def _calendar(pipeline: Pipeline, scope: Window) -> Parameters:
 # -- the counts ---------------------------------------------------------------------------------
 
 
-def _facts(pipeline: Pipeline, scope: Window, values: dict[str, Scalar | Sequence[Scalar]]) -> str:
+def _counts(pipeline: Pipeline, scope: Window, values: dict[str, Scalar | Sequence[Scalar]]) -> str:
     tables = [(phase, spec) for phase in pipeline.phases for spec in phase.tables]
     statements = [
-        _bare("questions/shared/fact").format(
+        _bare("queries/shared/table_counts").format(
             phase=quote_text(phase.name),
             table_name=quote_text(spec.name),
             coverage=_coverage(spec.table, n, scope, values),
-            facts=",\n  ".join(
+            counts=",\n  ".join(
                 f"STRUCT({quote_text(entity)} AS entity, {column} AS found)"
                 for entity, column in _columns(spec.table)
             ),
         )
         for n, (phase, spec) in enumerate(tables)
     ]
-    return f"facts AS (\n  {_union(statements, 2)}\n)"
+    return f"counts AS (\n  {_union(statements, 2)}\n)"
 
 
 def _grades(
@@ -188,7 +189,7 @@ def _grades(
 ) -> Iterator[str]:
     for n, spec in enumerate(_graded(pipeline)):
         columns = dict(_columns(spec.table))
-        yield _bare("questions/shared/grade").format(
+        yield _bare("queries/shared/grade").format(
             table_name=quote_text(spec.name),
             coverage=_coverage(spec.table_with_grades, f"graded_{n}", scope, values),
             entities=columns.get(pipeline.entity, "CAST(NULL AS INT64)"),
@@ -245,7 +246,7 @@ def _criterion_seasons(pipeline: Pipeline) -> Parameters:
 
 def _verdicts(pipeline: Pipeline) -> Iterator[str]:
     for criterion in pipeline.success_criteria:
-        yield load(f"questions/criteria/{criterion.kind}").format(
+        yield load(f"queries/criteria/{criterion.kind}").format(
             criterion=quote_text(criterion.name),
             **{name: quote_text(value) for name, value in _about(pipeline, criterion)},
             phases=", ".join(quote_text(name) for name in _phases(pipeline, criterion)),
@@ -305,18 +306,9 @@ def _without_comments(statement: str) -> str:
 
 
 def _type(value: Scalar | Sequence[Scalar]) -> str:
-    match value:
-        case bool():
-            return "BOOL"
-        case str():
-            return "STRING"
-        case int():
-            return "INT64"
-        case float():
-            return "FLOAT64"
-        case date():
-            return "DATE"
-    return f"ARRAY<{_type(value[0])}>"
+    if isinstance(value, (str, int, float, date)):
+        return scalar_type(value)
+    return f"ARRAY<{scalar_type(value[0])}>"
 
 
 def _written(value: Scalar | Sequence[Scalar]) -> str:

@@ -1,7 +1,7 @@
-"""The answers of the validation suite: for each question, rows of plain values.
+"""The results of the validation suite: rows of plain values for each of its queries.
 
-Pure: everything follows from counts that are already there. `planner.validation.queries` asks
-a warehouse the same in SQL, and gets rows with the same columns.
+Pure: everything follows from counts that are already there. `planner.validation.queries` has the
+same as SQL, whose rows have the same columns.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
+from planner.data import Data
 from planner.pipeline.phase import Phase
 from planner.pipeline.tables import Band, TableSpec
 from planner.validation.counts import Counts, Part
@@ -19,13 +20,7 @@ from planner.validation.judge import CriterionRow, judge
 from sql.warehouse import EVERY_SYSTEM, Cell, Grade
 
 
-class Row(BaseModel):
-    """One row of an answer."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class CountRow(Row):
+class CountRow(Data):
     """What a table holds of a season, or of a named part of it."""
 
     season: str
@@ -41,7 +36,7 @@ class CountRow(Row):
     last_date: date | None
 
 
-class MatrixRow(Row):
+class MatrixRow(Data):
     """How complete a phase is in a season, or in a named part of it. Dates, unless said."""
 
     season: str
@@ -60,7 +55,7 @@ class MatrixRow(Row):
     """Over all phases of the season."""
 
 
-class GapRow(Row):
+class GapRow(Data):
     """A phase and date that is missing, partial or an orphan."""
 
     season: str | None
@@ -73,7 +68,7 @@ class GapRow(Row):
     table_names: str
 
 
-class DensityRow(Row):
+class DensityRow(Data):
     """Rows per entity of a table in a season, and its band."""
 
     season: str
@@ -87,8 +82,10 @@ class DensityRow(Row):
     status: Literal["ok", "low", "high", "no band", "no rows"]
 
 
-class GradeRow(Row):
+class GradeRow(Data):
     """How right a system was in a season."""
+
+    model_config = ConfigDict(allow_inf_nan=True)  # a table's errors may be no numbers
 
     season: str
     table_name: str
@@ -102,8 +99,8 @@ class GradeRow(Row):
     status: Literal["graded", "no rows"]
 
 
-class Results(Row):
-    """Question → its answer. Each is a file in `sql/questions/`."""
+class Results(Data):
+    """Query → its rows. Each query is a file in `sql/queries/` as well."""
 
     counts: tuple[CountRow, ...]
     matrix: tuple[MatrixRow, ...]
@@ -119,36 +116,36 @@ class Results(Row):
         return bool(judged) and all(row.status == "holds" for row in judged)
 
 
-QUESTIONS = tuple(Results.model_fields)
+QUERIES = tuple(Results.model_fields)
 
 
-def answer(facts: Counts) -> Results:
-    """Answer every question."""
+def results_of(counts: Counts) -> Results:
+    """The result of every query."""
     return Results(
-        counts=tuple(_counts(facts)),
-        matrix=tuple(_matrix(facts)),
-        gaps=tuple(_gaps(facts)),
-        density=tuple(_density(facts)),
-        grades=tuple(_grades(facts)),
-        criteria=tuple(judge(facts)),
+        counts=tuple(_counts(counts)),
+        matrix=tuple(_matrix(counts)),
+        gaps=tuple(_gaps(counts)),
+        density=tuple(_density(counts)),
+        grades=tuple(_grades(counts)),
+        criteria=tuple(judge(counts)),
     )
 
 
-def _tables(facts: Counts) -> Iterator[tuple[Phase, TableSpec]]:
-    for phase in facts.pipeline.phases:
+def _tables(counts: Counts) -> Iterator[tuple[Phase, TableSpec]]:
+    for phase in counts.pipeline.phases:
         for spec in phase.tables:
             yield phase, spec
 
 
-def _cells(facts: Counts, spec: TableSpec, part: Part) -> dict[date, Cell]:
-    return {day: cell for day, cell in facts.coverage[spec.name].items() if day in part.window}
+def _cells(counts: Counts, spec: TableSpec, part: Part) -> dict[date, Cell]:
+    return {day: cell for day, cell in counts.coverage[spec.name].items() if day in part.window}
 
 
-def _counts(facts: Counts) -> Iterator[CountRow]:
-    entity = facts.pipeline.entity
-    for phase, spec in _tables(facts):
-        for part in facts.parts:
-            cells = _cells(facts, spec, part)
+def _counts(counts: Counts) -> Iterator[CountRow]:
+    entity = counts.pipeline.entity
+    for phase, spec in _tables(counts):
+        for part in counts.parts:
+            cells = _cells(counts, spec, part)
             yield CountRow(
                 season=part.season.name,
                 part=part.name,
@@ -162,22 +159,22 @@ def _counts(facts: Counts) -> Iterator[CountRow]:
             )
 
 
-def _matrix(facts: Counts) -> Iterator[MatrixRow]:
-    assessment = facts.assessment
-    for part in facts.parts:
+def _matrix(counts: Counts) -> Iterator[MatrixRow]:
+    assessment = counts.assessment
+    for part in counts.parts:
         due = {
             phase.name: [day for day in part.window.days() if assessment.is_due(phase.name, day)]
-            for phase in facts.pipeline.phases
+            for phase in counts.pipeline.phases
         }
         short = {
             name: [assessment.gaps[name][day] for day in days if day in assessment.gaps[name]]
             for name, days in due.items()
         }
-        sources = [phase.name for phase in facts.pipeline.phases if phase.is_source]
+        sources = [phase.name for phase in counts.pipeline.phases if phase.is_source]
         overall: Literal["complete", "gaps", "no rows"] = "no rows"
         if any(due[name] for name in sources):
             overall = "gaps" if any(short.values()) else "complete"
-        for phase in facts.pipeline.phases:
+        for phase in counts.pipeline.phases:
             days, gaps, held = due[phase.name], short[phase.name], assessment.held.get(phase.name)
             missing = sum(gap.reason == "missing" for gap in gaps)
             yield MatrixRow(
@@ -188,30 +185,30 @@ def _matrix(facts: Counts) -> Iterator[MatrixRow]:
                 complete=len(days) - len(gaps),
                 missing=missing,
                 partial=len(gaps) - missing,
-                orphan=sum(facts.is_orphan(phase.name, day) for day in part.window.days()),
+                orphan=sum(counts.is_orphan(phase.name, day) for day in part.window.days()),
                 entities=None if held is None else sum(held.get(day, 0) for day in days),
                 row_count=sum(
                     cell.rows
                     for spec in phase.tables
-                    for cell in _cells(facts, spec, part).values()
+                    for cell in _cells(counts, spec, part).values()
                 ),
                 status="gaps" if gaps else "complete" if days else "nothing due",
                 overall=overall,
             )
 
 
-def _gaps(facts: Counts) -> Iterator[GapRow]:
-    for phase in facts.pipeline.phases:
-        for day in facts.scope.days():
-            season = facts.calendar.season_of(day)
+def _gaps(counts: Counts) -> Iterator[GapRow]:
+    for phase in counts.pipeline.phases:
+        for day in counts.scope.days():
+            season = counts.calendar.season_of(day)
             name = season.name if season else None
-            gap = facts.assessment.gaps[phase.name].get(day)
+            gap = counts.assessment.gaps[phase.name].get(day)
             # In the order of their names, as SQL sorts them: an orphan that is partial comes first.
             if gap is not None and gap.reason == "missing":
                 yield _gap_row(name, phase, day, "missing", gap.expected, gap.found, gap.tables)
-            if facts.is_orphan(phase.name, day):
-                tables = [spec.name for spec in phase.tables if day in facts.coverage[spec.name]]
-                rows = sum(facts.cell(spec, day).rows for spec in phase.tables)
+            if counts.is_orphan(phase.name, day):
+                tables = [spec.name for spec in phase.tables if day in counts.coverage[spec.name]]
+                rows = sum(counts.cell(spec, day).rows for spec in phase.tables)
                 yield _gap_row(name, phase, day, "orphan", 0, rows, tables)
             if gap is not None and gap.reason == "partial":
                 yield _gap_row(name, phase, day, "partial", gap.expected, gap.found, gap.tables)
@@ -237,14 +234,14 @@ def _gap_row(
     )
 
 
-def _density(facts: Counts) -> Iterator[DensityRow]:
-    entity = facts.pipeline.entity
-    for phase, spec in _tables(facts):
+def _density(counts: Counts) -> Iterator[DensityRow]:
+    entity = counts.pipeline.entity
+    for phase, spec in _tables(counts):
         if entity not in spec.entities:
             continue
         band = spec.rows_per_entity
-        for part in facts.seasons:
-            cells = _cells(facts, spec, part).values()
+        for part in counts.seasons:
+            cells = _cells(counts, spec, part).values()
             rows, entities = sum(cell.rows for cell in cells), _entities(cells, entity)
             each = _ratio(rows, entities)
             yield DensityRow(
@@ -270,13 +267,13 @@ def _within(
     return "low" if each < band.low else "high" if each > band.high else "ok"
 
 
-def _grades(facts: Counts) -> Iterator[GradeRow]:
-    for _, spec in _tables(facts):
+def _grades(counts: Counts) -> Iterator[GradeRow]:
+    for _, spec in _tables(counts):
         if spec.grades is None:
             continue
-        for part in facts.seasons:
+        for part in counts.seasons:
             systems: dict[str, list[Grade]] = {EVERY_SYSTEM: []}
-            for cell in _cells(facts, spec, part).values():
+            for cell in _cells(counts, spec, part).values():
                 for system, grade in cell.grades.items():
                     systems.setdefault(system, []).append(grade)
             for system, grades in sorted(systems.items()):
@@ -284,7 +281,7 @@ def _grades(facts: Counts) -> Iterator[GradeRow]:
                     season=part.season.name,
                     table_name=spec.name,
                     system=system,
-                    entities=_entities(grades, facts.pipeline.entity),
+                    entities=_entities(grades, counts.pipeline.entity),
                     row_count=sum(grade.rows for grade in grades),
                     mean_error=_ratio(
                         sum(grade.error_sum for grade in grades),

@@ -197,7 +197,7 @@ def test_what_a_lost_run_owes_is_in_the_next_plan(shop: Shop) -> None:
     # Then the next plan recomputes what no count shows
     again = shop.plan()
     taken = {(s.phase, t.date, t.reason) for _, s in again.steps() for t in s.tasks}
-    assert taken == {("aggregate", d, GapReason.CASCADE) for d in plan.again["aggregate"]}
+    assert taken == {("aggregate", d, GapReason.CASCADE) for d in plan.recompute["aggregate"]}
 
     # And what the ledger saw recomputed is not owed
     ids = shop.register(again)

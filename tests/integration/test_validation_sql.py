@@ -1,4 +1,4 @@
-"""Every question's SQL, run on a warehouse, against what `planner validate` makes of its counts.
+"""Every query's SQL, run on a warehouse, against what `planner validate` makes of its counts.
 
 They are two ways to one answer, written in two languages, so neither can drift from the other.
 """
@@ -24,8 +24,8 @@ from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.sandbox.punch import punch
 from planner.validation.counts import count_tables
-from planner.validation.queries import printed, question_query
-from planner.validation.results import QUESTIONS, Results, answer
+from planner.validation.queries import printed, query_of
+from planner.validation.results import QUERIES, Results, results_of
 from sql.bigquery import BigQueryWarehouse
 from sql.errors import TableNotFound, WarehouseRefused
 from sql.local import LocalWarehouse
@@ -59,11 +59,11 @@ class CountingWarehouse(LocalWarehouse):
         return super().rows(statement, parameters)
 
 
-def plain(question: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def plain(query: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Rows that can be compared: floats to nine digits, no dates as an empty list."""
 
     def value(column: str, found: Any) -> Any:
-        if question == "criteria" and column == "dates":
+        if query == "criteria" and column == "dates":
             return list(found or ())
         return round(found, 9) if isinstance(found, float) else found
 
@@ -71,18 +71,18 @@ def plain(question: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, An
 
 
 def computed(warehouse: Warehouse, pipeline: Pipeline, scope: Window) -> Results:
-    return answer(count_tables(warehouse, pipeline, scope))
+    return results_of(count_tables(warehouse, pipeline, scope))
 
 
 def assert_equal(warehouse: Warehouse, pipeline: Pipeline, scope: Window) -> Results:
-    """Every question asked in SQL gives what is computed, row for row, in the same order."""
+    """Every query asked in SQL gives what is computed, row for row, in the same order."""
     answers = computed(warehouse, pipeline, scope)
-    for question in QUESTIONS:
-        if question == "grades" and not answers.grades:
+    for query in QUERIES:
+        if query == "grades" and not answers.grades:
             continue
-        asked = warehouse.rows(*question_query(pipeline, question, scope))
-        mine = [row.model_dump() for row in getattr(answers, question)]
-        assert plain(question, asked) == plain(question, mine), question
+        asked = warehouse.rows(*query_of(pipeline, query, scope))
+        mine = [row.model_dump() for row in getattr(answers, query)]
+        assert plain(query, asked) == plain(query, mine), query
     return answers
 
 
@@ -263,7 +263,7 @@ def test_bigquery_answers_the_same(bigquery: BigQueryWarehouse, whole: Path) -> 
     local = LocalWarehouse(whole)
     assert computed(bigquery, plan_pipeline(), scope) == computed(local, plan_pipeline(), scope)
     # Arrays as parameters too
-    statement, parameters = question_query(plan_pipeline(), "matrix", scope)
+    statement, parameters = query_of(plan_pipeline(), "matrix", scope)
     assert bigquery.rows(statement, parameters) == local.rows(statement, parameters)
     local.close()
 
@@ -334,7 +334,7 @@ def test_other_refusals_are_said_as_they_are(whole: Path) -> None:
 
 def test_a_printed_statement_is_the_statement_under_its_parameters() -> None:
     scope = Window(start=date(2021, 10, 19), end=date(2021, 11, 30))
-    statement, parameters = question_query(plan_pipeline(), "gaps", scope)
+    statement, parameters = query_of(plan_pipeline(), "gaps", scope)
     text = printed(statement, parameters)
 
     head = [line for line in text.splitlines() if line.startswith("--     ")]
@@ -350,9 +350,9 @@ def test_what_a_filter_holds_cannot_leave_its_comment() -> None:
     assert [line for line in lines if not line.startswith("--")] == ["SELECT @x"]
 
 
-def test_a_question_that_nobody_asks() -> None:
+def test_a_query_that_there_is_not() -> None:
     scope = Window(start=date(2021, 10, 19), end=date(2021, 11, 30))
     with pytest.raises(UsageError, match="did you mean 'matrix'"):
-        question_query(plan_pipeline(), "matrx", scope)
+        query_of(plan_pipeline(), "matrx", scope)
     with pytest.raises(UsageError, match="No table of pipeline 'sales' has `grades`"):
-        question_query(load_pipeline("sales"), "grades", scope)
+        query_of(load_pipeline("sales"), "grades", scope)

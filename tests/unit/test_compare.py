@@ -66,10 +66,10 @@ def test_nothing_changed() -> None:
 
 def test_a_season_that_was_not_counted_then() -> None:
     before, after = before_and_after()
-    without = before.answers.model_copy(update={"matrix": before.answers.matrix[:0]})
-    found = compare(before.model_copy(update={"answers": without}), after)
+    without = before.results.model_copy(update={"matrix": before.results.matrix[:0]})
+    found = compare(before.model_copy(update={"results": without}), after)
     assert {one.before for one in found.phases} == {None}
-    assert len(found.phases) == len(after.answers.matrix)
+    assert len(found.phases) == len(after.results.matrix)
 
 
 def test_two_pipelines_are_not_compared() -> None:

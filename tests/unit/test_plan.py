@@ -96,8 +96,8 @@ def test_cascades_are_the_dates_that_turn_wrong_whether_the_plan_takes_them_or_n
     assert taken.owed == {}
     assert owing.owed == {"report": tuple(days(10, 13))}
     assert (
-        {name: set(each) for name, each in taken.again.items()}
-        == {name: set(each) for name, each in owing.again.items()}
+        {name: set(each) for name, each in taken.recompute.items()}
+        == {name: set(each) for name, each in owing.recompute.items()}
         == {"report": set(days(10, 13))}
     )
 
@@ -302,7 +302,7 @@ def test_every_gap_is_in_one_step_or_is_left_with_a_reason(
     assert gaps <= {*taken, *left}
     assert all(each.reason for each in made.skipped)
     # and what is taken beside is done because of it: it was complete
-    cascades = {(name, day) for name, days in made.again.items() for day in days}
+    cascades = {(name, day) for name, days in made.recompute.items() for day in days}
     assert {*taken} - gaps <= cascades
     # and a plan whose phases are all that can be run leaves only what others hold
     if not held and set(phases) == set(worlds.phases_of(world.pipeline)) and scope == worlds.SCOPE:

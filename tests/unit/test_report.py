@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import date
 
+from planner.pipeline.publish import Publication
 from planner.report.markdown import render_markdown
 from planner.report.report import Report, bare_seasons, next_steps, phase_times
 from planner.text import date_runs
@@ -16,6 +17,15 @@ def test_the_report_comes_back_whole_from_its_json() -> None:
     report = make_report()
 
     assert Report.model_validate_json(report.model_dump_json()) == report
+
+
+def test_the_commands_that_publish_by_hand_keep_their_json_key() -> None:
+    failed = {date(2022, 1, 3): "exit code 1"}
+    told = Publication(phase="grading", ran=(), failed=failed, commands=("publish.py",))
+    report = make_report().model_copy(update={"publication": told})
+
+    assert report.as_json()["publication"]["again"] == ["publish.py"]
+    assert Report.model_validate_json(report.model_dump_json()).publication == told
 
 
 def test_dates_in_a_row_are_written_as_one_run_and_none_is_left_out() -> None:

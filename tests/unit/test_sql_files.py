@@ -19,8 +19,8 @@ from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.report.history import FoundGap, record_gaps, record_run
-from planner.validation.queries import question_query
-from planner.validation.results import QUESTIONS
+from planner.validation.queries import query_of
+from planner.validation.results import QUERIES
 from sql.coverage import coverage_query
 from sql.statements import HERE, load
 from tests.analyzer import analyze
@@ -41,26 +41,26 @@ SETS = {
     "sales": (lambda: load_pipeline("sales"), lambda: created_tables("sales")),
 }
 ASKED = [
-    (which, question)
+    (which, query)
     for which in SETS
-    for question in QUESTIONS
-    if (which, question) != ("sales", "grades")  # nothing is graded there
+    for query in QUERIES
+    if (which, query) != ("sales", "grades")  # nothing is graded there
 ]
 ALL = {path.relative_to(HERE).with_suffix("").as_posix() for path in HERE.rglob("*.sql")}
-SHARED = {name for name in ALL if name.startswith(("questions/shared/", "questions/criteria/"))}
+SHARED = {name for name in ALL if name.startswith(("queries/shared/", "queries/criteria/"))}
 OWN = {name for name in ALL if name.startswith(("sandbox/", "sales/"))}
 """Statements of pipelines that ship, over tables that they create."""
 LEDGER = {name for name in ALL if name.startswith("ledger/")}
-BUILT = {"coverage", "graded", "partitions", "probe", *(f"questions/{name}" for name in QUESTIONS)}
+BUILT = {"coverage", "graded", "partitions", "probe", *(f"queries/{name}" for name in QUERIES)}
 
 
 def test_every_file_is_checked_here() -> None:
     assert ALL == BUILT | SHARED | OWN | LEDGER
 
 
-@pytest.mark.parametrize(("which", "question"), ASKED)
-def test_the_analyzer_accepts_a_question(which: str, question: str) -> None:
-    statement, parameters = question_query(SETS[which][0](), question, SCOPE)
+@pytest.mark.parametrize(("which", "query"), ASKED)
+def test_the_analyzer_accepts_a_query(which: str, query: str) -> None:
+    statement, parameters = query_of(SETS[which][0](), query, SCOPE)
     analyze(SETS[which][1](), statement, parameters)
 
 
@@ -68,7 +68,7 @@ def test_the_analyzer_accepts_a_question(which: str, question: str) -> None:
 def test_every_kind_of_criterion_is_among_the_shipped_ones(kind: str) -> None:
     """So that the analyzer has seen its statement."""
     assert kind in {criterion.kind for criterion in plan_pipeline().criteria}
-    assert f"questions/criteria/{kind}" in SHARED
+    assert f"queries/criteria/{kind}" in SHARED
 
 
 @pytest.mark.parametrize("which", SETS)
@@ -165,21 +165,21 @@ def test_the_analyzer_refuses_what_is_wrong(wrong: str) -> None:
         analyze(plan_tables(), wrong, {})
 
 
-@pytest.mark.parametrize(("which", "question"), ASKED)
-def test_no_question_has_a_date_or_a_season_of_its_own(which: str, question: str) -> None:
-    statement, _ = question_query(SETS[which][0](), question, SCOPE)
+@pytest.mark.parametrize(("which", "query"), ASKED)
+def test_no_query_has_a_date_or_a_season_of_its_own(which: str, query: str) -> None:
+    statement, _ = query_of(SETS[which][0](), query, SCOPE)
     tree = parse_one(statement, read="bigquery")
     written = [node.this for node in tree.find_all(exp.Literal)]
     assert not [text for text in written if re.fullmatch(r"(19|20)\d\d(\D.*)?", text)]
     assert not list(tree.find_all(exp.Extract, exp.Year))
 
 
-@pytest.mark.parametrize(("which", "question"), ASKED)
-def test_every_scan_is_filtered_on_the_partition_column(which: str, question: str) -> None:
+@pytest.mark.parametrize(("which", "query"), ASKED)
+def test_every_scan_is_filtered_on_the_partition_column(which: str, query: str) -> None:
     """Some tables refuse a query that is not. Each is read once."""
     pipeline: Pipeline = SETS[which][0]()
     dates = {spec.name: spec.date for phase in pipeline.phases for spec in phase.tables}
-    statement, _ = question_query(pipeline, question, SCOPE)
+    statement, _ = query_of(pipeline, query, SCOPE)
     read = []
     for reference in parse_one(statement, read="bigquery").find_all(exp.Table):
         if reference.db:

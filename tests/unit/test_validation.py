@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.validation.counts import Counts
-from planner.validation.results import Results, answer
+from planner.validation.results import Results, results_of
 from sql.warehouse import EVERY_SYSTEM, Cell, Grade
 
 DAY = timedelta(days=1)
@@ -92,7 +92,7 @@ def games(dates: Iterable[date], count: int = 3, rows: int = 25) -> dict[date, C
 def ask(made: Pipeline, scope: Window = ONE, **tables: Mapping[date, Cell]) -> Results:
     names = ("raw", "analytics", "zones", "features", "graded")
     coverage = {f"d.{name}": tables.get(name, {}) for name in names}
-    return answer(Counts(pipeline=made, scope=scope, coverage=coverage))
+    return results_of(Counts(pipeline=made, scope=scope, coverage=coverage))
 
 
 def everywhere(dates: Iterable[date]) -> dict[str, dict[date, Cell]]:

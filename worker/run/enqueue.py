@@ -155,7 +155,7 @@ def _note_owed(context: Context, run_id: str, plan: Plan) -> None:
             run_id=run_id,
             pipeline=plan.pipeline,
             warehouse=plan.warehouse,
-            dates={phase: set(days) for phase, days in plan.again.items()},
+            dates={phase: set(days) for phase, days in plan.recompute.items()},
         ),
     )
 

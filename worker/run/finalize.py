@@ -137,7 +137,7 @@ def _undone(
     plan: Plan, dates: dict[tuple[str, date], DateState]
 ) -> dict[str, dict[date, GapReason]]:
     """Dates that still have to be computed again: of the plan, and stale ones it did not take."""
-    found = plan.again
+    found = plan.recompute
     for phase in plan.days_before.phases:
         known = found.setdefault(phase, {})
         for day in plan.days_before.days(phase, GapReason.STALE):

@@ -50,7 +50,7 @@ def publish(context: Context, run_id: str, repaired: Collection[date], lease: Le
         phase=publishing.after,
         ran=tuple(sorted(ran - set(failed))),
         failed=failed,
-        again=tuple(_command(publishing, day) for day in failed),
+        commands=tuple(_command(publishing, day) for day in failed),
     )
 
 

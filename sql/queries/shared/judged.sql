@@ -1,6 +1,6 @@
 -- What should be there, date by date, and what is.
 held AS (
-  SELECT DISTINCT phase, day FROM facts
+  SELECT DISTINCT phase, day FROM counts
 ),
 -- Dates with rows somewhere, less those on which the pipeline file expects none of a phase.
 allowed AS (
@@ -23,11 +23,11 @@ due AS (
 ),
 -- The most of each entity that any table upstream holds.
 expected AS (
-  SELECT upstreams.phase, facts.day, facts.entity, MAX(facts.found) AS most
+  SELECT upstreams.phase, counts.day, counts.entity, MAX(counts.found) AS most
   FROM upstreams
-  JOIN facts ON facts.phase = upstreams.upstream
-  WHERE facts.entity <> '*'
-  GROUP BY upstreams.phase, facts.day, facts.entity
+  JOIN counts ON counts.phase = upstreams.upstream
+  WHERE counts.entity <> '*'
+  GROUP BY upstreams.phase, counts.day, counts.entity
 ),
 compared AS (
   SELECT
@@ -39,18 +39,18 @@ compared AS (
     counted.place,
     IF(counted.entity = '*', 1, CAST(CEIL(COALESCE(expected.most, 0) * counted.share) AS INT64))
       AS needed,
-    COALESCE(facts.found, 0) AS found
+    COALESCE(counts.found, 0) AS found
   FROM due
   JOIN counted ON counted.phase = due.phase
   LEFT JOIN expected
     ON expected.phase = due.phase
     AND expected.day = due.day
     AND expected.entity = counted.entity
-  LEFT JOIN facts
-    ON facts.phase = due.phase
-    AND facts.day = due.day
-    AND facts.table_name = counted.table_name
-    AND facts.entity = counted.entity
+  LEFT JOIN counts
+    ON counts.phase = due.phase
+    AND counts.day = due.day
+    AND counts.table_name = counted.table_name
+    AND counts.entity = counted.entity
 ),
 -- The first entity that a table is short of is the one that is shown.
 short AS (
@@ -113,12 +113,12 @@ judged AS (
     orphaned.day,
     'orphan' AS status,
     0 AS expected,
-    SUM(facts.found) AS found,
-    STRING_AGG(facts.table_name, ', ' ORDER BY tables.place) AS table_names,
+    SUM(counts.found) AS found,
+    STRING_AGG(counts.table_name, ', ' ORDER BY tables.place) AS table_names,
     CAST(NULL AS INT64) AS entities
   FROM orphaned
-  JOIN facts ON facts.phase = orphaned.phase AND facts.day = orphaned.day
-  JOIN tables ON tables.phase = facts.phase AND tables.table_name = facts.table_name
-  WHERE facts.entity = '*'
+  JOIN counts ON counts.phase = orphaned.phase AND counts.day = orphaned.day
+  JOIN tables ON tables.phase = counts.phase AND tables.table_name = counts.table_name
+  WHERE counts.entity = '*'
   GROUP BY orphaned.phase, orphaned.day
 )

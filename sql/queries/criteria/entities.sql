@@ -8,15 +8,15 @@ SELECT
 FROM (
   SELECT
     allowed.day,
-    MAX(IF(counted.phase = {against}, COALESCE(facts.found, 0), NULL)) AS most,
-    MIN(IF(counted.phase = {phase}, COALESCE(facts.found, 0), NULL)) AS least
+    MAX(IF(counted.phase = {against}, COALESCE(counts.found, 0), NULL)) AS most,
+    MIN(IF(counted.phase = {phase}, COALESCE(counts.found, 0), NULL)) AS least
   FROM allowed
   JOIN counted ON counted.phase IN ({phase}, {against}) AND counted.entity = {entity}
-  LEFT JOIN facts
-    ON facts.phase = counted.phase
-    AND facts.table_name = counted.table_name
-    AND facts.entity = counted.entity
-    AND facts.day = allowed.day
+  LEFT JOIN counts
+    ON counts.phase = counted.phase
+    AND counts.table_name = counted.table_name
+    AND counts.entity = counted.entity
+    AND counts.day = allowed.day
   WHERE allowed.phase = {phase}
   GROUP BY allowed.day
 )

@@ -5,7 +5,7 @@
 WITH
 {pipeline},
 {calendar},
-{facts},
+{counts},
 {judged}
 SELECT
   days.season,

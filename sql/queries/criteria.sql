@@ -6,7 +6,7 @@
 WITH
 {pipeline},
 {calendar},
-{facts},
+{counts},
 {judged},
 declared AS (
   SELECT *

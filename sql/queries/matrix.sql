@@ -3,13 +3,13 @@
 WITH
 {pipeline},
 {calendar},
-{facts},
+{counts},
 {judged},
 marks AS (
   SELECT phase, day, status, entities, 0 AS row_count FROM judged
   UNION ALL
   SELECT phase, day, 'rows' AS status, NULL AS entities, found AS row_count
-  FROM facts
+  FROM counts
   WHERE entity = '*'
 ),
 tallies AS (

@@ -4,7 +4,7 @@
 WITH
 {pipeline},
 {calendar},
-{facts}
+{counts}
 SELECT
   parts.season,
   parts.part,
@@ -18,9 +18,9 @@ SELECT
 FROM parts
 CROSS JOIN tables
 LEFT JOIN (
-  SELECT facts.*, days.season, days.part
-  FROM facts
-  JOIN days ON days.day = facts.day
+  SELECT counts.*, days.season, days.part
+  FROM counts
+  JOIN days ON days.day = counts.day
 ) AS held
   ON held.season = parts.season
   AND held.part = parts.part

@@ -3,11 +3,11 @@ SELECT
   {phase} AS phase,
   {table_name} AS table_name,
   held.date AS day,
-  fact.entity,
-  fact.found
+  one.entity,
+  one.found
 FROM (
   {coverage}
 ) AS held
 CROSS JOIN UNNEST([
-  {facts}
-]) AS fact
+  {counts}
+]) AS one

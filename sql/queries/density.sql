@@ -3,7 +3,7 @@
 WITH
 {pipeline},
 {calendar},
-{facts},
+{counts},
 sums AS (
   SELECT
     parts.season,
@@ -13,17 +13,17 @@ sums AS (
     tables.place,
     tables.low,
     tables.high,
-    COALESCE(SUM(IF(facts.entity = '*', facts.found, 0)), 0) AS row_count,
-    COALESCE(SUM(IF(facts.entity = @entity, facts.found, 0)), 0) AS entities
+    COALESCE(SUM(IF(counts.entity = '*', counts.found, 0)), 0) AS row_count,
+    COALESCE(SUM(IF(counts.entity = @entity, counts.found, 0)), 0) AS entities
   FROM parts
   CROSS JOIN tables
   LEFT JOIN (
-    facts
-    JOIN days ON days.day = facts.day AND days.part = ''
+    counts
+    JOIN days ON days.day = counts.day AND days.part = ''
   )
     ON days.season = parts.season
-    AND facts.phase = tables.phase
-    AND facts.table_name = tables.table_name
+    AND counts.phase = tables.phase
+    AND counts.table_name = tables.table_name
   WHERE parts.part = '' AND tables.counts
   GROUP BY
     parts.season, parts.starts, tables.phase, tables.table_name, tables.place, tables.low,
