@@ -59,6 +59,8 @@ WRITE_RIGHTS = ("bigquery.tables.getData", "bigquery.tables.updateData")
 A = TypeVar("A")
 T = TypeVar("T")
 
+# INFORMATION_SCHEMA.PARTITIONS promises no freshness [BigQuery documentation].
+RECORDS_LAG_SECONDS = 90.0
 _DAY_MS = 86_400_000
 _APP = "backfill-fleet"
 _LABEL_CHARACTERS = 63  # BigQuery's limit for a label's key and value
@@ -86,6 +88,7 @@ class BigQueryWarehouse:
     """
 
     at_once = AT_ONCE
+    records_lag_seconds = RECORDS_LAG_SECONDS
 
     def __init__(
         self,
@@ -132,7 +135,7 @@ class BigQueryWarehouse:
         statement, parameters = coverage_query(table, start, end)
         return coverage_of(table, self.rows(statement, parameters))
 
-    def versions(self, table: Table, start: date, end: date) -> Mapping[date, str]:
+    def versions(self, table: Table, start: date, end: date) -> Mapping[date, tuple[str, ...]]:
         """The time of the last write and the number of rows, of each date's partition.
 
         Partitions by month or year give their dates one text. A table partitioned by something
@@ -149,10 +152,10 @@ class BigQueryWarehouse:
         days = [start + timedelta(days=i) for i in range((end - start).days + 1)]
         partitioning = about.time_partitioning
         if partitioning is None or (partitioning.field or "").lower() != table.date.lower():
-            version = version_of(about.modified, about.num_rows)
+            version = (version_of(about.modified, about.num_rows),)
             return dict.fromkeys(days, version)
         written = {
-            row["partition_id"]: version_of(row["last_modified_time"], row["total_rows"])
+            row["partition_id"]: (version_of(row["last_modified_time"], row["total_rows"]),)
             for row in self._records([table.name], start, end)
         }
         return {

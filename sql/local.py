@@ -59,6 +59,7 @@ COMMIT_PAUSE_MAX_SECONDS = 1.0
 class LocalWarehouse:
     """Delta tables below `folder`. Safe for many processes; one instance per thread."""
 
+    records_lag_seconds = 0.0  # the log is the table
     at_once = 1  # DuckDB spreads one query over the cores by itself
 
     def __init__(self, folder: str | Path) -> None:
@@ -116,7 +117,7 @@ class LocalWarehouse:
                 )
         return Partitions(by_day=by_day, undated=undated)
 
-    def versions(self, table: Table, start: date, end: date) -> Mapping[date, str]:
+    def versions(self, table: Table, start: date, end: date) -> Mapping[date, tuple[str, ...]]:
         if table.date not in self._open(table.name).metadata().partition_columns:
             raise Unsupported(f"{table.name} is not partitioned by {table.date}.")
         actions = pa.table(self._open(table.name).get_add_actions(flatten=True))
@@ -126,7 +127,7 @@ class LocalWarehouse:
         ):
             if day is not None and start <= day <= end:
                 paths.setdefault(day, []).append(path)
-        return {day: "|".join(sorted(files)) for day, files in paths.items()}
+        return {day: tuple(sorted(files)) for day, files in paths.items()}
 
     def columns(self, table: str) -> Mapping[str, str]:
         return _columns(self._open(table))

@@ -128,6 +128,8 @@ class Warehouse(Protocol):
 
     at_once: int
     """How many of its methods may be called at once, from as many threads."""
+    records_lag_seconds: float
+    """How long after a write `versions` may still tell what was before."""
 
     @property
     def name(self) -> str:
@@ -162,7 +164,7 @@ class Warehouse(Protocol):
         """
         ...
 
-    def versions(self, table: Table, start: date, end: date) -> Mapping[date, str]:
+    def versions(self, table: Table, start: date, end: date) -> Mapping[date, tuple[str, ...]]:
         """An opaque text per date that changes whenever the date's rows are rewritten."""
         ...
 

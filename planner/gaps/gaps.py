@@ -47,8 +47,12 @@ FLAWS = (GapReason.DUPLICATE, GapReason.AUDIT, GapReason.UNFILLED, GapReason.SUR
 """Rows are there, and not as they should be; the worst first. To run a script that appends once
 more would make them worse, so a repair takes them only when it is asked to."""
 
-RECOMPUTE = frozenset({GapReason.CASCADE, GapReason.STALE})
-"""Complete by count: only new versions of its rows show that a date was done."""
+OUTDATED = frozenset({GapReason.CASCADE, GapReason.STALE})
+"""Rows are there, and were computed before what they are computed from."""
+
+RECOMPUTE = OUTDATED | frozenset(FLAWS)
+"""Rows are all there by count, and have to be written anew: only new versions of them show that it
+was done."""
 
 
 class SkipReason(StrEnum):
@@ -62,6 +66,10 @@ class SkipReason(StrEnum):
     """The pipeline file says so."""
     UPSTREAM_MISSING = "upstream_missing"
     """What it is computed from is not there, and is not repaired by this plan."""
+    FLAWED = "flawed"
+    """Its rows are there with a flaw that the plan was not asked to repair."""
+    ORPHAN = "orphan"
+    """It holds rows, and nothing upstream does: a repair deletes none."""
     IN_FLIGHT = "in_flight"
     """Another run is repairing it, or what it is computed from."""
 
@@ -84,6 +92,12 @@ class Finding:
     about: str = ""
     """The column that is unfilled, or the audit."""
 
+    @property
+    def named(self) -> str:
+        """The ids that are apart: `s04, s07 and 3 more`."""
+        more = self.apart - len(self.ids)
+        return ", ".join(self.ids) + (f" and {more:,} more" if more > 0 else "")
+
     def __str__(self) -> str:
         """`shop.trend holds 10 of 12 stores: lacks s04, s07`."""
         return f"{self.table} {_SAYS[self.reason](self)}"
@@ -93,12 +107,7 @@ def _lacking(finding: Finding) -> str:
     if not finding.entity:
         return "holds no rows"
     text = f"holds {finding.found} of {finding.expected} {finding.entity}s"
-    return f"{text}: lacks {_listed(finding)}" if finding.ids else text
-
-
-def _listed(finding: Finding) -> str:
-    more = finding.apart - len(finding.ids)
-    return ", ".join(finding.ids) + (f" and {more:,} more" if more > 0 else "")
+    return f"{text}: lacks {finding.named}" if finding.ids else text
 
 
 _SAYS: Mapping[GapReason, Callable[[Finding], str]] = {
@@ -113,7 +122,7 @@ _SAYS: Mapping[GapReason, Callable[[Finding], str]] = {
         f"has a value of {f.about} in {f.found:,} rows, and {f.expected:,} at least should"
     ),
     GapReason.SURPLUS: lambda f: (
-        f"holds {f.apart:,} {f.entity}s too many" + (f": {_listed(f)}" if f.ids else "")
+        f"holds {f.apart:,} {f.entity}s too many" + (f": {f.named}" if f.ids else "")
     ),
     GapReason.ORPHAN: lambda f: f"holds {f.found:,} rows, and nothing upstream does",
 }

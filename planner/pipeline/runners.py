@@ -38,8 +38,9 @@ class Rule(Model):
     """A regular expression that a line of the output matches."""
     timeout: bool = False
     """It ran longer than the phase's `timeout_seconds`."""
-    then: Literal["split", "retry", "resume", "fail"]
-    """Halve the range; run again after a pause; go on where it stopped; do not try again."""
+    then: Literal["split", "retry", "resume", "fail", "unchanged"]
+    """Halve the range; run again after a pause; go on where it stopped; do not try again; believe
+    that nothing had to change, where the exit code is 0 and the recount shows the rows."""
 
     @model_validator(mode="after")
     def _has_condition(self) -> Self:

@@ -1,6 +1,6 @@
 """What to do about the gaps: which phases and dates a plan takes, which it skips, and why.
 
-Pure. Four rules, applied phase by phase in order:
+Pure. Five rules, applied phase by phase in order:
 
 - **stale**: where the user asks for it, dates whose upstream was written after them are computed
   again as if they were short (`_short`);
@@ -8,6 +8,9 @@ Pure. Four rules, applied phase by phase in order:
   it, so those are computed again, unless the user says no (`_cascade`);
 - **ready**: a date is taken only when everything in its lookback window is complete and right,
   or is taken as well; otherwise its rows would look complete and be wrong (`_not_ready`);
+- **flaws**: rows that are there, and are not as they should be, are repaired only when the user
+  asks for the reason, since to run a script that appends once more would make them worse; they
+  keep nothing else from being done (`_flawed`);
 - **in flight**: a date that another run holds is left to that run, and so is every date that
   is computed from it (`_in_flight`).
 """
@@ -18,7 +21,16 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from planner.gaps.gaps import RECOMPUTE, Assessment, Gap, GapReason, Skipped, SkipReason, recomputed
+from planner.gaps.gaps import (
+    RECOMPUTE,
+    SHORT,
+    Assessment,
+    Gap,
+    GapReason,
+    Skipped,
+    SkipReason,
+    recomputed,
+)
 from planner.pipeline.lookback import lookback, reach
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
@@ -62,6 +74,7 @@ def choose(
     *,
     scope: Window,
     phases: Collection[str],
+    reasons: Collection[GapReason] = (),
     cascade: bool = True,
     limit: int | None = None,
     newest_first: bool = False,
@@ -71,11 +84,11 @@ def choose(
     """Decide what a plan does.
 
     `assessment` reaches at least `pipeline.lookback_total` before and after `scope`. `phases` are
-    the ones that may be run; `limit` keeps the first so many dates that have a gap; `owed` are
+    the ones that may be run; `reasons` are flaws that are repaired too; `limit` keeps the first so many dates that have a gap; `owed` are
     dates that earlier runs repaired the upstream of and did not come to; `in_flight` maps a
     phase and date to the run that holds it.
     """
-    short = _short(pipeline, assessment, scope, phases)
+    short = _short(pipeline, assessment, scope, phases, SHORT.union(reasons))
     if limit is not None:
         short = _limited(short, limit, newest_first=newest_first)
     decided = _Decided()
@@ -92,6 +105,7 @@ def choose(
         taken: dict[date, Gap] = {}
         if phase.name in phases:
             decided.skipped.extend(_doubtful(pipeline, assessment, phase, scope, wanted))
+            decided.skipped.extend(_flawed(assessment, phase, scope, wanted))
             for day, gap in sorted(wanted.items()):
                 skipped = _skipped(assessment, phase, day, decided, in_flight or {})
                 if skipped is None:
@@ -110,23 +124,53 @@ def choose(
 def can_recompute(assessment: Assessment, phase: Phase, day: date) -> bool:
     """Whether a date can be computed again: its rows are there, and its whole window is known."""
     known = lookback(day, phase).start >= assessment.window.start
-    return known and day in assessment.complete[phase.name]
+    return known and assessment.is_full(phase.name, day)
 
 
 def _short(
-    pipeline: Pipeline, assessment: Assessment, scope: Window, phases: Collection[str]
+    pipeline: Pipeline,
+    assessment: Assessment,
+    scope: Window,
+    phases: Collection[str],
+    reasons: Collection[GapReason],
 ) -> dict[str, dict[date, Gap]]:
     """The rule **stale**: per phase that may be run, its gaps in scope, and its stale dates."""
     short: dict[str, dict[date, Gap]] = {}
     for name in phases:
         phase = pipeline.by_name[name]
-        short[name] = {day: gap for day, gap in assessment.gaps[name].items() if day in scope}
+        short[name] = {
+            day: gap if gap.reason in reasons else replace(gap, reason=_first(gap, reasons))
+            for day, gap in assessment.gaps[name].items()
+            if day in scope and not gap.reasons.isdisjoint(reasons)
+        }
         short[name] |= {
             day: recomputed(phase, day, assessment, GapReason.STALE)
             for day in assessment.stale.get(name, ())
-            if day in scope and can_recompute(assessment, phase, day)
+            if day in scope and can_recompute(assessment, phase, day) and day not in short[name]
         }
     return short
+
+
+def _first(gap: Gap, reasons: Collection[GapReason]) -> GapReason:
+    """The worst of the reasons that are asked for; the worst of all may be another."""
+    return next(finding.reason for finding in gap.findings if finding.reason in reasons)
+
+
+def _flawed(
+    assessment: Assessment, phase: Phase, scope: Window, wanted: Collection[date]
+) -> Iterator[Skipped]:
+    """The rule **flaws**: dates whose rows are all there, and which the plan leaves as they are."""
+    for day, gap in sorted(assessment.gaps[phase.name].items()):
+        if day in scope and day not in wanted and gap.reason not in SHORT:
+            yield Skipped(
+                phase=phase.name,
+                date=day,
+                reason=SkipReason.FLAWED,
+                detail=f"{gap.detail}; --reasons {gap.reason} takes it",
+            )
+    for day, gap in sorted(assessment.orphans.get(phase.name, {}).items()):
+        if day in scope:
+            yield Skipped(phase=phase.name, date=day, reason=SkipReason.ORPHAN, detail=gap.detail)
 
 
 def _limited(
@@ -220,8 +264,9 @@ def _not_ready(
 ) -> Skipped | None:
     """The rule **ready**: the upstream date `needed` is short or wrong, and the plan leaves it."""
     name, past = needed
-    if past in assessment.gaps[name] and past not in decided.todo.get(name, {}):
-        state = f"is {assessment.gaps[name][past].reason}"
+    gap = assessment.gaps[name].get(past)
+    if gap is not None and gap.reason in SHORT and past not in decided.todo.get(name, {}):
+        state = f"is {gap.reason}"
     elif past in decided.left.get(name, ()):
         state = "has to be computed again"
     else:

@@ -62,6 +62,8 @@ class Ran:
     """How long rows may take to appear."""
     note: str = ""
     """What was odd about it; told when rows are missing."""
+    unchanged: bool = False
+    """Whether it said that nothing had to change."""
 
 
 @dataclass(frozen=True, kw_only=True)

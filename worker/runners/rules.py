@@ -19,7 +19,7 @@ TOO_LARGE = Rule(
 )
 TIMED_OUT = Rule(timeout=True, then="split")
 
-Then = Literal["split", "retry", "resume", "fail"]
+Then = Literal["split", "retry", "resume", "fail", "unchanged"]
 
 
 def rules_of(own: Sequence[Rule], *, resumes: bool) -> tuple[Rule, ...]:
@@ -47,6 +47,8 @@ def then(
         if rule.exit_code is not None and rule.exit_code != code:
             continue
         if (rule.output is not None or rule.pattern is not None) and n not in said:
+            continue
+        if rule.then == "unchanged" and code != 0:  # it went wrong, whatever it said before
             continue
         return rule.then
     if code == 0:

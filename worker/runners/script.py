@@ -95,6 +95,8 @@ class Script:
         match then(rules, code=code, said=output.said, resumes=resumes):
             case None:
                 return Ran()
+            case "unchanged":
+                return Ran(unchanged=True)
             case "split" if ended or len(job.dates) > 1:
                 return TooLarge(error=told)
             case "resume" if resumes:

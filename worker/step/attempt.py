@@ -8,7 +8,7 @@ Celery, and settles nothing: it gives back a value that the step acts on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -23,6 +23,7 @@ from sql import Warehouse, WarehouseError, WarehouseRefused
 from worker.ledger.budget import Exceeded, spend
 from worker.processes.secrets import redacted
 from worker.runners import (
+    LEASE_LOST,
     Failed,
     Job,
     NoRunner,
@@ -36,9 +37,11 @@ from worker.runners import (
     runner_for,
 )
 from worker.step import progress
+from worker.step.before import Before, read_before
 from worker.step.checkpoint import Checkpoint, Range
 from worker.step.context import Context
-from worker.step.recount import recount, versions_of
+from worker.step.gate import short_upstream
+from worker.step.recount import Recount, recount
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +61,10 @@ class Ended:
     """Something they need is not there."""
     checkpoint: dict[str, Any] = field(default_factory=dict)
     """For the next attempt."""
+    remarks: Mapping[date, str] = field(default_factory=dict)
+    """What to know of dates that are done."""
+    counts: Mapping[date, tuple[int, int]] = field(default_factory=dict)
+    """Date → entities that were due, and that were there, at the recount."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +111,22 @@ class Attempt:
         if checkpoint.which is None:
             checkpoint.which = self.which
         try:
-            if checkpoint.versions is None:
-                days = self._outdated
-                checkpoint.versions = versions_of(self._warehouse, self.phase, days)
             if checkpoint.left is None:
-                checkpoint.left = self._ranges(checkpoint.which)
+                checkpoint.upstream = short_upstream(
+                    self._warehouse, self.context.pipeline, self.phase, self.dates
+                )
+                checkpoint.left = self._ranges(checkpoint)
+            if checkpoint.before is None:
+                checkpoint.before = read_before(
+                    self._warehouse,
+                    self.context.pipeline,
+                    self.phase,
+                    self.dates,
+                    outdated=self._outdated,
+                )
+                # Before anything is written: who takes over after a crash compares with this.
+                if not self.note(_kept(checkpoint)):
+                    return Stopped(why=LEASE_LOST)
             while checkpoint.left:
                 dates = checkpoint.left[0]
                 over = None if checkpoint.runner else self._spend(dates)
@@ -144,13 +162,18 @@ class Attempt:
 
     # -- ranges ------------------------------------------------------------------------------
 
-    def _ranges(self, which: int | None) -> list[Range]:
+    def _ranges(self, checkpoint: Checkpoint) -> list[Range]:
         """Consecutive dates together at first; each alone once something went wrong."""
-        runner = self.phase.runners[which or 0]
+        runner = self.phase.runners[checkpoint.which or 0]
+        dates = self._ready(checkpoint)
         alone = isinstance(runner, HttpBatchRunner) and runner.per_date
         if alone or self.number > 1:
-            return [(day,) for day in self.dates]
-        return self._consecutive(self.dates)
+            return [(day,) for day in dates]
+        return self._consecutive(dates)
+
+    def _ready(self, checkpoint: Checkpoint) -> list[date]:
+        """The dates whose upstream is there."""
+        return [day for day in self.dates if day not in checkpoint.upstream]
 
     def _consecutive(self, dates: Sequence[date]) -> list[Range]:
         order = {day: n for n, day in enumerate(self.step.dates)}
@@ -167,7 +190,7 @@ class Attempt:
         """What is left to do of a range that has run; writes down what went wrong with it."""
         match outcome:
             case TooLarge() if len(dates) > 1:
-                left = self._short(dates, checkpoint)
+                left = self._counted(dates, checkpoint).short
                 middle = len(dates) // 2
                 halves = dates[:middle], dates[middle:]
                 return [
@@ -180,6 +203,8 @@ class Attempt:
                 return [dates]
             case Ran():
                 checkpoint.settle_seconds = max(checkpoint.settle_seconds, outcome.settle_seconds)
+                if outcome.unchanged:
+                    checkpoint.own_word |= set(dates)
                 if outcome.note:
                     checkpoint.notes |= dict.fromkeys(dates, redacted(outcome.note))
             case Failed() | TooLarge() | Partway() | Refused():
@@ -248,32 +273,54 @@ class Attempt:
     def _filled(self, dates: Range, checkpoint: Checkpoint) -> frozenset[str]:
         return progress.filled(
             self._warehouse,
+            self.context.pipeline,
             self.phase,
             self._tasks(dates),
             outdated=self._outdated,
-            before=checkpoint.versions or {},
+            before=checkpoint.before or Before(),
         )
 
-    def _short(self, dates: Collection[date], checkpoint: Checkpoint) -> dict[date, str]:
-        tasks = self._tasks(dates)
-        return recount(self._warehouse, self.phase, tasks, checkpoint.versions or {})
+    def _counted(self, dates: Collection[date], checkpoint: Checkpoint) -> Recount:
+        return recount(
+            self._warehouse,
+            self.context.pipeline,
+            self.phase,
+            self._tasks(dates),
+            checkpoint.before or Before(),
+            own_word=checkpoint.own_word,
+        )
 
     def _recount(self, checkpoint: Checkpoint) -> Ended | Park:
-        short = self._short(self.dates, checkpoint)
+        dates = self._ready(checkpoint)
+        if not dates:
+            return Ended(done=(), blocked=checkpoint.upstream, checkpoint=_kept(checkpoint))
+        counted = self._counted(dates, checkpoint)
+        short = counted.short
         if checkpoint.settle_since is None:
             checkpoint.settle_since = self.now()
         waited = max(0.0, self.now() - checkpoint.settle_since)
-        if short.keys() - checkpoint.errors.keys() and waited < checkpoint.settle_seconds:
-            pause = min(SETTLE_LOOK_SECONDS, 0.5 + waited, checkpoint.settle_seconds - waited)
+        patience = checkpoint.settle_seconds
+        if counted.unchanged:  # its only fault, and the records that tell so may lag
+            patience = max(patience, self._warehouse.records_lag_seconds)
+        if short.keys() - checkpoint.errors.keys() and waited < patience:
+            pause = min(SETTLE_LOOK_SECONDS, 0.5 + waited, patience - waited)
             return Park(seconds=pause, checkpoint=checkpoint.as_json())
         said = checkpoint.notes | checkpoint.errors
         told = {d: f"{said[d]} ({what})" if d in said else what for d, what in short.items()}
         permanent = {day: why for day, why in told.items() if day in checkpoint.permanent}
         blocked = {day: why for day, why in told.items() if day in checkpoint.blocked}
         return Ended(
-            done=tuple(day for day in self.dates if day not in short),
+            done=tuple(day for day in dates if day not in short),
             short={d: why for d, why in told.items() if d not in permanent and d not in blocked},
             permanent=permanent,
-            blocked=blocked,
-            checkpoint={"versions": checkpoint.versions or {}},
+            blocked=blocked | checkpoint.upstream,
+            checkpoint=_kept(checkpoint),
+            remarks=counted.remarks,
+            counts=counted.counts,
         )
+
+
+def _kept(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What the next attempt has to know: how the tables stood before the first."""
+    before = checkpoint.before or Before()
+    return {"before": before.model_dump(mode="json")}

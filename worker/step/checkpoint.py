@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field, model_validator
 
-from worker.step.recount import Versions
+from worker.step.before import Before
 
 Range = tuple[date, ...]
 """Dates that are run together, in order."""
@@ -16,8 +16,12 @@ Range = tuple[date, ...]
 class Checkpoint(BaseModel):
     """JSON in the ledger while a step is parked."""
 
-    versions: Versions | None = None
-    """Of the rows that have to be written anew, when the step began."""
+    before: Before | None = None
+    """What its tables held when the step began."""
+    upstream: dict[date, str] = {}
+    """Dates whose upstream turned out to be short when the attempt began, and why: not run."""
+    own_word: set[date] = set()
+    """Dates of which the runner said that nothing had to change."""
     left: list[Range] | None = None
     """What is still to run."""
     reached: int = 0
@@ -40,6 +44,14 @@ class Checkpoint(BaseModel):
     """The runner that was chosen."""
     runner: dict[str, Any] = {}
     """What the runner wrote down."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _versions_alone(cls, data: Any) -> Any:
+        """Steps that began before version 0.2 kept versions, and nothing else, of before."""
+        if isinstance(data, dict) and data.get("versions") and "before" not in data:
+            return {**data, "before": {"versions": data["versions"]}}
+        return data
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

@@ -11,9 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from planner.gaps.assess import assess
+from planner.gaps.gaps import SHORT
+from planner.gaps.read import read_evidence
 from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from planner.plan.states import DateState
+from sql.warehouse import Warehouse
 from worker.ledger.ledger import Ledger
 
 
@@ -50,3 +56,36 @@ def check(ledger: Ledger, run_id: str, phase: Phase, dates: Sequence[date]) -> V
         else:
             ready.append(day)
     return Verdict(ready=tuple(ready), blocked=blocked, waiting_for=waiting_for)
+
+
+def short_upstream(
+    warehouse: Warehouse, pipeline: Pipeline, phase: Phase, dates: Sequence[date]
+) -> dict[date, str]:
+    """Dates whose upstream does not hold its rows now, over the whole lookback window, and why.
+
+    The ledger knows what this run repaired; it does not know of rows that went away since the plan
+    was made or since their recount. One statement per table. Raises `sql.WarehouseError`.
+    """
+    windows = {day: lookback(day, phase) for day in dates}
+    window = Window(
+        start=min(each.start for each in windows.values()),
+        end=max(each.end for each in windows.values()),
+    )
+    evidence = read_evidence(warehouse, pipeline, phase.after, window)
+    now = assess(pipeline, evidence, window, phases=phase.after)
+    found: dict[date, str] = {}
+    for day, each in windows.items():
+        for name in phase.after:
+            short = [
+                past
+                for past, gap in sorted(now.gaps[name].items())
+                if past in each and gap.reason in SHORT
+            ]
+            if short:
+                gap = now.gaps[name][short[0]]
+                found.setdefault(
+                    day,
+                    f"{name} {short[0]} is short now: {gap.detail}. "
+                    "`planner enqueue --gaps` repairs both",
+                )
+    return found

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import date
 
-from planner.gaps.gaps import EMPTY, RECOMPUTE, shortfall
+from planner.gaps.assess import assess
+from planner.gaps.gaps import RECOMPUTE, SHORT
+from planner.gaps.read import read_evidence
 from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from planner.plan.plan import Task
-from sql import Unsupported
 from sql.warehouse import Warehouse
 from worker.ledger.ledger import Ledger
-from worker.step.recount import Versions, versions_of
+from worker.step.before import Before, Versions, versions_of
 
 
 def outdated(ledger: Ledger, run_id: str, phase: Phase, tasks: Sequence[Task]) -> list[date]:
@@ -34,30 +37,38 @@ def outdated(ledger: Ledger, run_id: str, phase: Phase, tasks: Sequence[Task]) -
 
 def filled(
     warehouse: Warehouse,
+    pipeline: Pipeline,
     phase: Phase,
     tasks: Sequence[Task],
     *,
     outdated: Collection[date],
-    before: Versions,
+    before: Before,
 ) -> frozenset[str]:
     """Tables that are complete on every task's date, and rewritten where rows were outdated.
 
-    `before` are the versions when the step began. Raises `sql.WarehouseError`.
+    `before` is how they stood when the step began. Raises `sql.WarehouseError`.
     """
-    start, end = tasks[0].date, tasks[-1].date
-    old_days = [task.date for task in tasks if task.date in outdated]
-    try:
-        after = versions_of(warehouse, phase, old_days)
-    except Unsupported:
-        return frozenset()  # nobody can tell
-    names = []
-    for spec in phase.tables:
-        cells = warehouse.coverage(spec.table, start, end)
-        is_whole = all(
-            shortfall(spec, cells.get(task.date, EMPTY), task.expected) is None for task in tasks
-        )
-        was, is_now = before.get(spec.name, {}), after.get(spec.name, {})
-        is_new = all(was.get(str(day)) != is_now.get(str(day)) for day in old_days)
-        if is_whole and is_new:
-            names.append(spec.name)
-    return frozenset(names)
+    window = Window(start=tasks[0].date, end=tasks[-1].date)
+    days = {task.date for task in tasks}
+    old_days = [day for day in sorted(days) if day in outdated]
+    after = versions_of(warehouse, phase, old_days)
+    evidence = read_evidence(warehouse, pipeline, [phase.name], window)
+    now = assess(pipeline, evidence, window, phases=[phase.name])
+    short = {
+        finding.table
+        for day, gap in now.gaps[phase.name].items()
+        for finding in gap.findings
+        if day in days and finding.reason in SHORT
+    }
+    return frozenset(
+        spec.name
+        for spec in phase.tables
+        if spec.name not in short
+        and (not old_days or spec.name in after)  # nothing else shows that rows are new
+        and all(_is_new(spec.name, str(day), before.versions, after) for day in old_days)
+    )
+
+
+def _is_new(table: str, day: str, before: Versions, after: Versions) -> bool:
+    old = before.get(table, {}).get(day)
+    return old is None or not set(old) & set(after[table].get(day, ()))

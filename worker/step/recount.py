@@ -1,59 +1,144 @@
-"""Verification: a step succeeds when a recount shows the rows, whatever its runner said."""
+"""The recount: a step succeeds when the tables show the rows, whatever its runner said.
+
+A date is judged by what upstream holds now, not by what the plan expected. A date whose rows were
+there before has to be written anew, which counts cannot show: its rows are compared with those of
+before the step.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 
-from planner.gaps.gaps import EMPTY, RECOMPUTE, shortfall
+from planner.gaps.assess import assess
+from planner.gaps.gaps import FLAWS, OUTDATED, RECOMPUTE, SHORT, Assessment, Gap
+from planner.gaps.read import read_evidence
 from planner.pipeline.phase import Phase
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from planner.plan.plan import Task
 from sql.warehouse import Warehouse
-
-Versions = Mapping[str, Mapping[str, str]]
-"""Table → date (ISO) → version of its rows. JSON, because a parked step keeps it."""
+from worker.step.before import Before, flaws_of, versions_of
 
 
-def versions_of(warehouse: Warehouse, phase: Phase, days: Collection[date]) -> Versions:
-    """The versions of some dates' rows, where there are any.
+@dataclass(frozen=True, kw_only=True)
+class Recount:
+    """What the tables show of a step's dates."""
 
-    Counts cannot tell whether rows were recomputed; a new version of them can, where it is that of
-    one date. A table that BigQuery partitions otherwise gives many dates one version, and any
-    write of one of them makes all look recomputed.
-    """
-    if not days:
-        return {}
-    return {
-        spec.name: {
-            day.isoformat(): version
-            for day, version in warehouse.versions(spec.table, min(days), max(days)).items()
-            if day in days
-        }
-        for spec in phase.tables
-    }
+    short: Mapping[date, str]
+    """Date → what is wrong with it."""
+    unchanged: frozenset[date]
+    """Those of them whose only fault is that their rows were not written anew, as far as the
+    warehouse tells: its records may lag."""
+    remarks: Mapping[date, str] = field(default_factory=dict)
+    """Date that is complete → what to know of it all the same."""
+    counts: Mapping[date, tuple[int, int]] = field(default_factory=dict)
+    """Date → entities that are due, and that are there, of the table that is shortest."""
 
 
 def recount(
-    warehouse: Warehouse, phase: Phase, tasks: Sequence[Task], before: Versions
-) -> dict[date, str]:
-    """Dates that are short after the step, each with what is wrong. One query per table."""
-    start, end = tasks[0].date, tasks[-1].date
-    again = {task.date for task in tasks if task.reason in RECOMPUTE}
-    after = versions_of(warehouse, phase, again)
+    warehouse: Warehouse,
+    pipeline: Pipeline,
+    phase: Phase,
+    tasks: Sequence[Task],
+    before: Before,
+    *,
+    own_word: Collection[date] = (),
+) -> Recount:
+    """Judge a step's dates by one statement per table, and one more per table that differs.
+
+    `own_word` are dates of which the runner said that nothing had to change. Raises
+    `sql.WarehouseError`.
+    """
+    window = Window(start=tasks[0].date, end=tasks[-1].date)
+    evidence = read_evidence(warehouse, pipeline, [phase.name], window)
+    now = assess(pipeline, evidence, window, phases=[phase.name])
+    cells = {spec.name: evidence.coverage[spec.name] for spec in phase.tables}
+    flaws = flaws_of(phase, cells, evidence.audited)
+    after = versions_of(warehouse, phase, {t.date for t in tasks if t.reason in RECOMPUTE})
     short: dict[date, str] = {}
-    for spec in phase.tables:
-        cells = warehouse.coverage(spec.table, start, end)
-        for task in tasks:
-            missing = shortfall(spec, cells.get(task.date, EMPTY), task.expected)
-            day = task.date.isoformat()
-            old = before.get(spec.name, {}).get(day)
-            if missing is not None:
-                want, have = missing
-                short.setdefault(
-                    task.date, f"rows missing: {spec.name} holds {have} of {want} on {day}"
-                )
-            elif (
-                task.date in again and old is not None and after.get(spec.name, {}).get(day) == old
-            ):
-                short.setdefault(task.date, f"not recomputed: {spec.name} on {day} is unchanged")
-    return short
+    unchanged: set[date] = set()
+    remarks: dict[date, list[str]] = {}
+    for task in tasks:
+        day = task.date
+        told = _shortfall(phase, task, now) or _flaw(task, now, before, flaws)
+        if told is not None:
+            short[day] = told
+            continue
+        remarks[day] = list(_moved(task, now, phase))
+        if task.reason not in RECOMPUTE:
+            continue
+        proof = before.compare(phase, day, after, cells)
+        remarks[day] += proof.remarks
+        if proof.complaint is not None and day in own_word:
+            remarks[day].append("unchanged, by its own word")
+        elif proof.complaint is not None:
+            short[day] = proof.complaint
+            unchanged.add(day)
+    return Recount(
+        short=short,
+        unchanged=frozenset(unchanged),
+        remarks={
+            day: "; ".join(told) for day, told in remarks.items() if told and day not in short
+        },
+        counts={task.date: _counts(phase, task.date, now) for task in tasks},
+    )
+
+
+def _shortfall(phase: Phase, task: Task, now: Assessment) -> str | None:
+    """What rows a date lacks, in words."""
+    day = task.date
+    if day in now.empty[phase.name]:
+        return f"nothing is due on {day} any more: its source holds no rows of it"
+    gap = now.gaps[phase.name].get(day)
+    if gap is None or gap.reason not in SHORT:
+        return None
+    finding = next(finding for finding in gap.findings if finding.reason in SHORT)
+    kind = "rows lost" if task.reason in OUTDATED else "rows missing"
+    told = f"{kind}: {finding.table} holds {finding.found} of {finding.expected} on {day}"
+    if finding.ids:
+        told += f", and lacks {finding.named}"
+    due = now.expected[phase.name][day].get(finding.entity)
+    then = task.expected.get(finding.entity)
+    if due is not None and then is not None and due > then:
+        told += f" (upstream holds {due} now, and held {then} when the plan was made)"
+    if task.reason in OUTDATED:
+        told += "; they were there when the plan was made"
+    return told
+
+
+def _flaw(
+    task: Task, now: Assessment, before: Before, flaws: Mapping[str, Mapping[str, int]]
+) -> str | None:
+    """A flaw that the step was to repair, or that it made."""
+    gap = next((days[task.date] for days in now.gaps.values() if task.date in days), None)
+    if gap is None:
+        return None
+    for finding in gap.findings:
+        if finding.reason is task.reason and finding.reason in FLAWS:
+            return f"still {finding.reason} on {task.date}: {finding}"
+    day = task.date.isoformat()
+    for finding in gap.findings:
+        key = f"{finding.table} {finding.reason} {finding.about}"
+        if flaws.get(day, {}).get(key, 0) > before.flaws.get(day, {}).get(key, 0):
+            return f"new {finding.reason} on {task.date}: {finding}"
+    return None
+
+
+def _moved(task: Task, now: Assessment, phase: Phase) -> Iterator[str]:
+    """Upstream that holds less than when the plan was made."""
+    for entity, then in task.expected.items():
+        due = now.expected[phase.name][task.date].get(entity, then)
+        if due < then:
+            yield f"upstream holds {due} {entity}s now, and held {then} when the plan was made"
+
+
+def _counts(phase: Phase, day: date, now: Assessment) -> tuple[int, int]:
+    gap: Gap | None = now.gaps[phase.name].get(day)
+    if gap is not None:
+        return gap.expected, gap.found
+    due = now.expected[phase.name].get(day, {})
+    first = next(iter(phase.tables[0].entities), "")
+    count = due.get(first, 1)
+    return count, count
