@@ -70,3 +70,8 @@ def date_ranges(dates: Iterable[date]) -> str:
     shown = ", ".join(map(str, days[:DATES_SHOWN]))
     more = len(days) - DATES_SHOWN
     return f"{shown}, … {more} more until {days[-1]}" if more > 0 else shown
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 store`, `12 stores`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
-from planner.gaps.gaps import Assessment, GapReason, assess
+from planner.gaps.gaps import Assessment, GapReason
 from planner.gaps.matrix import matrix
 from planner.gaps.snapshot import snapshot
 from planner.pipeline.load import load_pipeline
@@ -17,9 +17,9 @@ from planner.plan.choose import choose
 from planner.plan.chunks import chunk
 from planner.plan.plan import Plan, make_plan, step_id
 from planner.report.report import Failure, Report, Short, StepRow, Validation, retry_command
-from planner.validation.counts import Counts
 from planner.validation.judge import judge
 from sql.warehouse import Cell, Coverage
+from tests.unit import examples as eg
 
 STARTED = datetime(2026, 11, 23, 9, 30, tzinfo=UTC).timestamp()
 SECONDS_PER_DATE = {"analytics": 20, "precompute": 45, "predictions": 25, "grading": 13}
@@ -54,8 +54,8 @@ def make_report(
         (step.phase, day) for name, step in plan.steps() for day in step.dates if name not in bad
     }
     repaired = _repaired(pipeline, broken, whole, done)
-    after = assess(pipeline, repaired, health.window)
-    facts = Counts(pipeline=pipeline, scope=plan.reach, coverage=repaired)
+    after = eg.assessed(pipeline, repaired, health.window)
+    facts = eg.counts(pipeline, repaired, plan.reach)
     rows = _rows(plan, bad, workers, error)
     stale = {
         phase: {day: why for day, why in days.items() if (phase, day) not in done}
@@ -115,7 +115,7 @@ def _planned(
     scope = Window(start=filled.start, end=pipeline.seasons[seasons + bare - 1].end)
     whole = _whole(pipeline, filled)
     broken = _broken(pipeline, whole, seasons)
-    health = assess(pipeline, broken, with_lookback(pipeline, scope))
+    health = eg.assessed(pipeline, broken, with_lookback(pipeline, scope))
     runnable = [phase.name for phase in pipeline.phases if not phase.is_source]
     repair = choose(pipeline, health, scope=scope, phases=runnable)
     busy = {day for phase in pipeline.phases for day in health.complete[phase.name]}

@@ -119,6 +119,8 @@ class _Judge:
     pipeline: Pipeline
     evidence: Evidence
     _empty: dict[tuple[str, date], SkipReason | None] = field(default_factory=dict)
+    _counted: dict[tuple[Place, str, date], tuple[int, int]] = field(default_factory=dict)
+    _beginnings: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     @cached_property
     def _calendar(self) -> Calendar:
@@ -180,18 +182,25 @@ class _Judge:
         """How many of each entity a phase ought to hold: what the tables where the entity begins
         hold, or what `against` names."""
         due: dict[str, int] = {}
-        for name in self.pipeline.ancestors[phase.name]:
-            for spec in self.pipeline.by_name[name].tables:
-                for entity in spec.entities:
-                    if not self.pipeline.measures[(name, spec.name), entity]:
-                        count = self.evidence.cell(spec.name, day).entities.get(entity, 0)
-                        due[entity] = max(due.get(entity, 0), count)
+        for table, entity in self._beginning(phase):
+            count = self.evidence.cell(table, day).entities.get(entity, 0)
+            due[entity] = max(due.get(entity, 0), count)
         for spec in phase.tables:
             for entity in spec.entities:
                 if self.pipeline.measures[(phase.name, spec.name), entity]:
                     want, _ = self._counts((phase.name, spec.name), entity, day)
                     due[entity] = want
         return due
+
+    def _beginning(self, phase: Phase) -> list[tuple[str, str]]:
+        """Tables upstream of a phase, and the entities that begin there."""
+        if phase.name not in self._beginnings:
+            self._beginnings[phase.name] = [
+                (table, entity)
+                for ((name, table), entity), others in self.pipeline.measures.items()
+                if not others and name in self.pipeline.ancestors[phase.name]
+            ]
+        return self._beginnings[phase.name]
 
     # -- what is there -----------------------------------------------------------------------
 
@@ -208,6 +217,12 @@ class _Judge:
 
     def _counts(self, place: Place, entity: str, day: date) -> tuple[int, int]:
         """How many ids are due in a table, and how many of them it holds."""
+        key = (place, entity, day)
+        if key not in self._counted:
+            self._counted[key] = self._count(place, entity, day)
+        return self._counted[key]
+
+    def _count(self, place: Place, entity: str, day: date) -> tuple[int, int]:
         others = self.pipeline.measures[place, entity]
         count = self.evidence.cell(place[1], day).entities.get(entity, 0)
         if not others:

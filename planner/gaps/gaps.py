@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from planner.pipeline.phase import Phase
 from planner.pipeline.windows import Window
+from planner.text import counted
 
 Expected = Mapping[str, int]
 """Entity → how many distinct ones make a date complete."""
@@ -106,7 +107,7 @@ class Finding:
 def _lacking(finding: Finding) -> str:
     if not finding.entity:
         return "holds no rows"
-    text = f"holds {finding.found} of {finding.expected} {finding.entity}s"
+    text = f"holds {finding.found} of {counted(finding.expected, finding.entity)}"
     return f"{text}: lacks {finding.named}" if finding.ids else text
 
 
@@ -122,7 +123,7 @@ _SAYS: Mapping[GapReason, Callable[[Finding], str]] = {
         f"has a value of {f.about} in {f.found:,} rows, and {f.expected:,} at least should"
     ),
     GapReason.SURPLUS: lambda f: (
-        f"holds {f.apart:,} {f.entity}s too many" + (f": {f.named}" if f.ids else "")
+        f"holds {counted(f.apart, f.entity)} too many" + (f": {f.named}" if f.ids else "")
     ),
     GapReason.ORPHAN: lambda f: f"holds {f.found:,} rows, and nothing upstream does",
 }

@@ -84,9 +84,9 @@ def choose(
     """Decide what a plan does.
 
     `assessment` reaches at least `pipeline.lookback_total` before and after `scope`. `phases` are
-    the ones that may be run; `reasons` are flaws that are repaired too; `limit` keeps the first so many dates that have a gap; `owed` are
-    dates that earlier runs repaired the upstream of and did not come to; `in_flight` maps a
-    phase and date to the run that holds it.
+    the ones that may be run; `reasons` are flaws that are repaired too; `limit` keeps the first so
+    many dates that have a gap; `owed` are dates that earlier runs repaired the upstream of and did
+    not come to; `in_flight` maps a phase and date to the run that holds it.
     """
     short = _short(pipeline, assessment, scope, phases, SHORT.union(reasons))
     if limit is not None:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
-from planner.gaps.gaps import Assessment, assess
+from planner.gaps.assess import assess
+from planner.gaps.evidence import Difference, Evidence, unsure
+from planner.gaps.gaps import Assessment
+from planner.pipeline.criteria import EntitiesCriterion
 from planner.pipeline.lookback import with_lookback
+from planner.pipeline.measures import Place
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
+from planner.validation.counts import Counts, counting, entity_of
 from sql.warehouse import Cell, Coverage
 
 FIRST = date(2024, 1, 1)
@@ -99,7 +105,51 @@ def empty(cover: Cover, table_name: str, *dates: date) -> None:
 
 def judge(of: Pipeline, cover: Mapping[str, Coverage], scope: Window) -> Assessment:
     """Assess a scope and as far around it as matters."""
-    return assess(of, cover, with_lookback(of, scope))
+    return assessed(of, cover, with_lookback(of, scope))
+
+
+def shown(of: Pipeline, cover: Mapping[str, Coverage], window: Window) -> Evidence:
+    """Counts as evidence: of n distinct ids, the table holds the first n there are."""
+    coverage = {
+        name: {day: replace(held, fingerprints=dict(held.entities)) for day, held in cells.items()}
+        for name, cells in cover.items()
+    }
+    counted = Evidence(coverage=coverage)
+
+    def count(place: Place, entity: str, day: date) -> int:
+        own = counted.cell(place[1], day).entities.get(entity, 0)
+        return min([own, *([due(place, entity, day)] if of.measures[place, entity] else [])])
+
+    def due(place: Place, entity: str, day: date) -> int:
+        return max(count(other, entity, day) for other in of.measures[place, entity])
+
+    def apart(place: Place, entity: str, day: date) -> Difference:
+        own, want = counted.cell(place[1], day).entities.get(entity, 0), due(place, entity, day)
+        return Difference(
+            lacking=max(0, want - own),
+            lacks=tuple(f"{entity}-{n}" for n in range(own, min(want, own + 3))),
+            surplus=max(0, own - want),
+            holds=tuple(f"{entity}-{n}" for n in range(want, min(own, want + 3))),
+        )
+
+    asked = unsure(of, counted, of.by_name, list(window.days()))
+    differences = {
+        place: {
+            (day, entity): apart(place, entity, day)
+            for day in days
+            for spec in of.by_name[place[0]].tables
+            if spec.name == place[1]
+            for entity in spec.entities
+            if of.measures[place, entity]
+        }
+        for place, days in asked.items()
+    }
+    return replace(counted, differences=differences)
+
+
+def assessed(of: Pipeline, cover: Mapping[str, Coverage], window: Window) -> Assessment:
+    """Judge a window by counts alone."""
+    return assess(of, shown(of, cover, window), window)
 
 
 def repair_cells(cover: Cover, each: Phase, on: date, due: Mapping[str, int]) -> None:
@@ -107,3 +157,29 @@ def repair_cells(cover: Cover, each: Phase, on: date, due: Mapping[str, int]) ->
     for spec in each.tables:
         entities = {entity: due.get(entity, 0) for entity in spec.entities}
         cover[spec.name][on] = Cell(rows=max([1, *entities.values()]), entities=entities)
+
+
+def counts(of: Pipeline, cover: Mapping[str, Coverage], scope: Window) -> Counts:
+    """Counts of a scope, as evidence for criteria too."""
+    evidence = shown(of, cover, scope)
+
+    def apart(criterion: EntitiesCriterion, table: str, day: date) -> Difference:
+        entity = entity_of(of, criterion)
+        own = evidence.cell(table, day).entities.get(entity, 0)
+        others = counting(of, criterion.against, entity)
+        want = max(evidence.cell(spec.name, day).entities.get(entity, 0) for spec in others)
+        return Difference(lacking=max(0, want - own), surplus=max(0, own - want))
+
+    return Counts(
+        pipeline=of,
+        scope=scope,
+        evidence=evidence,
+        compared={
+            (criterion.name, spec.name): {
+                day: apart(criterion, spec.name, day) for day in scope.days()
+            }
+            for criterion in of.criteria
+            if isinstance(criterion, EntitiesCriterion)
+            for spec in counting(of, criterion.phase, entity_of(of, criterion))
+        },
+    )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from planner.gaps.gaps import Assessment, Gap, GapReason, SkipReason, assess
+from planner.gaps.gaps import Assessment, Gap, GapReason, SkipReason
 from sql.warehouse import Cell
 from tests.unit import examples as eg
 from tests.unit import worlds
@@ -28,7 +28,7 @@ def why(assessment: Assessment, name: str) -> dict[date, str]:
 def test_complete_dates_are_no_gaps() -> None:
     of = eg.pipeline()
 
-    assessment = assess(of, eg.covered(of, days(0, 9)), window(0, 9))
+    assessment = eg.assessed(of, eg.covered(of, days(0, 9)), window(0, 9))
 
     assert not any(assessment.gaps.values())
     assert set(assessment.complete.values()) == {frozenset(days(0, 9))}
@@ -39,7 +39,7 @@ def test_a_date_without_rows_is_missing() -> None:
     cover = eg.covered(of, days(0, 9))
     eg.empty(cover, "clean", DAY)
 
-    assessment = assess(of, cover, window(0, 9))
+    assessment = eg.assessed(of, cover, window(0, 9))
 
     assert assessment.gaps["clean"] == {
         DAY: Gap(
@@ -49,8 +49,10 @@ def test_a_date_without_rows_is_missing() -> None:
             expected=4,
             found=0,
             tables=("shop.clean",),
+            findings=assessment.gaps["clean"][DAY].findings,
         )
     }
+    assert assessment.gaps["clean"][DAY].detail == "shop.clean holds 0 of 4 orders"
     assert DAY not in assessment.complete["clean"]
 
 
@@ -60,7 +62,7 @@ def test_a_date_with_fewer_entities_than_upstream_is_partial() -> None:
     cover = eg.covered(of, days(0, 9))
     cover["shop.clean"][DAY] = cell(2)
 
-    gap = assess(of, cover, window(0, 9)).gaps["clean"][DAY]
+    gap = eg.assessed(of, cover, window(0, 9)).gaps["clean"][DAY]
 
     assert (gap.reason, gap.expected, gap.found) == (GapReason.PARTIAL, 4, 2)
 
@@ -70,7 +72,7 @@ def test_every_entity_counts_and_not_only_the_first() -> None:
     cover = eg.covered(of, days(0, 9))
     cover["shop.clean"][DAY] = cell(4, items=3)
 
-    gap = assess(of, cover, window(0, 9)).gaps["clean"][DAY]
+    gap = eg.assessed(of, cover, window(0, 9)).gaps["clean"][DAY]
 
     assert (gap.reason, gap.expected, gap.found) == (GapReason.PARTIAL, 4, 3)
 
@@ -81,7 +83,7 @@ def test_dates_are_compared_one_by_one_and_not_by_their_number() -> None:
     cover = eg.covered(of, days(0, 3))
     cover["shop.clean"] = dict.fromkeys(days(4, 7), cell(4))
 
-    assessment = assess(of, cover, window(0, 9))
+    assessment = eg.assessed(of, cover, window(0, 9))
 
     assert sorted(assessment.gaps["clean"]) == days(0, 3)
     assert assessment.complete["clean"] == frozenset()
@@ -94,7 +96,7 @@ def test_a_phase_is_measured_by_the_source_and_not_only_by_the_phase_before_it()
     cover["shop.clean"][DAY] = cell(2)
     cover["shop.report"][DAY] = cell(2)
 
-    assessment = assess(of, cover, window(0, 9))
+    assessment = eg.assessed(of, cover, window(0, 9))
 
     assert assessment.gaps["report"][DAY].expected == 4
 
@@ -107,7 +109,7 @@ def test_a_phase_is_all_its_tables() -> None:
     cover["shop.two"][DAY] = cell(3)
     eg.empty(cover, "three", DAY)
 
-    gap = assess(of, cover, window(0, 9)).gaps["clean"][DAY]
+    gap = eg.assessed(of, cover, window(0, 9)).gaps["clean"][DAY]
 
     # Then the date is partial, and shown by the table that is shortest
     assert gap.tables == ("shop.two", "shop.three")
@@ -121,7 +123,7 @@ def test_a_date_is_missing_only_when_every_table_lacks_it() -> None:
     eg.empty(cover, "one", DAY)
     eg.empty(cover, "two", DAY)
 
-    assert assess(of, cover, window(0, 9)).gaps["clean"][DAY].reason is GapReason.MISSING
+    assert eg.assessed(of, cover, window(0, 9)).gaps["clean"][DAY].reason is GapReason.MISSING
 
 
 def test_of_several_sources_the_one_that_holds_most_decides() -> None:
@@ -131,7 +133,7 @@ def test_of_several_sources_the_one_that_holds_most_decides() -> None:
     cover = eg.covered(of, [DAY], orders=2)
     cover["shop.two"][DAY] = cell(3)
 
-    assessment = assess(of, cover, window(0, 9))
+    assessment = eg.assessed(of, cover, window(0, 9))
 
     assert assessment.gaps["clean"][DAY].expected == 3
     assert assessment.held["raw"] == {DAY: 3}
@@ -145,10 +147,10 @@ def test_a_table_that_counts_nothing_of_upstream_needs_rows() -> None:
         cover = eg.covered(of, [DAY])
 
         cover["shop.clean"] = {DAY: Cell(rows=1, entities={"store": 0})}
-        assert assess(of, cover, window(0, 9)).complete["clean"] == {DAY}
+        assert eg.assessed(of, cover, window(0, 9)).complete["clean"] == {DAY}
 
         cover["shop.clean"] = {}
-        gap = assess(of, cover, window(0, 9)).gaps["clean"][DAY]
+        gap = eg.assessed(of, cover, window(0, 9)).gaps["clean"][DAY]
         assert (gap.reason, gap.expected, gap.found) == (GapReason.MISSING, 1, 0)
 
 
@@ -171,11 +173,11 @@ def test_min_coverage_is_the_share_that_is_enough(share: float, upstream: int, e
     cover = eg.covered(of, [DAY], orders=upstream)
 
     cover["shop.clean"][DAY] = Cell(rows=1, entities={"order": enough})
-    assert assess(of, cover, window(0, 9)).complete["clean"] == {DAY}
+    assert eg.assessed(of, cover, window(0, 9)).complete["clean"] == {DAY}
 
     if enough:
         cover["shop.clean"][DAY] = Cell(rows=1, entities={"order": enough - 1})
-        assert assess(of, cover, window(0, 9)).gaps["clean"][DAY].expected == enough
+        assert eg.assessed(of, cover, window(0, 9)).gaps["clean"][DAY].expected == enough
 
 
 def test_without_coverage_there_is_no_judgement() -> None:
@@ -185,7 +187,7 @@ def test_without_coverage_there_is_no_judgement() -> None:
     del cover["shop.report"]
 
     with pytest.raises(KeyError, match=r"shop\.report"):
-        assess(of, cover, window(0, 9))
+        eg.assessed(of, cover, window(0, 9))
 
 
 # -- empty -----------------------------------------------------------------------------------
@@ -194,7 +196,7 @@ def test_without_coverage_there_is_no_judgement() -> None:
 def test_a_day_without_source_rows_is_an_off_day_in_every_phase() -> None:
     of = eg.pipeline()
 
-    assessment = assess(of, eg.covered(of, [day(1)]), window(0, 2))
+    assessment = eg.assessed(of, eg.covered(of, [day(1)]), window(0, 2))
 
     for name in ("raw", "clean", "report"):
         assert why(assessment, name) == {day(0): SkipReason.OFF_DAY, day(2): SkipReason.OFF_DAY}
@@ -214,7 +216,7 @@ def test_the_bootstrap_is_empty_in_phases_that_skip_it_and_in_all_after_them() -
     for name in ("trend", "report"):
         eg.empty(cover, name, *days(0, 3))
 
-    assessment = assess(of, cover, window(0, 5))
+    assessment = eg.assessed(of, cover, window(0, 5))
 
     assert why(assessment, "clean") == {}
     for name in ("trend", "report"):
@@ -227,7 +229,7 @@ def test_an_off_day_in_the_bootstrap_is_an_off_day() -> None:
         eg.phase("raw"), eg.phase("clean", "raw", skips_bootstrap=True), bootstrap_days=3
     )
 
-    assert why(assess(of, eg.covered(of, [day(0)]), window(0, 1)), "clean") == {
+    assert why(eg.assessed(of, eg.covered(of, [day(0)]), window(0, 1)), "clean") == {
         day(0): SkipReason.BOOTSTRAP,
         day(1): SkipReason.OFF_DAY,
     }
@@ -238,7 +240,7 @@ def test_excluded_days_are_empty_whatever_they_hold() -> None:
     cover = eg.covered(of, days(0, 4))
     eg.empty(cover, "clean", day(2))
 
-    assessment = assess(of, cover, window(0, 4))
+    assessment = eg.assessed(of, cover, window(0, 4))
 
     for name in ("raw", "clean", "report"):
         assert why(assessment, name) == dict.fromkeys(days(1, 2), SkipReason.EXCLUDED)
@@ -257,7 +259,7 @@ def test_a_phase_of_which_one_upstream_is_empty_is_empty_as_well() -> None:
     cover = eg.covered(of, days(0, 2))
     eg.empty(cover, "prices", day(1))
 
-    assessment = assess(of, cover, window(0, 2))
+    assessment = eg.assessed(of, cover, window(0, 2))
 
     assert why(assessment, "both") == {day(1): SkipReason.UPSTREAM_MISSING}
     assert why(assessment, "late") == {day(0): SkipReason.BOOTSTRAP}
@@ -277,7 +279,7 @@ def test_a_phase_holds_what_all_its_tables_hold() -> None:
     cover["shop.two"][day(1)] = cell(1)
     eg.empty(cover, "one", day(2))
 
-    assessment = assess(of, cover, window(0, 2))
+    assessment = eg.assessed(of, cover, window(0, 2))
 
     assert assessment.held["clean"] == {day(0): 4, day(1): 1, day(2): 0}
     assert "items_only" not in assessment.held
@@ -293,7 +295,7 @@ def test_every_phase_and_date_is_exactly_one_of_complete_short_and_empty(
 ) -> None:
     world, cover, short = broken
 
-    assessment = assess(world.pipeline, cover, worlds.SCOPE)
+    assessment = eg.assessed(world.pipeline, cover, worlds.SCOPE)
 
     for phase in world.pipeline.phases:
         complete, gaps = assessment.complete[phase.name], set(assessment.gaps[phase.name])
@@ -314,7 +316,7 @@ def test_a_date_is_judged_alike_whatever_else_is_looked_at(
     world, cover, _ = broken
     part = data.draw(worlds.scopes())
 
-    alone, wide = assess(world.pipeline, cover, part), world.judge(cover)
+    alone, wide = eg.assessed(world.pipeline, cover, part), world.judge(cover)
 
     for phase in world.pipeline.phases:
         for of_alone, of_wide in (

@@ -124,8 +124,8 @@ def test_a_date_that_is_short_keeps_the_reason_of_its_gap() -> None:
 
 
 def test_a_date_whose_upstream_holds_less_now_is_not_believed() -> None:
-    # Given raw rows that were lost after what was made of them
-    of = eg.rolling(0)
+    # Given raw rows that were lost after what was made of them, compared by number
+    of = eg.pipeline(compare={"order": "count", "item": "count"})
     times = built(of, days(0, 20))
     later(times, "raw", day(4))
     cover = eg.covered(of, days(0, 20), orders=4)
@@ -139,6 +139,25 @@ def test_a_date_whose_upstream_holds_less_now_is_not_believed() -> None:
     (left,) = repair.skipped
     assert (left.phase, left.date, left.reason) == ("clean", day(4), SkipReason.UPSTREAM_MISSING)
     assert "holds 3 of its 4 orders now" in left.detail
+
+
+def test_rows_that_their_source_lost_are_a_surplus_and_are_kept() -> None:
+    # Given the same, compared by ids
+    of = eg.rolling(0)
+    times = built(of, days(0, 20))
+    later(times, "raw", day(4))
+    cover = eg.covered(of, days(0, 20), orders=4)
+    cover["shop.raw"][day(4)] = eg.cell(3)
+
+    repair = decide(of, judged(of, cover, times))
+
+    # Then nothing is computed from what is left, and the ids are named in every phase below
+    assert repair.todo == {}
+    assert [(left.phase, left.date, left.reason) for left in repair.skipped] == [
+        ("clean", day(4), SkipReason.FLAWED),
+        ("report", day(4), SkipReason.FLAWED),
+    ]
+    assert "shop.clean holds 1 order too many: order-3" in repair.skipped[0].detail
 
 
 def test_a_source_that_was_emptied_makes_nothing_stale() -> None:

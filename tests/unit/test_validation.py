@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
-from planner.validation.counts import Counts
 from planner.validation.results import Results, results_of
 from sql.warehouse import EVERY_SYSTEM, Cell, Grade
+from tests.unit import examples as eg
 
 DAY = timedelta(days=1)
 START = date(2021, 10, 19)
@@ -92,7 +92,7 @@ def games(dates: Iterable[date], count: int = 3, rows: int = 25) -> dict[date, C
 def ask(made: Pipeline, scope: Window = ONE, **tables: Mapping[date, Cell]) -> Results:
     names = ("raw", "analytics", "zones", "features", "graded")
     coverage = {f"d.{name}": tables.get(name, {}) for name in names}
-    return results_of(Counts(pipeline=made, scope=scope, coverage=coverage))
+    return results_of(eg.counts(made, coverage, scope))
 
 
 def everywhere(dates: Iterable[date]) -> dict[str, dict[date, Cell]]:

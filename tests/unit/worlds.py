@@ -15,7 +15,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from planner.gaps.gaps import Assessment, assess
+from planner.gaps.gaps import Assessment
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.choose import Repair
@@ -58,7 +58,7 @@ class World:
 
     def judge(self, coverage: eg.Cover) -> Assessment:
         """How this coverage stands on every day that matters."""
-        return assess(self.pipeline, coverage, self.sound.window)
+        return eg.assessed(self.pipeline, coverage, self.sound.window)
 
     def complete(self, coverage: eg.Cover, name: str, day: date) -> None:
         """Do what a good runner does."""
@@ -180,9 +180,9 @@ def worlds(draw: st.DrawFn) -> World:
     reach = Window(start=SCOPE.start - 2 * room, end=SCOPE.end + 2 * room)
     for phase in pipeline.phases:
         if not phase.is_source:
-            for day, due in assess(pipeline, coverage, reach).expected[phase.name].items():
+            for day, due in eg.assessed(pipeline, coverage, reach).expected[phase.name].items():
                 eg.repair_cells(coverage, phase, day, due)
-    return World(pipeline=pipeline, whole=coverage, sound=assess(pipeline, coverage, reach))
+    return World(pipeline=pipeline, whole=coverage, sound=eg.assessed(pipeline, coverage, reach))
 
 
 def some(world: World) -> st.SearchStrategy[list[tuple[str, date]]]:

@@ -18,6 +18,7 @@ from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.plan import Task
+from planner.text import counted
 from sql.warehouse import Warehouse
 from worker.step.before import Before, flaws_of, versions_of
 
@@ -131,7 +132,7 @@ def _moved(task: Task, now: Assessment, phase: Phase) -> Iterator[str]:
     for entity, then in task.expected.items():
         due = now.expected[phase.name][task.date].get(entity, then)
         if due < then:
-            yield f"upstream holds {due} {entity}s now, and held {then} when the plan was made"
+            yield f"upstream holds {counted(due, entity)} now, and held {then} when the plan was made"
 
 
 def _counts(phase: Phase, day: date, now: Assessment) -> tuple[int, int]:
