@@ -12,7 +12,7 @@ from planner.commands import (
     doctor,
     enqueue,
     gaps,
-    ledger,
+    history,
     runs,
     sandbox,
     settings,
@@ -86,7 +86,7 @@ COMMANDS: tuple[tuple[Callable[..., None], tuple[str, ...]], ...] = (
         ),
     ),
     (up.up, ("planner up --workers 4",)),
-    (ledger.ledger, ("BACKFILL_LEDGER_DATASET=ops planner ledger --create",)),
+    (history.history, ("BACKFILL_HISTORY_DATASET=ops planner history --create",)),
     (
         doctor.doctor,
         ("planner doctor", "planner doctor --json | jq '.checks[] | select(.ok | not)'"),
@@ -96,6 +96,7 @@ COMMANDS: tuple[tuple[Callable[..., None], tuple[str, ...]], ...] = (
 )
 for command, examples in COMMANDS:
     app.command(epilog="\n".join(["Such as:", *examples]))(command)
+app.command(name="ledger", hidden=True)(history.history)  # its name before
 app.add_typer(sandbox.app, name="sandbox")
 
 

@@ -9,7 +9,7 @@ import tempfile
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from planner.address import EMBEDDED, Address, parse_address
@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     """Where things are, and how long to wait for them."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, validate_by_name=True
     )
 
     warehouse: str = Field(default="local:warehouse", description="local:DIR or bigquery:PROJECT")
@@ -70,8 +70,10 @@ class Settings(BaseSettings):
     poll_max_seconds: float = Field(
         default=10, ge=0.05, le=600, description="longest pause of a step that waits for others"
     )
-    ledger_dataset: str | None = Field(
-        default=None, description="dataset that runs and gaps are written down in, such as ops"
+    history_dataset: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices(f"{PREFIX}HISTORY_DATASET", f"{PREFIX}LEDGER_DATASET"),
+        description="dataset whose tables keep the history of runs and gaps, such as ops",
     )
 
     @field_validator("warehouse", "pipeline", "broker_url", "location", "home")
@@ -89,7 +91,7 @@ class Settings(BaseSettings):
             parse_address(value)
         return value
 
-    @field_validator("ledger_dataset")
+    @field_validator("history_dataset")
     @classmethod
     def _is_dataset(cls, value: str | None) -> str | None:
         if value and not is_table(f"{value}.table"):
@@ -138,6 +140,14 @@ class Settings(BaseSettings):
         return path
 
 
+def variables(name: str) -> tuple[str, ...]:
+    """The variables that a setting is read from: its name, then the names it had before."""
+    alias = Settings.model_fields[name].validation_alias
+    if isinstance(alias, AliasChoices):
+        return tuple(str(choice) for choice in alias.choices)
+    return (f"{PREFIX}{name.upper()}",)
+
+
 def load_settings() -> Settings:
     """Read the settings. Raises `UsageError` with one line per mistake."""
     try:
@@ -145,7 +155,7 @@ def load_settings() -> Settings:
     except ValidationError as error:
         raise UsageError(
             "\n".join(
-                f"{PREFIX}{str(mistake['loc'][0]).upper()}: "
+                f"{PREFIX}{str(mistake['loc'][0]).upper().removeprefix(PREFIX)}: "
                 f"{mistake['msg'].removeprefix('Value error, ')}"
                 for mistake in error.errors(include_url=False, include_input=False)
             )

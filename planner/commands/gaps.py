@@ -22,7 +22,7 @@ from planner.pipeline.windows import Window
 from planner.plan.cost import Cost
 from planner.plan.estimate import Estimate
 from planner.plan.plan import Plan
-from planner.report.history import open_gaps, record_gaps
+from planner.report.history import open_gaps, write_gaps
 from planner.text import date_ranges, duration
 
 
@@ -35,7 +35,7 @@ def gaps(
     max_bytes: opt.MaxBytes = None,
     record: Annotated[
         bool,
-        typer.Option("--record", help="Write them into data_gaps of BACKFILL_LEDGER_DATASET."),
+        typer.Option("--record", help="Write them into data_gaps of BACKFILL_HISTORY_DATASET."),
     ] = False,
     json: opt.Json = False,
 ) -> None:
@@ -46,9 +46,9 @@ def gaps(
     from worker.run.plan import Wanted, plan_gaps
 
     context = open_context()
-    dataset = context.settings.ledger_dataset
+    dataset = context.settings.history_dataset
     if record and dataset is None:
-        raise UsageError("--record needs BACKFILL_LEDGER_DATASET, the dataset to write to.")
+        raise UsageError("--record needs BACKFILL_HISTORY_DATASET, the dataset to write to.")
     calendar = Calendar(pipeline=context.pipeline)
     scope = calendar.scope(today=opt.today(), start=start, end=end, season=season)
     runnable = opt.choose_phases(context.pipeline, None, None)
@@ -60,8 +60,8 @@ def gaps(
     plan = plan_gaps(context, assessment, wanted, ledger=None)
     found = all_gaps(context.pipeline, assessment, plan, scope)
     if record and dataset is not None:
-        record_gaps(
-            context.warehouse.labelled(plan_id=wanted.plan_id, phase="ledger"),
+        write_gaps(
+            context.warehouse.labelled(plan_id=wanted.plan_id, phase="history"),
             dataset,
             context.pipeline.name,
             open_gaps(assessment, {}, scope),

@@ -1,4 +1,4 @@
-"""The run ledger in the warehouse: `backfill_runs` and `data_gaps`, for dashboards to read.
+"""The history in the warehouse: `backfill_runs` and `data_gaps`, for dashboards to read.
 
 Optional: nothing here reads it back, and a repair goes on without it. Each is written in one
 statement per run, and written again the same when a run is finalized twice.
@@ -35,14 +35,14 @@ class FoundGap:
 
 def create_statements(dataset: str) -> list[str]:
     """GoogleSQL that creates both tables where they are missing."""
-    return [load(f"ledger/create/{name}").format(**_names(dataset)) for name in (RUNS, GAPS)]
+    return [load(f"history/create/{name}").format(**_names(dataset)) for name in (RUNS, GAPS)]
 
 
-def record_run(warehouse: Warehouse, dataset: str, report: Report) -> None:
+def write_run(warehouse: Warehouse, dataset: str, report: Report) -> None:
     """Write down an ended run. Raises `WarehouseError`."""
     check = report.validation
     warehouse.run(
-        load("ledger/runs").format(**_names(dataset)),
+        load("history/runs").format(**_names(dataset)),
         {
             "run_id": report.run_id,
             "plan_id": report.plan_id,
@@ -63,7 +63,7 @@ def record_run(warehouse: Warehouse, dataset: str, report: Report) -> None:
     )
 
 
-def record_gaps(
+def write_gaps(
     warehouse: Warehouse,
     dataset: str,
     pipeline: str,
@@ -82,7 +82,7 @@ def record_gaps(
     none = FoundGap(phase="", date=counted.start, reason="")
     rows = [none, *found]
     warehouse.run(
-        load("ledger/gaps").format(**_names(dataset)),
+        load("history/gaps").format(**_names(dataset)),
         {
             "pipeline": pipeline,
             "start_date": counted.start,
@@ -119,7 +119,7 @@ def gaps_after(plan: Plan, report: Report, assessment: Assessment) -> list[Found
 def open_gaps(
     assessment: Assessment, owed: Mapping[str, Iterable[date]], counted: Window
 ) -> list[FoundGap]:
-    """Gaps that nobody repairs yet: those counted, and dates to compute again."""
+    """Gaps that no run repairs yet: those counted, and dates to recompute."""
     gaps = {
         (phase, day): FoundGap(phase=phase, date=day, reason=reason)
         for reason, dates in ((GapReason.STALE, assessment.stale), (GapReason.CASCADE, owed))

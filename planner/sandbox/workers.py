@@ -80,5 +80,5 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "BACKFILL_GRACE_SECONDS": str(settings.grace_seconds),
         "BACKFILL_RECONCILE_SECONDS": str(settings.reconcile_seconds),
         "BACKFILL_POLL_MAX_SECONDS": str(settings.poll_max_seconds),
-        "BACKFILL_LEDGER_DATASET": settings.ledger_dataset or "",
+        "BACKFILL_HISTORY_DATASET": settings.history_dataset or "",
     }

@@ -17,7 +17,7 @@ from planner.pipeline.publish import Publication
 from planner.plan import owed as owed_files
 from planner.plan.plan import Plan, step_id
 from planner.plan.states import STEP_ENDED, DateState, RunState, StepState
-from planner.report.history import gaps_after, record_gaps, record_run
+from planner.report.history import gaps_after, write_gaps, write_run
 from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown
 from planner.report.report import Failure, Report, Short, StepRow, Validation, retry_command
@@ -51,8 +51,9 @@ def finalize(context: Context, run_id: str) -> str:
     if not all(state in STEP_ENDED for state in context.ledger.steps(run_id).values()):
         raise Requeue(UNSETTLED_LOOK_SECONDS)
     resources = [Resource(name=f"final:{run_id}")]
-    if context.settings.ledger_dataset:  # one at a time: two that read and wrote at once would lose
-        resources.append(Resource(name=f"ledger:{context.settings.ledger_dataset}"))
+    if context.settings.history_dataset:
+        # One at a time: of two that read and wrote at once, one would lose what it wrote.
+        resources.append(Resource(name=f"ledger:{context.settings.history_dataset}"))
     lease = Lease(context.redis, resources, seconds=context.settings.lease_seconds)
     if lease.acquire() is not None:
         raise Requeue(UNSETTLED_LOOK_SECONDS)
@@ -151,15 +152,15 @@ def _undone(
 def _recorded(
     context: Context, plan: Plan, report: Report, assessment: Assessment | None
 ) -> Report:
-    """Write the run into the warehouse's ledger, if there is one; a failure is but a note."""
-    dataset = context.settings.ledger_dataset
+    """Write the run into the warehouse's history, if there is one; a failure is but a note."""
+    dataset = context.settings.history_dataset
     if dataset is None:
         return report
-    warehouse = context.warehouse.labelled(plan_id=plan.plan_id, phase="ledger")
+    warehouse = context.warehouse.labelled(plan_id=plan.plan_id, phase="history")
     try:
-        record_run(warehouse, dataset, report)
+        write_run(warehouse, dataset, report)
         if assessment is not None:
-            record_gaps(
+            write_gaps(
                 warehouse,
                 dataset,
                 plan.pipeline,
@@ -169,8 +170,8 @@ def _recorded(
                 now=report.ended,
             )
     except WarehouseError as error:
-        log.warning("%s is not in the ledger %s: %s", report.run_id, dataset, error)
-        why = f"The run is not in the ledger {dataset}: {redacted(str(error))}"
+        log.warning("%s is not in the history %s: %s", report.run_id, dataset, error)
+        why = f"The run is not in the history {dataset}: {redacted(str(error))}"
         return report.model_copy(update={"notes": (*report.notes, why)})
     return report
 
