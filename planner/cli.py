@@ -13,6 +13,7 @@ from planner.commands import (
     enqueue,
     gaps,
     history,
+    plan,
     runs,
     sandbox,
     settings,
@@ -52,7 +53,7 @@ COMMANDS: tuple[tuple[Callable[..., None], tuple[str, ...]], ...] = (
         ("planner gaps --season 2021-22", "planner gaps --json | jq '.gaps[] | .date'"),
     ),
     (
-        gaps.plan,
+        plan.plan,
         (
             "planner plan --from-phase precompute --newest-first",
             "planner plan --limit 3 --out plan.json && planner enqueue --plan plan.json",

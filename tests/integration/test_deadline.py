@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from planner.commands.runs import status_json
+from planner.commands.run_status import status_json
 from planner.plan.states import RunState, StepState
 from tests.integration.ledgers import end
 from tests.integration.shop import RUN, Shop, day, drain
