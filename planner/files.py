@@ -1,4 +1,4 @@
-"""Files that are read whole, though somebody else may have written them, and files of ours."""
+"""Files of others, read whole up to a limit, and files of ours, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_capped(path: Path, limit: int) -> bytes:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file, for its owner alone, so that nobody ever sees half of it."""
+    """Write a file, for its owner alone, so that no reader sees half of it."""
     make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

@@ -32,7 +32,7 @@ def nearest(word: str, known: Iterable[str], *, what: str = "keys") -> str:
     return f"did you mean {near[0]!r}?" if near else f"known {what}: {', '.join(known)}"
 
 
-WORD_CHARS = 80  # of a word that nobody knows, looked at and shown
+WORD_CHARS = 80  # of an unknown word: compared with the known ones, and shown
 
 
 def date_runs(dates: Iterable[date]) -> str:

@@ -24,7 +24,7 @@ def pause(run: opt.RunId, json: opt.Json = False) -> None:
 
 
 def resume(run: opt.RunId, force_service: opt.ForceService = False, json: opt.Json = False) -> None:
-    """Go on with a paused run, or with one that was only half published."""
+    """Go on with a paused run, or with one that was only half sent."""
     from worker.reconciler import reconcile
     from worker.run.control import resume as do
 

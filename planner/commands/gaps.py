@@ -36,7 +36,10 @@ def gaps(
 ) -> None:
     """Show which phases and dates are short of what their upstream holds, and why.
 
-    Exit code 0 when there are none, 1 when there are.
+    Dates on which nothing is expected are no gaps: off_day (the source holds nothing), bootstrap
+    (the first days of a season, too early for the phase), excluded (by the pipeline file).
+
+    Exit code 0 when there are no gaps, 1 when there are.
     """
     from worker.run.plan import Wanted, plan_gaps
 

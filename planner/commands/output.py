@@ -19,7 +19,7 @@ WIDE_COLUMNS = 104  # a matrix of five phases with its counts of entities fits
 
 
 class SafeConsole(Console):
-    """Writes no control character but its own: whatever text it is given gives no orders."""
+    """Writes no control character but its own, so that text of others cannot steer the terminal."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None

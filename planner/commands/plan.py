@@ -134,12 +134,12 @@ def _sources(estimate: Estimate) -> str:
 
 
 def print_skipped(plan: Plan) -> None:
-    """What a plan does not take, and why."""
+    """What a plan skips, and what it owes, and why."""
     groups: dict[tuple[str, str, str | None], list[Any]] = {}
-    for left in plan.skipped:
-        groups.setdefault((left.phase, left.reason, left.run_id), []).append(left)
-    for (phase, reason, run_id), lefts in groups.items():
-        why = f"held by {run_id}" if run_id else lefts[0].detail
-        note(f"left alone: {phase} {date_ranges(left.date for left in lefts)}: {reason} ({why})")
+    for each in plan.skipped:
+        groups.setdefault((each.phase, each.reason, each.run_id), []).append(each)
+    for (phase, reason, run_id), group in groups.items():
+        why = f"held by {run_id}" if run_id else group[0].detail
+        note(f"skipped: {phase} {date_ranges(each.date for each in group)}: {reason} ({why})")
     for phase, days in plan.owed.items():
-        note(f"owed: {phase} {date_ranges(days)} has to be computed again, and is not in this plan")
+        note(f"owed: {phase} {date_ranges(days)} has to be recomputed, and is not in this plan")

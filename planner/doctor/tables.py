@@ -73,7 +73,7 @@ def _table(
 
 
 def _undated(warehouse: Warehouse, spec: TableSpec, *, today: date) -> str:
-    """Rows that belong to no date, or why nobody can tell; nothing where there are none."""
+    """Rows that belong to no date, or why that is not known; empty where there are none."""
     try:
         return undated(warehouse.partitions([spec.table], today, today)[spec.name])
     except AccessDenied as error:

@@ -50,7 +50,7 @@ def pipeline_path(setting: str) -> Path:
     try:
         path = Path(setting).expanduser()
         is_there = path.is_file()
-    except (OSError, RuntimeError):  # a name that is too long, a home that nobody has
+    except (OSError, RuntimeError):  # a name that is too long, a home of no user
         is_there = False
     if not is_there:
         raise BadPipeline(

@@ -1,8 +1,8 @@
 """What a repair still owes: dates whose rows are there, and wrong since their upstream changed.
 
-No count shows them, so they are written down, in `HOME/owed`, before a run is published, and
-crossed out when they were recomputed. They outlive Redis: whatever was lost, the next plan
-takes them.
+No count shows them, so they are written down, in `HOME/owed`, before a run is sent, and
+crossed out when they were recomputed. They outlive Redis: when it is lost, the next plan
+takes them all the same.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ class PlanCost(Data):
     counting: Cost
     """The plan's own queries."""
     recounts: Cost
-    """The run's: one query per step and table, up to three where rows are computed again, at
+    """The run's: one query per step and table, up to three where rows are recomputed, at
     BigQuery's minimum each; and the final validation."""
 
 

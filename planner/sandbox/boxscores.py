@@ -60,7 +60,7 @@ _LAST_NAMES = ("Ash", "Brook", "Cliff", "Dale", "Elm", "Ford", "Glen", "Heath", 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Player:
-    """Somebody's habits, which are the same all season."""
+    """A player's habits, which are the same all season."""
 
     id: int
     name: str

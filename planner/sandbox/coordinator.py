@@ -182,7 +182,7 @@ class Coordinator:
         except (Crashed, WarehouseError) as error:
             batch.summary = str(error)
         finally:
-            # Free before it says that it ended: whoever sees the end may start at once.
+            # Free before it says that it ended: a client that sees the end may start at once.
             with self._lock:
                 self._running = None
             batch.status = status

@@ -5,8 +5,8 @@
 --
 -- - A gap that is open already was detected when it was first; one that was healed before is new.
 -- - A gap that was healed after the count began (@counted_ms) is left as it is: a run was faster.
--- - An open gap that the count does not find has been healed by others, unless its rows were to be
---   computed again (cascade, stale): no count shows that. Nor does it of one that was found later.
+-- - An open gap that the count does not find is healed, by another run or by hand. Not so a date to
+--   recompute (cascade, stale), which no count shows, nor a gap that was found after the count began.
 -- - The same gaps of the same run give the same rows.
 MERGE {gaps}
 USING (
