@@ -26,7 +26,7 @@ SOCKET_PATH_MAX = 100
 
 
 class Settings(BaseSettings):
-    """Where things are, and how long to wait for them."""
+    """What the environment or `.env` sets, checked."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, validate_by_name=True
@@ -56,16 +56,19 @@ class Settings(BaseSettings):
         default=30,
         ge=0.5,
         le=3600,
-        description="a worker silent twice as long loses its step",
+        description="a worker that does not renew its lease for twice as long loses its step",
     )
     visibility_seconds: int = Field(
-        default=60, ge=2, le=86_400, description="a dead worker's messages come back after this"
+        default=60, ge=2, le=86_400, description="a dead worker's messages are requeued after this"
     )
     grace_seconds: float = Field(
         default=20, ge=0, le=3600, description="between SIGTERM and SIGKILL, for steps and scripts"
     )
     reconcile_seconds: float = Field(
-        default=30, ge=0.5, le=3600, description="what has no message this long is sent again"
+        default=30,
+        ge=0.5,
+        le=3600,
+        description="a step without a message for this long is sent again",
     )
     poll_max_seconds: float = Field(
         default=10, ge=0.05, le=600, description="longest pause of a step that waits for others"
@@ -168,6 +171,6 @@ def load_settings() -> Settings:
 
 def masked(url: str) -> str:
     """An address without its password."""
-    # To the last @: what is shown here was often refused, so it may hold any sign unescaped.
+    # To the last @: an address that was refused is shown too, and may hold any sign unescaped.
     shown = re.sub(r"(?s)//([^:@/]*):.*@", r"//\1:***@", url)
     return re.sub(r"(?i)(password=)[^&]*", r"\1***", shown)

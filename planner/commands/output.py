@@ -1,4 +1,4 @@
-"""How commands speak: results on standard output, everything else on standard error."""
+"""What commands print: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def print_json(content: Any) -> None:
 
 
 def note(text: str) -> None:
-    """Something to know, beside the result."""
+    """Print a remark beside the result, on standard error."""
     err.print(escape(text), style="dim", soft_wrap=True)
 
 

@@ -18,7 +18,7 @@ STATES = ("pending", "running", "succeeded", "failed", "blocked", "cancelled")
 
 
 def run_exit(record: RunRecord) -> Exit:
-    """What a run's end means to the shell."""
+    """The exit code of an ended run."""
     if record.state == "complete":
         remaining = (record.validation or {}).get("remaining", 0)
         unpublished = (record.publication or {}).get("failed")

@@ -41,7 +41,7 @@ Boxscores = Annotated[
     Path | None,
     typer.Option("--boxscores", metavar="FILE", help="Real box scores, Parquet; else made up."),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="What chance starts from.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the random numbers.")]
 Seasons = Annotated[
     str,
     typer.Option(

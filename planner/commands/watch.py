@@ -154,7 +154,7 @@ def _phase_table(phases: Sequence[str], record: RunRecord, steps: Sequence[StepR
 
 
 def drift_warning(record: RunRecord, ahead: Forecast) -> str:
-    """What to say of a run that takes far longer than was planned; empty while none does."""
+    """A warning that a run takes far longer than was planned; empty while it does not."""
     if record.is_ended or not ahead.drifts or ahead.left is None:
         return ""
     return (

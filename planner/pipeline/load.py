@@ -13,12 +13,8 @@ from planner.files import MB, read_capped
 from planner.pipeline.pipeline import Pipeline
 
 SHIPPED = Path(__file__).parent / "shipped"
-
-
 FILE_BYTES = MB  # the largest that ships is 8 kB
-
-
-LINE_CHARS = 4_000  # reading a key with many dots takes time by the square of them
+LINE_CHARS = 4_000  # tomllib takes time by the square of the dots in a key
 
 
 def load_pipeline(setting: str) -> Pipeline:
@@ -68,7 +64,7 @@ def _lines(error: ValidationError) -> Iterator[str]:
         if mistake["type"] == "too_short" and any(
             len(place) > above and place[:above] == mistake["loc"] for place in places
         ):
-            continue  # only because its items are refused
+            continue  # follows from the errors of its items
         place = "".join(
             f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in mistake["loc"]
         ).lstrip(".")

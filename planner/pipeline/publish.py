@@ -23,12 +23,12 @@ from planner.pipeline.runners import ScriptRunner
 
 
 class Publish(Model):
-    """What the pipeline file says about it."""
+    """The `[publish]` table of the pipeline file."""
 
     after: Name
     """The phase whose repaired dates are published."""
     runner: ScriptRunner
-    """Is called with one date at a time."""
+    """The script, called with one date at a time."""
     timeout_seconds: float = Field(default=3600, gt=0)
     """For one date."""
 

@@ -1,8 +1,8 @@
 """How long a repair will take: what steps took before, simulated by the fleet's own rules.
 
 Pure. A step's time is fitted to a line, a fixed part and a part per date, because a script that is
-started for one date takes more than a fourteenth of what it takes for fourteen. How far steps were
-off that line, in the middle and in the slowest tenth, makes the estimate and its worst case.
+started for one date takes more than a fourteenth of what it takes for fourteen. The median and the
+90th percentile of how far steps were off that line give the estimate and its worst case.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from planner.plan.chunks import Chunk
 from planner.plan.simulate import Work, elapsed
 
 DAY_SECONDS = 86_400
-SLOW = 0.9  # the share of steps that are faster than what the worst case takes for one
+SLOW = 0.9  # share of steps that are faster than what the worst case assumes
 
 Samples = Sequence[tuple[int, float]]
 """Steps that succeeded at once: dates, and seconds at work."""
@@ -226,5 +226,5 @@ def _slowest(values: Sequence[float]) -> float:
 
 
 def _rounded(seconds: float) -> float:
-    """To the millisecond: what stands in a plan is read by people too."""
+    """To the millisecond: people read plans too."""
     return round(seconds, 3)

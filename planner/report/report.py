@@ -1,6 +1,6 @@
 """The report of a run: what was asked, what happened, before and after, and what remains.
 
-The model, and what is read off it. The modules beside it say it to people.
+The model, and what follows from it. The modules beside it render it for people.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from planner.text import date_runs
 from planner.validation.judge import CriterionRow
 
 CONSEQUENCES = ("blocked", "cancelled", "pending")
-"""States of dates that were not tried, because of others."""
+"""States of dates that were not tried because other dates failed."""
 
 NOT_COUNTED = "not counted"
 """The reason of dates that are short for want of a final count."""
@@ -85,7 +85,7 @@ class StepRow(Data):
 
 
 class Report(Data):
-    """Everything there is to say about an ended run."""
+    """All data of the report of an ended run."""
 
     run_id: RunId
     plan_id: str
@@ -169,7 +169,7 @@ def verdict(report: Report) -> str:
 def bare_seasons(report: Report) -> list[str]:
     """Seasons of the reach in which no source holds anything, so that nothing is expected.
 
-    They are named, and never called complete: a source that was not loaded looks the same.
+    They are named, and not called complete: a season that was never loaded looks the same.
     """
     return [
         season.name

@@ -52,7 +52,7 @@ class Game:
 
 
 def season_games(season: Season, rng: random.Random) -> list[Game]:
-    """Every game of the season by date and id. `rng` decides all that is left to chance."""
+    """Every game of the season by date and id. `rng` decides what is random."""
     games = list(_regular(season, rng))
     if "play_in" in season.windows:
         games += _play_in(season, season.windows["play_in"], rng)

@@ -35,7 +35,7 @@ class SandboxWorkers:
 
 @contextmanager
 def sandbox_workers(settings: Settings, *, workers: int) -> Iterator[SandboxWorkers]:
-    """Run everything while the block runs."""
+    """Redis, workers and the coordinator, while the block runs."""
     from worker.processes.embedded_redis import embedded_broker
     from worker.processes.workers import run_workers
 
