@@ -42,7 +42,7 @@ from tests.conftest import Sandbox
 from tests.waiting import until
 from worker.app import queue_names
 from worker.messages.mailbox import chunks_with_messages
-from worker.processes.children import Child, Supervisor
+from worker.processes.children import Child, supervised
 from worker.processes.embedded_redis import find_redis_server
 from worker.processes.workers import run_workers, worker_process
 
@@ -243,7 +243,7 @@ def test_the_network_between_one_worker_and_redis_is_cut(
     url = f"redis://127.0.0.1:{port}/0"
     sandbox = make_sandbox(**QUICK, broker_url=url)
     break_warehouse(sandbox, seed=SEED, holes=4)
-    with Supervisor([server]), Proxy(port) as proxy:
+    with supervised([server]), Proxy(port) as proxy:
         sandbox.start_fleet(workers=2)
         assert sandbox.running is not None
         through = {**sandbox.running.environment, "BACKFILL_BROKER_URL": proxy.url}

@@ -75,9 +75,9 @@ def test_a_step_at_work_is_stopped_at_the_deadline(shop: Shop) -> None:
     shop.lose_sessions(day(11))
     shop.register(shop.plan())
     lease = Lease(shop.ledger.client, [Resource(name="a")], seconds=1)
-    assert lease.acquire() is None
+    assert lease.acquire()
     stop = Stop(shop.context, RUN, lease)
-    with lease:
+    with lease.kept_alive():
         assert stop() is None
         pass_deadline(shop)
         until(lambda: stop() is not None)

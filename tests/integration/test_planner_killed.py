@@ -27,7 +27,7 @@ def die(*arguments, **options):
 
 where = {
     "before it registers": (Ledger, "register"),
-    "before it hands over": (enqueue, "_hand_over"),
+    "before it takes over": (enqueue, "_take_over"),
     "before it publishes": (enqueue, "send_steps"),
     "before it says so": (Ledger, "move"),
 }
@@ -38,7 +38,7 @@ main()
 
 @pytest.mark.parametrize(
     "moment",
-    ["before it registers", "before it hands over", "before it publishes", "before it says so"],
+    ["before it registers", "before it takes over", "before it publishes", "before it says so"],
 )
 def test_a_planner_that_is_killed_leaves_nothing_or_an_incomplete_run(
     shop: Shop, moment: str
@@ -69,7 +69,7 @@ def test_a_planner_that_is_killed_leaves_nothing_or_an_incomplete_run(
         enqueue_module._note_owed(shop.context, run_id, plan)
         shop.register(plan)
         taken = {(step.phase, d) for _, step in plan.steps() for d in step.dates}
-        enqueue_module._hand_over(shop.context, run_id, taken)
+        enqueue_module._take_over(shop.context, run_id, taken)
     else:
         (run,) = runs
         run_id = run.id

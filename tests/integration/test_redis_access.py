@@ -27,7 +27,7 @@ from tests.integration.tls import Certificates, make_certificates, tls_before
 from tests.waiting import until
 from worker.app import _configuration, transport_url
 from worker.ledger.connection import connect, require
-from worker.processes.children import Child, Supervisor
+from worker.processes.children import Child, supervised
 from worker.processes.embedded_redis import find_redis_server
 from worker.processes.workers import run_workers
 
@@ -66,7 +66,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         log=folder / "log",
         stop_seconds=5,
     )
-    with Supervisor([server]):
+    with supervised([server]):
         admin = redis.Redis(port=port, password=PASSWORD, decode_responses=True)
 
         def answers() -> bool:

@@ -49,7 +49,7 @@ def filled(
     try:
         after = versions_of(warehouse, phase, old_days)
     except Unsupported:
-        return frozenset()  # nobody can tell
+        return frozenset()  # no versions, so no proof that rows were recomputed
     names = []
     for spec in phase.tables:
         cells = warehouse.coverage(spec.table, start, end)

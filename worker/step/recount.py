@@ -1,4 +1,4 @@
-"""Verification: a step succeeds when a recount shows the rows, whatever its runner said."""
+"""Verification: a step succeeds when a recount shows the rows, not when its runner says so."""
 
 from __future__ import annotations
 
