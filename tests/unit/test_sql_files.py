@@ -53,6 +53,8 @@ OWN = {name for name in ALL if name.startswith(("sandbox/", "sales/"))}
 LEDGER = {name for name in ALL if name.startswith("ledger/")}
 BUILT = {"coverage", "graded", "partitions", "probe", *(f"questions/{name}" for name in QUESTIONS)}
 
+pytestmark = pytest.mark.xdist_group("analyzer")  # which takes seconds to start in each process
+
 
 def test_every_file_is_checked_here() -> None:
     assert ALL == BUILT | SHARED | OWN | LEDGER
