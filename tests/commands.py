@@ -14,7 +14,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,11 +59,20 @@ class Done:
 
 
 def planner(
-    *arguments: str, environment: Mapping[str, str], cwd: Path, seconds: float = COMMAND_SECONDS
+    *arguments: str,
+    environment: Mapping[str, str],
+    cwd: Path,
+    seconds: float = COMMAND_SECONDS,
+    before: Callable[[], None] | None = None,
 ) -> Done:
-    """Run a command to its end. `environment` is all that it sees of one."""
-    run = _started if "PYTHONPATH" in environment else _forked
-    done = run(arguments, dict(environment), cwd, seconds)
+    """Run a command to its end. `environment` is all that it sees of one.
+
+    `before`, a function of a module, is called in its process first, and may break things there.
+    """
+    if "PYTHONPATH" in environment and before is None:
+        done = _started(arguments, dict(environment), cwd, seconds)
+    else:
+        done = _forked(arguments, dict(environment), cwd, seconds, before)
     assert "Traceback" not in done.err, done.err
     return done
 
@@ -84,11 +93,17 @@ def _started(
 
 
 def _forked(
-    arguments: tuple[str, ...], environment: dict[str, str], cwd: Path, seconds: float
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    cwd: Path,
+    seconds: float,
+    before: Callable[[], None] | None,
 ) -> Done:
     with tempfile.TemporaryDirectory() as folder:
         out, err = Path(folder, "out"), Path(folder, "err")
-        process = _SERVER.Process(target=_main, args=(arguments, environment, cwd, out, err))
+        process = _SERVER.Process(
+            target=_main, args=(arguments, environment, cwd, out, err, before)
+        )
         process.start()
         process.join(seconds)
         code = process.exitcode
@@ -103,7 +118,12 @@ def _forked(
 
 
 def _main(
-    arguments: tuple[str, ...], environment: dict[str, str], cwd: Path, out: Path, err: Path
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    cwd: Path,
+    out: Path,
+    err: Path,
+    before: Callable[[], None] | None,
 ) -> None:
     """In the fork."""
     for path, number in ((out, 1), (err, 2)):
@@ -114,6 +134,8 @@ def _main(
     os.environ.update(environment)
     os.chdir(cwd)
     sys.argv = ["planner", *arguments]
+    if before is not None:
+        before()
 
     from planner.cli import main
 
