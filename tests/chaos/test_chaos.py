@@ -1,7 +1,7 @@
 """Faults injected into a real fleet: nothing lost, nothing stuck, and equal to a rebuild.
 
-`make test` runs the first one; `make chaos` runs the others, prints the seed and the command, and
-writes the table of docs/reliability.md.
+`make chaos` runs them, prints the seed and the command, and writes the table of
+docs/reliability.md. `make test` has each fault at its mechanism, in tests/integration.
 """
 
 from __future__ import annotations
@@ -57,13 +57,6 @@ def broken(make_sandbox: MakeSandbox) -> Sandbox:
     sandbox = make_sandbox(**QUICK)
     break_warehouse(sandbox, seed=SEED, holes=3)
     return sandbox
-
-
-def test_workers_are_killed(make_sandbox: MakeSandbox) -> None:
-    """The short one: some kills -9 of workers and pool processes, at random moments."""
-    sandbox = make_sandbox(**QUICK)
-    break_warehouse(sandbox, seed=SEED, holes=1)
-    run_killed(sandbox, kills=4)
 
 
 @pytest.mark.slow
@@ -224,6 +217,26 @@ def test_the_finalizer_message_is_dropped(broken: Sandbox) -> None:
     with run_workers(broken.settings, workers=1, environment=environment):
         record = in_peace(broken, run_id)
     name = "finalizer message dropped"
+    expect_whole(judge(broken, name, record, injected=1, began=began))
+
+
+@pytest.mark.slow
+def test_every_message_of_a_run_is_dropped(broken: Sandbox) -> None:
+    # Given a paused run whose messages are all gone
+    began = time.monotonic()
+    broken.start_fleet(workers=2)
+    run_id = enqueue(broken)
+    until(lambda: broken.steps(run_id)["succeeded"] >= 1)
+    assert broken.planner("pause", run_id).code == 0
+    until(lambda: broken.steps(run_id)["running"] == 0)
+    client_of(broken).delete(*PHASES, "final", "unacked", "unacked_index")
+
+    # When it is resumed
+    assert broken.planner("resume", run_id).code == 0
+
+    # Then it completes all the same
+    record = in_peace(broken, run_id)
+    name = "every message of a run dropped"
     expect_whole(judge(broken, name, record, injected=1, began=began))
 
 

@@ -53,6 +53,8 @@ OWN = {name for name in ALL if name.startswith(("sandbox/", "sales/"))}
 HISTORY = {name for name in ALL if name.startswith("history/")}
 BUILT = {"coverage", "graded", "partitions", "probe", *(f"queries/{name}" for name in QUERIES)}
 
+pytestmark = pytest.mark.xdist_group("analyzer")  # which takes seconds to start in each process
+
 
 def test_every_file_is_checked_here() -> None:
     assert ALL == BUILT | SHARED | OWN | HISTORY
