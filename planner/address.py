@@ -1,8 +1,8 @@
-"""The broker's address, read once, strictly: what it means must not depend on who reads it.
+"""The broker's address, read once and strictly, so that it means the same to every library.
 
 Celery, kombu and redis-py each read addresses in their own way. kombu takes `rediss://` without
-options for TLS that verifies nobody; so the options are taken off the address here, and each of
-the three is given the same ones.
+options for TLS that verifies no certificate. So the options are taken off the address here, and
+each of the three is given the same ones.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from planner.commands import (
     doctor,
     enqueue,
     gaps,
-    ledger,
+    history,
+    plan,
     runs,
     sandbox,
     settings,
@@ -52,7 +53,7 @@ COMMANDS: tuple[tuple[Callable[..., None], tuple[str, ...]], ...] = (
         ("planner gaps --season 2021-22", "planner gaps --json | jq '.gaps[] | .date'"),
     ),
     (
-        gaps.plan,
+        plan.plan,
         (
             "planner plan --from-phase precompute --newest-first",
             "planner plan --limit 3 --out plan.json && planner enqueue --plan plan.json",
@@ -86,7 +87,7 @@ COMMANDS: tuple[tuple[Callable[..., None], tuple[str, ...]], ...] = (
         ),
     ),
     (up.up, ("planner up --workers 4",)),
-    (ledger.ledger, ("BACKFILL_LEDGER_DATASET=ops planner ledger --create",)),
+    (history.history, ("BACKFILL_HISTORY_DATASET=ops planner history --create",)),
     (
         doctor.doctor,
         ("planner doctor", "planner doctor --json | jq '.checks[] | select(.ok | not)'"),
@@ -96,6 +97,7 @@ COMMANDS: tuple[tuple[Callable[..., None], tuple[str, ...]], ...] = (
 )
 for command, examples in COMMANDS:
     app.command(epilog="\n".join(["Such as:", *examples]))(command)
+app.command(name="ledger", hidden=True)(history.history)  # its name before
 app.add_typer(sandbox.app, name="sandbox")
 
 

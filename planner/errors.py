@@ -1,4 +1,4 @@
-"""What a user can be told.
+"""What goes wrong, as the user is told it.
 
     FleetError                 exit code
     ├── UsageError             2  a flag, a date, an id

@@ -1,4 +1,4 @@
-"""Files that are read whole, though somebody else may have written them, and files of ours."""
+"""Files of others, read whole up to a limit, and files of ours, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def read_capped(path: Path, limit: int) -> bytes:
     """A file's bytes. Raises `OSError`, also when it holds more than `limit` of them."""
     blocks, left = [], limit
     with path.open("rb") as file:
-        while block := file.read(MB):  # a whole file asked for at once takes `limit` of memory
+        while block := file.read(MB):  # reading all at once would reserve `limit` of memory
             blocks.append(block)
             left -= len(block)
             if left < 0:
@@ -23,7 +23,7 @@ def read_capped(path: Path, limit: int) -> bytes:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file, for its owner alone, so that nobody ever sees half of it."""
+    """Write a file, for its owner alone, so that no reader sees half of it."""
     make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -42,7 +42,7 @@ def make_folder(path: Path) -> None:
     if not path.is_dir():
         for missing in reversed([each for each in (path, *path.parents) if not each.exists()]):
             missing.mkdir(exist_ok=True, mode=0o700)
-        path.mkdir(exist_ok=True)  # says what is wrong, when a file stands there
+        path.mkdir(exist_ok=True)  # raises what is wrong, such as a file of that name
 
 
 def private(path: str, flags: int) -> int:

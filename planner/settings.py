@@ -9,7 +9,7 @@ import tempfile
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from planner.address import EMBEDDED, Address, parse_address
@@ -26,10 +26,10 @@ SOCKET_PATH_MAX = 100
 
 
 class Settings(BaseSettings):
-    """Where things are, and how long to wait for them."""
+    """What the environment or `.env` sets, checked."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, validate_by_name=True
     )
 
     warehouse: str = Field(default="local:warehouse", description="local:DIR or bigquery:PROJECT")
@@ -56,22 +56,27 @@ class Settings(BaseSettings):
         default=30,
         ge=0.5,
         le=3600,
-        description="a worker silent twice as long loses its step",
+        description="a worker that does not renew its lease for twice as long loses its step",
     )
     visibility_seconds: int = Field(
-        default=60, ge=2, le=86_400, description="a dead worker's messages come back after this"
+        default=60, ge=2, le=86_400, description="a dead worker's messages are requeued after this"
     )
     grace_seconds: float = Field(
         default=20, ge=0, le=3600, description="between SIGTERM and SIGKILL, for steps and scripts"
     )
     reconcile_seconds: float = Field(
-        default=30, ge=0.5, le=3600, description="what has no message this long is sent again"
+        default=30,
+        ge=0.5,
+        le=3600,
+        description="a step without a message for this long is sent again",
     )
     poll_max_seconds: float = Field(
         default=10, ge=0.05, le=600, description="longest pause of a step that waits for others"
     )
-    ledger_dataset: str | None = Field(
-        default=None, description="dataset that runs and gaps are written down in, such as ops"
+    history_dataset: str | None = Field(
+        default=None,
+        validation_alias=AliasChoices(f"{PREFIX}HISTORY_DATASET", f"{PREFIX}LEDGER_DATASET"),
+        description="dataset whose tables keep the history of runs and gaps, such as ops",
     )
 
     @field_validator("warehouse", "pipeline", "broker_url", "location", "home")
@@ -89,7 +94,7 @@ class Settings(BaseSettings):
             parse_address(value)
         return value
 
-    @field_validator("ledger_dataset")
+    @field_validator("history_dataset")
     @classmethod
     def _is_dataset(cls, value: str | None) -> str | None:
         if value and not is_table(f"{value}.table"):
@@ -138,6 +143,14 @@ class Settings(BaseSettings):
         return path
 
 
+def variables(name: str) -> tuple[str, ...]:
+    """The variables that a setting is read from: its name, then the names it had before."""
+    alias = Settings.model_fields[name].validation_alias
+    if isinstance(alias, AliasChoices):
+        return tuple(str(choice) for choice in alias.choices)
+    return (f"{PREFIX}{name.upper()}",)
+
+
 def load_settings() -> Settings:
     """Read the settings. Raises `UsageError` with one line per mistake."""
     try:
@@ -145,7 +158,7 @@ def load_settings() -> Settings:
     except ValidationError as error:
         raise UsageError(
             "\n".join(
-                f"{PREFIX}{str(mistake['loc'][0]).upper()}: "
+                f"{PREFIX}{str(mistake['loc'][0]).upper().removeprefix(PREFIX)}: "
                 f"{mistake['msg'].removeprefix('Value error, ')}"
                 for mistake in error.errors(include_url=False, include_input=False)
             )
@@ -158,6 +171,6 @@ def load_settings() -> Settings:
 
 def masked(url: str) -> str:
     """An address without its password."""
-    # To the last @: what is shown here was often refused, so it may hold any sign unescaped.
+    # To the last @: an address that was refused is shown too, and may hold any sign unescaped.
     shown = re.sub(r"(?s)//([^:@/]*):.*@", r"//\1:***@", url)
     return re.sub(r"(?i)(password=)[^&]*", r"\1***", shown)

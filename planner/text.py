@@ -21,18 +21,18 @@ _STYLE = re.compile("\x1b\\[[0-9;]*m")  # colours, which many scripts print
 
 
 def printable(text: str) -> str:
-    """The text without colours, and with a mark for every other character that does something."""
+    """The text without colours, and with a mark in place of every other control character."""
     return _CONTROL.sub(MARK, _STYLE.sub("", text))
 
 
 def nearest(word: str, known: Iterable[str], *, what: str = "keys") -> str:
-    """Which known word was meant; all of them, where none is near."""
+    """A hint for an unknown word: the nearest known one, or all of them where none is near."""
     known = list(known)
     near = difflib.get_close_matches(word[:WORD_CHARS], known, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}?" if near else f"known {what}: {', '.join(known)}"
 
 
-WORD_CHARS = 80  # of a word that nobody knows, looked at and shown
+WORD_CHARS = 80  # of an unknown word: compared with the known ones, and shown
 
 
 def date_runs(dates: Iterable[date]) -> str:
@@ -65,7 +65,7 @@ DATES_SHOWN = 6  # of a long list of dates on the terminal
 
 
 def date_ranges(dates: Iterable[date]) -> str:
-    """Some dates, few of them written out."""
+    """Dates for the terminal: the first few, how many more, and the last."""
     days = sorted(dates)
     shown = ", ".join(map(str, days[:DATES_SHOWN]))
     more = len(days) - DATES_SHOWN

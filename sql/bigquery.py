@@ -1,6 +1,6 @@
 """BigQuery as a warehouse, through Google's own client.
 
-Who asks: application-default credentials, or nobody in particular when `BIGQUERY_EMULATOR_HOST`
+Credentials: application-default ones, or anonymous ones when `BIGQUERY_EMULATOR_HOST`
 names another server (`tests.bigquery_server` is one). Every job carries labels, a limit on
 the bytes it may bill and a time limit; values reach it as typed query parameters only.
 
@@ -47,7 +47,7 @@ from sql.warehouse import (
 JOB_TIMEOUT_SECONDS = 600.0  # a recount takes seconds; a repair in SQL a few minutes
 RETRY_SECONDS = 120.0  # for 503, rate limits and lost connections; a step is retried above us
 REQUEST_TIMEOUT_SECONDS = 60.0  # one HTTP request that only starts or looks up something
-CANCEL_TIMEOUT_SECONDS = 10.0  # whoever pressed Ctrl-C is waiting
+CANCEL_TIMEOUT_SECONDS = 10.0  # a user who pressed Ctrl-C is waiting
 
 # Below the ten connections that the client's HTTP pool keeps.
 AT_ONCE = 6
@@ -309,7 +309,7 @@ class BigQueryWarehouse:
                 )
                 yield job, rows
             except BaseException:
-                # Ctrl-C, a worker's time limit, a lost connection: nobody will read the answer,
+                # Ctrl-C, a worker's time limit, a lost connection: the answer will not be read,
                 # and a write that goes on unseen would meet the next attempt.
                 if job.state != "DONE":
                     self._cancel(job)

@@ -2,7 +2,7 @@
 
     WarehouseError
     ├── BadWarehouse           the setting does not name a warehouse
-    ├── WarehouseUnreachable   nobody answers, or not now: the same may do later
+    ├── WarehouseUnreachable   no answer, or not now: the same may do later
     ├── WarehouseRefused       it answers, and refuses the statement
     │   ├── TableNotFound      because a table or column does not exist
     │   ├── AccessDenied       because it may not be read, or written

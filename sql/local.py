@@ -76,10 +76,10 @@ class LocalWarehouse:
         )
 
     def labelled(self, **labels: str) -> Self:
-        return self  # nobody bills its jobs
+        return self  # its jobs are not billed
 
     def cancel(self) -> None:
-        """Nothing to do: one thread asks, and whoever interrupts it ends its query."""
+        """Nothing to do: one thread asks, and an interrupt of it ends its query."""
 
     # -- what a warehouse answers ------------------------------------------------------------
 

@@ -19,7 +19,8 @@ _UNDATED = "__NULL__"
 def is_by_day(about: bigquery.Table, column: str) -> bool:
     """Whether the records tell the rows of each date of `column`.
 
-    Not of views, materialized views, snapshots and external tables, whatever they are made from.
+    Not of views, materialized views, snapshots and external tables, though the tables that they
+    are made from may be partitioned by day.
     """
     by = about.time_partitioning
     return (

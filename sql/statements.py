@@ -2,7 +2,7 @@
 
 A statement is GoogleSQL. Values are bound parameters (`@start_date`). Table and column names
 cannot be parameters in SQL, so a file names them `{table}`, and they are filled in here after
-being checked and quoted: nothing but a name can get in.
+being checked and quoted, so that only names can get in.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Asks several questions of one warehouse at once.
+"""Runs several queries of one warehouse at once.
 
-The first error wins: what has not begun never does, what runs is cancelled, and nobody is left
-behind. An interruption of the caller does the same.
+The first error wins: what has not begun never does, what runs is cancelled, and no thread is left
+running. An interruption of the caller does the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TypeVar
 A = TypeVar("A")
 T = TypeVar("T")
 
-STOP_SECONDS = 10.0  # for threads whose jobs were cancelled; whoever pressed Ctrl-C is waiting
+STOP_SECONDS = 10.0  # for threads whose jobs were cancelled; a user who pressed Ctrl-C is waiting
 _LOOK_SECONDS = 0.05  # between two looks for jobs that began meanwhile
 
 

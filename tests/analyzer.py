@@ -12,16 +12,19 @@ from functools import cache
 from typing import Any
 
 import wasmtime
-from zetasql.api import Analyzer, CatalogBuilder, TableBuilder
+from zetasql.api import CatalogBuilder, TableBuilder
 from zetasql.api.type_factory import TypeFactory
 from zetasql.core import wasm_client
+from zetasql.core.local_service import ZetaSqlLocalService
 from zetasql.types import (
+    AnalyzeRequest,
     AnalyzerOptions,
     LanguageOptions,
     SimpleCatalog,
     TypeKind,
     ZetaSQLBuiltinFunctionOptions,
 )
+from zetasql.wasi._pb2.zetasql.local_service.local_service_pb2 import AnalyzeResponse
 
 Tables = Mapping[str, Mapping[str, str]]
 """`dataset.table` → column → GoogleSQL type."""
@@ -46,7 +49,13 @@ def analyze(tables: Tables, statement: str, parameters: Mapping[str, Any]) -> No
             for name, value in parameters.items()
         ],
     )
-    Analyzer(options, _catalog(_Frozen(tables))).analyze_statement(statement)
+    request = AnalyzeRequest(
+        sql_statement=statement, options=options, registered_catalog_id=_registered(_Frozen(tables))
+    )
+    # The answer, a tree of thousands of nodes, is left unread: what counts is that there is one.
+    _service().wasm_client.call_grpc_func(
+        "ZetaSqlLocalService_Analyze", request.to_proto(), AnalyzeResponse
+    )
 
 
 class _Frozen(dict[str, Any]):
@@ -69,7 +78,7 @@ def _type(written: str) -> Any:
 
 @cache
 def _language() -> LanguageOptions:
-    _compile_quickly()
+    _service()
     options = LanguageOptions.maximum_features()
     options.product_mode = PRODUCT_EXTERNAL
     options.reserved_keywords = ["QUALIFY"]
@@ -94,6 +103,18 @@ def _table(name: str, columns: Mapping[str, str]) -> Any:
 
 
 @cache
+def _service() -> ZetaSqlLocalService:
+    _compile_quickly()
+    return ZetaSqlLocalService.get_instance()
+
+
+@cache
+def _registered(tables: _Frozen) -> int:
+    """The catalog's number in the analyzer, which makes all functions only once for it."""
+    registered: int = _service().register_catalog(simple_catalog=_catalog(tables)).registered_id
+    return registered
+
+
 def _catalog(tables: _Frozen) -> SimpleCatalog:
     """Tables by their whole name, as it stands in backquotes, and by path."""
     builder = CatalogBuilder("project").with_builtin_functions(

@@ -7,13 +7,13 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from planner.sandbox.faults import VARIABLE as FAULTS
 from planner.sandbox.workers import SandboxWorkers, environment_of, sandbox_workers
 from planner.settings import Settings
 from sql import open_warehouse
+from tests.commands import COMMAND_SECONDS, Done, planner
 from worker.ledger.ledger import Ledger
 from worker.step.context import Context
 
@@ -40,7 +41,10 @@ hypothesis_settings.load_profile("steady")
 
 BUILT_UNTIL = date(2021, 11, 28)
 """Six weeks of a season: bootstrap, and four weeks that all depend on each other."""
-COMMAND_SECONDS = 240.0
+
+# As in the Makefile: what one process has compiled, the others read.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A shell lets what it starts in the background ignore Ctrl-C, and so all that is started from
 # there: tests that press it would wait for ever.
@@ -62,19 +66,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     season = load_pipeline("nba").seasons[0]
     build(folder, generate_boxscores([season], seed=7), until=BUILT_UNTIL)
     return folder
-
-
-@dataclass(frozen=True, kw_only=True)
-class Done:
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
 
 
 @dataclass(kw_only=True)
@@ -127,21 +118,11 @@ class Sandbox:
         self.stack.callback(os.environ.pop, FAULTS, None)
         self.running = self.stack.enter_context(sandbox_workers(self.settings, workers=workers))
 
-    def planner(self, *arguments: str, seconds: float = COMMAND_SECONDS) -> Done:
+    def planner(self, *arguments: str, seconds: float = COMMAND_SECONDS, **variables: str) -> Done:
         """Run a command as a user types it."""
         own = {**os.environ, **environment_of(self.settings)}
-        environment = self.running.environment if self.running else own
-        done = subprocess.run(
-            [sys.executable, "-m", "planner", *arguments],
-            env=environment,
-            cwd=self.place,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Done(code=done.returncode, out=done.stdout, err=done.stderr)
+        environment = {**(self.running.environment if self.running else own), **variables}
+        return planner(*arguments, environment=environment, cwd=self.place, seconds=seconds)
 
     def differences(self) -> list[Difference]:
         """Where the warehouse differs, row for row, from the one built in one piece."""
@@ -166,23 +147,58 @@ class Sandbox:
         warehouse.close()
 
 
+def copy_sandbox(place: Path, whole: Path, stack: ExitStack, **overrides: Any) -> Sandbox:
+    """A sandbox in a folder; `overrides` are settings."""
+    shutil.copytree(whole, place / "warehouse", dirs_exist_ok=True)
+    text = (SHIPPED / "nba.toml").read_text()
+    # Failing for good takes 35 s with the shipped retries.
+    text = re.sub(r"(after = .*)", r"\1\nretries = 1\nretry_seconds = 0.2", text)
+    (place / "nba.toml").write_text(text)
+    return Sandbox(place=place, whole=whole, stack=stack, overrides=overrides)
+
+
 @pytest.fixture
 def make_sandbox(whole: Path, tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
     """Makes sandboxes; `overrides` are settings."""
     with ExitStack() as stack:
-
-        def make(**overrides: Any) -> Sandbox:
-            shutil.copytree(whole, tmp_path / "warehouse", dirs_exist_ok=True)
-            text = (SHIPPED / "nba.toml").read_text()
-            # Failing for good takes 35 s with the shipped retries.
-            text = re.sub(r"(after = .*)", r"\1\nretries = 1\nretry_seconds = 0.2", text)
-            (tmp_path / "nba.toml").write_text(text)
-            return Sandbox(place=tmp_path, whole=whole, stack=stack, overrides=overrides)
-
-        yield make
+        yield partial(copy_sandbox, tmp_path, whole, stack)
 
 
 @pytest.fixture
 def sandbox(make_sandbox: Callable[..., Sandbox]) -> Sandbox:
     """One sandbox with quick settings."""
     return make_sandbox()
+
+
+@pytest.fixture(scope="session")
+def started(whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """The sandbox of `fleet`."""
+    with ExitStack() as stack:
+        sandbox = copy_sandbox(tmp_path_factory.mktemp("fleet"), whole, stack)
+        sandbox.start_fleet(workers=2)
+        yield sandbox
+
+
+@pytest.fixture
+def fleet(started: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """A sandbox on whose two workers many tests work, one after the other.
+
+    Each test makes its own holes, and has them repaired in the end; it changes neither the
+    pipeline file nor a process.
+    """
+    monkeypatch.setenv(FAULTS, str(started.place / "faults.json"))  # for the service, which is here
+    started.fault({})
+    assert [run.id for run in started.ledger.runs() if not run.is_ended] == []
+    return started
+
+
+TOGETHER = ("fleet", "tiny", "nobody", "guarded", "browser", "built")
+"""Fixtures that cost seconds: all tests with one of them run in one process, where it is made."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For `--dist loadgroup`, which runs every other test wherever there is room."""
+    for item in items:
+        for name in TOGETHER:
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))

@@ -138,8 +138,8 @@ def created_tables(folder: str) -> dict[str, Columns]:
     return dict(map(_created, sorted(HERE.glob(f"{folder}/create/*.sql"))))
 
 
-def ledger_tables() -> dict[str, Columns]:
-    """Table → columns, of the run ledger in the dataset `ops`."""
+def history_tables() -> dict[str, Columns]:
+    """Table → columns, of the run history in the dataset `ops`."""
     return dict(_created_by(statement) for statement in create_statements("ops"))
 
 

@@ -1,7 +1,7 @@
 """The Celery app: `celery -A worker.app worker`, `celery -A worker.app flower`.
 
-Every setting that is not Celery's default has its reason here. They were found by killing
-things; `make chaos` does it again.
+Every setting that is not Celery's default has its reason here. They were found by fault injection,
+which `make chaos` repeats.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from kombu.entity import Queue
 from planner.errors import FleetError
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.runners import HttpBatchRunner
 from planner.settings import Settings, load_settings
 from worker.messages import transport
 from worker.processes import shutdown
@@ -26,25 +25,25 @@ DAYS = 86_400
 
 
 def transport_url(settings: Settings) -> str:
-    """The broker as kombu names it."""
+    """The broker's address as kombu spells it."""
     if settings.redis_url.startswith("unix://"):
         return settings.redis_url.replace("unix://", "redis+socket://", 1)
     return settings.redis_url
 
 
 def queue_names(pipeline: Pipeline) -> list[str]:
-    """Every queue of a pipeline, in the order in which a free worker looks at them.
+    """Every queue of a pipeline, by priority: the order in which a free worker looks at them.
 
-    The final one first, then phases that a service works for, because their steps are short
-    visits and one batch at a time is what everybody waits for; then the others in phase order.
+    The final one first, then phases whose runner is polled, because their steps are short visits,
+    and their service takes one batch at a time; then the others in phase order.
     """
     phases = [phase for phase in pipeline.phases if not phase.is_source]
-    visits = [phase for phase in phases if isinstance(phase.runners[0], HttpBatchRunner)]
-    return list(dict.fromkeys([FINAL_QUEUE, *(p.queue_name for p in [*visits, *phases])]))
+    polled = [phase for phase in phases if phase.runners[0].is_polled]
+    return list(dict.fromkeys([FINAL_QUEUE, *(p.queue_name for p in [*polled, *phases])]))
 
 
 def make_app(settings: Settings, pipeline: Pipeline) -> Celery:
-    """The app, for these settings."""
+    """Make the Celery app for some settings."""
     url = transport_url(settings)
     app = Celery("backfill", broker=url, backend=url, include=["worker.tasks", "worker.janitor"])
     app.conf.update(_configuration(settings, pipeline))
@@ -60,43 +59,33 @@ def _redact(logger: Logger, **ignored: Any) -> None:
 
 
 def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
-    socket = {"socket_timeout": 15, "socket_connect_timeout": 5, "health_check_interval": 10}
-    if settings.redis_url.startswith(("redis://", "rediss://")):
-        socket["socket_keepalive"] = True
     tls = {**settings.address.tls} or None
     return {
-        # Told to both, because without options kombu takes any certificate.
+        # For broker and results: without options kombu accepts any certificate.
         "broker_use_ssl": tls,
         "redis_backend_use_ssl": tls,
-        # JSON alone on the wire; a pickle message is refused.
+        # JSON alone on the wire: a pickle message is refused.
         "task_serializer": "json",
         "result_serializer": "json",
         "event_serializer": "json",
         "accept_content": ["json"],
         "result_accept_content": ["json"],
-        # What is not even a task is thrown away: it must not end the worker that reads it.
+        # Drops malformed messages, which would end the worker that reads them.
         "worker_consumer": "worker.messages.wire:Consumer",
-        # A message is acknowledged when its step has ended, so a killed worker loses none.
+        # At least once: a message is acknowledged when its step has ended, so that a killed
+        # worker loses none.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
-        # Short, because the visibility heartbeat keeps a live worker's messages invisible.
-        "broker_transport_options": {
-            "visibility_timeout": settings.visibility_seconds,
-            "unacked_restore_interval": max(1, min(10, settings.visibility_seconds // 4)),
-            "unacked_restore_throttle": 1,
-            "unacked_mutex_expire": 30,
-            "queue_order_strategy": "priority",  # as `queue_names` lists them
-            **socket,
-        },
+        "broker_transport_options": _transport_options(settings),
         "redis_socket_timeout": 15.0,
         "redis_socket_connect_timeout": 5.0,
         "redis_backend_health_check_interval": 10,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # the default gives up after 100
-        # A finished link must hand on its chain, however long Redis is away. An integer: None
-        # means three for links of a chain.
+        # A link that has ended must send the next one, however long Redis does not answer. An
+        # integer: None means three for links of a chain.
         "task_publish_retry_policy": {
             "max_retries": 720,
             "interval_start": 0.2,
@@ -104,7 +93,7 @@ def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
             "interval_max": 5,
         },
         "result_backend_always_retry": True,
-        # A chord whose key expires never calls back: longer than any run.
+        # Longer than any run: a chord whose key expires never calls back.
         "result_expires": 30 * DAYS,
         "result_chord_expires": 30 * DAYS,
         # What Flower shows.
@@ -118,6 +107,23 @@ def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
         "task_default_queue": FINAL_QUEUE,
         "timezone": "UTC",
     }
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        # Short, because the visibility heartbeat keeps a live worker's messages invisible.
+        "visibility_timeout": settings.visibility_seconds,
+        "unacked_restore_interval": max(1, min(10, settings.visibility_seconds // 4)),
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": 30,
+        "queue_order_strategy": "priority",  # as `queue_names` lists them
+        "socket_timeout": 15,
+        "socket_connect_timeout": 5,
+        "health_check_interval": 10,
+    }
+    if settings.redis_url.startswith(("redis://", "rediss://")):
+        options["socket_keepalive"] = True
+    return options
 
 
 def _app_here() -> Celery:

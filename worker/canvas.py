@@ -17,7 +17,7 @@ from worker.app import FINAL_QUEUE, app
 
 
 def canvas(run_id: str, plan: Plan, pipeline: Pipeline, steps: Collection[str]) -> Signature:
-    """The chord of some steps of a plan; at least one."""
+    """The chord of some steps of a plan: at least one."""
     links = [
         [each for step in chunk.steps if (each := step_id(chunk.id, step.phase)) in steps]
         for chunk in plan.chunks
@@ -31,7 +31,8 @@ def canvas(run_id: str, plan: Plan, pipeline: Pipeline, steps: Collection[str]) 
 def step_message(run_id: str, which: str, pipeline: Pipeline) -> Signature:
     """A step's message, on its phase's queue; Flower shows it by its id.
 
-    Of a phase that the pipeline file does not name any more, it is for anybody, to be settled.
+    A step whose phase the pipeline file no longer names goes to the final queue, which every worker
+    serves, to be settled.
     """
     phase = pipeline.by_name.get(which.rpartition("/")[2])
     return app.signature(

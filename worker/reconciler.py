@@ -1,10 +1,9 @@
-"""The reconciler: whatever the ledger calls unfinished, and the broker has no message for, is
-sent again.
+"""The reconciler: resends what is unsettled in the ledger and has no message in the broker.
 
 Messages are lost when Redis loses its last second, when a queue is purged, when a worker dies
-between the end of one link and the sending of the next. The ledger still knows. Part of every
-worker, of `planner watch` and of `planner status`; safe to run anywhere, any number of times at
-once: a message too many finds its step done, or held.
+between the end of one link and the sending of the next. The ledger still has the steps. Runs in
+every worker, in `planner watch` and in `planner status`. Idempotent, and safe to run concurrently:
+delivery is at least once, so a surplus message finds its step settled or leased.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from kombu.exceptions import OperationalError
 
 from planner.errors import FleetError
 from planner.plan.plan import PlannedChunk, step_id
-from planner.plan.states import STEP_ENDED, RunState, StepState
+from planner.plan.states import RUN_ACTIVE, STEP_ENDED, RunState, StepState
 from sql import WarehouseError
 from worker.app import app, queue_names
 from worker.canvas import final_message, step_message
+from worker.ledger.keys import run_key
 from worker.ledger.lease import Lease, Resource
-from worker.ledger.ledger import PREFIX
 from worker.ledger.record import RunRecord
 from worker.messages.mailbox import FINAL, call_in, chunks_with_messages, correct_times
 from worker.messages.transport import send_only
@@ -31,12 +30,10 @@ from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 
-ACTIVE = (RunState.RUNNING, RunState.PAUSED, RunState.CANCELLING)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Resent:
-    """What was sent again."""
+    """What was resent."""
 
     run_id: str
     chunk: str
@@ -44,12 +41,12 @@ class Resent:
 
 
 def reconcile(context: Context) -> list[Resent]:
-    """Look once over every active run; what was sent again.
+    """Look once over every active run; what was resent.
 
-    What has no message is only noted at first, and sent again when it still has none after
-    `BACKFILL_RECONCILE_SECONDS`: a message on its way from one link to the next is not lost.
+    A missing message is only noted at first, and resent when it is still missing after
+    `BACKFILL_RECONCILE_SECONDS`: one on its way from one link to the next is not lost.
     """
-    active = [run for run in context.ledger.runs() if run.state in ACTIVE]
+    active = [run for run in context.ledger.runs() if run.state in RUN_ACTIVE]
     if not active:
         return []
     if not context.is_patient:
@@ -57,28 +54,28 @@ def reconcile(context: Context) -> list[Resent]:
     lease = Lease(
         context.redis, [Resource(name="reconcile")], seconds=context.settings.lease_seconds
     )
-    if lease.acquire() is not None:
-        return []  # somebody is at it
+    if not lease.acquire():
+        return []  # another process reconciles
     try:
-        with lease:
+        with lease.kept_alive():
             correct_times(context.redis)
             queues = queue_names(context.pipeline)
-            # They may wait for a second try, minutes from now, or for a budget's next day.
+            # Their messages may be delayed for minutes by a retry, or for a day by a budget.
             cancelling = {run.id for run in active if run.state is RunState.CANCELLING}
             call_in(context.redis, queues, cancelling)
             there = chunks_with_messages(context.redis, queues)
-            return [sent for run in active for sent in _reconcile_one(context, run, there)]
+            return [each for run in active for each in _reconcile_one(context, run, there)]
     finally:
         lease.release()
 
 
 def _reconcile_one(context: Context, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:
-    """Reconcile a run; one that cannot be is not in the way of others."""
+    """Reconcile a run; an error of one does not keep the others from it."""
     try:
         return _reconcile_run(context, run, there)
-    except FleetError as error:  # such as a plan that another version wrote
+    except FleetError as error:  # such as the plan of another version
         log.warning("%s: could not reconcile: %s", run.id, error)
-    except (redis.RedisError, OperationalError):  # nor could any other
+    except (redis.RedisError, OperationalError):  # no other run could be reconciled now
         raise
     except Exception:
         log.exception("%s: could not reconcile", run.id)
@@ -103,19 +100,19 @@ def _reconcile_run(context: Context, run: RunRecord, there: set[tuple[str, str]]
                 for step in _rest(unfinished[each], states)
             ]
             chain(*rest).apply_async()
-        log.warning("%s: sent again: %s", run.id, each or "the finalization")
+        log.warning("%s: resent: %s", run.id, each or "the finalization")
     return [Resent(run_id=run.id, chunk=each) for each in sorted(lost)]
 
 
 def _rest(chunk: PlannedChunk, states: dict[str, StepState]) -> list[str]:
-    """The steps of a chunk that have not ended, in order."""
+    """The steps of a chunk that have not settled, in order."""
     ids = [step_id(chunk.id, step.phase) for step in chunk.steps]
     return [each for each in ids if states.get(each) not in STEP_ENDED]
 
 
 def _lost_long_enough(context: Context, run_id: str, missing: set[str]) -> set[str]:
-    """Of what has no message now, that which had none for the whole while."""
-    key = f"{PREFIX}:run:{run_id}:missing"
+    """Of what has no message now, that which had none for `BACKFILL_RECONCILE_SECONDS`."""
+    key = run_key(run_id, "missing")
     now = context.ledger.now()
     noted = {str(each): float(since) for each, since in context.redis.hgetall(key).items()}
     pipe = context.redis.pipeline()
@@ -125,13 +122,13 @@ def _lost_long_enough(context: Context, run_id: str, missing: set[str]) -> set[s
         pipe.hset(key, each, now)
     lost = {e for e in missing & set(noted) if now - noted[e] >= context.settings.reconcile_seconds}
     for each in lost:
-        pipe.hset(key, each, now)  # not again before as long has passed
+        pipe.hset(key, each, now)  # resent once per interval
     pipe.execute()
     return lost
 
 
 def reconcile_quietly(context: Context) -> None:
-    """Reconcile; whatever is in the way is only logged, for there is a next time."""
+    """Reconcile; an error is only logged, since it is done anew at the next turn."""
     try:
         reconcile(context)
     except (FleetError, WarehouseError, redis.RedisError, OSError) as error:

@@ -1,6 +1,6 @@
 """The two tasks: a step, and the finalization of a run.
 
-One generic step for every phase, so that a worker never meets a task that it does not know.
+One generic task for every phase: no worker can receive a task that it does not know.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from celery import Task
 from worker.app import app
 from worker.messages.transport import WAIT
 from worker.run.finalize import finalize as finalize_run
-from worker.step import visit
 from worker.step.context import context_here
+from worker.step.errors import Requeue
+from worker.step.visit import visit
 
 
 @app.task(bind=True, name="backfill.step", max_retries=None)
 def step(task: Task, run_id: str, step_id: str) -> str:
-    """Do one step of a run, if it is due."""
+    """Run one step of a run, if it is due."""
     try:
-        return visit.visit(context_here(), run_id, step_id, worker=_worker(task))
-    except visit.Requeue as again:
-        raise _later(task, again.seconds) from None
+        return visit(context_here(), run_id, step_id, worker=_worker(task))
+    except Requeue as requeue:
+        raise _requeued(task, requeue.seconds) from None
 
 
 @app.task(bind=True, name="backfill.finalize", max_retries=None)
@@ -30,13 +31,13 @@ def finalize(task: Task, run_id: str) -> str:
     """Validate and report a run whose steps have settled: the chord's body, and its errback."""
     try:
         return finalize_run(context_here(), run_id)
-    except visit.Requeue as again:
-        raise _later(task, again.seconds) from None
+    except Requeue as requeue:
+        raise _requeued(task, requeue.seconds) from None
 
 
-def _later(task: Any, seconds: float) -> Exception:
-    """The message, to come back after a while."""
-    # Without a countdown: a worker would hold it, where this lets it wait in Redis.
+def _requeued(task: Any, seconds: float) -> Exception:
+    """The task's message, requeued after a delay."""
+    # No countdown: with one, a worker would hold the message; the header delays it in Redis.
     retry: Exception = task.retry(countdown=0, headers={WAIT: seconds}, throw=False)
     return retry
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_context(settings: Settings | None = None) -> Context:
-    """The parts, for a person who waits: calls to Redis give up soon."""
+    """The context of a command: calls to Redis time out soon, because a person waits."""
     from worker.step.context import Context
 
     return Context(settings or load_settings(), patient=False)
@@ -51,9 +51,9 @@ def read_assessment(
     stale: bool = False,
     max_bytes: int | None = None,
 ) -> tuple[Assessment, Cost | None]:
-    """Count every table, with a word on standard error while that takes its time.
+    """Count every table, and show progress on standard error.
 
-    The cost, where there is one, is asked for and told before anything is counted. Raises
+    The cost, where there is one, is asked for and shown before anything is counted. Raises
     `TooExpensive` when it is above `max_bytes`.
     """
     warehouse = context.warehouse.labelled(plan_id=plan_id, phase="planning")

@@ -9,7 +9,8 @@ import typer
 from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.output import out, print_json
-from planner.commands.watch import follow, run_exit
+from planner.commands.run_status import run_exit, status_json
+from planner.commands.watch import follow
 
 
 def pause(run: opt.RunId, json: opt.Json = False) -> None:
@@ -23,7 +24,7 @@ def pause(run: opt.RunId, json: opt.Json = False) -> None:
 
 
 def resume(run: opt.RunId, force_service: opt.ForceService = False, json: opt.Json = False) -> None:
-    """Go on with a paused run, or with one that was only half published."""
+    """Go on with a paused run, or with one that was only half sent."""
     from worker.reconciler import reconcile
     from worker.run.control import resume as do
 
@@ -71,8 +72,6 @@ def retry(
         return
     record = follow(context, run, quiet=json)
     if json:
-        from planner.commands.runs import status_json
-
         print_json(status_json(context, record))
     raise typer.Exit(run_exit(record))
 

@@ -53,20 +53,20 @@ def _checks() -> Iterator[Check]:
     if warehouse.ok:
         tables = context.warehouse.labelled(phase="doctor")
         yield from check_tables(tables, pipeline, today=opt.today())
-        yield from _ledger(context)
+        yield from _history(context)
     yield from check_runners(context)
 
 
-def _ledger(context: Context) -> Iterator[Check]:
-    """The run ledger's tables, where one is asked for."""
-    dataset = context.settings.ledger_dataset
+def _history(context: Context) -> Iterator[Check]:
+    """The tables of the run history, where one is asked for."""
+    dataset = context.settings.history_dataset
     for table in (f"{dataset}.{name}" for name in (RUNS, GAPS) if dataset):
         try:
             context.warehouse.columns(table)
-            yield Check(what="run ledger", ok=True, detail=table)
+            yield Check(what="run history", ok=True, detail=table)
         except WarehouseError as error:
-            advice = "create it: planner ledger --create"
-            yield Check(what="run ledger", ok=False, detail=str(error), advice=advice)
+            advice = "create it: planner history --create"
+            yield Check(what="run history", ok=False, detail=str(error), advice=advice)
 
 
 def _home(home: Path) -> Check:

@@ -120,7 +120,12 @@ End = Annotated[
     date | None, typer.Option("--end", parser=parse_day, metavar="DATE", help="Last date.")
 ]
 SeasonOption = Annotated[
-    str | None, typer.Option("--season", metavar="NAME", help="One season, such as 2021-22.")
+    str | None,
+    typer.Option(
+        "--season",
+        metavar="NAME",
+        help="One season: a part of the calendar that the pipeline file names, such as 2021-22.",
+    ),
 ]
 Phases = Annotated[
     str | None,
@@ -142,7 +147,7 @@ Limit = Annotated[
 NoCascade = Annotated[
     bool,
     typer.Option(
-        "--no-cascade", help="Do not redo dates that were computed from what is repaired."
+        "--no-cascade", help="Do not recompute dates that were computed from what is repaired."
     ),
 ]
 ForceService = Annotated[
@@ -157,7 +162,9 @@ ReasonText = Annotated[
 ]
 Stale = Annotated[
     bool,
-    typer.Option("--stale", help="Redo dates, too, whose upstream was written after them: a hint."),
+    typer.Option(
+        "--stale", help="Recompute dates, too, whose upstream was written after them: a hint."
+    ),
 ]
 MaxBytes = Annotated[
     int | None,

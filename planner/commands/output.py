@@ -1,4 +1,4 @@
-"""How commands speak: results on standard output, everything else on standard error."""
+"""What commands print: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WIDE_COLUMNS = 104  # a matrix of five phases with its counts of entities fits
 
 
 class SafeConsole(Console):
-    """Writes no control character but its own: whatever text it is given gives no orders."""
+    """Writes no control character but its own, so that text of others cannot steer the terminal."""
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -42,7 +42,7 @@ def print_json(content: Any) -> None:
 
 
 def note(text: str) -> None:
-    """Something to know, beside the result."""
+    """Print a remark beside the result, on standard error."""
     err.print(escape(text), style="dim", soft_wrap=True)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -14,19 +13,12 @@ from rich.markdown import Markdown
 from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.output import count_table, note, out, print_json
-from planner.commands.watch import run_exit, waits
+from planner.commands.run_status import run_exit, shown_state, status_json
 from planner.errors import Exit, FleetError, UsageError
 from planner.report.handoff import append_note, handoff_note
 from planner.report.markdown import render_markdown
 from planner.report.report import Report
 from planner.text import date_ranges, duration
-
-if TYPE_CHECKING:
-    from worker.ledger.record import RunRecord
-    from worker.run.forecast import Forecast
-    from worker.step.context import Context
-
-STATES = ("pending", "running", "succeeded", "failed", "blocked", "cancelled")
 
 
 def runs(json: opt.Json = False) -> None:
@@ -36,7 +28,7 @@ def runs(json: opt.Json = False) -> None:
     rows = [
         {
             "run_id": record.id,
-            "state": _state(record),
+            "state": shown_state(record),
             "pipeline": record.pipeline,
             "created": _when(record.created),
             "steps_total": record.steps_total,
@@ -107,56 +99,6 @@ def report(
     note(f"Written to {context.settings.folder('reports') / run}: open report.html in a browser.")
 
 
-def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
-    """The documented shape of `planner status --json`."""
-    from worker.run.forecast import outlook
-
-    steps = context.ledger.step_records(record.id, context.ledger.steps(record.id))
-    tally = Counter(str(step.state) for step in steps)
-    return {
-        "run_id": record.id,
-        "state": _state(record),
-        "deadline": None if record.deadline is None else _iso(record.deadline),
-        "stopped_by": record.stopped_by or None,
-        "note": record.note or None,
-        "steps": {state: tally[state] for state in STATES},
-        "estimate": _outlook_json(outlook(context, record, steps)),
-        "waiting": [{"for": what, "steps": n} for what, n in waits(record, steps).items()],
-        "validation": record.validation,
-        "publication": record.publication,
-        "failures": failures_json(context, record),
-    }
-
-
-def _outlook_json(ahead: Forecast) -> dict[str, Any]:
-    """Seconds, as the plan foresaw them and as they look now."""
-    return {
-        "planned_seconds": ahead.planned,
-        "spent_seconds": round(ahead.spent, 1),
-        "left_seconds": None if ahead.left is None else round(ahead.left, 1),
-        "drifts": ahead.drifts,
-    }
-
-
-def _state(record: RunRecord) -> str:
-    """One of the documented states: a run that is being cancelled still runs."""
-    return "running" if record.state == "cancelling" else str(record.state)
-
-
-def failures_json(context: Context, record: RunRecord) -> list[dict[str, Any]]:
-    """Dates that failed or were blocked so far."""
-    from worker.run.finalize import failures
-
-    plan = context.plan(record.id)
-    if plan is None:
-        return []
-    return [
-        failure.model_dump(mode="json", exclude={"state"})
-        for failure in failures(context, record, plan, context.ledger.all_dates(record.id))
-        if failure.state != "pending"
-    ]
-
-
 def _against(ahead: dict[str, Any]) -> str:
     if not ahead["planned_seconds"]:
         return ""
@@ -197,10 +139,6 @@ def _print_status(found: dict[str, Any]) -> None:
         days = [date.fromisoformat(day) for day in failure["dates"]]
         out.print(f"{failure['phase']} {date_ranges(days)}: {failure['reason']}", markup=False)
         out.print(f"  try again: {failure['retry']}", markup=False)
-
-
-def _iso(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _when(moment: float) -> str:

@@ -41,7 +41,7 @@ Boxscores = Annotated[
     Path | None,
     typer.Option("--boxscores", metavar="FILE", help="Real box scores, Parquet; else made up."),
 ]
-Seed = Annotated[int, typer.Option("--seed", help="What chance starts from.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of the random numbers.")]
 Seasons = Annotated[
     str,
     typer.Option(
@@ -158,45 +158,16 @@ def demo(
 
     Needs nothing and leaves nothing running; its files stay in BACKFILL_HOME/demo.
     """
-    from planner.sandbox.build import build as build_warehouse
-    from planner.sandbox.punch import punch_plan
-    from planner.sandbox.workers import environment_of, sandbox_workers
-    from sql import open_warehouse
-
     began = time.monotonic()
     stop_on_sigterm()
     pipeline = load_pipeline("nba")
-    with err.status("Making seasons …"):
-        scores = _boxscores(pipeline, boxscores, seasons, seed)
-    place = load_settings().folder("demo")
-    shutil.rmtree(place)
-    settings = Settings(
-        _env_file=None,  # type: ignore[call-arg]
-        warehouse=f"local:{place / 'warehouse'}",
-        pipeline="nba",
-        broker_url="embedded",
-        home=place,
-        poll_max_seconds=DEMO_POLL_SECONDS,
-    )
-    os.environ.update(environment_of(settings))
-    with err.status("Building every phase …"):
-        build_warehouse(place / "warehouse", scores, until=None)
-        if verify:
-            shutil.copytree(place / "warehouse", place / "whole")
-    warehouse = open_warehouse(settings.warehouse)
-    with err.status("Making the holes …"):
-        holes = punch_plan(warehouse, pipeline)
+    settings, missing = _broken(pipeline, boxscores, seasons, seed, keep_whole=verify)
+    place = settings.home_dir
     before = _matrix(settings, pipeline)
-    missing = sum(hole.rows for hole in holes)
     if not json:
         out.print(f"A pipeline with {missing:,} rows missing.\n")
         out.print(matrix_table(before, "before", pipeline.entity))
-    with sandbox_workers(settings, workers=workers) as running:
-        os.environ.update(running.environment)
-        if not json:
-            out.print(f"\n[bold]$ planner enqueue --gaps[/]   ({workers} workers)")
-            note("The first estimate is of the real jobs; this sandbox's take about a second each.")
-        code = _enqueue(quiet=json)
+    code = _repair(settings, workers, quiet=json)
     after = _matrix(settings, pipeline)
     reports = sorted(str(path) for path in (place / "reports").glob("*/report.*"))
     seconds = time.monotonic() - began
@@ -222,6 +193,53 @@ def demo(
     else:
         out.print(f"{seconds:.0f} s in all.")
     raise typer.Exit(code)
+
+
+def _broken(
+    pipeline: Pipeline, boxscores: Path | None, seasons: str, seed: int, *, keep_whole: bool
+) -> tuple[Settings, int]:
+    """A new warehouse in `BACKFILL_HOME/demo` with holes, and how many rows they took.
+
+    This process and those that it starts have its settings from now on. With `keep_whole` a copy
+    from before the holes stays beside it.
+    """
+    from planner.sandbox.build import build as build_warehouse
+    from planner.sandbox.punch import punch_plan
+    from planner.sandbox.workers import environment_of
+    from sql import open_warehouse
+
+    with err.status("Making seasons …"):
+        scores = _boxscores(pipeline, boxscores, seasons, seed)
+    place = load_settings().folder("demo")
+    shutil.rmtree(place)
+    settings = Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        warehouse=f"local:{place / 'warehouse'}",
+        pipeline="nba",
+        broker_url="embedded",
+        home=place,
+        poll_max_seconds=DEMO_POLL_SECONDS,
+    )
+    os.environ.update(environment_of(settings))
+    with err.status("Building every phase …"):
+        build_warehouse(place / "warehouse", scores, until=None)
+        if keep_whole:
+            shutil.copytree(place / "warehouse", place / "whole")
+    with err.status("Making the holes …"):
+        holes = punch_plan(open_warehouse(settings.warehouse), pipeline)
+    return settings, sum(hole.rows for hole in holes)
+
+
+def _repair(settings: Settings, workers: int, *, quiet: bool) -> int:
+    """Start workers and enqueue the gaps, as the user would; the exit code of that."""
+    from planner.sandbox.workers import sandbox_workers
+
+    with sandbox_workers(settings, workers=workers) as running:
+        os.environ.update(running.environment)
+        if not quiet:
+            out.print(f"\n[bold]$ planner enqueue --gaps[/]   ({workers} workers)")
+            note("The first estimate is of the real jobs; this sandbox's take about a second each.")
+        return _enqueue(quiet=quiet)
 
 
 def dump(counts: Matrix) -> dict[str, dict[str, dict[str, int | None]]]:

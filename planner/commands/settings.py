@@ -9,7 +9,7 @@ from dotenv import dotenv_values
 
 from planner.commands import options as opt
 from planner.commands.output import count_table, out, print_json
-from planner.settings import PREFIX, Settings, load_settings, masked
+from planner.settings import Settings, load_settings, masked, variables
 
 
 def settings(json: opt.Json = False) -> None:
@@ -32,13 +32,13 @@ def settings(json: opt.Json = False) -> None:
 
 
 def _row(loaded: Settings, name: str, written: set[str]) -> dict[str, Any]:
-    variable = f"{PREFIX}{name.upper()}"
-    if variable in {key.upper() for key in os.environ}:
+    names = set(variables(name))
+    if names & {key.upper() for key in os.environ}:
         source = "environment"
     else:
-        source = ".env" if variable in written else "default"
+        source = ".env" if names & written else "default"
     return {
-        "variable": variable,
+        "variable": variables(name)[0],
         "value": masked(str(getattr(loaded, name))),
         "source": source,
         "help": Settings.model_fields[name].description or "",

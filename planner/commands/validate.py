@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from planner.commands import options as opt
+from planner.commands.groups import Scope, grouped
 from planner.commands.output import count_table, err, note, out, print_json
 from planner.errors import Exit, UsageError
-from planner.pipeline.calendar import Calendar
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from planner.settings import load_settings
@@ -49,10 +49,10 @@ Print = Annotated[
 BeforeAfter = Annotated[str, typer.Argument(metavar="NAME", help="A saved baseline, or a file.")]
 
 
+@grouped
 def validate(
-    season: opt.SeasonOption = None,
-    start: opt.Start = None,
-    end: opt.End = None,
+    *,
+    scope: Scope,
     query: Query = None,
     save: Save = None,
     print_: Print = None,
@@ -72,13 +72,11 @@ def validate(
 
     settings = load_settings()
     pipeline = load_pipeline(settings.pipeline)
-    scope = Calendar(pipeline=pipeline).scope(
-        today=opt.today(), start=start, end=end, season=season
-    )
+    window = scope.window(pipeline)
     if print_ is not None:
         if query or save or json:
             raise UsageError("Give --print alone, or with --season, --start and --end.")
-        typer.echo(printed(*query_of(pipeline, print_, scope)), nl=False)
+        typer.echo(printed(*query_of(pipeline, print_, window)), nl=False)
         return
     if query is not None:
         check_name(query)
@@ -91,7 +89,7 @@ def validate(
         counts = count_tables(
             warehouse,
             pipeline,
-            scope,
+            window,
             on_table=lambda table: status.update(f"Counting {table} …"),
             on_error=lambda table, error: explained(warehouse, table, error),
         )
@@ -106,7 +104,7 @@ def validate(
     elif query is not None:
         _print_rows(query, getattr(found.results, query))
     else:
-        _print_suite(pipeline, found.results, f"{scope.start} to {scope.end}")
+        _print_suite(pipeline, found.results, f"{window.start} to {window.end}")
     _conclude(found.results)
     raise typer.Exit(Exit.DONE if found.holds else Exit.GAPS)
 

@@ -1,4 +1,4 @@
-"""Says which table or column of the pipeline file a warehouse lacks, and what it may be called."""
+"""Explains an error: which table or column of the pipeline file is missing, and similar names."""
 
 from __future__ import annotations
 

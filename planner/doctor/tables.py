@@ -21,7 +21,7 @@ CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing that was looked at."""
+    """One check, and what it found."""
 
     what: str
     ok: bool
@@ -47,7 +47,7 @@ def _table(
         wrong = _columns(spec, columns)
         if wrong:
             return Check(what=what, ok=False, detail=wrong[0], advice=wrong[1])
-        warehouse.coverage(spec.table, today, today)  # may it be read?
+        warehouse.coverage(spec.table, today, today)  # raises when it may not be read
         missing = warehouse.missing_rights(spec.name) if _is_written_here(phase) else ()
         if missing:
             return Check(
@@ -73,7 +73,7 @@ def _table(
 
 
 def _undated(warehouse: Warehouse, spec: TableSpec, *, today: date) -> str:
-    """Rows that belong to no date, or why nobody can tell; nothing where there are none."""
+    """Rows that belong to no date, or why that is not known; empty where there are none."""
     try:
         return undated(warehouse.partitions([spec.table], today, today)[spec.name])
     except AccessDenied as error:

@@ -114,14 +114,14 @@ def _standing(
     gap = assessment.gaps[phase].get(day)
     expected, found = _counts(pipeline, assessment, phase, day)
     if gap is not None:
-        # Short of something else: the table that is shortest says of how many.
+        # Short of another entity: the figures are those of the shortest table.
         counts = (expected, found) if found < expected else (gap.expected, gap.found)
         return gap.reason, *counts
     return recompute.get(day, COMPLETE), expected, found
 
 
 def _counts(pipeline: Pipeline, assessment: Assessment, phase: str, day: date) -> tuple[int, int]:
-    """Of the pipeline's own entity, before as after; of its own where a phase does not count it."""
+    """Expected and found on a date: the pipeline's entity, else what the phase's table counts."""
     held = assessment.held.get(phase)
     if held is not None:
         # A source has nothing before it, so what it holds is what is expected of it.

@@ -1,9 +1,9 @@
 """Dates that are complete by count, and whose upstream was written after them. Pure.
 
-A hint, not a finding: the time of a partition's last write moves when nothing of it changed, and a
-deletion may not move it. So it is confirmed by the counts of the same survey: a date is stale only
+The times are a hint: a partition's last write may have changed nothing, and a deletion may not move
+it. So each is confirmed by the counts of the same survey: a date is stale only
 when it is complete, and when what it is computed from still holds as many entities as it does.
-Where the upstream holds fewer now, computing it again would lose what is there.
+Where the upstream holds fewer now, recomputing the date would lose rows.
 """
 
 from __future__ import annotations

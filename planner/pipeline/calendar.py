@@ -1,4 +1,4 @@
-"""The one definition of which days count, and why a day may legitimately hold nothing."""
+"""Which days count, and why a day may legitimately hold nothing: defined here alone."""
 
 from __future__ import annotations
 

@@ -15,12 +15,8 @@ from planner.pipeline.statements import read_statement
 from sql.errors import WarehouseRefused
 
 SHIPPED = Path(__file__).parent / "shipped"
-
-
 FILE_BYTES = MB  # the largest that ships is 8 kB
-
-
-LINE_CHARS = 4_000  # reading a key with many dots takes time by the square of them
+LINE_CHARS = 4_000  # tomllib takes time by the square of the dots in a key
 
 
 def load_pipeline(setting: str) -> Pipeline:
@@ -67,7 +63,7 @@ def pipeline_path(setting: str) -> Path:
     try:
         path = Path(setting).expanduser()
         is_there = path.is_file()
-    except (OSError, RuntimeError):  # a name that is too long, a home that nobody has
+    except (OSError, RuntimeError):  # a name that is too long, a home of no user
         is_there = False
     if not is_there:
         raise BadPipeline(
@@ -85,7 +81,7 @@ def _lines(error: ValidationError) -> Iterator[str]:
         if mistake["type"] == "too_short" and any(
             len(place) > above and place[:above] == mistake["loc"] for place in places
         ):
-            continue  # only because its items are refused
+            continue  # follows from the errors of its items
         place = "".join(
             f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in mistake["loc"]
         ).lstrip(".")

@@ -25,7 +25,7 @@ def _column_name(value: str) -> str:
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 RUN_ID = "[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
-"""It names files and folders, too: nothing in it can lead out of them."""
+"""An id names files and folders too, so no path separator and no leading dot can be in it."""
 RunId = Annotated[str, Field(pattern=f"^{RUN_ID}$")]
 SeasonName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
 TableName = Annotated[str, AfterValidator(_table_name)]

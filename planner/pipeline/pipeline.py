@@ -1,7 +1,7 @@
 """The pipeline file: seasons, phases, tables and runners, in TOML.
 
-A file is hostile until parsed: unknown keys are refused with the nearest known one, names of
-tables and columns are checked here once, and nothing in it is ever pasted into SQL or a shell.
+A file is not trusted: unknown keys are refused with the nearest known one, names of tables and
+columns are checked here once, and no text of it is ever pasted into SQL or a shell.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Pipeline(Model):
         return self
 
     def _check(self, criterion: Criterion) -> None:
-        """Raises `ValueError` when a criterion speaks of what the file does not have."""
+        """Raises `ValueError` when a criterion names a phase, season or entity that is absent."""
         known = {season.name: season for season in self.seasons}
         for phase in criterion.about:
             if phase not in self.by_name:
@@ -216,6 +216,6 @@ class Pipeline(Model):
 
     @cached_property
     def checksum(self) -> str:
-        """Changes with anything in the file that the fleet acts on."""
+        """A hash that changes with any value in the file; workers compare it with the plan's."""
         content = self.model_dump_json() + (json.dumps(self._audits) if self._audits else "")
         return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -3,11 +3,11 @@
 It is no phase, because a phase is believed when a recount shows its rows, and here there is
 nothing to count: no gap, no step, no gate could be true of it. So it is kept apart, runs once per
 run for what that run has repaired and a recount has shown, and the plan, `planner status` and the
-report say that it ran and that nobody verified it. It changes no run's state.
+report say that it ran and that it was not verified. It changes no run's state.
 
-A range is a trap: it exits 0 whatever happened, and leaves the range's last date as the latest.
-So every date is a call of its own, oldest first, and the newest date that the phase holds is the
-last call, whether it was repaired or not: what the script calls the latest is the latest.
+A range of dates is never given: its exit code is 0 even when dates failed, and the script takes the
+range's last date for the latest. So every date is a call of its own, oldest first, and the newest
+date that the phase holds is the last call, repaired or not: then the script's latest is the latest.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from planner.pipeline.runners import ScriptRunner
 
 
 class Publish(Model):
-    """What the pipeline file says about it."""
+    """The `[publish]` table of the pipeline file."""
 
     after: Name
     """The phase whose repaired dates are published."""
     runner: ScriptRunner
-    """Is called with one date at a time."""
+    """The script, called with one date at a time."""
     timeout_seconds: float = Field(default=3600, gt=0)
     """For one date."""
 

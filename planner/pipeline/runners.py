@@ -1,4 +1,8 @@
-"""The pipeline file's runners: what makes a phase's rows."""
+"""The pipeline file's runners: what makes a phase's rows.
+
+What a kind of runner means to the rest of the program is a property of `RunnerSpec`. A new kind
+overrides those that differ, and joins `Runner` below and the table in `worker.runners.choose`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ PATTERN_CHARS = 200  # of a regular expression that is tried on every line of ou
 SECRET_NAME = re.compile(
     r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE_?KEY|(^|_)AUTH$", re.IGNORECASE
 )
-"""Names of variables that hold what nobody may read."""
+"""Names of variables that hold secrets."""
 
 
 def _pattern(value: str) -> str:
@@ -26,7 +30,7 @@ def _pattern(value: str) -> str:
 
 
 class Rule(Model):
-    """What an end of a script means. Every condition that is given has to hold."""
+    """What an end of a script means. All conditions that are given have to hold."""
 
     exit_code: int | None = Field(default=None, ge=-64, le=255)
     """A negative one is a signal's number."""
@@ -39,8 +43,8 @@ class Rule(Model):
     timeout: bool = False
     """It ran longer than the phase's `timeout_seconds`."""
     then: Literal["split", "retry", "resume", "fail", "unchanged"]
-    """Halve the range; run again after a pause; go on where it stopped; do not try again; believe
-    that nothing had to change, where the exit code is 0 and the recount shows the rows."""
+    """Halve the range; retry after a pause; resume where it stopped; permanent, so no retry;
+    nothing had to change, where the exit code is 0 and the recount shows the rows."""
 
     @model_validator(mode="after")
     def _has_condition(self) -> Self:
@@ -63,7 +67,59 @@ class Resume(Model):
     """The tables of processor 1, of processor 2, and so on."""
 
 
-class ScriptRunner(Model):
+class Secret(Model):
+    """Where a secret is found: one of these. The secret itself is never in the file."""
+
+    env: Line | None = None
+    """Name of a variable."""
+    file: Line | None = None
+    """A file that holds nothing else; read for every request."""
+    command: tuple[Line, ...] = ()
+    """Prints it, such as `gcloud auth print-identity-token`."""
+    google: bool = False
+    """An identity token from Google's application default credentials."""
+    audience: Line | None = None
+    """The audience of Google's token; the service's address when not given."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        given = [self.env, self.file, self.command, self.google]
+        if sum(map(bool, given)) != 1:
+            raise ValueError("name one source: env, file, command or google")
+        if self.audience and not self.google:
+            raise ValueError("an audience is for google")
+        return self
+
+
+class RunnerSpec(Model):
+    """What every kind of runner says of itself."""
+
+    @property
+    def is_polled(self) -> bool:
+        """Whether its steps are short visits, and parked between them: no worker waits."""
+        return False
+
+    @property
+    def service_url(self) -> str | None:
+        """The service that works for its steps, one batch at a time; None without one."""
+        return None
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """The secrets that it sends."""
+        return ()
+
+    @property
+    def takes_one_date(self) -> bool:
+        """Whether every range that it is given is one date."""
+        return False
+
+    def writes_as_worker(self, credentials: str) -> bool:
+        """Whether it writes with the worker's own credentials: those in that variable."""
+        return False
+
+
+class ScriptRunner(RunnerSpec):
     """Runs a command: an argument list, never a shell.
 
     `{start}` and `{end}` in an argument become the step's first and last date; `{dates}` its
@@ -77,7 +133,7 @@ class ScriptRunner(Model):
     env: dict[str, str] = {}
     outcomes: tuple[Rule, ...] = ()
     """What an end means: the first that fits. Before what is built in: 413 and a time-out halve
-    the range, anything else that went wrong is tried again, or resumed by those that can."""
+    the range, any other failure is retried, or resumed where the script can."""
     resume: Resume | None = None
 
     @field_validator("env")
@@ -91,32 +147,11 @@ class ScriptRunner(Model):
                 )
         return env
 
-
-class Secret(Model):
-    """Where a secret is found: one of these. The secret itself is never in the file."""
-
-    env: Line | None = None
-    """Name of a variable."""
-    file: Line | None = None
-    """A file that holds nothing else; read again for every request."""
-    command: tuple[Line, ...] = ()
-    """Prints it, such as `gcloud auth print-identity-token`."""
-    google: bool = False
-    """An identity token from Google's application default credentials."""
-    audience: Line | None = None
-    """Whom Google's token is for; the service's address when not given."""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> Self:
-        given = [self.env, self.file, self.command, self.google]
-        if sum(map(bool, given)) != 1:
-            raise ValueError("name one source: env, file, command or google")
-        if self.audience and not self.google:
-            raise ValueError("an audience is for google")
-        return self
+    def writes_as_worker(self, credentials: str) -> bool:
+        return credentials not in self.env
 
 
-class HttpBatchRunner(Model):
+class HttpBatchRunner(RunnerSpec):
     """Starts a batch at an HTTP service and polls it until it ends. One batch at a time."""
 
     kind: Literal["http_batch"]
@@ -149,8 +184,24 @@ class HttpBatchRunner(Model):
             raise ValueError('it holds a password: write "${NAME}", and set it where workers start')
         return url
 
+    @property
+    def is_polled(self) -> bool:
+        return True
 
-class SqlRunner(Model):
+    @property
+    def service_url(self) -> str | None:
+        return self.url
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        return tuple(secret for secret in (self.token, self.api_key) if secret is not None)
+
+    @property
+    def takes_one_date(self) -> bool:
+        return self.per_date
+
+
+class SqlRunner(RunnerSpec):
     """Runs GoogleSQL statements in the warehouse with `@start_date` and `@end_date`.
 
     A name is a `.sql` file beside the pipeline file, or one that ships in `sql/`.
@@ -158,6 +209,9 @@ class SqlRunner(Model):
 
     kind: Literal["sql"]
     statements: tuple[Line, ...] = Field(min_length=1)
+
+    def writes_as_worker(self, credentials: str) -> bool:
+        return True
 
 
 Runner = Annotated[ScriptRunner | HttpBatchRunner | SqlRunner, Field(discriminator="kind")]

@@ -1,4 +1,4 @@
-"""Stretches of the calendar: windows, seasons, and days that are left out."""
+"""Ranges of days: windows, seasons, and days that are excluded."""
 
 from __future__ import annotations
 

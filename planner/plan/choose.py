@@ -2,10 +2,10 @@
 
 Pure. Five rules, applied phase by phase in order:
 
-- **stale**: where the user asks for it, dates whose upstream was written after them are computed
-  again as if they were short (`_short`);
+- **stale**: where the user asks for it, dates whose upstream was written after them are
+  recomputed as if they were short (`_short`);
 - **cascade**: a date that is repaired makes every later date wrong whose lookback window holds
-  it, so those are computed again, unless the user says no (`_cascade`);
+  it, so those are recomputed, unless the user says no (`_cascade`);
 - **ready**: a date is taken only when everything in its lookback window is complete and right,
   or is taken as well; otherwise its rows would look complete and be wrong (`_not_ready`);
 - **flaws**: rows that are there, and are not as they should be, are repaired only when the user
@@ -60,7 +60,7 @@ class _Decided:
 
     todo: dict[str, dict[date, Gap]] = field(default_factory=dict)
     left: dict[str, frozenset[date]] = field(default_factory=dict)
-    """Phase → dates to compute again that the plan does not take."""
+    """Phase → dates to recompute that the plan does not take."""
     skipped: list[Skipped] = field(default_factory=list)
 
     def changed(self, phase: str) -> set[date]:
@@ -122,7 +122,7 @@ def choose(
 
 
 def can_recompute(assessment: Assessment, phase: Phase, day: date) -> bool:
-    """Whether a date can be computed again: its rows are there, and its whole window is known."""
+    """Whether a date can be recomputed: its rows are there, and its whole window is known."""
     known = lookback(day, phase).start >= assessment.window.start
     return known and assessment.is_full(phase.name, day)
 
@@ -185,7 +185,7 @@ def _limited(
 
 
 def _with_owed(short: Mapping[date, Gap], owed: Collection[date]) -> dict[date, Gap]:
-    """The gaps of a phase; those that an earlier run owes have to be computed again as a whole.
+    """The gaps of a phase; those that an earlier run owes have to be recomputed as a whole.
 
     Such a date is not only short: it was half done, and none of the rows it has can be kept.
     """
@@ -268,7 +268,7 @@ def _not_ready(
     if gap is not None and gap.reason in SHORT and past not in decided.todo.get(name, {}):
         state = f"is {gap.reason}"
     elif past in decided.left.get(name, ()):
-        state = "has to be computed again"
+        state = "has to be recomputed"
     else:
         return None
     return Skipped(

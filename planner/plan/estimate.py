@@ -1,8 +1,8 @@
-"""How long a repair will take: what steps took before, rehearsed by the fleet's own rules.
+"""How long a repair will take: what steps took before, simulated by the fleet's own rules.
 
 Pure. A step's time is fitted to a line, a fixed part and a part per date, because a script that is
-started for one date takes more than a fourteenth of what it takes for fourteen. How far steps were
-off that line, in the middle and in the slowest tenth, makes the estimate and its worst case.
+started for one date takes more than a fourteenth of what it takes for fourteen. The median and the
+90th percentile of how far steps were off that line give the estimate and its worst case.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from planner.plan.chunks import Chunk
 from planner.plan.simulate import Work, elapsed
 
 DAY_SECONDS = 86_400
-SLOW = 0.9  # the share of steps that are faster than what the worst case takes for one
+SLOW = 0.9  # share of steps that are faster than what the worst case assumes
 
 Samples = Sequence[tuple[int, float]]
 """Steps that succeeded at once: dates, and seconds at work."""
@@ -74,7 +74,7 @@ class Estimate(Data):
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """What is known of earlier runs."""
+    """How long steps of earlier runs took."""
 
     runs: int = 0
     samples: Mapping[str, Samples] = field(default_factory=dict)
@@ -130,16 +130,7 @@ def estimate(
         if pace is None:
             unknown.append(phase.name)
             continue
-        per_date = [seconds / dates for dates, seconds in samples] or [pace.per_date]
-        phases[phase.name] = PhaseEstimate(
-            steps=len(own),
-            dates=sum(len(dates) for _, dates in own),
-            seconds_per_date=_rounded(statistics.median(per_date)),
-            slow_seconds_per_date=_rounded(_slowest(per_date)),
-            seconds=_rounded(sum(pace.seconds(len(dates)) for _, dates in own)),
-            slow_seconds=_rounded(sum(pace.slow_seconds(len(dates)) for _, dates in own)),
-            source="runs" if samples else "file",
-        )
+        phases[phase.name] = _of_phase([len(dates) for _, dates in own], pace, samples)
         for chunk, dates in own:
             work = Work(
                 chunk=chunk, phase=phase.name, dates=dates, seconds=pace.seconds(len(dates))
@@ -164,6 +155,20 @@ def estimate(
         phases=phases,
         unknown=tuple(unknown),
         budgets=budgets,
+    )
+
+
+def _of_phase(dates: Sequence[int], pace: Pace, samples: Samples) -> PhaseEstimate:
+    """The steps of one phase, each of so many dates, at this pace."""
+    per_date = [seconds / n for n, seconds in samples] or [pace.per_date]
+    return PhaseEstimate(
+        steps=len(dates),
+        dates=sum(dates),
+        seconds_per_date=_rounded(statistics.median(per_date)),
+        slow_seconds_per_date=_rounded(_slowest(per_date)),
+        seconds=_rounded(sum(map(pace.seconds, dates))),
+        slow_seconds=_rounded(sum(map(pace.slow_seconds, dates))),
+        source="runs" if samples else "file",
     )
 
 
@@ -221,5 +226,5 @@ def _slowest(values: Sequence[float]) -> float:
 
 
 def _rounded(seconds: float) -> float:
-    """To the millisecond: what stands in a plan is read by people too."""
+    """To the millisecond: people read plans too."""
     return round(seconds, 3)

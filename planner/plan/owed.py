@@ -1,8 +1,8 @@
-"""What a repair still owes: dates whose rows are there, and wrong since their upstream changed.
+"""What a repair still owes: dates whose rows are there, but wrong since their upstream changed.
 
-No count shows them, so they are written down, in `HOME/owed`, before a run is published, and
-crossed out when they were recomputed. They outlive Redis: whatever was lost, the next plan
-takes them.
+No count shows them, so they are written down, in `HOME/owed`, before a run is sent, and
+crossed out when they were recomputed. They outlive Redis: when it is lost, the next plan
+takes them all the same.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ def read(folder: Path, *, pipeline: str, warehouse: str) -> list[Owed]:
 
 
 def cross_out(folder: Path, run_id: str, done: Collection[tuple[str, date]]) -> None:
-    """Take what was recomputed off a run's note, if the note is on this machine.
+    """Cross out what was recomputed in a run's note, if the note is on this machine.
 
-    A planner and workers may do so at once: each sees what the other has crossed out.
+    Safe for a planner and workers at once: a file lock makes each see what the others crossed out.
     """
     with _alone(folder):
         owed = _read(folder / f"{run_id}.json")

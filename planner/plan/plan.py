@@ -1,4 +1,4 @@
-"""A plan: the chunks and steps of a repair, what each should add, and the state it found.
+"""A plan: the chunks and steps of a repair, what each should add, and how the tables stood.
 
 Immutable, JSON, with a checksum over all of it: an edited plan is refused.
 """
@@ -76,7 +76,7 @@ class PlannedRunner(Data):
     """From 1, in the order of the pipeline file."""
     kind: str
     absent: tuple[str, ...]
-    """What was looked for in vain before it, and where."""
+    """The runners before it, which do not exist: what was looked for, and where."""
 
 
 class PlanCost(Data):
@@ -85,7 +85,7 @@ class PlanCost(Data):
     counting: Cost
     """The plan's own queries."""
     recounts: Cost
-    """The run's: one query per step and table, up to three where rows are computed again, at
+    """The run's: one query per step and table, up to three where rows are recomputed, at
     BigQuery's minimum each; and the final validation."""
 
 
@@ -184,7 +184,7 @@ def make_plan(
     cost: Cost | None = None,
     estimate: Estimate | None = None,
 ) -> Plan:
-    """Write down a repair as a plan. `cost` is that of the counts it rests on."""
+    """The plan of a repair. `cost` is that of the counts it rests on."""
     created = datetime.now(UTC).replace(microsecond=0)
     recompute = {
         phase.name: dict.fromkeys(assessment.stale.get(phase.name, ()), GapReason.STALE)
@@ -277,8 +277,8 @@ def _planned(
 
 
 def new_id(kind: str, now: datetime) -> str:
-    """An id that people can read out: `run-20260102-k7xq3w`."""
-    alphabet = "abcdefghjkmnpqrstvwxyz23456789"  # nothing that looks like something else
+    """An id that people can read aloud: `run-20260102-k7xq3w`."""
+    alphabet = "abcdefghjkmnpqrstvwxyz23456789"  # no characters that look alike
     return f"{kind}-{now:%Y%m%d}-{''.join(secrets.choice(alphabet) for _ in range(6))}"
 
 

@@ -1,4 +1,7 @@
-"""The states of runs, steps and dates, and which of them are final."""
+"""The states of runs, steps and dates, and their named sets.
+
+Lua scripts get both from here too: `worker.ledger.header` writes them as Lua tables.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ class RunState(StrEnum):
     """Where a run is."""
 
     INCOMPLETE = "incomplete"
-    """Written down, and not wholly published: the planner died meanwhile."""
+    """Registered, and not wholly sent: its planner is still sending, or died meanwhile."""
     RUNNING = "running"
     PAUSED = "paused"
     CANCELLING = "cancelling"
@@ -29,7 +32,7 @@ class StepState(StrEnum):
     FAILED = "failed"
     """At least one date is not there; the others may be."""
     BLOCKED = "blocked"
-    """Something it is computed from failed."""
+    """Something upstream of it failed."""
     CANCELLED = "cancelled"
 
 
@@ -43,5 +46,15 @@ class DateState(StrEnum):
     CANCELLED = "cancelled"
 
 
+RUN_ACTIVE = frozenset({RunState.RUNNING, RunState.PAUSED, RunState.CANCELLING})
+"""Sent and not ended: the reconciler looks after these, and only these can be concluded."""
+RUN_CANCELLABLE = frozenset({RunState.INCOMPLETE, RunState.RUNNING, RunState.PAUSED})
+"""Can be cancelled, by its user or by its deadline."""
 RUN_ENDED = frozenset({RunState.COMPLETE, RunState.FAILED, RunState.CANCELLED})
-STEP_ENDED = frozenset(set(StepState) - {StepState.PENDING, StepState.RUNNING})
+"""Finalized: only a retry opens it again."""
+STEP_ACTIVE = frozenset({StepState.PENDING, StepState.RUNNING})
+"""Still to settle."""
+STEP_ENDED = frozenset(set(StepState) - STEP_ACTIVE)
+"""Settled."""
+DATE_UNDONE = frozenset({DateState.FAILED, DateState.BLOCKED, DateState.CANCELLED})
+"""Settled without its rows: what a retry takes up."""

@@ -1,4 +1,4 @@
-"""The hand-off note: a few lines for whoever comes next, appended to a file of theirs."""
+"""The hand-off note: a few lines for the next person on duty, appended to a file of theirs."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def append_note(path: Path, note: str) -> None:
     """
     path = path.expanduser()
     try:
-        # Not blocking: opening a pipe that nobody reads would wait for ever.
+        # Not blocking: opening a pipe without a reader would wait for ever.
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
         handle = os.open(path, flags, 0o666)
         try:

@@ -1,7 +1,7 @@
-"""The run ledger in the warehouse: `backfill_runs` and `data_gaps`, for dashboards to read.
+"""The history in the warehouse: `backfill_runs` and `data_gaps`, for dashboards to read.
 
-Optional: nothing here reads it back, and a repair goes on without it. Each is written in one
-statement per run, and written again the same when a run is finalized twice.
+Optional: no command reads it back, and a repair goes on without it. Each table is written in one
+statement per run, and idempotently: a run that is finalized twice gives the same rows.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class FoundGap:
 
 def create_statements(dataset: str) -> list[str]:
     """GoogleSQL that creates both tables where they are missing."""
-    return [load(f"ledger/create/{name}").format(**_names(dataset)) for name in (RUNS, GAPS)]
+    return [load(f"history/create/{name}").format(**_names(dataset)) for name in (RUNS, GAPS)]
 
 
-def record_run(warehouse: Warehouse, dataset: str, report: Report) -> None:
-    """Write down an ended run. Raises `WarehouseError`."""
+def write_run(warehouse: Warehouse, dataset: str, report: Report) -> None:
+    """Write the row of an ended run. Raises `WarehouseError`."""
     check = report.validation
     warehouse.run(
-        load("ledger/runs").format(**_names(dataset)),
+        load("history/runs").format(**_names(dataset)),
         {
             "run_id": report.run_id,
             "plan_id": report.plan_id,
@@ -63,7 +63,7 @@ def record_run(warehouse: Warehouse, dataset: str, report: Report) -> None:
     )
 
 
-def record_gaps(
+def write_gaps(
     warehouse: Warehouse,
     dataset: str,
     pipeline: str,
@@ -73,16 +73,15 @@ def record_gaps(
     detected: datetime,
     now: float,
 ) -> None:
-    """Write down all gaps that a count of `counted` found. Raises `WarehouseError`.
+    """Write all gaps that a count of `counted` found. Raises `WarehouseError`.
 
-    `detected` is when they were found, `now` when it was counted that some are healed, in seconds
-    since the epoch: what was healed after it is not opened again. Gaps that are known from before
-    keep the time they were detected at.
+    `detected` is when they were found; `now`, in seconds since the epoch, when they were counted:
+    a gap that was healed after that is not opened again. Known gaps keep their `detected`.
     """
     none = FoundGap(phase="", date=counted.start, reason="")
     rows = [none, *found]
     warehouse.run(
-        load("ledger/gaps").format(**_names(dataset)),
+        load("history/gaps").format(**_names(dataset)),
         {
             "pipeline": pipeline,
             "start_date": counted.start,
@@ -99,7 +98,7 @@ def record_gaps(
 
 
 def gaps_after(plan: Plan, report: Report, assessment: Assessment) -> list[FoundGap]:
-    """What a run's plan had found, and its recount: gaps taken, healed or not, and all others."""
+    """Gaps after a run: those its plan took, healed or still open, and all others of its reach."""
     short = {(each.phase, each.date): each.reason for each in report.validation.short}
     taken = {
         (step.phase, task.date): FoundGap(
@@ -119,7 +118,7 @@ def gaps_after(plan: Plan, report: Report, assessment: Assessment) -> list[Found
 def open_gaps(
     assessment: Assessment, owed: Mapping[str, Iterable[date]], counted: Window
 ) -> list[FoundGap]:
-    """Gaps that nobody repairs yet: those counted, and dates to compute again."""
+    """Gaps that no run repairs yet: those counted, and dates to recompute."""
     gaps = {
         (phase, day): FoundGap(phase=phase, date=day, reason=reason)
         for reason, dates in ((GapReason.STALE, assessment.stale), (GapReason.CASCADE, owed))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from planner.gaps.matrix import Count
 from planner.report.report import (
@@ -76,14 +76,19 @@ def _criteria(report: Report) -> Iterator[str]:
         return
     yield "## Success criteria"
     yield ""
-    yield "| criterion | season | status | expected | found | offending dates |"
-    yield "|---|---|---|---|---|---|"
-    for row in report.criteria:
-        dates = ", ".join(map(str, row.dates)) + (" …" if row.offending > len(row.dates) else "")
-        yield (
-            f"| {plain(row.criterion)} | {plain(row.season)} | {row.status} "
-            f"| {row.expected} | {row.found} | {dates} |"
-        )
+    rows = [
+        [
+            plain(row.criterion),
+            plain(row.season),
+            row.status,
+            row.expected,
+            row.found,
+            ", ".join(map(str, row.dates)) + (" …" if row.offending > len(row.dates) else ""),
+        ]
+        for row in report.criteria
+    ]
+    columns = ["criterion", "season", "status", "expected", "found", "offending dates"]
+    yield from _table(columns, rows)
     yield ""
 
 
@@ -122,14 +127,18 @@ def _matrices(report: Report) -> Iterator[str]:
     phases = report.phases
     yield f"## Before and after: complete dates of those expected, and {plain(report.entity)}s"
     yield ""
-    yield "| season | " + " | ".join(map(plain, phases)) + " |"
-    yield "|---|" + "---|" * len(phases)
-    for name, after in report.after.items():
-        before = report.before.get(name, {})
-        if not any(count.expected for count in after.values()):
-            continue
-        cells = [_cell(before.get(phase), after.get(phase, Count())) for phase in phases]
-        yield f"| {plain(name)} | " + " | ".join(cells) + " |"
+    rows = [
+        [
+            plain(name),
+            *(
+                _cell(report.before.get(name, {}).get(phase), after.get(phase, Count()))
+                for phase in phases
+            ),
+        ]
+        for name, after in report.after.items()
+        if any(count.expected for count in after.values())
+    ]
+    yield from _table(["season", *map(plain, phases)], rows)
     yield ""
     bare = bare_seasons(report)
     if bare:
@@ -155,10 +164,8 @@ def _durations(report: Report) -> Iterator[str]:
     columns += ["work", "first start to last end", "workers"]
     yield "## Steps and durations"
     yield ""
-    yield "| " + " | ".join(columns) + " |"
-    yield "|---|" + "---:|" * (len(columns) - 1)
-    for row in phase_times(report):
-        cells = [
+    rows = [
+        [
             plain(row.phase),
             row.steps,
             *(row.states.get(state, 0) for state in STATES),
@@ -168,7 +175,9 @@ def _durations(report: Report) -> Iterator[str]:
             duration(row.span),
             row.workers,
         ]
-        yield "| " + " | ".join(map(str, cells)) + " |"
+        for row in phase_times(report)
+    ]
+    yield from _table(columns, rows, others="---:")
     yield ""
 
 
@@ -178,6 +187,16 @@ def _next(report: Report) -> Iterator[str]:
     for n, step in enumerate(next_steps(report), 1):
         yield f"{n}. {step.text}" + (f" {code(step.command)}" if step.command else "")
     yield ""
+
+
+def _table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, others: str = "---"
+) -> Iterator[str]:
+    """A table; `others` aligns every column but the first."""
+    yield "| " + " | ".join(columns) + " |"
+    yield "|---|" + f"{others}|" * (len(columns) - 1)
+    for row in rows:
+        yield "| " + " | ".join(map(str, row)) + " |"
 
 
 def plain(text: str) -> str:

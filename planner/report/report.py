@@ -1,10 +1,11 @@
 """The report of a run: what was asked, what happened, before and after, and what remains.
 
-The model, and what is read off it. The modules beside it say it to people.
+The model, and what follows from it. The modules beside it render it for people.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 
 from planner.data import Data
@@ -18,7 +19,7 @@ from planner.text import date_runs
 from planner.validation.judge import CriterionRow
 
 CONSEQUENCES = ("blocked", "cancelled", "pending")
-"""States of dates that were not tried, because of others."""
+"""States of dates that were not tried because other dates failed."""
 
 NOT_COUNTED = "not counted"
 """The reason of dates that are short for want of a final count."""
@@ -84,7 +85,7 @@ class StepRow(Data):
 
 
 class Report(Data):
-    """Everything there is to say about an ended run."""
+    """All data of the report of an ended run."""
 
     run_id: RunId
     plan_id: str
@@ -168,7 +169,7 @@ def verdict(report: Report) -> str:
 def bare_seasons(report: Report) -> list[str]:
     """Seasons of the reach in which no source holds anything, so that nothing is expected.
 
-    They are named, and never called complete: a source that was not loaded looks the same.
+    They are named, and not called complete: a season that was never loaded looks the same.
     """
     return [
         season.name
@@ -213,31 +214,50 @@ def phase_times(report: Report) -> list[PhaseTime]:
 def next_steps(report: Report) -> list[NextStep]:
     """What is left to do, most urgent first; never empty."""
     scope = f"--start {report.scope.start} --end {report.scope.end}"
-    check = report.validation
-    steps = []
+    steps = [*_unrepaired(report, scope), *_to_recompute(report), *_unpublished(report)]
+    if report.validation.remaining:
+        steps.append(
+            NextStep(
+                text=f"{report.validation.remaining} gaps of the scope were not part of this plan. "
+                "See them, and why they were skipped.",
+                command=f"planner gaps {scope}",
+            )
+        )
+    if not steps:
+        steps.append(
+            NextStep(
+                text=f"Nothing is left to do from {report.scope.start} to {report.scope.end}. "
+                "Count again at any time.",
+                command=f"planner gaps {scope}",
+            )
+        )
+    return steps
+
+
+def _unrepaired(report: Report, scope: str) -> Iterator[NextStep]:
+    """Failures; else dates that are short although no step failed."""
+    short = report.validation.short
     if report.failures:
-        steps.append(
-            NextStep(
-                text="Look into the reasons of what is not repaired, then try all of it again.",
-                command=f"planner retry {report.run_id}",
-            )
+        yield NextStep(
+            text="Look into the reasons of what is not repaired, then try all of it again.",
+            command=f"planner retry {report.run_id}",
         )
-    elif any(each.reason == NOT_COUNTED for each in check.short):
-        steps.append(
-            NextStep(
-                text="Nobody could count what the run did: mend what the note says, then repair "
-                "what a new count finds short.",
-                command=f"planner enqueue --gaps {scope}",
-            )
+    elif any(each.reason == NOT_COUNTED for each in short):
+        yield NextStep(
+            text="What the run did could not be counted: mend what the note says, then repair "
+            "what a new count finds short.",
+            command=f"planner enqueue --gaps {scope}",
         )
-    elif check.short:  # every step succeeded, and rows went away since: a new plan finds them
-        steps.append(
-            NextStep(
-                text=f"{len(check.short)} phase-dates were repaired and are short again: find out "
-                "what removed their rows, then repair them.",
-                command=f"planner enqueue --gaps {scope}",
-            )
+    elif short:  # every step succeeded, and rows went away since: a new plan finds them
+        yield NextStep(
+            text=f"{len(short)} phase-dates were repaired and are short again: find out what "
+            "removed their rows, then repair them.",
+            command=f"planner enqueue --gaps {scope}",
         )
+
+
+def _to_recompute(report: Report) -> Iterator[NextStep]:
+    """Dates to recompute, without those that the failures name already."""
     undone = {(failure.phase, day) for failure in report.failures for day in failure.dates}
     owed = sum(
         (phase, day) not in undone
@@ -246,42 +266,24 @@ def next_steps(report: Report) -> list[NextStep]:
         for day in report.days_after.days(phase, reason)
     )
     if owed:
-        steps.append(
-            NextStep(
-                text=f"{owed} phase-dates hold rows that were computed before their upstream was "
-                "repaired. The next plan takes them.",
-                command="planner enqueue --gaps",
-            )
+        yield NextStep(
+            text=f"{owed} phase-dates hold rows that were computed before their upstream was "
+            "repaired. The next plan takes them.",
+            command="planner enqueue --gaps",
         )
+
+
+def _unpublished(report: Report) -> Iterator[NextStep]:
     if report.publication is not None and report.publication.failed:
-        steps.append(
-            NextStep(
-                text=f"{len(report.publication.failed)} dates could not be published. Mend that, "
-                "then publish each by hand; the first one:",
-                command=report.publication.commands[0],
-            )
+        yield NextStep(
+            text=f"{len(report.publication.failed)} dates could not be published. Mend that, "
+            "then publish each by hand; the first one:",
+            command=report.publication.commands[0],
         )
-    if check.remaining:
-        steps.append(
-            NextStep(
-                text=f"{check.remaining} gaps of the scope were not part of this plan. See them, "
-                "and why they were left alone.",
-                command=f"planner gaps {scope}",
-            )
-        )
-    if not steps:
-        steps.append(
-            NextStep(
-                text=f"Nothing is left to do from {report.scope.start} to {report.scope.end}. "
-                "Count again whenever you like.",
-                command=f"planner gaps {scope}",
-            )
-        )
-    return steps
 
 
 def publication_lines(publication: Publication) -> list[str]:
-    """What was published, and that nobody knows more than that; then what failed."""
+    """What the script was run for, that no table verifies it, and what failed."""
     lines = [f"Not verified: no table shows what was published after {publication.phase}."]
     if publication.ran:
         lines.append(f"The script ended well for {date_runs(publication.ran)}.")

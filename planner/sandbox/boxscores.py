@@ -60,7 +60,7 @@ _LAST_NAMES = ("Ash", "Brook", "Cliff", "Dale", "Elm", "Ford", "Glen", "Heath", 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Player:
-    """Somebody's habits, which are the same all season."""
+    """A player's habits, which are the same all season."""
 
     id: int
     name: str
@@ -122,7 +122,7 @@ def _rosters(rng: random.Random) -> dict[str, list[_Player]]:
 def _play(
     year: int, game: Game, rosters: dict[str, list[_Player]], rng: random.Random
 ) -> list[tuple[Any, ...]]:
-    """One game's rows, home team first. Played again until there is a winner, and the right one."""
+    """One game's rows, home team first. Played again until the team that has to win has won."""
     while True:
         home, away = _lines(rosters[game.home], rng), _lines(rosters[game.away], rng)
         margin = sum(line[2] for line in home) - sum(line[2] for line in away)

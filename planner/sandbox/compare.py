@@ -34,7 +34,7 @@ class Difference:
 def differences(
     one: Warehouse, other: Warehouse, tables: Iterable[Table | str], *, by: str = "game_date"
 ) -> list[Difference]:
-    """Compare tables row for row, whatever the order of rows and columns. None differ: `[]`.
+    """Compare tables row for row, in any order of rows and columns. None differ: `[]`.
 
     NULL equals NULL and floats are equal when they are the same number, to the last bit. `by` is
     the date column of a table that is given by name. Raises `UsageError` when a table's columns

@@ -182,7 +182,7 @@ class Coordinator:
         except (Crashed, WarehouseError) as error:
             batch.summary = str(error)
         finally:
-            # Free before it says that it ended: whoever sees the end may start at once.
+            # Free before it says that it ended: a client that sees the end may start at once.
             with self._lock:
                 self._running = None
             batch.status = status
@@ -190,7 +190,7 @@ class Coordinator:
 
 def _handler(coordinator: Coordinator) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10  # seconds for a caller to say what he wants
+        timeout = 10  # seconds for a caller to send its request
 
         def do_GET(self) -> None:
             url = urlsplit(self.path)
@@ -226,12 +226,12 @@ def _handler(coordinator: Coordinator) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
-            with suppress(BrokenPipeError, ConnectionResetError):  # who asked is dead by now
+            with suppress(BrokenPipeError, ConnectionResetError):  # the caller is gone by now
                 self.end_headers()
                 self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Say nothing: the batches do."""
+            """Log no request: batches log what they do."""
 
     return Handler
 

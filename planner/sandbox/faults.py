@@ -24,7 +24,7 @@ class Crashed(Exception):
 
 
 def faults_of(*names: str) -> dict[date, str]:
-    """Date → fault of whatever goes by one of the names. Without a file, none."""
+    """Date → fault of the script or service with one of these names. Without a file, none."""
     path = os.environ.get(VARIABLE)
     if not path or not Path(path).is_file():
         return {}

@@ -4,7 +4,7 @@
     1   bad text for a date, nothing to work on, or a crash
     2   bad arguments
 
-Nothing is imported that a script does not need: start-up is most of the time of a day's repair.
+Only what a script needs is imported: start-up is most of the time of a day's repair.
 """
 
 from __future__ import annotations

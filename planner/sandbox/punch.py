@@ -1,6 +1,6 @@
 """Makes holes in a built sandbox: the gaps that there are to find and to repair.
 
-A hole only deletes rows and never changes one, and raw tables are left alone. So a repair that
+A hole only deletes rows and never changes one, and raw tables stay as they are. So a repair that
 runs the pipeline's own jobs in the right order gives back the rows that were there.
 """
 

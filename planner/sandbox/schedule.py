@@ -1,4 +1,4 @@
-"""A season's games: who plays whom on which date, in the shape of the real league's calendar.
+"""A season's games: which teams play on which date, in the shape of the real league's calendar.
 
 Thirty teams play 1,230 regular-season games between the season's start and its play-in, with an
 All-Star break and the league's customary off-days; six play-in games; a playoff bracket whose
@@ -48,11 +48,11 @@ class Game:
     home: str
     away: str
     winner: str | None = None
-    """The team that has to win; None: whoever scores more."""
+    """The team that has to win; None: the one that scores more."""
 
 
 def season_games(season: Season, rng: random.Random) -> list[Game]:
-    """Every game of the season by date and id. `rng` decides all that is left to chance."""
+    """Every game of the season by date and id. `rng` decides what is random."""
     games = list(_regular(season, rng))
     if "play_in" in season.windows:
         games += _play_in(season, season.windows["play_in"], rng)
@@ -130,9 +130,9 @@ def _spread(
     rooms = _rooms(days, len(pairs), rng)
     played: dict[date, list[tuple[str, str]]] = {}
     busy: dict[date, set[str]] = {}
-    # The last day is filled first: everybody plays then.
+    # The last day is filled first: every team plays then.
     for day in (days[-1], *days[:-1]):
-        # Teams that are behind come first, so that nobody is left with more games than dates.
+        # Teams that are behind come first, so that no team is left with more games than dates.
         rng.shuffle(waiting)
         waiting.sort(key=lambda pair: left[pair[0]] + left[pair[1]], reverse=True)
         played[day], busy[day], rest = [], set(), []

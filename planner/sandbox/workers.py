@@ -35,7 +35,7 @@ class SandboxWorkers:
 
 @contextmanager
 def sandbox_workers(settings: Settings, *, workers: int) -> Iterator[SandboxWorkers]:
-    """Run everything while the block runs."""
+    """Redis, workers and the coordinator, while the block runs."""
     from worker.processes.embedded_redis import embedded_broker
     from worker.processes.workers import run_workers
 
@@ -80,5 +80,5 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "BACKFILL_GRACE_SECONDS": str(settings.grace_seconds),
         "BACKFILL_RECONCILE_SECONDS": str(settings.reconcile_seconds),
         "BACKFILL_POLL_MAX_SECONDS": str(settings.poll_max_seconds),
-        "BACKFILL_LEDGER_DATASET": settings.ledger_dataset or "",
+        "BACKFILL_HISTORY_DATASET": settings.history_dataset or "",
     }

@@ -1,4 +1,4 @@
-"""What a validation found, kept to be compared with a later one."""
+"""The results of a validation, kept to be compared with later ones."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Baseline(Data):
 
 
 class Change(Data):
-    """A phase that stands otherwise, in a season or a named part of it."""
+    """A phase whose numbers differ, in a season or a named part of it."""
 
     season: str
     part: str
@@ -53,7 +53,7 @@ class Change(Data):
 
 
 class CriterionChange(Data):
-    """A criterion that stands otherwise in a season."""
+    """A criterion whose result differs in a season."""
 
     criterion: str
     season: str
@@ -62,7 +62,7 @@ class CriterionChange(Data):
 
 
 class Comparison(Data):
-    """What is not the same in two baselines."""
+    """What differs between two baselines."""
 
     pipeline: str
     before: datetime

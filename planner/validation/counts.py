@@ -1,4 +1,4 @@
-"""What the validation suite knows: every table counted once, the calendar, and the judgement."""
+"""What every result is made from: each table counted once, the calendar, and the assessment."""
 
 from __future__ import annotations
 

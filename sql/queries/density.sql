@@ -1,5 +1,5 @@
 -- density: how many rows are there for each entity, and is that within the table's band?
--- Of tables that count the pipeline's entity. A season without any is said so, never divided by.
+-- Of tables that count the pipeline's entity. A season without entities has the status `no rows`.
 WITH
 {pipeline},
 {calendar},

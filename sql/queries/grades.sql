@@ -1,5 +1,5 @@
 -- grades: how right was each system in each season, and all of them ('*')?
--- A season that was not graded is there, and says so. Rows that could not be measured or judged
+-- A season that was not graded has a row with the status `no rows`. Rows that could not be measured or judged
 -- are left out of the mean error and of the accuracy.
 WITH
 {pipeline},

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
@@ -21,8 +19,9 @@ from planner.sandbox.compare import Difference, differences
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql import load, open_warehouse
+from tests import commands
 from tests.bigquery_server.rest import BigQueryServer
-from tests.conftest import Done
+from tests.commands import Done
 from worker.processes.embedded_redis import embedded_broker
 from worker.processes.workers import run_workers
 
@@ -36,8 +35,6 @@ MERGE shop_raw.orders USING (SELECT * FROM shop_raw.orders WHERE order_date = @d
 WHEN NOT MATCHED BY SOURCE AND order_date = @day THEN DELETE
 WHEN NOT MATCHED BY TARGET THEN INSERT ROW
 """
-
-Planner = Callable[..., Done]
 
 
 @pytest.fixture(scope="module")
@@ -77,17 +74,9 @@ def server(here: Path) -> Iterator[BigQueryServer]:
 
 def planner(settings: Settings, server: BigQueryServer, *arguments: str) -> Done:
     """A command as a user types it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "planner", *arguments],
-        env=os.environ | environment_of(settings) | {"BIGQUERY_EMULATOR_HOST": server.url},
-        cwd=settings.home_dir.parent,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return Done(code=done.returncode, out=done.stdout, err=done.stderr)
+    environment = {"BIGQUERY_EMULATOR_HOST": server.url, **environment_of(settings)}
+    place = settings.home_dir.parent
+    return commands.planner(*arguments, environment={**os.environ, **environment}, cwd=place)
 
 
 def settings_of(warehouse: str, place: Path) -> Settings:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from datetime import date
 
 import psutil
-import redis
 
 from tests.conftest import Sandbox
 from tests.waiting import until
@@ -28,78 +26,55 @@ def enqueue(sandbox: Sandbox) -> str:
     return run_id
 
 
-def test_pause_and_resume(sandbox: Sandbox) -> None:
+def test_pause_and_resume(fleet: Sandbox) -> None:
     # Given a run that has begun
-    make_holes(sandbox)
-    sandbox.start_fleet(workers=2)
-    run_id = enqueue(sandbox)
-    until(lambda: sandbox.steps(run_id)["succeeded"] >= 1)
+    make_holes(fleet)
+    run_id = enqueue(fleet)
+    until(lambda: fleet.steps(run_id)["succeeded"] >= 1)
 
     # When it is paused
-    assert sandbox.planner("pause", run_id).code == 0
+    assert fleet.planner("pause", run_id).code == 0
 
     # Then what runs ends, and nothing starts
-    until(lambda: sandbox.steps(run_id)["running"] == 0)
-    before = sandbox.steps(run_id)
+    until(lambda: fleet.steps(run_id)["running"] == 0)
+    before = fleet.steps(run_id)
     assert before["pending"] > 0
-    assert sandbox.planner("status", run_id, "--json").json["state"] == "paused"
-    assert sandbox.planner("pause", run_id).code == 0  # it is
+    assert fleet.planner("status", run_id, "--json").json["state"] == "paused"
+    assert fleet.planner("pause", run_id).code == 0  # it is
 
     # When it is resumed, it goes on to its end
-    assert sandbox.planner("resume", run_id).code == 0
-    assert sandbox.planner("watch", run_id).code == 0
-    assert sandbox.differences() == []
+    assert fleet.planner("resume", run_id).code == 0
+    assert fleet.planner("watch", run_id).code == 0
+    assert fleet.differences() == []
 
 
-def test_cancel_stops_what_runs_and_retry_takes_it_up_again(sandbox: Sandbox) -> None:
+def test_cancel_stops_what_runs_and_retry_takes_it_up_again(fleet: Sandbox) -> None:
     # Given a run with a step that hangs
-    make_holes(sandbox)
-    sandbox.fault({"analytics": {str(DAYS[-1]): "hang"}})
-    sandbox.start_fleet(workers=2)
-    run_id = enqueue(sandbox)
-    until(lambda: scripts_of(sandbox) and sandbox.steps(run_id)["succeeded"] >= 1)
+    make_holes(fleet)
+    fleet.fault({"analytics": {str(DAYS[-1]): "hang"}})
+    run_id = enqueue(fleet)
+    until(lambda: scripts_of(fleet) and fleet.steps(run_id)["succeeded"] >= 1)
 
     # When it is cancelled
-    assert sandbox.planner("cancel", run_id).code == 0
-    ended = sandbox.planner("watch", run_id)
+    assert fleet.planner("cancel", run_id).code == 0
+    ended = fleet.planner("watch", run_id)
 
     # Then it ends, with every step settled, and no script goes on
     assert ended.code == 4
-    after = sandbox.steps(run_id)
+    after = fleet.steps(run_id)
     assert (after["pending"], after["running"]) == (0, 0)
     assert after["cancelled"] > 0
-    assert scripts_of(sandbox) == []
-    assert sandbox.planner("status", run_id, "--json").json["state"] == "cancelled"
+    assert scripts_of(fleet) == []
+    assert fleet.planner("status", run_id, "--json").json["state"] == "cancelled"
 
     # When it is tried again without the fault, the same run repairs everything
-    sandbox.fault({})
-    retried = sandbox.planner("retry", run_id, "--wait", "--json")
+    fleet.fault({})
+    retried = fleet.planner("retry", run_id, "--wait", "--json")
     assert retried.code == 0, retried.err
     assert retried.json["state"] == "complete"
-    assert sandbox.differences() == []
-    assert sandbox.planner("retry", run_id).code == 2  # nothing is left
-    assert sandbox.planner("cancel", run_id).code == 2  # it has ended
-
-
-def test_lost_messages_are_sent_again(make_sandbox: Callable[..., Sandbox]) -> None:
-    # Given a paused run whose messages are all gone
-    sandbox = make_sandbox(reconcile_seconds=1)
-    make_holes(sandbox)
-    sandbox.start_fleet(workers=2)
-    run_id = enqueue(sandbox)
-    until(lambda: sandbox.steps(run_id)["succeeded"] >= 1)
-    assert sandbox.planner("pause", run_id).code == 0
-    until(lambda: sandbox.steps(run_id)["running"] == 0)
-    client = redis.Redis(unix_socket_path=str(sandbox.settings.socket))
-    queues = ("analytics", "precompute", "predictions", "grading", "final", "unacked")
-    client.delete(*queues, "unacked_index")
-
-    # When it is resumed
-    assert sandbox.planner("resume", run_id).code == 0
-
-    # Then it completes all the same
-    assert sandbox.planner("watch", run_id).code == 0
-    assert sandbox.differences() == []
+    assert fleet.differences() == []
+    assert fleet.planner("retry", run_id).code == 2  # nothing is left
+    assert fleet.planner("cancel", run_id).code == 2  # it has ended
 
 
 def scripts_of(sandbox: Sandbox) -> list[psutil.Process]:

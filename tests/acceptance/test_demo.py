@@ -12,8 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pyarrow import compute, parquet
 
 from planner.errors import Exit
+from planner.pipeline.load import load_pipeline
+from planner.sandbox.boxscores import generate_boxscores
+from tests.conftest import BUILT_UNTIL
 from tests.waiting import until
 
 BOXSCORES = Path(__file__).parents[3] / "shared/data/nba/player_boxscores.parquet"
@@ -45,12 +49,22 @@ def processes_of(place: Path) -> list[psutil.Process]:
     return found
 
 
+@pytest.fixture(scope="module")
+def six_weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Box scores of the beginning of a season: a demo of them builds in a second."""
+    season = load_pipeline("nba").seasons[0]
+    games = generate_boxscores([season], seed=7)
+    path = tmp_path_factory.mktemp("demo") / "boxscores.parquet"
+    parquet.write_table(games.filter(compute.field("game_date") <= BUILT_UNTIL), path)
+    return path
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_at_work_it_leaves_nothing_running(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, six_weeks: Path, number: signal.Signals
 ) -> None:
     # Given a demo whose workers have begun
-    demo = start(tmp_path, "--seasons", "2021")
+    demo = start(tmp_path, "--boxscores", str(six_weeks), "--seasons", "2021")
     until(
         lambda: any(tmp_path.glob("home/demo/logs/run-*/*.log")) or demo.poll() is not None,
         seconds=WAIT_SECONDS,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+import shutil
 from datetime import date
+from pathlib import Path
 
-import psutil
 import pytest
 
+from planner.sandbox.workers import ROOT
 from tests.conftest import Sandbox
-from tests.waiting import until
 
 DAYS = [date(2021, 11, day) for day in (17, 18, 19, 20)]
-FIRST, LAST = DAYS[0], DAYS[-1]
+LAST = DAYS[-1]
 ANALYTICS = "nba_analytics.player_game_summary"
 
 TOO_LARGE = """#!/bin/sh
@@ -24,14 +23,6 @@ if [ "$2" != "$4" ] || [ "$2" = "2021-11-18" ]; then
 fi
 exec "$PIPELINE_PYTHON" \
   backfill_jobs/analytics/player_game_summary/player_game_summary_analytics_backfill.py "$@"
-"""
-
-LEAVES = """#!/bin/sh
-# Starts a child in a session of its own, which has a child of its own, and hangs with them.
-setsid sh -c 'sleep 600 & wait' &
-sleep 600 &
-touch READY
-wait
 """
 
 
@@ -75,96 +66,35 @@ def test_what_is_too_large_is_halved_and_one_date_is_quarantined(
     assert list(difference.dates) == [date(2021, 11, 18)]
 
 
-def test_a_killed_workers_children_are_gone_before_the_step_runs_again(
-    make_sandbox: Callable[..., Sandbox],
-) -> None:
-    # Given a worker whose script has children, one in a session of its own
-    sandbox = make_sandbox(reconcile_seconds=2, visibility_seconds=4)
-    punch(sandbox, ANALYTICS)
-    ready = sandbox.place / "ready"
-    use_script(sandbox, LEAVES.replace("READY", str(ready)))
-    sandbox.start_fleet(workers=1)
-    assert sandbox.planner("enqueue", "--gaps", "--no-cascade", "--json").code == 0
-    until(ready.exists)
-    before = set(marked(sandbox))
-    assert len(before) >= 4
-    groups = {os.getpgid(pid) for pid in before}
-    assert len(groups) == 2
-
-    # When the worker is killed
-    (worker,) = workers_of(sandbox)
-    use_quick_script(sandbox)
-    worker.kill()
-
-    # Then the next attempt finds the dates alone, and repairs them
-    until(lambda: not before & set(marked(sandbox)))
-    assert not groups & groups_alive()
-    until(lambda: not sandbox.differences())
-
-
-def use_quick_script(sandbox: Sandbox) -> None:
-    """From now on the script does its work."""
-    (sandbox.place / "job.sh").write_text(
-        '#!/bin/sh\nexec "$PIPELINE_PYTHON" backfill_jobs/analytics/player_game_summary/'
-        'player_game_summary_analytics_backfill.py "$@"\n'
-    )
-
-
-def workers_of(sandbox: Sandbox) -> list[psutil.Process]:
-    assert sandbox.running is not None
-    pids = [child.process.pid for child in sandbox.running.workers if child.process]
-    return [psutil.Process(pid) for pid in pids]
-
-
-def marked(sandbox: Sandbox) -> list[int]:
-    """Processes of scripts that this sandbox's workers started."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            of = process.environ()
-        except psutil.Error:
-            continue
-        is_ours = of.get("BACKFILL_WAREHOUSE") == sandbox.settings.warehouse
-        if is_ours and "BACKFILL_SCRIPT" in of:
-            found.append(process.pid)
-    return found
-
-
-def groups_alive() -> set[int]:
-    """Process groups of which somebody can still write: the dead may wait for their parent."""
-    found = set()
-    for process in psutil.process_iter():
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE:
-                found.add(os.getpgid(process.pid))
-        except (psutil.Error, ProcessLookupError):
-            continue
-    return found
-
-
-def test_a_plan_without_anything_to_run_it_is_refused(sandbox: Sandbox) -> None:
+def test_a_plan_without_anything_to_run_it_is_refused(fleet: Sandbox, tmp_path: Path) -> None:
     # Given a phase whose script is not there
-    punch(sandbox, ANALYTICS)
-    sandbox.edit_pipeline(("player_game_summary_analytics_backfill.py", "gone.py"))
-    sandbox.start_fleet(workers=1)
+    script = "player_game_summary_analytics_backfill.py"
+    root = tmp_path / "root"
+    shutil.copytree(ROOT, root)
+    (gone,) = root.rglob(script)
+    gone.unlink()
+    fleet.run_sql(f"DELETE FROM {ANALYTICS} WHERE game_date = @day", day=LAST)
 
     # When its repair is asked for
-    done = sandbox.planner("enqueue", "--gaps", "--yes")
+    done = fleet.planner("enqueue", "--gaps", "--yes", PIPELINE_ROOT=str(root))
 
     # Then nothing runs, and both say what was looked for
     assert done.code == 2
-    assert "gone.py" in done.err
-    doctor = sandbox.planner("doctor", "--json")
+    assert script in done.err
+    assert [run.id for run in fleet.ledger.runs() if not run.is_ended] == []
+    doctor = fleet.planner("doctor", "--json", PIPELINE_ROOT=str(root))
     assert doctor.code == 3
     (wrong,) = [check for check in doctor.json["checks"] if not check["ok"]]
     assert wrong["what"] == "analytics: script 1"
-    assert "gone.py" in wrong["detail"]
+    assert script in wrong["detail"]
+
+    # And it is repaired where the script is
+    assert fleet.planner("enqueue", "--gaps", "--yes", "--wait", "--no-cascade").code == 0
+    assert fleet.differences() == []
 
 
-def test_the_doctor_finds_a_whole_sandbox_well(sandbox: Sandbox) -> None:
-    sandbox.start_fleet(workers=1)
-
-    done = sandbox.planner("doctor")
+def test_the_doctor_finds_a_whole_sandbox_well(fleet: Sandbox) -> None:
+    done = fleet.planner("doctor")
 
     assert done.code == 0, done.out
     assert "✗" not in done.out

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from planner.pipeline.runners import ScriptRunner
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql import open_warehouse
-from tests.conftest import COMMAND_SECONDS, Done
+from tests.commands import Done, planner
 from tests.live.tables import TABLES, fill, fill_raw
 from worker.processes.embedded_redis import embedded_broker
 from worker.processes.workers import run_workers
@@ -55,17 +54,8 @@ class Live:
     environment: dict[str, str]
 
     def planner(self, *arguments: str) -> Done:
-        done = subprocess.run(
-            [sys.executable, "-m", "planner", *arguments],
-            env={**os.environ, **self.environment},
-            cwd=self.place,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Done(code=done.returncode, out=done.stdout, err=done.stderr)
+        environment = {**os.environ, **self.environment}
+        return planner(*arguments, environment=environment, cwd=self.place)
 
     @property
     def calls(self) -> list[str]:

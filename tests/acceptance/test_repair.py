@@ -16,6 +16,7 @@ DATE = "2021-11-20"
 DELETE = "DELETE FROM {table} WHERE game_date = @day"
 ANALYTICS = "nba_analytics.player_game_summary"
 PREDICTIONS = "nba_predictions.player_prop_predictions"
+ENDED = {"complete", "failed", "cancelled"}
 STEP_STATES = {"pending", "running", "succeeded", "failed", "blocked", "cancelled"}
 
 
@@ -33,8 +34,9 @@ MANY = pytest.mark.slow
     ("workers", "chunk_dates", "seed", "holes"),
     [
         (1, 14, 1, 2),
-        (2, 1, 6, 1),
-        (4, 3, 3, 2),
+        (2, 1, 5, 1),
+        (3, 3, 11, 2),
+        pytest.param(4, 3, 3, 2, marks=MANY),
         pytest.param(1, 3, 4, 8, marks=MANY),
         pytest.param(2, 14, 5, 8, marks=MANY),
         pytest.param(4, 1, 7, 8, marks=MANY),
@@ -104,17 +106,16 @@ def test_a_failing_date_blocks_its_chain_alone(sandbox: Sandbox) -> None:
     assert sandbox.differences() == []
 
 
-def test_later_phases_of_a_failed_date_are_blocked(sandbox: Sandbox) -> None:
+def test_later_phases_of_a_failed_date_are_blocked(fleet: Sandbox) -> None:
     # Given a date that is missing from analytics on, in two chunks' distance of another
-    tables = [name for name in sandbox.tables if not name.startswith("nba_raw.")]
+    tables = [name for name in fleet.tables if not name.startswith("nba_raw.")]
     for table in tables:
-        sandbox.run_sql(DELETE.format(table=table), day=day_of(DATE))
-        sandbox.run_sql(DELETE.format(table=table), day=day_of("2021-11-10"))
-    sandbox.fault({"analytics": {DATE: "nothing"}})
-    sandbox.start_fleet(workers=2)
+        fleet.run_sql(DELETE.format(table=table), day=day_of(DATE))
+        fleet.run_sql(DELETE.format(table=table), day=day_of("2021-11-10"))
+    fleet.fault({"analytics": {DATE: "nothing"}})
 
     # When a script says that it succeeded, and wrote nothing
-    done = sandbox.planner(
+    done = fleet.planner(
         "enqueue", "--gaps", "--wait", "--yes", "--no-cascade", "--chunk-dates", "1", "--json"
     )
 
@@ -128,39 +129,43 @@ def test_later_phases_of_a_failed_date_are_blocked(sandbox: Sandbox) -> None:
     assert set(blocked) == {"precompute", "predictions", "grading"}
     assert "after analytics" in blocked["grading"]["reason"]
 
+    # And when the script does its work again, a retry completes the repair
+    fleet.fault({})
+    retried = fleet.planner("retry", done.json["run_id"], "--wait")
+    assert retried.code == 0, retried.err
+    assert fleet.differences() == []
 
-def test_a_date_that_was_computed_from_a_repaired_one_is_computed_again(sandbox: Sandbox) -> None:
+
+def test_a_date_that_was_computed_from_a_repaired_one_is_computed_again(fleet: Sandbox) -> None:
     # Given precompute rows that were computed without a date of analytics
-    sandbox.run_sql(DELETE.format(table=ANALYTICS), day=day_of(DATE))
-    sandbox.run_sql(
+    fleet.run_sql(DELETE.format(table=ANALYTICS), day=day_of("2021-11-24"))
+    fleet.run_sql(
         "MERGE nba_precompute.player_daily_cache USING (SELECT * REPLACE (0 AS games_in_sample) "
         "FROM nba_precompute.player_daily_cache WHERE game_date = @day) ON FALSE "
         "WHEN NOT MATCHED BY SOURCE AND game_date = @day THEN DELETE "
         "WHEN NOT MATCHED BY TARGET THEN INSERT ROW",
         day=day_of("2021-11-26"),
     )
-    assert sandbox.differences()
-    sandbox.start_fleet(workers=2)
+    assert fleet.differences()
 
     # When the gap is repaired, although no count shows the wrong rows
-    done = sandbox.planner("enqueue", "--gaps", "--wait", "--yes")
+    done = fleet.planner("enqueue", "--gaps", "--wait", "--yes")
 
     # Then they are right
     assert done.code == 0, done.err
-    assert sandbox.differences() == []
+    assert fleet.differences() == []
 
 
-def test_what_is_in_flight_is_left_to_the_run_that_holds_it(sandbox: Sandbox) -> None:
+def test_what_is_in_flight_is_left_to_the_run_that_holds_it(fleet: Sandbox) -> None:
     # Given a run that nobody works on yet
-    sandbox.run_sql(DELETE.format(table=PREDICTIONS), day=day_of(DATE))
-    sandbox.start_fleet(workers=1)
-    first = sandbox.planner("enqueue", "--gaps", "--json")
+    fleet.run_sql(DELETE.format(table=PREDICTIONS), day=day_of(DATE))
+    first = fleet.planner("enqueue", "--gaps", "--json")
     assert first.code == 0, first.err
     held = {(step["phase"], c["dates"][0]) for c in first.json["chunks"] for step in c["steps"]}
     assert held == {("predictions", DATE), ("grading", DATE)}
 
     # When the same is enqueued at once
-    second = sandbox.planner("enqueue", "--gaps", "--json")
+    second = fleet.planner("enqueue", "--gaps", "--json")
 
     # Then nothing is done twice, and it says who does it (unless it has been done meanwhile)
     assert second.code == 0
@@ -170,59 +175,61 @@ def test_what_is_in_flight_is_left_to_the_run_that_holds_it(sandbox: Sandbox) ->
         assert left["reason"] == "in_flight"
 
     # And the first run completes
-    assert sandbox.planner("watch", first.json["run_id"]).code == 0
-    assert sandbox.differences() == []
+    assert fleet.planner("watch", first.json["run_id"]).code == 0
+    assert fleet.differences() == []
 
 
-def test_a_plan_file_is_what_is_run(sandbox: Sandbox, tmp_path: Path) -> None:
-    # Given a plan in a file
-    punch(sandbox, seed=5, holes=2)
+def test_a_plan_file_is_what_is_run(fleet: Sandbox, tmp_path: Path) -> None:
+    # Given a plan of two chunks in a file
+    for day in ("2021-11-10", DATE):
+        fleet.run_sql(DELETE.format(table=PREDICTIONS), day=day_of(day))
+    assert fleet.differences()
     plan = tmp_path / "plan.json"
-    made = sandbox.planner("plan", "--out", str(plan), "--json")
+    made = fleet.planner("plan", "--chunk-dates", "1", "--out", str(plan), "--json")
     assert made.code == 0, made.err
+    assert len(made.json["chunks"]) == 2
     assert made.json["steps_total"] == sum(len(c["steps"]) for c in made.json["chunks"])
 
     # When it is enqueued
-    sandbox.start_fleet(workers=2)
-    done = sandbox.planner("enqueue", "--plan", str(plan), "--wait", "--yes")
+    done = fleet.planner("enqueue", "--plan", str(plan), "--wait", "--yes")
 
     # Then its run repairs what it says
     assert done.code == 0, done.err
-    assert sandbox.differences() == []
+    assert fleet.differences() == []
 
     # And an edited plan is refused
     content = json.loads(plan.read_text())
     content["chunks"] = content["chunks"][:1]
     plan.write_text(json.dumps(content))
-    refused = sandbox.planner("enqueue", "--plan", str(plan))
+    refused = fleet.planner("enqueue", "--plan", str(plan))
     assert refused.code == 2
     assert "was edited" in refused.err
 
 
-def test_runs_status_and_report_speak_of_a_run(sandbox: Sandbox) -> None:
-    punch(sandbox, seed=6, holes=1)
-    sandbox.start_fleet(workers=2)
-    done = sandbox.planner(
+def test_runs_status_and_report_speak_of_a_run(fleet: Sandbox) -> None:
+    fleet.run_sql(DELETE.format(table=PREDICTIONS), day=day_of(DATE))
+    done = fleet.planner(
         "enqueue", "--gaps", "--wait", "--yes", "--json", "--reason", "a test of <b>reports</b>"
     )
     run_id = done.json["run_id"]
 
-    listed = sandbox.planner("runs", "--json").json["runs"]
-    assert [(each["run_id"], each["state"]) for each in listed] == [(run_id, "complete")]
+    listed = fleet.planner("runs", "--json").json["runs"]
+    assert [each["state"] for each in listed if each["run_id"] == run_id] == ["complete"]
+    assert {each["state"] for each in listed if each["run_id"] != run_id} <= ENDED
 
-    status = sandbox.planner("status", run_id, "--json")
+    status = fleet.planner("status", run_id, "--json")
     assert status.code == 0
     assert status.json["state"] == "complete"
     assert status.json["failures"] == []
     assert status.json["steps"]["succeeded"] == done.json["steps_total"]
 
-    report = sandbox.planner("report", run_id)
+    report = fleet.planner("report", run_id)
     assert f"# Backfill {run_id}: complete" in report.out
     assert "**Passed**" in report.out
     assert "| planned |" in report.out
-    assert (sandbox.settings.home_dir / "reports" / run_id / "report.json").is_file()
+    assert (fleet.settings.home_dir / "reports" / run_id / "report.json").is_file()
 
-    unknown = sandbox.planner("status", "run-of-nobody")
+    unknown = fleet.planner("status", "run-of-nobody")
     assert unknown.code == 2
     assert "planner runs" in unknown.err
 

@@ -26,7 +26,8 @@ import redis
 
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
-from tests.conftest import COMMAND_SECONDS, Done
+from tests import commands
+from tests.commands import Done
 from tests.integration.bench import DAYS, JOB, Bench
 from tests.integration.service import Answer, Call, Service, served
 from tests.waiting import until
@@ -262,7 +263,7 @@ def test_a_secret_is_nowhere(tmp_path: Path) -> None:
     (tmp_path / "says.sh").chmod(0o755)
     (tmp_path / "token").write_text(f"{TOKEN_FILE}\n")
     (tmp_path / "said").write_text(TOKEN_SAID)
-    Bench(place=tmp_path).running(pipeline(tmp_path))  # writes the pipeline file
+    Bench(place=tmp_path).context(pipeline(tmp_path))  # writes the pipeline file
     text = (tmp_path / "bench.toml").read_text()
     (tmp_path / "bench.toml").write_text(text.replace("timeout_s", "retries = 0\ntimeout_s", 1))
     broker = {"BACKFILL_BROKER_URL": f"redis://:{BROKER}@127.0.0.1:{free_port()}/0"}
@@ -282,22 +283,14 @@ def test_a_secret_is_nowhere(tmp_path: Path) -> None:
         flower = stack.enter_context(everything_running(tmp_path, environment))
 
         def planner(*arguments: str) -> Done:
-            done = subprocess.run(
-                [sys.executable, "-m", "planner", *arguments],
-                env={**os.environ, **environment},
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                timeout=COMMAND_SECONDS,
-                check=False,
-            )
-            return Done(code=done.returncode, out=done.stdout, err=done.stderr)
+            everything = {**os.environ, **environment}
+            return commands.planner(*arguments, environment=everything, cwd=tmp_path)
 
         # When everything fails with all that it can say
         dates = ["--start", str(DAYS[0]), "--end", str(DAYS[1]), "--chunk-dates", "2"]
         done = planner("enqueue", "--gaps", *dates, "--wait", "--json")
         assert done.code == 4, done.err
-        run_id, commands = done.json["run_id"], {"enqueue": done}
+        run_id, said = done.json["run_id"], {"enqueue": done}
         reasons = {f["phase"]: f["reason"] for f in done.json["status"]["failures"]}
         assert set(reasons) == {"facts", "variable", "file", "command", "google", "key"}
         for command in (
@@ -307,7 +300,7 @@ def test_a_secret_is_nowhere(tmp_path: Path) -> None:
             ["doctor"],
             ["settings"],
         ):
-            commands[" ".join(command)] = planner(*command)
+            said[" ".join(command)] = planner(*command)
 
         # Then every secret was used
         assert "exit code 3" in reasons["facts"]
@@ -330,7 +323,7 @@ def test_a_secret_is_nowhere(tmp_path: Path) -> None:
     for path in [*(tmp_path / "home").rglob("*"), *(tmp_path / "redis").rglob("*")]:
         if path.is_file():
             texts[str(path)] = path.read_bytes()
-    texts |= {f"planner {name}": f"{d.out}\n{d.err}".encode() for name, d in commands.items()}
+    texts |= {f"planner {name}": f"{d.out}\n{d.err}".encode() for name, d in said.items()}
     assert any(b"***" in text for name, text in texts.items() if "logs/run-" in name)
     assert any(name.startswith(str(tmp_path / "home" / "flower.db")) for name in texts)
     assert any(name.endswith("dump.rdb") for name in texts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from planner.sandbox.boxscores import read_boxscores
 from planner.sandbox.build import build
 from planner.sandbox.punch import punch_plan
 from sql import open_warehouse
+from tests.commands import Done, planner
 from tests.conftest import Sandbox
 
 REAL = Path(__file__).parents[3] / "shared/data/nba/player_boxscores.parquet"
@@ -27,24 +27,14 @@ PLAYOFFS = {"2021-22": (87, 45), "2022-23": (84, 45), "2023-24": (82, 44)}
 SEASONS = "2021,2022,2023,2024"
 
 
-def planner(*arguments: str, warehouse: Path, home: Path) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, warehouse: Path, home: Path) -> Done:
     environment = {
         **os.environ,
         "BACKFILL_WAREHOUSE": f"local:{warehouse}",
         "BACKFILL_HOME": str(home),
         "BACKFILL_PIPELINE": "nba",
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "planner", *arguments],
-        env=environment,
-        cwd=home.parent,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
+    return planner(*arguments, environment=environment, cwd=home.parent)
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason=f"the real box scores are not in {REAL}")
@@ -59,35 +49,26 @@ def test_real_playoffs_are_gaps_before_and_complete_after(tmp_path: Path) -> Non
     home = tmp_path / "home"
 
     # When both are validated and compared
-    before = planner(
-        "validate", "--save", "before", "--json", warehouse=tmp_path / "broken", home=home
-    )
-    after = planner(
-        "validate", "--save", "after", "--json", warehouse=tmp_path / "whole", home=home
-    )
-    compared = planner(
-        "compare", "before", "after", "--json", warehouse=tmp_path / "whole", home=home
-    )
+    before = run("validate", "--save", "before", "--json", warehouse=tmp_path / "broken", home=home)
+    after = run("validate", "--save", "after", "--json", warehouse=tmp_path / "whole", home=home)
+    compared = run("compare", "before", "after", "--json", warehouse=tmp_path / "whole", home=home)
 
     # Then there are gaps before, complete after, and the playoffs have their real sizes
-    assert (before.returncode, after.returncode, compared.returncode) == (1, 0, 0)
+    assert (before.code, after.code, compared.code) == (1, 0, 0)
     for season, (games, dates) in PLAYOFFS.items():
-        held, whole = (playoffs(json.loads(done.stdout), season) for done in (before, after))
+        held, whole = (playoffs(done.json, season) for done in (before, after))
         assert held["raw"]["entities"] == games
         assert {row["overall"] for row in held.values()} == {"gaps"}
         assert {row["entities"] for phase, row in held.items() if phase != "raw"} == {0}
         assert {row["overall"] for row in whole.values()} == {"complete"}
         assert {(row["entities"], row["complete"]) for row in whole.values()} == {(games, dates)}
-    changed = {
-        (row["season"], row["part"], row["phase"]): row
-        for row in json.loads(compared.stdout)["phases"]
-    }
+    changed = {(row["season"], row["part"], row["phase"]): row for row in compared.json["phases"]}
     assert changed["2021-22", "playoffs", "grading"]["before"]["complete"] == 0
     assert changed["2021-22", "playoffs", "grading"]["after"]["complete"] == 45
     assert ("2021-22", "", "raw") not in changed
     graded = [
         row
-        for row in json.loads(compared.stdout)["criteria"]
+        for row in compared.json["criteria"]
         if (row["criterion"], row["season"]) == ("graded-rows", "2024-25")
     ]
     assert [(row["before"]["status"], row["after"]["status"]) for row in graded] == [

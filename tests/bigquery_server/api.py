@@ -7,8 +7,6 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from sql.errors import TableNotFound
 from tests.bigquery_server import encode
 from tests.bigquery_server.encode import Json
@@ -16,7 +14,6 @@ from tests.bigquery_server.faults import ApiError, Faults
 from tests.bigquery_server.jobs import Job, Jobs, page
 from tests.bigquery_server.served import Layout, ServedWarehouse
 
-_SUMMARY = "$__PARTITIONS_SUMMARY__"
 _PROJECT = r"/bigquery/v2/projects/(?P<project>[^/]+)"
 _ROUTES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
     (verb, re.compile(_PROJECT + path), name)
@@ -33,11 +30,6 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
             "POST",
             r"/datasets/(?P<dataset>[^/]+)/tables/(?P<table>[^/:]+):testIamPermissions",
             "tables.testIamPermissions",
-        ),
-        (
-            "GET",
-            r"/datasets/(?P<dataset>[^/]+)/tables/(?P<table>[^/]+)/data",
-            "tabledata.list",
         ),
     )
 )
@@ -105,7 +97,6 @@ class Api:
             "tables.list": self._tables,
             "tables.get": self._table,
             "tables.testIamPermissions": self._permissions,
-            "tabledata.list": self._data,
         }
 
     def answer(self, request: Request, warehouse: ServedWarehouse) -> Json:
@@ -266,8 +257,6 @@ class Api:
 
     def _table(self, request: Request, warehouse: ServedWarehouse) -> Json:
         project, dataset, table = (request.names[key] for key in ("project", "dataset", "table"))
-        if table.endswith(_SUMMARY):
-            return self._summary(request, warehouse)
         layout = self._layout(request, warehouse, table)
         answer: Json = {
             "kind": "bigquery#table",
@@ -305,40 +294,3 @@ class Api:
             return warehouse.layout(warehouse.folder_name(f"{project}.{dataset}.{table}", project))
         except TableNotFound:
             raise ApiError("notFound", f"Not found: Table {project}:{dataset}.{table}") from None
-
-    # -- TABLE$__PARTITIONS_SUMMARY__: how the client's `list_partitions` looks them up -----------
-
-    def _summary(self, request: Request, warehouse: ServedWarehouse) -> Json:
-        rows = self._summary_rows(request, warehouse)
-        names = {f"{name}Id": request.names[name] for name in ("project", "dataset", "table")}
-        return {
-            "kind": "bigquery#table",
-            "tableReference": names,
-            "schema": {"fields": encode.schema(rows.schema)},
-            "type": "TABLE",
-            "numRows": str(rows.num_rows),
-        }
-
-    def _data(self, request: Request, warehouse: ServedWarehouse) -> Json:
-        if not request.names["table"].endswith(_SUMMARY):
-            raise ApiError("notImplemented", "This server lists the rows of no other table.")
-        rows = self._summary_rows(request, warehouse)
-        if chosen := request.query.get("selectedFields"):
-            rows = rows.select(chosen.split(","))
-        fields = encode.schema(rows.schema)
-        return {
-            "kind": "bigquery#tableDataList",
-            "totalRows": str(rows.num_rows),
-            "rows": [encode.row(values, fields, micros=True) for values in rows.to_pylist()],
-        }
-
-    def _summary_rows(self, request: Request, warehouse: ServedWarehouse) -> pa.Table:
-        layout = self._layout(request, warehouse, request.names["table"].removesuffix(_SUMMARY))
-        return pa.table(
-            {
-                "partition_id": pa.array(
-                    [f"{day:%Y%m%d}" if day else "__NULL__" for day in layout.partitions],
-                    pa.string(),
-                )
-            }
-        ).sort_by("partition_id")

@@ -136,7 +136,3 @@ class Faults:
                 ):
                     waiting.times -= 1
                     raise fault.error()
-
-    def clear(self) -> None:
-        with self._lock:
-            self._waiting.clear()

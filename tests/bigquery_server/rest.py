@@ -107,10 +107,6 @@ class BigQueryServer:
         """Let the next `times` requests meet `fault`; `on` a method, or on any."""
         self._faults.add(fault, method=on, times=times)
 
-    def heal(self) -> None:
-        """Forget the faults that have not been met."""
-        self._faults.clear()
-
     def hold(self) -> None:
         """Let jobs stay RUNNING, until `release`."""
         self._api.jobs.hold()

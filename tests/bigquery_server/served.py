@@ -35,7 +35,6 @@ class Partition:
     """What Delta's log says of one partition."""
 
     rows: int
-    size_bytes: int  # on disk, compressed
     modified: datetime  # UTC, to the millisecond
 
 
@@ -135,7 +134,6 @@ class ServedWarehouse(LocalWarehouse):
             modified = datetime.fromtimestamp(action["modification_time"] / 1000, UTC)
             found[day] = Partition(
                 rows=action["num_records"] + (old.rows if old else 0),
-                size_bytes=action["size_bytes"] + (old.size_bytes if old else 0),
                 modified=max(modified, old.modified) if old else modified,
             )
         created = table.metadata().created_time or 0

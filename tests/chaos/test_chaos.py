@@ -1,7 +1,7 @@
 """Faults injected into a real fleet: nothing lost, nothing stuck, and equal to a rebuild.
 
-`make test` runs the first one; `make chaos` runs the others, prints the seed and the command, and
-writes the table of docs/reliability.md.
+`make chaos` runs them, prints the seed and the command, and writes the table of
+docs/reliability.md. `make test` has each fault at its mechanism, in tests/integration.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from tests.conftest import Sandbox
 from tests.waiting import until
 from worker.app import queue_names
 from worker.messages.mailbox import chunks_with_messages
-from worker.processes.children import Child, Supervisor
+from worker.processes.children import Child, supervised
 from worker.processes.embedded_redis import find_redis_server
 from worker.processes.workers import run_workers, worker_process
 
@@ -57,13 +57,6 @@ def broken(make_sandbox: MakeSandbox) -> Sandbox:
     sandbox = make_sandbox(**QUICK)
     break_warehouse(sandbox, seed=SEED, holes=3)
     return sandbox
-
-
-def test_workers_are_killed(make_sandbox: MakeSandbox) -> None:
-    """The short one: some kills -9 of workers and pool processes, at random moments."""
-    sandbox = make_sandbox(**QUICK)
-    break_warehouse(sandbox, seed=SEED, holes=1)
-    run_killed(sandbox, kills=4)
 
 
 @pytest.mark.slow
@@ -228,6 +221,26 @@ def test_the_finalizer_message_is_dropped(broken: Sandbox) -> None:
 
 
 @pytest.mark.slow
+def test_every_message_of_a_run_is_dropped(broken: Sandbox) -> None:
+    # Given a paused run whose messages are all gone
+    began = time.monotonic()
+    broken.start_fleet(workers=2)
+    run_id = enqueue(broken)
+    until(lambda: broken.steps(run_id)["succeeded"] >= 1)
+    assert broken.planner("pause", run_id).code == 0
+    until(lambda: broken.steps(run_id)["running"] == 0)
+    client_of(broken).delete(*PHASES, "final", "unacked", "unacked_index")
+
+    # When it is resumed
+    assert broken.planner("resume", run_id).code == 0
+
+    # Then it completes all the same
+    record = in_peace(broken, run_id)
+    name = "every message of a run dropped"
+    expect_whole(judge(broken, name, record, injected=1, began=began))
+
+
+@pytest.mark.slow
 def test_the_network_between_one_worker_and_redis_is_cut(
     make_sandbox: MakeSandbox, tmp_path: Path
 ) -> None:
@@ -243,7 +256,7 @@ def test_the_network_between_one_worker_and_redis_is_cut(
     url = f"redis://127.0.0.1:{port}/0"
     sandbox = make_sandbox(**QUICK, broker_url=url)
     break_warehouse(sandbox, seed=SEED, holes=4)
-    with Supervisor([server]), Proxy(port) as proxy:
+    with supervised([server]), Proxy(port) as proxy:
         sandbox.start_fleet(workers=2)
         assert sandbox.running is not None
         through = {**sandbox.running.environment, "BACKFILL_BROKER_URL": proxy.url}

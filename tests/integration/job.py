@@ -61,17 +61,29 @@ def main() -> int:
         if fault == "hangs" and n == int(argument) > first:
             time.sleep(600)
         if n >= first:
-            for day in days:
-                if fault != "skips" or day not in bad:
-                    warehouse.run(
-                        f"MERGE {table} USING (SELECT day, game FROM lake.raw WHERE day = @day) "
-                        "ON FALSE WHEN NOT MATCHED BY SOURCE AND day = @day THEN DELETE "
-                        "WHEN NOT MATCHED BY TARGET THEN INSERT ROW",
-                        {"day": day},
-                    )
+            left = bad if fault == "skips" else []
+            for span in spans([day for day in days if day not in left]):
+                warehouse.run(
+                    f"MERGE {table} USING (SELECT day, game FROM lake.raw "
+                    "WHERE day BETWEEN @start AND @end) ON FALSE "
+                    "WHEN NOT MATCHED BY SOURCE AND day BETWEEN @start AND @end THEN DELETE "
+                    "WHEN NOT MATCHED BY TARGET THEN INSERT ROW",
+                    span,
+                )
         if not os.environ.get("ALL_TABLES"):
             break
     return int(argument) if fault == "exits" else 0
+
+
+def spans(days: list[date]) -> list[dict[str, date]]:
+    """Dates without a break between them are one statement: each costs as much as one date."""
+    found: list[dict[str, date]] = []
+    for day in days:
+        if found and found[-1]["end"] + timedelta(days=1) == day:
+            found[-1]["end"] = day
+        else:
+            found.append({"start": day, "end": day})
+    return found
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from planner.plan.plan import Plan
 from planner.plan.states import STEP_ENDED, RunState, StepState
 from worker.ledger.ledger import Ledger
+from worker.ledger.record import RunEnding
 
 
 def end(ledger: Ledger, run_id: str, state: RunState = RunState.FAILED) -> None:
@@ -13,7 +14,7 @@ def end(ledger: Ledger, run_id: str, state: RunState = RunState.FAILED) -> None:
         if at not in STEP_ENDED:
             ledger.client.hset(f"backfill:run:{run_id}:steps", step, StepState.CANCELLED)
     endings = ledger.require(run_id).endings
-    assert ledger.conclude(run_id, state, {}, report="{}", endings=endings)
+    assert ledger.conclude(run_id, state, RunEnding(), report="{}", endings=endings)
 
 
 def rename(ledger: Ledger, run_id: str, old: str, new: str = "gone") -> None:

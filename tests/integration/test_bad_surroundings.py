@@ -48,7 +48,7 @@ from tests.integration.service import Service, served
         ("LEASE_SECONDS", "-1"),
         ("VISIBILITY_SECONDS", "9" * 5000),
         ("MAX_BYTES", "0"),
-        ("LEDGER_DATASET", "ops; DROP"),
+        ("HISTORY_DATASET", "ops; DROP"),
     ],
 )
 @pytest.mark.parametrize("command", ["gaps", "settings"])

@@ -40,12 +40,12 @@ def hold(shop: Shop) -> Lease:
     """A step that was begun, by a holder of its date."""
     name = f"sales:sessionise:{day(11)}"
     lease = Lease(shop.ledger.client, [Resource(name=name), Resource(name="service:x")], seconds=60)
-    assert lease.acquire() is None
+    assert lease.acquire()
     shop.ledger.start(RUN, STEP, token=lease.token, worker="another")
     return lease
 
 
-def test_a_step_that_only_misfits_come_by_fails_after_a_while(shop: Shop) -> None:
+def test_a_step_that_only_mismatched_workers_receive_fails_after_a_while(shop: Shop) -> None:
     begin(shop)
     change_file(shop)
 
@@ -56,7 +56,7 @@ def test_a_step_that_only_misfits_come_by_fails_after_a_while(shop: Shop) -> Non
     assert shop.states()[STEP] is StepState.FAILED
 
 
-def test_other_waits_are_no_misfits(shop: Shop) -> None:
+def test_other_waits_are_no_config_mismatches(shop: Shop) -> None:
     """Paused for long, then a worker that was not started anew is the first to come by."""
     fits = begin(shop)
     shop.ledger.move(RUN, RunState.PAUSED, [RunState.RUNNING])
@@ -71,18 +71,18 @@ def test_other_waits_are_no_misfits(shop: Shop) -> None:
 
 
 def test_one_worker_that_fits_is_enough(shop: Shop) -> None:
-    # Given misfits that have nearly given up, and a worker that fits and cannot begin now
+    # Given config mismatches up to the limit, and a worker whose file matches and cannot begin now
     fits = begin(shop)
     change_file(shop)
     come_by(shop, visit.CONFIG_MISMATCHES_MAX)
     change_file(shop, fits)
     name = f"sales:sessionise:{day(11)}"
     lease = Lease(shop.ledger.client, [Resource(name=name)], seconds=60)
-    assert lease.acquire() is None
+    assert lease.acquire()
     come_by(shop, 1)
     lease.release()
 
-    # Then the misfits count from none
+    # Then config mismatches count from none
     change_file(shop)
     come_by(shop, visit.CONFIG_MISMATCHES_MAX)
     assert shop.states()[STEP] is StepState.PENDING

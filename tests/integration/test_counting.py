@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
 from planner.gaps.survey import survey
@@ -421,15 +420,6 @@ def test_every_job_says_which_plan_and_phase_it_is_for(
     ]
     mine = {"app": "backfill-fleet", "plan_id": "plan-1", "phase": "planning"}
     assert labels == [mine, mine, mine, {"app": "backfill-fleet"}]
-
-
-def test_the_clients_own_way_to_list_partitions_is_served(server: BigQueryServer) -> None:
-    with bigquery.Client(
-        project="p",
-        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
-        client_options={"api_endpoint": server.url},
-    ) as client:
-        assert client.list_partitions("raw.games") == [f"2024030{n}" for n in range(4, 10)]
 
 
 def test_a_scan_of_five_seasons_asks_two_queries_per_dataset_and_one_per_table_at_most(

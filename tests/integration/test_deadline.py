@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from planner.commands.runs import status_json
+from planner.commands.run_status import status_json
 from planner.plan.states import RunState, StepState
 from tests.integration.ledgers import end
 from tests.integration.shop import RUN, Shop, day, drain
@@ -75,9 +75,9 @@ def test_a_step_at_work_is_stopped_at_the_deadline(shop: Shop) -> None:
     shop.lose_sessions(day(11))
     shop.register(shop.plan())
     lease = Lease(shop.ledger.client, [Resource(name="a")], seconds=1)
-    assert lease.acquire() is None
+    assert lease.acquire()
     stop = Stop(shop.context, RUN, lease)
-    with lease:
+    with lease.kept_alive():
         assert stop() is None
         pass_deadline(shop)
         until(lambda: stop() is not None)

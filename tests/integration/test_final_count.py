@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from planner.commands.runs import status_json
+from planner.commands.run_status import status_json
 from planner.plan.states import RunState
 from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown

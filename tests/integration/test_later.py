@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.integration.tiny import Tiny
 from tests.waiting import until
-from worker.processes.children import Supervisor
+from worker.processes.children import supervised
 from worker.processes.workers import worker_process
 from worker.run import control
 
@@ -24,14 +24,14 @@ def test_a_step_that_waits_is_taken_by_whoever_is_free(tmp_path: Path) -> None:
         waiting = tiny.register([waits], ["b"])
         tiny.say("send", waiting)
         control.pause(tiny.context, waiting)
-        stack.enter_context(Supervisor([first]))
+        stack.enter_context(supervised([first]))
         until(lambda: tiny.ledger.step(waiting, f"{waits}/b").waits > 2)
 
         # When a long step keeps that worker busy, another comes, and the first step may begin
         tiny.hold(works)
         long = tiny.enqueue([works], ["a"])
         until(lambda: tiny.scripts(works))
-        stack.enter_context(Supervisor([second]))
+        stack.enter_context(supervised([second]))
         control.resume(tiny.context, waiting)
 
         # Then the other worker does it, while the long one goes on

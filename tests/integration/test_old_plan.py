@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from planner.errors import BadPlan
@@ -13,6 +11,7 @@ from planner.gaps.survey import survey
 from planner.plan.plan import Plan
 from planner.sandbox.workers import environment_of
 from sql import load
+from tests.commands import planner
 from tests.integration.shop import PIPELINE, RUN, SCOPE, Shop, day
 from worker.run.enqueue import require_now
 
@@ -54,18 +53,11 @@ def test_a_plan_file_that_is_out_of_date_publishes_nothing(shop: Shop, tmp_path:
     file.write_text(shop.plan().model_dump_json())
     shop.context.warehouse.run(load("sales/sessions"), {"start_date": day(11), "end_date": day(11)})
 
-    done = subprocess.run(
-        [sys.executable, "-m", "planner", "enqueue", "--plan", str(file)],
-        env={**os.environ, **environment_of(shop.context.settings)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environment = {**os.environ, **environment_of(shop.context.settings)}
+    done = planner("enqueue", "--plan", str(file), environment=environment, cwd=tmp_path)
 
-    assert done.returncode == 2
-    assert f"the warehouse has changed since: sessionise {day(11)} is complete now" in done.stderr
+    assert done.code == 2
+    assert f"the warehouse has changed since: sessionise {day(11)} is complete now" in done.err
     assert shop.ledger.runs() == []
 
 

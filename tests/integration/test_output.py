@@ -10,12 +10,12 @@ import pytest
 from planner.pipeline.runners import Rule
 from worker.processes import secrets
 from worker.runners import output
-from worker.runners.output import Output
+from worker.runners.output import Output, captured
 from worker.runners.rules import TOO_LARGE, rules_of, says, then
 
 
 def write(log: Path, *parts: bytes, **options: object) -> Output:
-    with Output(log=log, **options) as made:  # type: ignore[arg-type]
+    with captured(log=log, **options) as made:  # type: ignore[arg-type]
         for part in parts:
             os.write(made.pipe, part)
     return made

@@ -3,43 +3,39 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import signal
+from functools import partial
 
 import pytest
 
 from planner.plan.states import RunState, StepState
 from planner.sandbox.workers import environment_of
+from tests.commands import planner
 from tests.integration.shop import RUN, SCOPE, Shop, day, drain
+from worker.ledger.ledger import Ledger
 from worker.run import control
 from worker.run import enqueue as enqueue_module
 from worker.run.finalize import finalize
 from worker.run.plan import owed_now
 
-DIES = """
-import os, signal, sys
-from planner.cli import main
-from worker.run import enqueue
-from worker.ledger.ledger import Ledger
-
-def die(*arguments, **options):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-where = {
+MOMENTS = {
     "before it registers": (Ledger, "register"),
-    "before it hands over": (enqueue, "_hand_over"),
-    "before it publishes": (enqueue, "send_steps"),
+    "before it takes over": (enqueue_module, "_take_over"),
+    "before it sends": (enqueue_module, "send_steps"),
     "before it says so": (Ledger, "move"),
 }
-setattr(*where[sys.argv.pop(1)], die)
-main()
-"""
 
 
-@pytest.mark.parametrize(
-    "moment",
-    ["before it registers", "before it hands over", "before it publishes", "before it says so"],
-)
+def dies(moment: str) -> None:
+    """From now on, this process does not survive a moment."""
+
+    def die(*arguments: object, **options: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(*MOMENTS[moment], die)
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_planner_that_is_killed_leaves_nothing_or_an_incomplete_run(
     shop: Shop, moment: str
 ) -> None:
@@ -47,17 +43,16 @@ def test_a_planner_that_is_killed_leaves_nothing_or_an_incomplete_run(
     shop.lose_sessions(day(11))
     wanted = {(step.phase, step.dates) for _, step in shop.plan().steps()}
     options = ["enqueue", "--gaps", "--json", "--start", str(SCOPE.start), "--end", str(SCOPE.end)]
-    done = subprocess.run(
-        [sys.executable, "-c", DIES, moment, *options, "--chunk-dates", "1"],
-        env={**os.environ, **environment_of(shop.context.settings)},
+    done = planner(
+        *options,
+        "--chunk-dates",
+        "1",
+        environment={**os.environ, **environment_of(shop.context.settings)},
         cwd=shop.context.settings.home_dir.parent,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+        before=partial(dies, moment),
     )
-    assert done.returncode == -9, done.stderr
-    assert done.stdout == ""
+    assert done.code == -signal.SIGKILL, done.err
+    assert done.out == ""
 
     # Then there is no run, or one that is incomplete, has begun nothing, and can be resumed
     runs = shop.ledger.runs()
@@ -69,7 +64,7 @@ def test_a_planner_that_is_killed_leaves_nothing_or_an_incomplete_run(
         enqueue_module._note_owed(shop.context, run_id, plan)
         shop.register(plan)
         taken = {(step.phase, d) for _, step in plan.steps() for d in step.dates}
-        enqueue_module._hand_over(shop.context, run_id, taken)
+        enqueue_module._take_over(shop.context, run_id, taken)
     else:
         (run,) = runs
         run_id = run.id

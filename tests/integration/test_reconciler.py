@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from planner.plan.states import RunState
+from tests.commands import planner
 from tests.integration.ledgers import end, rename
 from tests.integration.tiny import Tiny
 from tests.waiting import until
@@ -104,11 +102,10 @@ def test_status_reconciles(nobody: Tiny) -> None:
     run_id = lost(nobody, 1)
 
     def status() -> dict[str, object]:
-        command = [sys.executable, "-m", "planner", "status", run_id, "--json"]
-        done = subprocess.run(
-            command, env=nobody.child_environment, capture_output=True, text=True, check=True
-        )
-        found: dict[str, object] = json.loads(done.stdout)
+        environment = nobody.child_environment
+        done = planner("status", run_id, "--json", environment=environment, cwd=nobody.place)
+        assert done.code == 0, done.err
+        found: dict[str, object] = done.json
         return found
 
     assert status()["state"] == "running"

@@ -22,12 +22,14 @@ from planner.errors import Unreachable
 from planner.pipeline.load import load_pipeline
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
+from tests import commands
+from tests.commands import Done
 from tests.integration.bench import DAYS, Bench
 from tests.integration.tls import Certificates, make_certificates, tls_before
 from tests.waiting import until
 from worker.app import _configuration, transport_url
 from worker.ledger.connection import connect, require
-from worker.processes.children import Child, Supervisor
+from worker.processes.children import Child, supervised
 from worker.processes.embedded_redis import find_redis_server
 from worker.processes.workers import run_workers
 
@@ -66,7 +68,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
         log=folder / "log",
         stop_seconds=5,
     )
-    with Supervisor([server]):
+    with supervised([server]):
         admin = redis.Redis(port=port, password=PASSWORD, decode_responses=True)
 
         def answers() -> bool:
@@ -109,16 +111,9 @@ def worker_environment(settings: Settings) -> dict[str, str]:
     return {**environment_of(settings), "WAREHOUSE_PLACE": place}
 
 
-def planner(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "planner", *arguments],
-        env={**os.environ, **environment_of(settings)},
-        cwd=settings.home.parent,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def planner(settings: Settings, *arguments: str) -> Done:
+    environment = {**os.environ, **environment_of(settings)}
+    return commands.planner(*arguments, environment=environment, cwd=settings.home.parent)
 
 
 class Evil:
@@ -177,7 +172,7 @@ def test_a_password_and_messages_that_nobody_should_send(
 
     # Then it refuses them, lives on, and does its work
     done = planner(settings, "enqueue", "--gaps", "--wait", "--yes", "--chunk-dates", "8")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     assert bench.days_of() == list(DAYS)
     assert worker.restarts == 0
     assert not harm.exists()
@@ -190,7 +185,7 @@ def test_a_password_and_messages_that_nobody_should_send(
             text = path.read_text(errors="replace")
             assert PASSWORD not in text, path
             assert QUOTED not in text, path
-    assert QUOTED not in planner(settings, "settings").stdout
+    assert QUOTED not in planner(settings, "settings").out
     # and nobody else reads any of them
     for path in (tmp_path / "home", *(tmp_path / "home").rglob("*")):
         assert path.stat().st_mode & 0o077 == 0, path
@@ -213,7 +208,7 @@ def test_a_run_as_the_user_that_the_documents_make_and_over_tls(
 
     # When a run is published, worked on, and asked about
     done = planner(settings, "enqueue", "--gaps", "--wait", "--yes", "--chunk-dates", "8")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     whom = ("--destination", f"worker-1@{socket.gethostname()}")
     ping = subprocess.run(
         [

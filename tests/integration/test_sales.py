@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -25,6 +22,7 @@ from planner.plan.chunks import chunk
 from planner.plan.plan import Plan, make_plan
 from planner.sandbox.compare import Difference, differences
 from sql import Warehouse, load, open_warehouse
+from tests.commands import planner
 from worker.runners.job import Failed, Job, Ran
 from worker.runners.sql import Sql
 
@@ -132,22 +130,14 @@ class Shop:
 
     def planner(self, *arguments: str) -> tuple[int, Any]:
         """Run a command, and read the JSON that it prints."""
-        done = subprocess.run(
-            [sys.executable, "-m", "planner", *arguments],
-            env={
-                **os.environ,
-                "BACKFILL_PIPELINE": "sales",
-                "BACKFILL_WAREHOUSE": self.here.name,
-                "BACKFILL_HOME": str(self.folder.parent / "home"),
-            },
-            cwd=self.folder.parent,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done.returncode, json.loads(done.stdout)
+        environment = {
+            **os.environ,
+            "BACKFILL_PIPELINE": "sales",
+            "BACKFILL_WAREHOUSE": self.here.name,
+            "BACKFILL_HOME": str(self.folder.parent / "home"),
+        }
+        done = planner(*arguments, environment=environment, cwd=self.folder.parent)
+        return done.code, done.json
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ from planner.plan.states import DateState, RunState, StepState
 from planner.report.report import Report
 from tests.integration.ledgers import end
 from tests.integration.shop import PIPELINE, RUN, SCOPE, TOUCH, Shop, day, drain
-from worker.ledger.ledger import Started, StillHeld
+from worker.ledger.record import RunEnding
+from worker.ledger.runs import StillHeld
+from worker.ledger.steps import Started
 from worker.run.finalize import finalize
 from worker.run.plan import Wanted, owed_now, plan_gaps
 from worker.step import attempt, visit
@@ -82,7 +84,7 @@ def test_what_is_computed_from_a_failure_is_blocked(
     shop.context.warehouse.run(
         "DELETE FROM shop_raw.orders WHERE order_date = @day", {"day": day(11)}
     )
-    monkeypatch.setattr(visit, "decide", lambda *a, **k: visit.GiveUp(why="at once"))
+    monkeypatch.setattr(visit, "decide", lambda *a, **k: None)
 
     # When it fails
     with pytest.raises(StepFailed, match="rows missing"):
@@ -273,7 +275,8 @@ def test_a_run_is_ended_once_with_one_report(shop: Shop) -> None:
     drain(shop, shop.register(shop.plan()))
 
     ends = [
-        shop.ledger.conclude(RUN, RunState.FAILED, {}, report=f'"{n}"', endings=0) for n in range(3)
+        shop.ledger.conclude(RUN, RunState.FAILED, RunEnding(), report=f'"{n}"', endings=0)
+        for n in range(3)
     ]
 
     assert ends == [True, False, False]
@@ -328,7 +331,7 @@ def test_a_run_with_steps_to_do_does_not_end(shop: Shop) -> None:
     shop.lose_sessions(day(11))
     shop.register(shop.plan())
 
-    assert not shop.ledger.conclude(RUN, RunState.FAILED, {}, report="{}", endings=0)
+    assert not shop.ledger.conclude(RUN, RunState.FAILED, RunEnding(), report="{}", endings=0)
 
     assert shop.ledger.require(RUN).state is RunState.RUNNING
 

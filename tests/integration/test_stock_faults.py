@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import itertools
 import json
+import os
 import signal
 from datetime import date
 from pathlib import Path
@@ -256,16 +257,23 @@ def test_rows_15_and_18_a_pool_process_is_killed_and_its_script_has_children(tin
 
 
 def test_row_16_a_worker_is_killed_with_all_its_processes(tiny: Tiny) -> None:
+    # Given a step whose script has a child in a session of its own
     (day,) = tiny.days(1)
-    tiny.hold(day)
+    tiny.hold(day, leaves=True)
     run_id = tiny.enqueue([day])
-    tiny.holder(day)
+    holder = tiny.holder(day)
+    until(lambda: len(holder.children(recursive=True)) >= 3)
+    family = [process.pid for process in holder.children(recursive=True)]
+    assert len({os.getpgid(pid) for pid in family}) == 2
     assert tiny.worker.process is not None
 
+    # When its whole worker is killed
     tiny.worker.process.kill()
     until(lambda: len(tiny.scripts(day)) == 2)
-    tiny.let_go(day)
 
+    # Then it runs again, and the second finds nobody of the first
+    assert [pid for pid in family if tiny.works(pid)] == []
+    tiny.let_go(day)
     assert whole(tiny.ended(run_id))
     assert_one_after_the_other(tiny, day)
 

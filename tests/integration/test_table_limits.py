@@ -32,7 +32,7 @@ def test_a_table_has_so_many_writers_whichever_pipeline_they_are_of(shop: Shop) 
     ids = shop.register(shop.plan())
     table = table_key(shop.context.warehouse.name, "shop_analytics.sessions")
     other = Lease(shop.ledger.client, [Resource(name=f"writers:{table}")], seconds=30)
-    assert other.acquire() is None
+    assert other.acquire()
 
     # When a step of ours comes by, then it waits, holds nothing, and says for what
     with pytest.raises(Requeue):

@@ -33,7 +33,7 @@ from tests.chaos.proxy import Proxy
 from tests.waiting import until
 from worker.ledger.orders import Orders
 from worker.ledger.record import RunRecord
-from worker.processes.children import Child, Supervisor
+from worker.processes.children import Child, supervised
 from worker.processes.embedded_redis import find_redis_server
 from worker.processes.workers import worker_process
 from worker.step.context import Context
@@ -202,7 +202,7 @@ class Tiny:
             text=True,
         )
         try:
-            with Supervisor([self.worker] if worker else []):
+            with supervised([self.worker] if worker else []):
                 yield
         finally:
             self._planner.communicate("")

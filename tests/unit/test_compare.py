@@ -11,8 +11,8 @@ import pytest
 from planner.errors import UsageError
 from planner.pipeline.windows import Window
 from planner.validation.baseline import Baseline, baseline_of, checked_name, compare, read, save
-from planner.validation.counts import Counts
 from sql.warehouse import Cell
+from tests.unit import examples as eg
 from tests.unit.test_validation import DATES, ENTITIES, START, days, everywhere, pipeline
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -21,10 +21,8 @@ SCOPE = Window(start=date(2021, 10, 1), end=date(2022, 6, 30))
 
 def baseline(tables: dict[str, dict[date, Cell]], name: str = "games") -> Baseline:
     coverage = {f"d.{table}": cells for table, cells in tables.items()}
-    facts = Counts(
-        pipeline=pipeline(name=name, criteria=[ENTITIES, {**DATES, "name": "y"}]),
-        scope=SCOPE,
-        coverage=coverage,
+    facts = eg.counts(
+        pipeline(name=name, criteria=[ENTITIES, {**DATES, "name": "y"}]), coverage, SCOPE
     )
     return baseline_of(facts, warehouse="local:/w", now=NOW)
 

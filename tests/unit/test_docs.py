@@ -28,7 +28,7 @@ from planner.plan import plan
 from planner.plan.plan import Plan
 from planner.plan.states import RunState, StepState
 from planner.report.report import Report
-from planner.settings import PREFIX, Settings
+from planner.settings import PREFIX, Settings, variables
 from planner.validation.baseline import Baseline, Comparison
 from worker.runners import client, credentials
 
@@ -241,14 +241,15 @@ def test_the_settings_and_their_defaults() -> None:
 
 @pytest.mark.parametrize("name", ["README.md", "docs/operations.md", "docker-compose.yml"])
 def test_only_settings_that_exist_are_named(name: str) -> None:
-    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
+    known = {variable for field in Settings.model_fields for variable in variables(field)}
     assert set(re.findall(rf"{PREFIX}[A-Z_]+", read(name))) <= known
 
 
 def test_compose_hands_on_every_setting() -> None:
     compose = read("docker-compose.yml")
     for field in Settings.model_fields:
-        assert re.search(rf"^  {PREFIX}{field.upper()}:", compose, re.MULTILINE), field
+        for variable in variables(field):
+            assert re.search(rf"^  {variable}:", compose, re.MULTILINE), variable
 
 
 # -- JSON --------------------------------------------------------------------------------------

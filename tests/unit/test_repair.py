@@ -267,7 +267,7 @@ def test_a_date_is_not_computed_from_rows_that_still_have_to_be_computed_again()
     assert repair.todo == {}
     assert left(repair) == {("report", each, SkipReason.UPSTREAM_MISSING) for each in days(8, 11)}
     assert repair.skipped[0].detail == (
-        f"clean {day(8)} has to be computed again and is not part of this plan"
+        f"clean {day(8)} has to be recomputed and is not part of this plan"
     )
     assert repair.owed == {
         "clean": frozenset([day(8)]),

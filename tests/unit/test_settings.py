@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from planner.cli import app
 from planner.errors import UsageError
 from planner.settings import SOCKET_PATH_MAX, Settings, load_settings, masked
 from tests.unit.worlds import bounded
@@ -40,6 +43,26 @@ def test_the_environment_wins_over_the_file(
     settings = load_settings()
 
     assert (settings.pipeline, settings.warehouse) == ("sales", "local:b")
+
+
+@pytest.mark.parametrize("name", ["BACKFILL_HISTORY_DATASET", "BACKFILL_LEDGER_DATASET"])
+def test_the_history_has_its_old_variable_too(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "ops")
+
+    told = json.loads(CliRunner().invoke(app, ["settings", "--json"]).stdout)["settings"]
+    (row,) = [row for row in told if row["variable"].endswith("_DATASET")]
+
+    assert load_settings().history_dataset == "ops"
+    assert (row["variable"], row["value"]) == ("BACKFILL_HISTORY_DATASET", "ops")
+    assert row["source"] == "environment"
+
+
+def test_of_two_names_the_new_one_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("BACKFILL_LEDGER_DATASET=old\n")
+    assert load_settings().history_dataset == "old"
+
+    monkeypatch.setenv("BACKFILL_HISTORY_DATASET", "new")
+    assert load_settings().history_dataset == "new"
 
 
 def test_every_mistake_is_told_by_the_name_of_its_variable(

@@ -18,7 +18,7 @@ from sqlglot import exp, parse_one
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
-from planner.report.history import FoundGap, record_gaps, record_run
+from planner.report.history import FoundGap, write_gaps, write_run
 from planner.validation.queries import query_of
 from planner.validation.results import QUERIES
 from sql.coverage import coverage_query
@@ -27,7 +27,7 @@ from tests.analyzer import analyze
 from tests.reports import make_report
 from tests.table_sets import (
     created_tables,
-    ledger_tables,
+    history_tables,
     live_pipeline,
     live_tables,
     plan_pipeline,
@@ -50,12 +50,14 @@ ALL = {path.relative_to(HERE).with_suffix("").as_posix() for path in HERE.rglob(
 SHARED = {name for name in ALL if name.startswith(("queries/shared/", "queries/criteria/"))}
 OWN = {name for name in ALL if name.startswith(("sandbox/", "sales/"))}
 """Statements of pipelines that ship, over tables that they create."""
-LEDGER = {name for name in ALL if name.startswith("ledger/")}
+HISTORY = {name for name in ALL if name.startswith("history/")}
 BUILT = {"coverage", "graded", "partitions", "probe", *(f"queries/{name}" for name in QUERIES)}
+
+pytestmark = pytest.mark.xdist_group("analyzer")  # which takes seconds to start in each process
 
 
 def test_every_file_is_checked_here() -> None:
-    assert ALL == BUILT | SHARED | OWN | LEDGER
+    assert ALL == BUILT | SHARED | OWN | HISTORY
 
 
 @pytest.mark.parametrize(("which", "query"), ASKED)
@@ -89,7 +91,7 @@ def test_the_analyzer_accepts_the_partitions(which: str) -> None:
     )
 
 
-def test_the_analyzer_accepts_the_run_ledger() -> None:
+def test_the_analyzer_accepts_the_run_history() -> None:
     asked: dict[str, dict[str, Any]] = {}
 
     class Asking:
@@ -99,24 +101,24 @@ def test_the_analyzer_accepts_the_run_ledger() -> None:
             asked[statement] = parameters
             return 0
 
-    for name in sorted(LEDGER & {"ledger/create/backfill_runs", "ledger/create/data_gaps"}):
+    for name in sorted(HISTORY & {"history/create/backfill_runs", "history/create/data_gaps"}):
         asked[load(name).format(runs="`ops.backfill_runs`", gaps="`ops.data_gaps`")] = {}
     gap = FoundGap(phase="grading", date=SCOPE.start, reason="missing")
-    record_run(Asking(), "ops", make_report(seasons=1))
-    record_gaps(
+    write_run(Asking(), "ops", make_report(seasons=1))
+    write_gaps(
         Asking(), "ops", "nba", [gap], counted=SCOPE, detected=datetime.now(UTC), now=time.time()
     )
 
-    assert len(asked) == len(LEDGER)
+    assert len(asked) == len(HISTORY)
     for statement, parameters in asked.items():
-        analyze(ledger_tables(), statement, parameters)
+        analyze(history_tables(), statement, parameters)
 
 
 def test_the_analyzer_accepts_the_documented_dashboard_query() -> None:
     text = (HERE.parent / "docs/operations.md").read_text(encoding="utf-8")
     (query,) = re.findall(r"^```sql\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
-    analyze(ledger_tables(), query, {})
+    analyze(history_tables(), query, {})
 
 
 def test_the_analyzer_accepts_the_probe() -> None:

@@ -34,15 +34,14 @@ STEPS = [
 ]
 
 
-def lines(monkeypatch: pytest.MonkeyPatch, *outlooks: Forecast) -> list[str]:
+def lines(monkeypatch: pytest.MonkeyPatch, *forecasts: Forecast) -> list[str]:
     """What is printed when the run looks like this, look by look, five seconds apart."""
     written = io.StringIO()
     monkeypatch.setattr(watch, "err", Console(file=written, width=200, highlight=False))
     monkeypatch.setattr(watch, "LINE_SECONDS", 0)
-    view = watch._Plain()
-    for ahead in outlooks:
-        view.ahead = ahead
-        view.show(RUN, STEPS, quiet=False)
+    view = watch._Lines()
+    for ahead in forecasts:
+        view.show(RUN, STEPS, ahead)
     return written.getvalue().splitlines()
 
 

@@ -1,1 +1,1 @@
-"""What is kept in Redis beside Celery's own keys: runs, steps, leases, budgets, slots."""
+"""What is kept in Redis beside Celery's own keys: runs, steps, leases, budgets, workers' slots."""

@@ -1,9 +1,9 @@
 """The daily budgets of tables: writes are counted before they are made, and never exceed them.
 
-BigQuery lets a table be changed so many times a day, counts failed loads too, and gives what was
-used back over the following 24 hours [https://cloud.google.com/bigquery/docs/optimize-load-jobs].
-So the day here is any 24 hours, not a date: no midnight, of whichever time zone, lets a table have
-two budgets in a row. Writes are kept by buckets of ten minutes, and leave the window a bucket late.
+BigQuery limits the changes of a table per day, counts failed loads too, and gives quota back over
+the following 24 hours [https://cloud.google.com/bigquery/docs/optimize-load-jobs]. So the day here
+is a sliding window of 24 hours, not a date: at no midnight, in no time zone, does a table get two
+budgets in a row. Writes are counted in buckets of ten minutes, and leave the window a bucket late.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Exceeded:
     table: str
     daily_writes: int
     seconds: float
-    """Until it has."""
+    """Until it has room."""
 
     def __str__(self) -> str:
         return f"room in the budget of {self.table} ({self.daily_writes:,} writes in 24 hours)"

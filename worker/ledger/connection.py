@@ -1,7 +1,7 @@
 """The connection to Redis that the ledger and the leases share.
 
-One per process: a forked worker never shares its parent's. Calls are retried while Redis is
-away for a moment; a planner gives up soon, a worker does not.
+One per process: a forked worker never shares its parent's. Calls are retried while Redis does not
+answer: a planner gives up after about a second, a worker does not.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -17,13 +17,16 @@ from redis.retry import Retry
 
 from planner.errors import Unreachable
 from planner.settings import Settings, masked
+from worker.ledger.header import header
 
 LUA = Path(__file__).parent / "lua"
 
 SOCKET_SECONDS = 10.0  # a half-open connection is given up after this
-PLANNER_TRIES = 3  # about a second: people wait for it
+PLANNER_TRIES = 3  # about a second: its user waits
 CAUSE_CHARS = 200  # of what a server says, which may be a page of HTML
-WORKER_TRIES = 100_000  # days: a worker outlives a restart of Redis, its lease tells if it lost
+WORKER_TRIES = (
+    100_000  # days: a worker outlives a restart of Redis; its lease says whether it expired
+)
 
 GONE = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingError)
 
@@ -70,7 +73,7 @@ def require(client: redis.Redis, settings: Settings) -> redis.Redis:
 
 
 def _cause(error: redis.RedisError) -> str:
-    """What it is, and in a line what it says: of a certificate, the name alone says nothing."""
+    """The error's class and its text on one line: for a bad certificate the class says nothing."""
     text = masked(" ".join(str(error).split()))[:CAUSE_CHARS].rstrip(".")
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
@@ -83,10 +86,21 @@ def now(client: redis.Redis) -> float:
 
 @cache
 def _text(name: str) -> str:
-    return (LUA / f"{name}.lua").read_text(encoding="utf-8")
+    """A script with the header on its first line: both on one, so that line numbers stay."""
+    return f"{header()} {(LUA / f'{name}.lua').read_text(encoding='utf-8')}"
 
 
 def script(client: redis.Redis, name: str) -> Callable[..., Any]:
-    """One of our Lua scripts: `script(client, "beat")(keys=[…], args=[…])`."""
+    """A Lua script of `worker/ledger/lua`: `script(client, "beat")(keys=[…], args=[…])`."""
     registered: Callable[..., Any] = client.register_script(_text(name))
     return registered
+
+
+class Connected:
+    """Holds the client that a part of the ledger reads and writes through."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+
+    def _hash(self, key: str) -> dict[str, str]:
+        return cast("dict[str, str]", self.client.hgetall(key))  # decode_responses

@@ -1,11 +1,15 @@
 """Leases: who may write a phase and date now, and how many may do a thing at once.
 
-A *resource* has a capacity. Everything a step needs is taken in one atomic call: the lease on
-each of its dates (capacity 1), its phase's slots, its service. The holder says that it is alive
-every quarter of the lease, or every second; one that was silent twice the lease is evicted. It
-knows so before that happens: who could not say that it is alive for one and a half times the
-lease counts itself as evicted, whether Redis, the network or the process itself stood still. A
-holder on this host whose process is gone is evicted at once.
+A *resource* has a capacity. Everything that a step needs is taken in one atomic call: the lease on
+each of its dates (capacity 1), its phase's slots, its service.
+
+- *Heartbeat*: a holder renews its lease every quarter of the lease time, at most every second.
+- *Lease expiry*: a holder that could not renew for 1.5 lease times treats its lease as lost, and
+  stops writing; after 2 lease times others may take over. So the holder stops first, whichever of
+  Redis, the network and the process stood still.
+- *Takeover*: at once from a holder on this host whose process is gone, else after expiry.
+- *Fencing*: the lease's token is the fencing token. The ledger takes a transition of a step only
+  with the token of its latest attempt (`start.lua`, `transition.lua`).
 """
 
 from __future__ import annotations
@@ -13,9 +17,9 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 
 import redis
 
@@ -23,10 +27,10 @@ from worker.ledger.connection import script
 from worker.processes.identity import is_dead, owner
 
 PREFIX = "backfill:lease"
-OWNERS, SUSPECTS, FENCE = f"{PREFIX}:owners", f"{PREFIX}:suspects", f"{PREFIX}:fence"
+OWNERS, SUSPECTS = f"{PREFIX}:owners", f"{PREFIX}:suspects"
 
-SILENT_LEASES_MAX = 1.5  # a holder silent this many leases stops; at two it is evicted
-BEAT_MAX_SECONDS = 1.0  # between two heartbeats, however long the lease: each also looks around
+SILENT_LEASES_MAX = 1.5  # a holder silent for so many lease times stops; after 2 it is evicted
+BEAT_MAX_SECONDS = 1.0  # between two heartbeats, however long the lease: each runs `on_beat` too
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while a machine sleeps
 
@@ -38,29 +42,20 @@ class Resource:
     name: str
     capacity: int = 1
     full: str = ""
-    """What to say of whoever waits for it."""
+    """What a step that cannot have it waits for, in words."""
 
     @property
     def key(self) -> str:
         return f"{PREFIX}:{self.name}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Busy:
-    """Who is in the way."""
-
-    owners: tuple[str, ...]
-
-
 class Lease:
-    """A hold on some resources, kept alive by a thread while in a `with` block."""
+    """A hold on some resources; `kept_alive` renews it."""
 
     def __init__(
         self, client: redis.Redis, resources: Sequence[Resource], *, seconds: float
     ) -> None:
         self.token = uuid.uuid4().hex
-        self.fence = 0
-        """Grows with every lease given out, anywhere."""
         self.on_beat: Callable[[], None] = lambda: None
         """Called after every heartbeat, in its thread: the place to ask Redis for more."""
         self._client = client
@@ -68,24 +63,22 @@ class Lease:
         self._seconds = seconds
         self._alive_until = 0.0
         self._evicted = threading.Event()
-        self._ended = threading.Event()
-        self._thread: threading.Thread | None = None
 
     @property
     def is_lost(self) -> bool:
-        """Whether somebody else may hold the resources now, or soon: stop writing."""
+        """Whether another holder may take over now, or soon: stop writing."""
         return self._evicted.is_set() or _now() > self._alive_until
 
-    def acquire(self, *, instead_of: Collection[str] = ()) -> Busy | None:
-        """Take every resource, or none; None when taken.
+    def acquire(self, *, instead_of: Collection[str] = ()) -> bool:
+        """Take every resource, or none; whether they were taken.
 
-        `instead_of` are tokens that the caller knows to be nobody's: parked on purpose.
+        `instead_of` are tokens to take over from: of leases that were parked on purpose.
         """
         gone = set(instead_of)
         while True:
             asked = _now()
             answer = script(self._client, "acquire")(
-                keys=[OWNERS, SUSPECTS, FENCE, *(r.key for r in self._resources)],
+                keys=[OWNERS, SUSPECTS, *(r.key for r in self._resources)],
                 args=[
                     self.token,
                     self._seconds,
@@ -96,13 +89,12 @@ class Lease:
                 ],
             )
             if answer[0] == 1:
-                self.fence = int(answer[1])
                 self._alive_until = asked + SILENT_LEASES_MAX * self._seconds
-                return None
+                return True
             holders = dict(zip(answer[1::2], answer[2::2], strict=True))
             dead = {token for token, who in holders.items() if is_dead(who)} - gone
             if not dead:
-                return Busy(owners=tuple(holders.values()))
+                return False
             gone |= dead
 
     def full(self) -> str:
@@ -114,7 +106,7 @@ class Lease:
         return next((r.full for r, holders in held if holders >= r.capacity), "")
 
     def beat(self, *, silent_seconds: float = 0.0) -> bool:
-        """Say that we are alive, or will be silent on purpose; False when the lease is lost."""
+        """Renew the lease, or announce a silence; False when it is lost."""
         asked = _now()
         alive = script(self._client, "beat")(
             keys=[SUSPECTS, *(r.key for r in self._resources)], args=[self.token, silent_seconds]
@@ -131,31 +123,28 @@ class Lease:
             keys=[OWNERS, SUSPECTS, *(r.key for r in self._resources)], args=[self.token]
         )
 
-    def __enter__(self) -> Lease:
-        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
-        self._thread.start()
-        return self
+    @contextmanager
+    def kept_alive(self) -> Iterator[None]:
+        """Renew the lease from a thread while the block runs. The block's end releases nothing."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._renew, args=(ended,), name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join(timeout=1)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        if self._thread is not None:
-            self._thread.join(timeout=1)
-
-    def _keep(self) -> None:
-        while not self._ended.wait(min(self._seconds / 4, BEAT_MAX_SECONDS)):
+    def _renew(self, ended: threading.Event) -> None:
+        while not ended.wait(min(self._seconds / 4, BEAT_MAX_SECONDS)):
             try:
                 if not self.beat():
                     return
                 self.on_beat()
             except redis.RedisError:
-                continue  # the client has tried for long; the next beat tells
+                continue  # the client has retried for days; `is_lost` tells by the clock
 
 
 def _now() -> float:
-    """Seconds, of a clock that nobody sets."""
+    """Seconds, by a clock that no clock correction moves."""
     return time.clock_gettime(_CLOCK)

@@ -1,4 +1,4 @@
-"""What the user orders for one run, beside its plan."""
+"""What the user allows one run, beside its plan."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Orders:
-    """How a run may be run; a retry gets orders of its own."""
+    """What a run may do; a retry has orders of its own."""
 
     force_service: bool = False
-    """Services may end what they do for others."""
+    """Services may end batches that are not this run's."""
     deadline_seconds: int | None = None
-    """A run that still goes on so long after it was enqueued is cancelled. None: never."""
+    """From its registration to its cancellation, if it still goes on. None: never."""
 
 
 PLAIN = Orders()

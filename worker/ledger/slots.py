@@ -1,8 +1,8 @@
-"""The roll of workers: how many steps can run at once now, as far as workers have said so.
+"""The registry of workers: how many steps can run at once now.
 
-Every worker signs on when it is ready, again while it lives, and off when it ends; one that was
-killed is struck off when it has been silent for `seconds`. A planner reads it in a millisecond,
-where asking the workers themselves means to wait for the slowest.
+Every worker registers when it is ready, renews that while it lives, and deregisters when it ends;
+the entry of a killed worker expires after `seconds`. A planner reads the registry in a millisecond,
+where Celery's `inspect` waits for the slowest worker.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ KEY = "backfill:slots"
 
 
 def sign_on(client: redis.Redis, worker: str, slots: int, *, seconds: float) -> None:
-    """Say that a worker is there for some seconds more."""
+    """Register a worker, or renew its entry, for some seconds."""
     client.zadd(KEY, {f"{slots}|{worker}": now(client) + seconds})
 
 
 def sign_off(client: redis.Redis, worker: str, slots: int) -> None:
-    """Say that a worker takes no more steps."""
+    """Deregister a worker: it takes no more steps."""
     client.zrem(KEY, f"{slots}|{worker}")
 
 
 def slots_now(client: redis.Redis) -> int:
-    """Slots of all workers that are there; 0 when none is."""
+    """Slots of all registered workers; 0 when there is none."""
     client.zremrangebyscore(KEY, "-inf", now(client))
     return sum(int(str(member).partition("|")[0]) for member in client.zrange(KEY, 0, -1))

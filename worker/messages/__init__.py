@@ -1,1 +1,1 @@
-"""Celery's and kombu's messages: transport, what is no message, what waits, what is on its way."""
+"""Messages of Celery and kombu: transport, malformed ones, delayed ones, those on their way."""

@@ -1,10 +1,10 @@
-"""Messages that are to come back later wait in Redis, by its clock, and not in a worker.
+"""Delayed messages (a requeue after a pause) wait in Redis, by its clock, and not in a worker.
 
-Stock Celery sends them at once, and whoever receives one holds it until its time. Then it comes
-after whatever that worker does by then: a step that waited a second for its upstream stood for
-an hour behind a script, while other workers were idle. And its time is told by its sender's
-clock and kept by its receiver's. Here every worker looks for those that are due, and puts them
-into their queues, for whoever is free.
+Stock Celery delivers a message with a countdown at once, and the worker that receives it holds it
+until it is due, and longer while that worker is busy: a step that waited a second for its upstream
+stood for an hour behind a script, while other workers were idle. The due time comes from the
+sender's clock, and is kept by the receiver's. Here every worker looks for messages that are due and
+moves them into their queues, where any free worker takes them.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ AT_ONCE = 100  # messages of one queue per look
 
 
 def waiting(queue: str) -> str:
-    """The sorted set in which a queue's messages wait: message → when it is due."""
+    """The sorted set of a queue's delayed messages: message → when it is due."""
     return f"backfill:later:{queue}"
 
 
 def put_off(client: redis.Redis, queue: str, message: str, seconds: float) -> None:
-    """Let a message come into its queue after some seconds."""
+    """Delay a message: it enters its queue after some seconds."""
     script(client, "later")(keys=[waiting(queue)], args=[message, seconds])
 
 
 def deliver(client: redis.Redis, queues: Iterable[str]) -> None:
-    """Put what is due into its queue. Any number of workers may do so at once."""
+    """Move messages that are due into their queues. Safe from any number of workers at once."""
     keys = [key for queue in queues for key in (waiting(queue), queue)]
     script(client, "due")(keys=keys, args=[AT_ONCE])
 
 
-class Postman(threading.Thread):
-    """Delivers what is due, while its worker lives."""
+class Delivery(threading.Thread):
+    """Delivers messages that are due, while its worker lives."""
 
     def __init__(self, client: redis.Redis, queues: Iterable[str]) -> None:
-        super().__init__(name="postman", daemon=True)
+        super().__init__(name="delivery", daemon=True)
         self._client = client
         self._queues = list(queues)
         self._ended = threading.Event()
@@ -55,10 +55,11 @@ class Postman(threading.Thread):
             try:
                 deliver(self._client, self._queues)
                 trouble = ""
-            except Exception as error:  # there is another look, so it is said once
+            except Exception as error:  # retried at the next look, and logged once
                 if str(error) != trouble:
                     trouble = str(error)
-                    log.warning("what waits cannot be delivered: %s", redacted(trouble))
+                    log.warning("delayed messages cannot be delivered: %s", redacted(trouble))
 
     def stop(self) -> None:
+        """End the thread at its next look."""
         self._ended.set()

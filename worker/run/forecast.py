@@ -1,4 +1,4 @@
-"""What runs before this one say about it, and what this one says about itself as it goes."""
+"""Forecasts: of a repair from earlier runs, and of a run from its own steps so far."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from planner.plan.chunks import Chunk
 from planner.plan.estimate import Estimate, History, Samples, estimate, pace_of
+from planner.plan.plan import Plan
 from planner.plan.simulate import Work, elapsed
 from planner.plan.states import STEP_ENDED, RunState, StepState
 from planner.report.report import StepRow
@@ -23,13 +24,13 @@ from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 
-RUNS_MAX = 10  # earlier ones say less and less about the next
-OWN_STEPS_MIN = 3  # of a phase, before a run's own pace counts for more than its plan
-DRIFT = 2.0  # times the estimate: beyond it, something is not as it was
+RUNS_MAX = 10  # the latest: older ones are less like the next
+OWN_STEPS_MIN = 3  # of a phase, before the run's own pace replaces its plan's
+DRIFT = 2.0  # times the estimate, before `planner watch` warns
 
 
 class _PastRun(BaseModel):
-    """What is read of a report."""
+    """The part of a report that a forecast reads."""
 
     run_id: str
     pipeline: str
@@ -58,8 +59,8 @@ def forecast(context: Context, chunks: Iterable[Chunk], ledger: Ledger | None) -
 def history(context: Context, ledger: Ledger | None) -> History:
     """The steps that succeeded in the latest runs, by the reports here and in the ledger.
 
-    At their first attempt: what a step worked is that of all its attempts, and an estimate knows
-    of no failures.
+    Only those at their first attempt: `worked` adds up all attempts, and an estimate assumes no
+    failures.
     """
     runs = list(islice(_past_runs(context, ledger), RUNS_MAX))
     samples: dict[str, list[tuple[int, float]]] = {}
@@ -89,7 +90,7 @@ def _past_runs(context: Context, ledger: Ledger | None) -> Iterator[_PastRun]:
                 text = ledger.report(run_id)
             run = _PastRun.model_validate_json(text or "")
         except (OSError, ValidationError) as error:
-            log.info("the report of %s says nothing: %s", run_id, type(error).__name__)
+            log.info("the report of %s cannot be read: %s", run_id, type(error).__name__)
             continue
         if (run.pipeline, run.warehouse) == (context.pipeline.name, context.warehouse.name):
             yield run
@@ -97,12 +98,12 @@ def _past_runs(context: Context, ledger: Ledger | None) -> Iterator[_PastRun]:
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """How a run that goes on stands to its estimate."""
+    """A run that goes on, against its estimate."""
 
     planned: float | None
     """Seconds that its plan foresaw; None when it could not."""
     spent: float
-    """Seconds since it started, or was last tried again, without pauses."""
+    """Seconds since it started, or was last retried, without pauses."""
     left: float | None
     """Seconds that it may still take; None while nothing is known."""
 
@@ -140,7 +141,43 @@ def _left(
 ) -> float | None:
     plan = context.plan(run.id)
     if plan is None or run.pipeline_checksum != context.pipeline.checksum:
-        return None  # by other rules than this machine's file has
+        return None  # planned with another pipeline file than this machine's
+    works = _works(plan, steps, foreseen)
+    if works is None:
+        return None
+    at_once = sum(step.state is StepState.RUNNING and not step.parked for step in steps)
+    slots = max(1, at_once, foreseen.slots if foreseen else 1)
+    pause = context.settings.poll_max_seconds
+    left = elapsed(context.pipeline, works, slots=slots, pause_max=pause)
+    if foreseen and foreseen.budgets and foreseen.seconds and run.started:
+        # Days that tables wait for are in the plan's estimate alone.
+        left = max(left, foreseen.seconds - (time.time() - run.started))
+    return left
+
+
+def _works(plan: Plan, steps: Sequence[StepRecord], foreseen: Estimate | None) -> list[Work] | None:
+    """The work of steps that have not settled, running ones first; None when any is unknown."""
+    planned, own = dict(plan.steps()), _own_samples(plan, steps)
+    running: list[Work] = []
+    waiting: list[Work] = []
+    for record in steps:
+        if record.state in STEP_ENDED:
+            continue
+        step = planned[record.id]
+        seconds = _seconds(step.phase, len(step.dates), own, foreseen)
+        if seconds is None:
+            return None
+        is_running = record.state is StepState.RUNNING
+        if is_running and record.began is not None:
+            seconds = max(0.0, seconds - (time.time() - record.began))
+        chunk = record.id.rpartition("/")[0]
+        work = Work(chunk=chunk, phase=step.phase, dates=step.dates, seconds=seconds)
+        (running if is_running else waiting).append(work)
+    return [*running, *waiting]
+
+
+def _own_samples(plan: Plan, steps: Sequence[StepRecord]) -> dict[str, Samples]:
+    """Phase → dates and seconds of this run's own steps that succeeded at their first attempt."""
     planned = dict(plan.steps())
     own: dict[str, Samples] = {}
     for record in steps:
@@ -148,29 +185,7 @@ def _left(
         if is_smooth and record.worked:
             step = planned[record.id]
             own[step.phase] = [*own.get(step.phase, ()), (len(step.dates), record.worked)]
-    running: list[Work] = []
-    waiting: list[Work] = []
-    for record in steps:
-        if record.state in STEP_ENDED:
-            continue
-        step = planned[record.id]
-        chunk = record.id.rpartition("/")[0]
-        seconds = _seconds(step.phase, len(step.dates), own, foreseen)
-        if seconds is None:
-            return None
-        is_running = record.state is StepState.RUNNING
-        if is_running and record.began is not None:
-            seconds = max(0.0, seconds - (time.time() - record.began))
-        work = Work(chunk=chunk, phase=step.phase, dates=step.dates, seconds=seconds)
-        (running if is_running else waiting).append(work)
-    at_once = sum(step.state is StepState.RUNNING and not step.parked for step in steps)
-    slots = max(1, at_once, foreseen.slots if foreseen else 1)
-    pause = context.settings.poll_max_seconds
-    left = elapsed(context.pipeline, [*running, *waiting], slots=slots, pause_max=pause)
-    if foreseen and foreseen.budgets and foreseen.seconds and run.started:
-        # Days that tables wait for are in the plan's estimate alone.
-        left = max(left, foreseen.seconds - (time.time() - run.started))
-    return left
+    return own
 
 
 def _seconds(

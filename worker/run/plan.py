@@ -1,4 +1,4 @@
-"""Makes plans with what the ledger knows: what is in flight, what is owed, what can run."""
+"""Makes plans with what the ledger knows: what is in flight, what is owed, which runners exist."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def plan_gaps(
     cost: Cost | None = None,
     with_estimate: bool = False,
 ) -> Plan:
-    """Plan the repair of what `health` shows. Without a ledger, nothing counts as in flight."""
+    """Plan the repair of what `assessment` shows. Without a ledger, nothing counts as in flight."""
     pipeline = context.pipeline
     in_flight = ledger.held(pipeline.name) if ledger else {}
     repair = choose_dates(
@@ -90,7 +90,7 @@ def plan_repair(
     ledger: Ledger | None,
     cost: Cost | None,
 ) -> Plan:
-    """As `plan_gaps`, with how long it takes and what runs it. Raises `BadPipeline`."""
+    """As `plan_gaps`, with an estimate and its runners. Raises `BadPipeline`."""
     plan = plan_gaps(context, assessment, wanted, ledger=ledger, cost=cost, with_estimate=True)
     return with_runners(context, plan)
 
@@ -100,10 +100,10 @@ def _days_with_rows(assessment: Assessment, phase: str) -> set[date]:
 
 
 def owed_now(context: Context, ledger: Ledger | None) -> list[Owed]:
-    """What earlier runs still owe: their notes, less what the ledger saw recomputed.
+    """What earlier runs still owe: their notes, without the dates that the ledger has as done.
 
-    That is crossed out here too: the worker that ended the run may have another home, and the
-    ledger forgets.
+    Those are crossed out here too: the worker that ended the run may have another home, and the
+    ledger's entries expire.
     """
     folder = context.settings.folder("owed")
     notes = owed_files.read(
@@ -126,7 +126,7 @@ def owed_now(context: Context, ledger: Ledger | None) -> list[Owed]:
 def with_runners(context: Context, plan: Plan) -> Plan:
     """The plan, and which runner each of its phases uses. Raises `BadPipeline` if one has none.
 
-    What only workers can know, such as a variable that is not set here, is taken to be there.
+    A runner that only workers can check, because a variable is not set here, counts as there.
     """
     found = {}
     for name in dict.fromkeys(step.phase for _, step in plan.steps()):

@@ -1,8 +1,7 @@
 """Publishes what a run has repaired, date by date, when the final validation has counted it.
 
-See `planner.pipeline.publish` for why this is no phase. Dates are written down as they are
-published, so that a finalization that is repeated, or a retry of the run, does not publish all of
-them anew.
+See `planner.pipeline.publish` for why this is no phase. Each published date is noted at once, so
+that publishing is idempotent: a repeated finalization, or a retry, publishes only what is left.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from worker.step.stop import Stop
 
 
 class Interrupted(Exception):
-    """Publishing had to stop: it goes on with the next finalization."""
+    """Publishing had to stop: the next finalization goes on with it."""
 
 
 def publish(context: Context, run_id: str, repaired: Collection[date], lease: Lease) -> Publication:
@@ -66,10 +65,10 @@ def _newest(context: Context, publishing: Publish, last: date) -> list[date]:
 def _complaint(
     context: Context, publishing: Publish, run_id: str, day: date, stop: Stop
 ) -> str | None:
-    """Publish a date; what went wrong, or why it had to stop."""
+    """Publish a date; what went wrong, or why it had to stop; None when neither."""
     try:
         outcome = Script(publishing.runner).run(_job(context, publishing, run_id, day, stop))
-    except OSError as error:  # a full disk, and what else befalls a machine
+    except OSError as error:  # such as a full disk
         return f"the worker's machine: {error}"
     if isinstance(outcome, Ran):
         return None
@@ -81,7 +80,7 @@ def _job(context: Context, publishing: Publish, run_id: str, day: date, stop: St
     return Job(
         run_id=run_id,
         step_id="publish",
-        # Its time limit is all that the script needs to know of a phase.
+        # The script needs nothing of the phase but its time limit.
         phase=phase.model_copy(update={"timeout_seconds": publishing.timeout_seconds}),
         dates=(day,),
         attempt=1,
@@ -95,6 +94,6 @@ def _job(context: Context, publishing: Publish, run_id: str, day: date, stop: St
 
 
 def _command(publishing: Publish, day: date) -> str:
-    """As a shell takes it, in the script's folder: `${NAME}` stays for the shell to fill in."""
+    """The command for a shell in the script's folder; `${NAME}` is left to the shell."""
     words = [fill(word, (day,)) for word in publishing.runner.command]
     return " ".join(word if "${" in word else shlex.quote(word) for word in words)

@@ -1,4 +1,4 @@
-"""Runners: what makes a phase's rows. Each gives back an outcome; none decides what is next."""
+"""Runners: what makes a phase's rows. Each returns an outcome; none decides what is next."""
 
 from worker.runners.choose import NoRunner, runner_for, which_of
 from worker.runners.job import (

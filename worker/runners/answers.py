@@ -1,4 +1,4 @@
-"""What a batch service's answers mean. They come from outside: short text is all that is kept."""
+"""What a batch service's answers mean. They are not trusted: only short text of them is kept."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ KEPT_CHARS = 4000  # of what a batch has come to, kept to see whether it moves
 BATCH_ID_CHARS = 200
 ENDED_WELL = frozenset({"complete", "completed", "success", "succeeded", "done"})
 ENDED_BADLY = frozenset({"failed", "error", "stalled", "cancelled", "aborted"})
+UNKNOWN = frozenset({"no_active_batch", "not_found"})
 
 
 class Batch(Enum):
@@ -24,7 +25,7 @@ class Batch(Enum):
     COMPLETE = auto()
     BROKEN = auto()
     GONE = auto()
-    """The service does not know it, or cannot look: only a recount tells."""
+    """The service does not know it, or cannot look: only a recount tells what it did."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class Status:
     batch: Batch
     batch_id: str | None
     moved: str
-    """Changes whenever the batch gets on."""
+    """Changes whenever the batch makes progress."""
     is_stalled: bool
     text: str
 
@@ -56,26 +57,28 @@ def status_of(response: httpx.Response) -> Status:
     progress = answer.get("progress")
     state = told_by(answer.get("status", "")).lower()
     stalled = answer.get("is_stalled") is True or state == "stalled"
-    if isinstance(progress, dict) and progress.get("is_complete") is True:
-        batch = Batch.COMPLETE
-    elif state in ENDED_BADLY or stalled:
-        batch = Batch.BROKEN
-    elif state in ENDED_WELL and not isinstance(progress, dict):
-        batch = Batch.COMPLETE
-    elif state in ("no_active_batch", "not_found"):
-        batch = Batch.GONE
-    else:
-        batch = Batch.RUNNING
     found = answer.get("batch_id")
     counts = progress if isinstance(progress, dict) else answer
     moved = [counts.get(key) for key in ("completed", "failed", "completed_players")]
     return Status(
-        batch=batch,
+        batch=_batch_of(state, progress, stalled=stalled),
         batch_id=found if is_batch_id(found) else None,
         moved=told_by([found, state, *moved]),
         is_stalled=stalled,
         text=text_of(answer),
     )
+
+
+def _batch_of(state: str, progress: Any, *, stalled: bool) -> Batch:
+    """Where a batch is: `progress` counts for more than the state's name, if it is there."""
+    has_progress = isinstance(progress, dict)
+    if has_progress and progress.get("is_complete") is True:
+        return Batch.COMPLETE
+    if state in ENDED_BADLY or stalled:
+        return Batch.BROKEN
+    if state in ENDED_WELL and not has_progress:
+        return Batch.COMPLETE
+    return Batch.GONE if state in UNKNOWN else Batch.RUNNING
 
 
 def content(response: httpx.Response) -> Any:
@@ -87,7 +90,7 @@ def content(response: httpx.Response) -> Any:
 
 
 def text_of(answer: Any) -> str:
-    """What an answer says, for people."""
+    """What an answer says, for an error or a note."""
     if isinstance(answer, dict):
         told = [answer.get(key) for key in ("message", "error", "status", "reason", "summary")]
         answer = "; ".join(told_by(part) for part in told if part) or answer
@@ -95,7 +98,7 @@ def text_of(answer: Any) -> str:
 
 
 def told_by(answer: Any) -> str:
-    """Whatever an answer holds, as text: what fits, without control characters."""
+    """Any part of an answer as text, cut to size, without control characters."""
     try:
         return printable(str(answer)[:KEPT_CHARS])
     except RecursionError:

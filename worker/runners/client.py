@@ -1,7 +1,7 @@
 """The HTTP client for services, which are not trusted: an answer is read with limits.
 
-Set on each answer before any of it is read, so that they hold for whoever reads it, a proxy or a
-second try with a new token included.
+The limits are set on each answer before any of it is read, so that they hold for every reader: a
+proxy's answer, and a second request with a new token, included.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import httpx
 
 ANSWER_BYTES = 1_000_000  # the real service's answers are below 10 kB
-ANSWER_SECONDS = 60.0  # for all of a body: an answer that drips never ends by itself
+ANSWER_SECONDS = 60.0  # for a whole body: one that comes byte by byte never times out by itself
 
 
 def open_client(url: str, *, auth: httpx.Auth | None = None, seconds: float = 30.0) -> httpx.Client:
@@ -32,13 +32,13 @@ def open_client(url: str, *, auth: httpx.Auth | None = None, seconds: float = 30
 
 def _limit(response: httpx.Response) -> None:
     if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise httpx.DecodingError("the answer is compressed, though nobody asked for that")
+        raise httpx.DecodingError("the answer is compressed, which was not asked for")
     if isinstance(response.stream, httpx.SyncByteStream):
         response.stream = _Limited(response.stream)
 
 
 class _Limited(httpx.SyncByteStream):
-    """A body that ends with an error when it goes on for too long."""
+    """A body that raises an error when it is too large, or takes too long."""
 
     def __init__(self, body: httpx.SyncByteStream) -> None:
         self._body = body

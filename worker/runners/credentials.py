@@ -1,12 +1,11 @@
 """Tokens and keys for services: read where the step runs, kept until shortly before they expire.
 
-Google's library is imported only by those who use it.
+Google's library is imported only where it is used.
 """
 
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import os
 import signal
@@ -22,22 +21,22 @@ import httpx
 from planner.files import read_capped
 from planner.pipeline.runners import Secret
 from planner.settings import masked
-from worker.processes.children import die_with_parent
+from worker.processes.children import signal_group, start_process
 from worker.processes.secrets import learn
 from worker.runners.environment import Unset, expand
 
-KEEP_SECONDS = 1800.0  # a token that does not say when it expires is asked for again after this
+KEEP_SECONDS = 1800.0  # for a token that does not say when it expires
 EARLY_SECONDS = 300.0  # a token this close to its end is not used any more
 COMMAND_SECONDS = 60.0  # for a command to print a token
 SECRET_BYTES = 64_000  # more is no token: headers end at 64 kB, and files may have no end
 
 
 class NoSecret(Exception):
-    """A secret cannot be had. The message says where it was looked for, and never holds it."""
+    """A secret cannot be read. The message says where it was looked for, and never holds it."""
 
 
 class NoSecretNow(NoSecret):
-    """Who gives the secret out does not answer, or has none: another time it may."""
+    """The source of a secret does not answer, or has none at present: a retry may help."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +53,7 @@ _lock = threading.Lock()
 def read(secret: Secret, url: str, *, fresh: bool = False) -> str:
     """The secret's value; `fresh` when the one that is kept was refused.
 
-    Raises `NoSecret`, and `NoSecretNow` when it may be had later.
+    Raises `NoSecret`, and `NoSecretNow` when a retry may help.
     """
     key = (secret, url)
     with _lock:
@@ -63,7 +62,7 @@ def read(secret: Secret, url: str, *, fresh: bool = False) -> str:
             value = learn(_look(secret, url))
             kept = _kept[key] = _Kept(value=value, until=_expiry(value))
         if not (secret.command or secret.google):
-            del _kept[key]  # costs nothing to read again, and may have been replaced
+            del _kept[key]  # cheap to read again, and may have been replaced
         return kept.value
 
 
@@ -102,13 +101,10 @@ def _from_file(name: str) -> tuple[str, str]:
 def _from_command(command: tuple[str, ...]) -> tuple[str, str]:
     where = f"the output of {command[0]}"
     try:
-        process = subprocess.Popen(
+        process = start_process(
             [expand(part) for part in command],
-            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            preexec_fn=die_with_parent(),
         )
     except Unset as error:
         raise NoSecret(str(error)) from None
@@ -140,9 +136,8 @@ def _from_command(command: tuple[str, ...]) -> tuple[str, str]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill a command and all it started: what holds its output open would be waited for."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    """Kill a command and all it started: each could hold its output open."""
+    signal_group(process.pid, signal.SIGKILL)
 
 
 def _from_google(audience: str) -> tuple[str, str]:
@@ -152,7 +147,7 @@ def _from_google(audience: str) -> tuple[str, str]:
 
     try:
         token = id_token.fetch_id_token(Request(), audience)  # type: ignore[no-untyped-call]
-    except (GoogleAuthError, LookupError, ValueError) as error:  # the latter: an odd answer
+    except (GoogleAuthError, LookupError, ValueError) as error:  # the last two: a malformed answer
         raise NoSecretNow(
             f"Google gives no identity token for {masked(audience)}: {type(error).__name__}. Set "
             "GOOGLE_APPLICATION_CREDENTIALS to a service account's key, or use the command "

@@ -1,8 +1,9 @@
-"""Starts a batch at an HTTP service, and looks at it by short visits until it ends.
+"""Starts a batch at an HTTP service, and polls it by short visits until it ends.
 
-Between visits the step is parked: no process waits. Before a start the service is asked what it
-runs, because an earlier start may have worked although its answer was lost; whatever batch runs
-then, or is the reason of a 409, is waited for, and nothing is started when it made the rows.
+Between visits the step is parked: no process waits. A start is made idempotent: an earlier one may
+have worked although its answer was lost. So the service is asked before a start what it runs; a
+batch that runs then, or that answers with 409, is waited for, and no batch is started when the rows
+are there.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from planner.pipeline.runners import HttpBatchRunner
+from planner.settings import masked
 from planner.text import printable
+from worker.processes.secrets import redacted
 from worker.runners.answers import (
     Batch,
     Status,
@@ -35,16 +39,19 @@ from worker.runners.job import (
     Outcome,
     Park,
     Ran,
+    Readiness,
     Refused,
     Stopped,
     TooLarge,
 )
 
-FIRST_LOOK_SECONDS = 0.5  # short batches are noticed soon
+FIRST_LOOK_SECONDS = 0.5  # so that the end of a short batch is noticed soon
 LOOK_GROWTH = 1.5  # then pauses grow up to the pipeline file's `poll_seconds`
 STOP_LOOK_SECONDS = 0.1  # how soon a reason to stop is noticed while a start has no answer
-STATUS_SECONDS = 30.0  # a status that takes longer is no status
-LOST_LOOKS_MAX = 5  # looks in a row that failed, before the batch is given up
+PROBE_SECONDS = 5.0  # for a service to answer that it has no such page
+HEALTH_SECONDS = 10.0  # for a service to answer its health check
+STATUS_SECONDS = 30.0  # for a status to be answered
+LOST_LOOKS_MAX = 5  # looks in a row that failed, before the step fails
 
 ADVICE = {
     401: "the token was refused, also a new one: see where the pipeline file takes it from",
@@ -83,11 +90,12 @@ class HttpBatch:
         if running is not None and not (running.is_stalled and job.force):
             if running.is_stalled:
                 return Failed(
-                    error=f"batch {running.batch_id} of somebody has stalled, and a start would "
-                    f"end it: `planner retry {job.run_id} --force-service` does ({running.text})"
+                    error=f"batch {running.batch_id} of another caller has stalled, and a start "
+                    f"would end it: `planner retry {job.run_id} --force-service` does "
+                    f"({running.text})"
                 )
             return self._wait_for_others(job, running.moved)
-        # A batch that was waited for, or whose start had no answer, may have made the rows.
+        # A batch that was waited for, or whose start was not answered, may have made the rows.
         may_be_made = job.attempt > 1 or not job.checkpoint.keys().isdisjoint(
             ("starting", "waited")
         )
@@ -101,7 +109,7 @@ class HttpBatch:
             response = client.get(self.spec.status_path, timeout=STATUS_SECONDS)
             status = status_of(response)
         except httpx.HTTPStatusError:
-            return None  # it has no such page, or refuses: its 409 will tell
+            return None  # it has no such page, or refuses: a start is answered with 409
         is_held = status.batch is Batch.RUNNING or status.is_stalled
         return status if is_held and status.batch_id else None
 
@@ -112,13 +120,14 @@ class HttpBatch:
         }
         if "force" in body:
             body["force"] = job.force
-        if not job.note(
-            {**job.checkpoint, "starting": True}
-        ):  # before: who is killed tells nothing
+        # Saved before the start, for a takeover should this worker be killed during it.
+        if not job.note({**job.checkpoint, "starting": True}):
             return Stopped(why=LEASE_LOST)
         response = self._post(job, body)
-        if isinstance(response, Stopped):
-            return response
+        return response if isinstance(response, Stopped) else self._started(job, response)
+
+    def _started(self, job: Job, response: httpx.Response) -> Outcome:
+        """What the answer to a start means."""
         path, answer, code = self.spec.start_path, content(response), response.status_code
         told = f"{path} answers {code}: {text_of(answer)}"
         if code == 409:
@@ -133,7 +142,7 @@ class HttpBatch:
             return Failed(error=told, is_permanent=code in (400, 405, 422))
         batch = answer.get("batch_id")
         if not batch:
-            return Ran(note=f"{path} says {text_of(answer)}")  # nothing to do, it says
+            return Ran(note=f"{path} says {text_of(answer)}")  # the service has nothing to do
         if not is_batch_id(batch):
             return Failed(error=f"{path} gives a batch_id that is not one short line of text")
         checkpoint = {"batch_id": batch, "looks": 0, "started": job.now()}
@@ -142,8 +151,8 @@ class HttpBatch:
     def _post(self, job: Job, body: dict[str, Any]) -> httpx.Response | Stopped:
         """Ask for the start, which may take minutes, and stop waiting when there is a reason.
 
-        The request is left to itself then: the service may go on all the same, and to close a
-        socket that another thread reads from is no way to end it.
+        The request is abandoned then, not closed: the service may go on all the same, and closing a
+        socket that another thread reads from does not end the request.
         """
         answer: Future[httpx.Response] = Future()
 
@@ -165,7 +174,7 @@ class HttpBatch:
         return answer.result()
 
     def _wait_for_others(self, job: Job, moved: str) -> Outcome:
-        """Wait for somebody else's batch, which is nobody's failure, unless it never ends."""
+        """Wait for another caller's batch, without spending a retry, unless it stalls."""
         checkpoint = {**self._moved(job, moved), "waited": True}
         if _still_for(job, checkpoint) > self.spec.stall_seconds:
             return Failed(
@@ -173,6 +182,38 @@ class HttpBatch:
                 f"{self.spec.stall_seconds:g} s: {moved[:200]}"
             )
         return self._later(checkpoint)
+
+    # -- before a run ------------------------------------------------------------------------
+
+    def absence(self, beside: Path) -> str | None:
+        base = expand(self.spec.url).rstrip("/")
+        try:
+            with open_client(base, seconds=PROBE_SECONDS) as client:
+                answer = client.options(self.spec.start_path)  # starts nothing
+        except (httpx.HTTPError, httpx.InvalidURL):
+            return None  # it may be there later
+        url = f"{masked(base)}{self.spec.start_path}"
+        return f"{url} answers 404" if answer.status_code == 404 else None
+
+    def readiness(self) -> Readiness:
+        url = expand(self.spec.url)
+        auth = Auth(url, token=self.spec.token, api_key=self.spec.api_key)
+        try:
+            with open_client(url, auth=auth, seconds=HEALTH_SECONDS) as client:
+                code = client.get(self.spec.health_path).status_code
+                refused = client.get(self.spec.status_path).status_code in (401, 403)
+        except NoSecret as error:
+            advice = "see its token in the pipeline file"
+            return Readiness(ok=False, detail=str(error), advice=advice)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            detail = redacted(f"{masked(url)} does not answer: {type(error).__name__}")
+            advice = "start it, or correct its address"
+            return Readiness(ok=False, detail=detail, advice=advice)
+        if refused:
+            advice = "see where the pipeline file takes its token from"
+            return Readiness(ok=False, detail=f"{masked(url)} refuses the token", advice=advice)
+        detail = f"{masked(url)}{self.spec.health_path} answers {code}"
+        return Readiness(ok=code < 400, detail=detail, advice="see its logs")
 
     # -- status ------------------------------------------------------------------------------
 
@@ -212,10 +253,10 @@ class HttpBatch:
             return Failed(error=f"batch {batch_id} ran for {job.phase.timeout_seconds:g} s")
         return self._later(checkpoint)
 
-    # -- memory ------------------------------------------------------------------------------
+    # -- checkpoint ------------------------------------------------------------------------------
 
     def _moved(self, job: Job, moved: str) -> dict[str, Any]:
-        """The memory with what a batch has come to, and since when."""
+        """The checkpoint with what a batch has come to, and since when."""
         if job.checkpoint.get("moved") == moved and "since" in job.checkpoint:
             return dict(job.checkpoint)
         return {**job.checkpoint, "moved": moved, "since": job.now()}

@@ -13,7 +13,7 @@ from planner.pipeline.phase import Phase
 from sql.warehouse import Warehouse
 
 LEASE_LOST = "the lease was lost"
-"""Why `Job.stop` says to stop when somebody else may be at the dates: at once, without grace."""
+"""A reason of `Job.stop`: another worker may take the dates over, so stop without grace."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class Job:
     dates: tuple[date, ...]
     attempt: int
     checkpoint: dict[str, Any]
-    """What the runner wrote down when it parked this step; empty at first."""
+    """What the runner wrote down before it parked this step; empty at first."""
     log: Path
     """Where output goes; appended to."""
     pipeline_dir: Path
@@ -34,16 +34,16 @@ class Job:
     warehouse: Warehouse
     grace_seconds: float
     stop: Callable[[], str | None]
-    """Why to stop now, if so: asked several times a second while something runs."""
+    """Why to stop now; None to go on. Asked several times a second while something runs."""
     now: Callable[[], float] = time.time
-    """Seconds since the epoch; workers share a clock, since another may come by next time."""
+    """Seconds since the epoch, by a clock that all workers share: another may resume the step."""
     note: Callable[[dict[str, Any]], bool] = lambda checkpoint: True
-    """Writes `memory` down at once, for whoever goes on should this worker die; False when the
-    lease was lost, so that nothing may be begun."""
+    """Saves `checkpoint` at once, for the takeover should this worker die; False when the lease was
+    lost, so that nothing may be begun."""
     filled: Callable[[], frozenset[str]] = frozenset
-    """The phase's tables that need no more work on any of the dates, by a fresh count."""
+    """The phase's tables that are complete on all of the dates, by a fresh count."""
     force: bool = False
-    """Whether the user lets a service end what it is doing for others."""
+    """Whether the user lets a service end batches that are not this run's."""
 
     @property
     def start(self) -> date:
@@ -56,51 +56,51 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Ran:
-    """It ended without complaint. Whether that means anything, the recount will tell."""
+    """It ended without an error. Whether its rows are there, the recount decides."""
 
     settle_seconds: float = 0.0
     """How long rows may take to appear."""
     note: str = ""
-    """What was odd about it; told when rows are missing."""
+    """An observation about the run; reported when rows are missing."""
     unchanged: bool = False
     """Whether it said that nothing had to change."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """It ended badly. The recount still decides what is there."""
+    """It failed. The recount still decides which rows are there."""
 
     error: str
     is_permanent: bool = False
-    """Whether trying again cannot help."""
+    """Whether a retry cannot help."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TooLarge:
-    """The range was too much at once: halves of it may do."""
+    """The range was too large: its halves may succeed."""
 
     error: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Partway:
-    """It ended badly, and goes on from where it got when it is run again."""
+    """It failed partway: the next run resumes there."""
 
     error: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """It says that something it needs is not there."""
+    """It says that something upstream is not there."""
 
     error: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Park:
-    """It goes on without us, or waits for somebody else's batch: come back later.
+    """A service works on, for this step or for another caller: look again later.
 
-    Costs no attempt, holds no worker, keeps the lease.
+    A parked step costs no attempt, occupies no worker, and keeps its lease.
     """
 
     seconds: float
@@ -109,19 +109,41 @@ class Park:
 
 @dataclass(frozen=True, kw_only=True)
 class Stopped:
-    """It was stopped because `Job.stop` said so."""
+    """It was stopped because `Job.stop` gave a reason."""
 
     why: str
     checkpoint: dict[str, Any] = field(default_factory=dict)
-    """Of the attempt, for whoever goes on with it."""
+    """Of the attempt, for the worker that resumes it."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class Readiness:
+    """Whether a runner could run here and now, for `planner doctor`."""
+
+    ok: bool
+    detail: str
+    advice: str = ""
+
+
+THERE = Readiness(ok=True, detail="is there")
 
 Outcome = Ran | Failed | TooLarge | Partway | Refused | Park | Stopped
 
 
 class Runner(Protocol):
-    """Makes rows."""
+    """Makes rows: one class per kind of runner."""
 
     def run(self, job: Job) -> Outcome:
-        """Work on `job`'s dates until they are done, or until `job.stop` says why not."""
+        """Work on `job`'s dates until they are done, or `job.stop` gives a reason to stop."""
+        ...
+
+    def absence(self, beside: Path) -> str | None:
+        """What was looked for in vain, and where; None when it exists.
+
+        `beside` is the pipeline file's folder. Raises `Unset` when only workers can tell.
+        """
+        ...
+
+    def readiness(self) -> Readiness:
+        """Whether it could run here and now. Raises `Unset`."""
         ...

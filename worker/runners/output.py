@@ -1,30 +1,31 @@
-"""A command's output: into the step's log without secrets, and looked at line by line."""
+"""A command's output: into the step's log without secrets, and matched line by line."""
 
 from __future__ import annotations
 
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 from planner.files import private
 from planner.pipeline.runners import Rule
 from worker.processes import secrets
 from worker.runners.rules import says
 
-LOG_BYTES = 8_000_000  # a log this big becomes `.1`, and the `.1` before it is gone
-LINE_BYTES = 16_384  # longer lines are cut, so that output without line ends fits in memory
+LOG_BYTES = 8_000_000  # a larger log is renamed to `.1`, and replaces the `.1` before it
+READ_BYTES = 65_536  # at once: what a Linux pipe holds
+LINE_BYTES = 16_384  # longer lines are cut: output without line ends must fit in memory
 TAIL_LINES = 20  # of a failed command's output, shown in its error
 TAIL_CHARS = 2_000  # of those, at most
-DRAIN_SECONDS = 5.0  # for the last lines, once every process that could write is dead
+DRAIN_SECONDS = 5.0  # to read the last lines, once every process that could write is dead
 
 
 @dataclass(kw_only=True)
 class Output:
-    """What a command writes while the block runs. Give it `pipe` as its output."""
+    """What a command writes; `pipe` is its output. Made by `captured`."""
 
     log: Path
     rules: Sequence[Rule] = ()
@@ -32,28 +33,10 @@ class Output:
     """Secrets."""
     pipe: int = -1
     said: set[int] = field(default_factory=set)
-    """Rules, by number, of which a line of the output speaks."""
+    """Rules, by number, that a line of the output matches."""
     trouble: str = ""
     """Why lines are missing from the log, such as a full disk."""
     _lines: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
-    _source: int = -1
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> Output:
-        self._source, self.pipe = os.pipe()
-        self._thread = threading.Thread(target=self._read, name="output", daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        os.close(self.pipe)
-        if self._thread is not None:
-            self._thread.join(DRAIN_SECONDS)
 
     @property
     def tail(self) -> str:
@@ -62,23 +45,24 @@ class Output:
         return f"{lines}\n(its log is not whole: {self.trouble})" if self.trouble else lines
 
     def say(self, text: str) -> None:
-        """Write a line of our own."""
+        """Write a line that the command did not."""
         with open(self.log, "ab", opener=private) as log:
             log.write(f"{self._clean(text)}\n".encode())
 
-    def _read(self) -> None:
+    def read(self, source: int) -> None:
+        """Read the pipe's other end until it is closed."""
         rest = b""
-        while block := os.read(self._source, 65_536):
+        while block := os.read(source, READ_BYTES):
             *lines, rest = (rest + block).split(b"\n")
             if len(rest) > LINE_BYTES:
-                # Keep what may be the beginning of a secret.
+                # The end of what was read may be the beginning of a secret.
                 keep = max((len(secret.encode()) for secret in self.hidden), default=0)
                 lines.append(rest[: len(rest) - keep])
                 rest = rest[len(rest) - keep :]
             self._write(lines)
         if rest:
             self._write([rest])
-        os.close(self._source)
+        os.close(source)
 
     def _write(self, lines: Sequence[bytes]) -> None:
         if not lines:
@@ -89,7 +73,7 @@ class Output:
             self.said.update(n for n, rule in enumerate(self.rules) if says(rule, text))
         try:
             self._keep(texts)
-        except OSError as error:  # a full disk: who stopped reading would block the command
+        except OSError as error:  # a full disk: reading goes on, or the command would block
             self.trouble = str(error)
 
     def _keep(self, texts: Sequence[str]) -> None:
@@ -102,3 +86,19 @@ class Output:
         for secret in self.hidden:
             text = text.replace(secret, secrets.BLACK)
         return text
+
+
+@contextmanager
+def captured(
+    *, log: Path, rules: Sequence[Rule] = (), hidden: Sequence[str] = ()
+) -> Iterator[Output]:
+    """Read what a command writes while the block runs. Give it the output's `pipe`."""
+    source, pipe = os.pipe()
+    output = Output(log=log, rules=rules, hidden=hidden, pipe=pipe)
+    thread = threading.Thread(target=output.read, args=(source,), name="output", daemon=True)
+    thread.start()
+    try:
+        yield output
+    finally:
+        os.close(pipe)
+        thread.join(DRAIN_SECONDS)

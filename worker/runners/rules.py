@@ -23,13 +23,13 @@ Then = Literal["split", "retry", "resume", "fail", "unchanged"]
 
 
 def rules_of(own: Sequence[Rule], *, resumes: bool) -> tuple[Rule, ...]:
-    """Every rule, in the order in which they are asked."""
+    """Every rule, in the order in which they are tried."""
     timed_out = Rule(timeout=True, then="resume") if resumes else TIMED_OUT
     return (*own, TOO_LARGE, timed_out)
 
 
 def says(rule: Rule, line: str) -> bool:
-    """Whether a line of output is what the rule waits for."""
+    """Whether a line of output matches the rule."""
     if rule.output is not None and rule.output not in line:
         return False
     if rule.pattern is not None and not _compiled(rule.pattern).search(line):
@@ -40,7 +40,7 @@ def says(rule: Rule, line: str) -> bool:
 def then(
     rules: Sequence[Rule], *, code: int | None, said: Collection[int], resumes: bool
 ) -> Then | None:
-    """What to do after an end; None when nothing is wrong with it. No `code`: it timed out."""
+    """What to do after an end; None for a good one. No `code`: it timed out."""
     for n, rule in enumerate(rules):
         if rule.timeout and code is not None:
             continue

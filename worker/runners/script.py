@@ -1,38 +1,43 @@
 """Runs a command: an argument list, in its own process group, its output in a log file.
 
 Every process that the command started is ended when the step must stop, and after the command
-itself has ended, so that nothing goes on writing once the lease is given back. Should the worker
-be killed, the kernel kills the command, and the next step on this host what is left of it.
+itself has ended, so that nothing goes on writing once the lease is released. When the worker is
+killed, the kernel kills the command, and the next step on this host kills the orphans it left.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
-from planner.pipeline.runners import ScriptRunner
+from planner.pipeline.runners import Rule, ScriptRunner
 from worker.processes import secrets
-from worker.processes.children import die_with_parent
+from worker.processes.children import start_process
 from worker.runners import orphans
 from worker.runners.environment import Unset, expand, fill
 from worker.runners.job import (
     LEASE_LOST,
+    THERE,
     Failed,
     Job,
     Outcome,
     Partway,
     Ran,
+    Readiness,
     Stopped,
     TooLarge,
 )
-from worker.runners.output import Output
+from worker.runners.output import Output, captured
 from worker.runners.rules import rules_of, then
 
 POLL_SECONDS = 0.1  # how soon the end of a command, or a reason to stop it, is noticed
+SCRIPT_SUFFIXES = frozenset({".py", ".sh", ".bash", ".pl", ".rb", ".js", ".jar"})
 
 
 @dataclass(frozen=True)
@@ -56,53 +61,67 @@ class Script:
                 command += [self.spec.resume.argument, str(number)]
         mark = orphans.new_mark()
         environment = {**os.environ, **own, orphans.VARIABLE: mark}
-        rules = rules_of(self.spec.outcomes, resumes=self.spec.resume is not None)
         orphans.reap()
-        with Output(log=job.log, rules=rules, hidden=secrets.known(environment)) as output:
+        hidden = secrets.known(environment)
+        with captured(log=job.log, rules=self._rules, hidden=hidden) as output:
             output.say(f"$ {' '.join(command)}")
             try:
-                process = subprocess.Popen(
-                    command,
-                    cwd=cwd,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output.pipe,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    preexec_fn=die_with_parent(),
+                process = start_process(
+                    command, stdout=output.pipe, environment=environment, cwd=cwd
                 )
             except OSError as error:
                 return Failed(
                     error=f"{command[0]} cannot be started in {cwd or '.'}: {error.strerror}",
                     is_permanent=True,
                 )
-            ended, stopped = False, None
-            try:
-                ended, stopped = _wait(process, job)
-            finally:
-                # Somebody else may be at these dates: then there is no time for grace.
-                is_urgent = ended or (stopped is not None and stopped.why == LEASE_LOST)
-                orphans.end(
-                    mark, process.pid, grace_seconds=0.0 if is_urgent else job.grace_seconds
-                )
-                process.wait()
-        if stopped is not None:
+            stopped = _wait_and_end(process, job, mark)
+        if isinstance(stopped, Stopped):
             return stopped
-        code = process.returncode if ended else None
-        what = _how(code) if ended else f"timed out after {job.phase.timeout_seconds:g} s"
+        return self._outcome(job, process.returncode if stopped is None else None, output)
+
+    def _outcome(self, job: Job, code: int | None, output: Output) -> Outcome:
+        """What the end means, by the rules; no `code`: it timed out."""
+        timed_out = f"timed out after {job.phase.timeout_seconds:g} s"
+        told = f"{timed_out if code is None else _how(code)}: {output.tail}"
         resumes = self.spec.resume is not None
-        told = f"{what}: {output.tail}"
-        match then(rules, code=code, said=output.said, resumes=resumes):
+        match then(self._rules, code=code, said=output.said, resumes=resumes):
             case None:
                 return Ran()
             case "unchanged":
                 return Ran(unchanged=True)
-            case "split" if ended or len(job.dates) > 1:
+            case "split" if code is not None or len(job.dates) > 1:
                 return TooLarge(error=told)
             case "resume" if resumes:
                 return Partway(error=told)
             case decided:
                 return Failed(error=told, is_permanent=decided == "fail")
+
+    @property
+    def _rules(self) -> tuple[Rule, ...]:
+        return rules_of(self.spec.outcomes, resumes=self.spec.resume is not None)
+
+    def absence(self, beside: Path) -> str | None:
+        folder = Path(expand(self.spec.cwd)).expanduser() if self.spec.cwd else Path()
+        if not folder.is_dir():
+            return f"there is no folder {folder}"
+        program, *arguments = (expand(part) for part in self.spec.command)
+        if "/" in program:
+            if not (folder / program).is_file():
+                return f"there is no {program} in {folder}"
+            if not os.access(folder / program, os.X_OK):
+                return f"{program} in {folder} is not executable: chmod +x {folder / program}"
+        elif shutil.which(program) is None:
+            return f"there is no {program} on the PATH"
+        script = next(iter(arguments), "")
+        is_script = not script.startswith("-") and Path(script).suffix in SCRIPT_SUFFIXES
+        if is_script and not (folder / script).is_file():
+            return f"there is no {script} in {folder}"
+        return None
+
+    def readiness(self) -> Readiness:
+        for text in (*self.spec.command, self.spec.cwd or "", *self.spec.env.values()):
+            expand(text)
+        return THERE
 
     def _first_unfilled(self, job: Job) -> int | None:
         """The first processor, from 1, that has a table to fill; None when all are filled."""
@@ -111,22 +130,42 @@ class Script:
         return next((n for n, of in enumerate(tables, 1) if not filled.issuperset(of)), None)
 
 
-def _wait(process: subprocess.Popen[bytes], job: Job) -> tuple[bool, Stopped | None]:
-    """Wait for the command: whether it has ended by itself, and why it has to stop."""
+@dataclass(frozen=True)
+class TimedOut:
+    """The command ran for longer than its phase may."""
+
+
+def _wait_and_end(
+    process: subprocess.Popen[bytes], job: Job, mark: str
+) -> Stopped | TimedOut | None:
+    """Wait for the command, and end all that it started; None when it ended by itself."""
+    is_urgent = False
+    try:
+        stopped = _wait(process, job)
+        # After the lease expired another worker may take the dates over: no time for grace.
+        is_urgent = stopped is None or (isinstance(stopped, Stopped) and stopped.why == LEASE_LOST)
+    finally:
+        orphans.end(mark, process.pid, grace_seconds=0.0 if is_urgent else job.grace_seconds)
+        process.wait()
+    return stopped
+
+
+def _wait(process: subprocess.Popen[bytes], job: Job) -> Stopped | TimedOut | None:
+    """Wait for the command: why it has to stop; None when it has ended by itself."""
     deadline = time.monotonic() + job.phase.timeout_seconds
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(POLL_SECONDS)
-            return True, None
+            return None
         why = job.stop()
         if why is not None:
-            return False, Stopped(why=why)
+            return Stopped(why=why)
         if time.monotonic() > deadline:
-            return False, None
+            return TimedOut()
 
 
-def _how(code: int | None) -> str:
-    if code is not None and code < 0:
+def _how(code: int) -> str:
+    if code < 0:
         try:
             return f"killed by {signal.Signals(-code).name}"
         except ValueError:

@@ -1,7 +1,7 @@
 """Runs GoogleSQL statements in the warehouse, with `@start_date` and `@end_date` bound.
 
 A statement that runs when the step must stop is cancelled, and waited for: nothing goes on writing
-once the lease is given back. One that is done before it hears of it is done.
+once the lease is released. One that ends before the cancellation takes effect counts as run.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 
 from planner.files import private
 from planner.pipeline.runners import SqlRunner
@@ -16,7 +17,16 @@ from planner.pipeline.statements import read_statement
 from sql import TooLarge as TooLargeError
 from sql import WarehouseError, WarehouseRefused
 from sql.warehouse import Warehouse
-from worker.runners.job import Failed, Job, Outcome, Ran, Stopped, TooLarge
+from worker.runners.job import (
+    THERE,
+    Failed,
+    Job,
+    Outcome,
+    Ran,
+    Readiness,
+    Stopped,
+    TooLarge,
+)
 
 POLL_SECONDS = 0.1  # how soon the end of a statement, or a reason to stop it, is noticed
 
@@ -46,12 +56,23 @@ class Sql:
                 log.write(f"{name} {job.start} {job.end}: {added} rows\n")
         return Ran()
 
+    def absence(self, beside: Path) -> str | None:
+        for name in self.spec.statements:
+            try:
+                read_statement(name, beside)
+            except WarehouseRefused:
+                return f"there is no statement {name} in {beside}, and none ships"
+        return None
+
+    def readiness(self) -> Readiness:
+        return THERE
+
 
 def _run(job: Job, statement: str, deadline: float) -> int | Stopped:
     """Run one statement: how many rows it added, or why it was cancelled.
 
     Raises `WarehouseError`, and `TimeoutError` for what was cancelled at the deadline. A warehouse
-    that one thread alone may ask, the local one, cannot be cancelled: its statements run to their
+    that only one thread may use, the local one, cannot be cancelled: its statements run to their
     end.
     """
     warehouse, dates = job.warehouse, {"start_date": job.start, "end_date": job.end}
@@ -65,7 +86,7 @@ def _run(job: Job, statement: str, deadline: float) -> int | Stopped:
                 if why is not None or time.monotonic() > deadline:
                     _cancel(warehouse, running)
                     if running.exception() is None:
-                        break  # it was done before it heard of it
+                        break  # it ended before the cancellation took effect
                     if why is None:
                         raise TimeoutError
                     return Stopped(why=why)
@@ -76,14 +97,14 @@ def _run(job: Job, statement: str, deadline: float) -> int | Stopped:
 
 
 def _cancel(warehouse: Warehouse, running: Future[int]) -> None:
-    """Cancel until it has ended: a job that is only being started is not known yet."""
+    """Cancel until it has ended: a job that is only being submitted cannot be cancelled yet."""
     while not running.done():
         warehouse.cancel()
         wait([running], POLL_SECONDS)
 
 
 def outcome_of(name: str, error: WarehouseError) -> Outcome:
-    """What an error of statement `name` means for its dates: halves of them, later, or never."""
+    """What an error of statement `name` means for its dates: split, retry, or permanent."""
     told = f"{name}: {error}"
     match error:
         case TooLargeError():

@@ -1,8 +1,8 @@
 """One attempt at a step: run what is left of it, recount, and say how it ended.
 
-What is left is a list of ranges in the attempt's memory: a range that has run is taken off, one
-that was too large is replaced by its halves, less what they did not fail at. Knows nothing of
-Celery, and settles nothing: it gives back a value that the step acts on.
+What is left is a list of ranges in the attempt's checkpoint: a range that has run is taken off, one
+that was too large is replaced by its halves, without the dates that are complete. Knows nothing of
+Celery, and settles nothing: it returns a value that the visit acts on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 from redis import RedisError
 
 from planner.pipeline.phase import Phase
-from planner.pipeline.runners import HttpBatchRunner
 from planner.plan.plan import Step, Task
 from sql import Warehouse, WarehouseError, WarehouseRefused
 from worker.ledger.budget import Exceeded, spend
@@ -54,9 +53,9 @@ class Ended:
 
     done: tuple[date, ...]
     short: dict[date, str] = field(default_factory=dict)
-    """Trying again may help."""
+    """A retry may help."""
     permanent: dict[date, str] = field(default_factory=dict)
-    """Trying again cannot help: these are quarantined."""
+    """A permanent error, which no retry can help: these are quarantined."""
     blocked: dict[date, str] = field(default_factory=dict)
     """Something they need is not there."""
     checkpoint: dict[str, Any] = field(default_factory=dict)
@@ -69,7 +68,7 @@ class Ended:
 
 @dataclass(frozen=True, kw_only=True)
 class OverBudget:
-    """A table may not be written to so often today: what is left waits, and nobody holds it."""
+    """A table may not be written to so often today: what is left is requeued without a lease."""
 
     why: str
     seconds: float
@@ -92,9 +91,9 @@ class Attempt:
     now: Callable[[], float]
     """Seconds since the epoch, by a clock that all workers share."""
     note: Callable[[dict[str, Any]], bool]
-    """Writes the attempt's memory down while it works; False when the lease was lost."""
+    """Writes the attempt's checkpoint down while it works; False when the lease was lost."""
     which: int | None = None
-    """The runner that was chosen, from 0; None when the memory knows, or none exists."""
+    """The runner that was chosen, from 0; None when the checkpoint knows, or none exists."""
     force: bool = False
     """Whether the user lets a service end what it is doing for others."""
     checkpoint: dict[str, Any] = field(default_factory=dict)
@@ -164,10 +163,9 @@ class Attempt:
 
     def _ranges(self, checkpoint: Checkpoint) -> list[Range]:
         """Consecutive dates together at first; each alone once something went wrong."""
-        runner = self.phase.runners[checkpoint.which or 0]
         dates = self._ready(checkpoint)
-        alone = isinstance(runner, HttpBatchRunner) and runner.per_date
-        if alone or self.number > 1:
+        runner = self.phase.runners[checkpoint.which or 0]
+        if runner.takes_one_date or self.number > 1:
             return [(day,) for day in dates]
         return self._consecutive(dates)
 

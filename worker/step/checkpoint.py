@@ -1,4 +1,4 @@
-"""What an attempt has to know when it goes on after a pause."""
+"""The checkpoint of an attempt: what it has to know when it goes on after a pause."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ class Checkpoint(BaseModel):
     reached: int = 0
     """Tables that were filled when the first of `left` last ended partway."""
     errors: dict[date, str] = {}
-    """What the runner said of a date."""
+    """Date → the runner's error."""
     notes: dict[date, str] = {}
-    """What was odd about a date whose runner did not complain."""
+    """Date → the note of a runner that reported no error."""
+    # Bridge: checkpoints that were written before version 0.2 call it `hopeless`.
     permanent: set[date] = Field(
         default=set(), validation_alias=AliasChoices("permanent", "hopeless")
     )
-    """Dates that trying again cannot help."""
+    """Dates with a permanent error: a retry cannot help."""
     blocked: set[date] = set()
-    """Dates that something they need is not there for."""
+    """Dates for which something upstream is not there."""
     settle_seconds: float = 0.0
     """How long rows may take to appear after the last range."""
     settle_since: float | None = None
@@ -43,7 +44,7 @@ class Checkpoint(BaseModel):
     which: int | None = None
     """The runner that was chosen."""
     runner: dict[str, Any] = {}
-    """What the runner wrote down."""
+    """The runner's own checkpoint."""
 
     @model_validator(mode="before")
     @classmethod

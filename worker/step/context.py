@@ -1,4 +1,4 @@
-"""What a process of the fleet works with: settings, pipeline, ledger, warehouse, plans.
+"""The context of a process: its settings, pipeline, ledger, warehouse and plans.
 
 Made once per process and never across a fork: connections are opened on first use.
 """
@@ -21,22 +21,21 @@ from worker.processes.secrets import learn_named
 
 
 class Context:
-    """The parts, opened when they are needed."""
+    """The opened parts of one process, each opened when it is first needed."""
 
     def __init__(self, settings: Settings, *, patient: bool = True) -> None:
         self.settings = settings
         self.is_patient = patient
-        """Whether calls to Redis are tried for days, as workers do; a person does not wait."""
+        """Whether calls to Redis are retried for days, as workers do; a planner gives up soon."""
         self._plan = lru_cache(maxsize=4)(self._read_plan)
 
     @cached_property
     def pipeline(self) -> Pipeline:
-        """This machine's pipeline file: what a worker runs never comes over the wire."""
+        """This machine's pipeline file: commands to run never come from a message."""
         pipeline = load_pipeline(self.settings.pipeline)
         for phase in pipeline.phases:
             for runner in phase.runners:
-                secrets = (runner.token, runner.api_key) if runner.kind == "http_batch" else ()
-                learn_named(secret.env for secret in secrets if secret and secret.env)
+                learn_named(secret.env for secret in runner.secrets if secret.env)
         return pipeline
 
     @cached_property
@@ -59,7 +58,7 @@ class Context:
         )
 
     def plan(self, run_id: str) -> Plan | None:
-        """The plan of a run, read once; None when Redis has forgotten it."""
+        """The plan of a run, read once; None when Redis does not hold it (any more)."""
         return self._plan(run_id)
 
     def step(self, run_id: str, step_id: str) -> Step | None:
@@ -75,7 +74,7 @@ _here: tuple[int, Context] | None = None
 
 
 def context_here() -> Context:
-    """This process's fleet."""
+    """This process' context, made anew after a fork."""
     import os
 
     global _here

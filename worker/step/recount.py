@@ -132,7 +132,7 @@ def _moved(task: Task, now: Assessment, phase: Phase) -> Iterator[str]:
     for entity, then in task.expected.items():
         due = now.expected[phase.name][task.date].get(entity, then)
         if due < then:
-            yield f"upstream holds {counted(due, entity)} now, and held {then} when the plan was made"
+            yield f"upstream holds {counted(due, entity)} now, and {then} when the plan was made"
 
 
 def _counts(phase: Phase, day: date, now: Assessment) -> tuple[int, int]:

@@ -12,27 +12,18 @@ RETRY_MAX_SECONDS = 600.0  # no pause grows past ten minutes
 
 @dataclass(frozen=True, kw_only=True)
 class Retry:
-    """Try again, after a pause."""
+    """Make another attempt, after a pause."""
 
     seconds: float
 
 
-@dataclass(frozen=True, kw_only=True)
-class GiveUp:
-    """Do not try again."""
+def decide(phase: Phase, *, attempt: int, is_permanent: bool) -> Retry | None:
+    """What to do after `attempt` (1 for the first) failed; None: make no other.
 
-    why: str
-
-
-def decide(phase: Phase, *, attempt: int, is_permanent: bool) -> Retry | GiveUp:
-    """What to do after `attempt` (1 for the first) went wrong.
-
-    The pause doubles from `phase.retry_seconds`, with half as much jitter, so that steps which
-    failed together do not come back together.
+    The pause doubles from `phase.retry_seconds`, with jitter of a quarter either way, so that steps
+    which failed together are not retried together.
     """
-    if is_permanent:
-        return GiveUp(why="trying again cannot help")
-    if attempt > phase.retries:
-        return GiveUp(why=f"{attempt} attempts")
+    if is_permanent or attempt > phase.retries:
+        return None
     pause = min(phase.retry_seconds * 2 ** (attempt - 1), RETRY_MAX_SECONDS)
     return Retry(seconds=pause * random.uniform(0.75, 1.25))

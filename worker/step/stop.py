@@ -10,16 +10,16 @@ from worker.step.context import Context
 
 
 class Stop:
-    """Why what runs for a run should stop. Answers at once, also while Redis is away.
+    """Why what runs for a run has to stop. Answers at once, also while Redis does not answer.
 
-    The run is looked at in the thread of the lease's heartbeat.
+    The run's state is read in the thread of the lease's heartbeat.
     """
 
     CANCELLED = "the run was cancelled"
     SHUTDOWN = "the worker is shutting down"
 
     def __init__(self, context: Context, run_id: str, lease: Lease) -> None:
-        self._fleet, self._run_id, self._lease = context, run_id, lease
+        self._context, self._run_id, self._lease = context, run_id, lease
         self._is_cancelled = False
         lease.on_beat = self._look
 
@@ -31,5 +31,5 @@ class Stop:
         return self.CANCELLED if self._is_cancelled else None
 
     def _look(self) -> None:
-        run = self._fleet.ledger.run(self._run_id)
+        run = self._context.ledger.run(self._run_id)
         self._is_cancelled = run is None or run.state in RUN_ENDED | {RunState.CANCELLING}

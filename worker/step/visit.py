@@ -1,8 +1,7 @@
-"""A step, from its message to its settlement: ledger → gate → lease → attempt → ledger.
+"""A step, from its message to its settlement: ledger → gate → lease → attempt → settlement.
 
-A message is only a hint that a step may be due: the ledger says whether it is. Whatever this
-module decides is one of three things for the transport: return (go on with the chain), raise
-`Requeue` (come back later, no worker held), or raise `StepFailed` (the chain ends here).
+Delivery is at least once, so a message only says that a step may be due: the ledger decides. A
+visit handles one delivery. It returns (the chain goes on), or raises `Requeue` or `StepFailed`.
 """
 
 from __future__ import annotations
@@ -11,43 +10,32 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
+from functools import cached_property, partial
 from typing import NoReturn
 
-from planner.errors import FleetError
 from planner.pipeline.phase import Phase
-from planner.pipeline.runners import HttpBatchRunner
-from planner.plan.plan import Step, step_id
+from planner.plan.plan import Step
 from planner.plan.states import RUN_ENDED, STEP_ENDED, DateState, RunState, StepState
-from worker.ledger.budget import table_key
 from worker.ledger.connection import now
 from worker.ledger.lease import Lease, Resource
-from worker.ledger.ledger import Started
 from worker.ledger.record import RunRecord, StepRecord
+from worker.ledger.steps import Started
 from worker.runners import Park, Stopped, which_of
 from worker.step import gate
 from worker.step.attempt import Attempt, Ended, OverBudget
 from worker.step.context import Context
-from worker.step.retry import GiveUp, decide
+from worker.step.errors import Requeue, StepFailed
+from worker.step.resources import resources_of, services_of
+from worker.step.retry import Retry, decide
+from worker.step.settlement import ERROR_CHARS, Settlement, first
 from worker.step.stop import Stop
+
+__all__ = ["CONFIG_MISMATCHES_MAX", "CRASHES_MAX", "Requeue", "StepFailed", "Visit", "visit"]
 
 FIRST_WAIT_SECONDS = 0.25  # then pauses grow up to BACKFILL_POLL_MAX_SECONDS
 WAIT_GROWTH = 1.3
-CRASHES_MAX = 20  # a step whose worker died, or fell silent, this often kills its workers
+CRASHES_MAX = 20  # takeovers of one step: so often, the step itself kills its workers
 CONFIG_MISMATCHES_MAX = 60  # in a row, about ten minutes: a rolling deployment is over by then
-ERROR_CHARS = 2000
-
-
-class Requeue(Exception):
-    """The step is to come back later."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"again in {seconds:.1f} s")
-        self.seconds = seconds
-
-
-class StepFailed(FleetError):
-    """A step failed, was blocked or was cancelled: the rest of its chain does not run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +55,14 @@ class Visit:
         ledger = self.context.ledger
         record = ledger.step(self.run.id, self.id)
         if record.state in STEP_ENDED:
-            return self._replay(record)
+            return self._settlement.replay(record)
         if self.run.state is RunState.CANCELLING:
             return self._settle_idle(record, StepState.CANCELLED)
         if self.run.state in RUN_ENDED:
             return f"the run is {self.run.state}"
         goes_on = self.run.state is RunState.PAUSED and record.parked
         if self.run.state is not RunState.RUNNING and not goes_on:
-            raise self._later()
+            raise self._wait()
         if self.run.pipeline_checksum != self.context.pipeline.checksum:
             return self._config_mismatch(record)
         if record.config_mismatches:
@@ -84,120 +72,117 @@ class Visit:
         left = [d for d in self.step.dates if states.get((self.phase.name, d)) is DateState.PENDING]
         verdict = gate.check(ledger, self.run.id, self.phase, left)
         if verdict.waiting_for is not None:
-            raise self._later(f"{verdict.waiting_for[0]} of its days")
+            raise self._wait(f"{verdict.waiting_for[0]} of its days")
         if not verdict.ready:
-            return self._settle(token="", state=StepState.BLOCKED, blocked=verdict.blocked)
-        return self._attempt(record, verdict.ready, verdict.blocked)
+            return self._settlement.settle(
+                token="", state=StepState.BLOCKED, blocked=verdict.blocked
+            )
+        return self._take(record, verdict.ready, verdict.blocked)
+
+    @cached_property
+    def _settlement(self) -> Settlement:
+        return Settlement(context=self.context, run=self.run, id=self.id, step=self.step)
 
     # -- an attempt --------------------------------------------------------------------------
 
-    def _attempt(
-        self, record: StepRecord, ready: Sequence[date], blocked: Mapping[date, str]
-    ) -> str:
-        ledger, settings = self.context.ledger, self.context.settings
+    def _take(self, record: StepRecord, ready: Sequence[date], blocked: Mapping[date, str]) -> str:
+        """Take the step's resources, make an attempt, and act on how it ended."""
         which = None if record.parked else which_of(self.phase, self.context.pipeline_dir)
-        resources = self._resources(ready) + self._services(record, which)
-        lease = Lease(ledger.client, resources, seconds=settings.lease_seconds)
-        if lease.acquire(instead_of=[record.parked] if record.parked else []) is not None:
-            raise self._later(lease.full())
+        services = services_of(self.phase, parked=bool(record.parked), which=which)
+        lease = self._lease(record, ready, services)
         keep = False
         try:
-            started = ledger.start(
+            started = self.context.ledger.start(
                 self.run.id, self.id, token=lease.token, worker=self.worker, parked=record.parked
             )
             if not isinstance(started, Started):
                 raise Requeue(FIRST_WAIT_SECONDS)  # paused, cancelled or ended since: look anew
             if started.crashes >= CRASHES_MAX:
                 why = f"gave up: {CRASHES_MAX} workers died while they ran it"
-                short = dict.fromkeys(ready, why)
-                return self._settle(
+                return self._settlement.settle(
                     token=lease.token,
                     state=StepState.FAILED,
-                    failed=short,
+                    failed=dict.fromkeys(ready, why),
                     blocked=blocked,
                 )
-            with lease:
-                outcome = Attempt(
-                    context=self.context,
-                    run_id=self.run.id,
-                    step_id=self.id,
-                    step=self.step,
-                    phase=self.phase,
-                    dates=ready,
-                    number=record.failures + 1,
-                    stop=Stop(self.context, self.run.id, lease),
-                    now=partial(now, self.context.redis),
-                    note=partial(ledger.note_checkpoint, self.run.id, self.id, token=lease.token),
-                    which=which,
-                    force=self.run.force_service,
-                    checkpoint=started.checkpoint,
-                    plan_id=self.run.plan_id,
-                ).make()
+            with lease.kept_alive():
+                outcome = self._attempt(record, ready, lease, started, which).make()
             keep = isinstance(outcome, Park)
-            match outcome:
-                case Park():
-                    self._park(lease, outcome)
-                case Stopped():
-                    return self._stopped(lease, record, outcome)
-                case OverBudget():
-                    self._wait_for_budget(lease, record, outcome)
-                case Ended():
-                    return self._ended(lease, record, outcome, blocked)
+            return self._act_on(outcome, record, lease, blocked)
         finally:
             if not keep:
                 lease.release()
 
-    def _resources(self, dates: Sequence[date]) -> list[Resource]:
-        name = f"{self.run.pipeline}:{self.step.phase}"
-        limit = self.phase.concurrency
-        resources = [
-            Resource(name=f"{name}:{day}", full="another step of its dates") for day in dates
-        ]
-        resources.append(
-            Resource(
-                name=name, capacity=limit, full=f"a slot of {self.phase.name} ({limit} at once)"
-            )
-        )
-        resources += [
-            Resource(
-                name=f"writers:{table_key(self.run.warehouse, spec.name)}",
-                capacity=spec.writers,
-                full=f"a turn to write {spec.name} ({spec.writers} at once)",
-            )
-            for spec in self.phase.tables
-            if spec.writers is not None
-        ]
-        return resources
+    def _lease(
+        self, record: StepRecord, dates: Sequence[date], services: Sequence[Resource]
+    ) -> Lease:
+        """The lease on all that the step needs, taken over where it was parked.
 
-    def _services(self, record: StepRecord, which: int | None) -> list[Resource]:
-        """The service that is to work for the step; a step is parked for no other reason."""
-        runners = self.phase.runners if record.parked else self.phase.runners[which or 0 :][:1]
-        return [
-            Resource(name=f"service:{runner.url}", full=f"the service {runner.url}")
-            for runner in runners
-            if isinstance(runner, HttpBatchRunner)
-        ]
+        Raises `Requeue` while others hold any of it.
+        """
+        resources = [*resources_of(self.run, self.step, self.phase, dates), *services]
+        lease = Lease(self.context.redis, resources, seconds=self.context.settings.lease_seconds)
+        if not lease.acquire(instead_of=[record.parked] if record.parked else []):
+            raise self._wait(lease.full())
+        return lease
+
+    def _attempt(
+        self,
+        record: StepRecord,
+        dates: Sequence[date],
+        lease: Lease,
+        started: Started,
+        which: int | None,
+    ) -> Attempt:
+        ledger = self.context.ledger
+        return Attempt(
+            context=self.context,
+            run_id=self.run.id,
+            step_id=self.id,
+            step=self.step,
+            phase=self.phase,
+            dates=dates,
+            number=record.failures + 1,
+            stop=Stop(self.context, self.run.id, lease),
+            now=partial(now, self.context.redis),
+            note=partial(ledger.note_checkpoint, self.run.id, self.id, token=lease.token),
+            which=which,
+            force=self.run.force_service,
+            checkpoint=started.checkpoint,
+            plan_id=self.run.plan_id,
+        )
+
+    def _act_on(
+        self,
+        outcome: Ended | Park | Stopped | OverBudget,
+        record: StepRecord,
+        lease: Lease,
+        blocked: Mapping[date, str],
+    ) -> str:
+        if isinstance(outcome, Park):
+            self._park(lease, outcome)
+        if isinstance(outcome, OverBudget):
+            self._wait_for_budget(lease, record, outcome)
+        if isinstance(outcome, Stopped):
+            return self._stopped(lease, outcome)
+        return self._ended(lease, record, outcome, blocked)
 
     def _park(self, lease: Lease, park: Park) -> NoReturn:
-        """Keep the lease while nobody works: silent on purpose until the next look is overdue."""
+        """Keep the lease without a worker: announce a silence until the next look is overdue."""
         lease.beat(silent_seconds=park.seconds + self.context.settings.visibility_seconds)
-        self.context.ledger.transition(
-            self.run.id,
-            self.id,
-            token=lease.token,
-            state=StepState.RUNNING,
-            fields={"parked": lease.token, "checkpoint": json.dumps(park.checkpoint)},
+        self._put_back(
+            lease,
+            StepState.RUNNING,
+            {"parked": lease.token, "checkpoint": json.dumps(park.checkpoint)},
         )
         raise Requeue(park.seconds)
 
     def _wait_for_budget(self, lease: Lease, record: StepRecord, over: OverBudget) -> NoReturn:
-        """Put the step back with what is left of it: no retry spent, and nothing held."""
-        self.context.ledger.transition(
-            self.run.id,
-            self.id,
-            token=lease.token,
-            state=StepState.PENDING,
-            fields={
+        """Requeue the step with what is left of it: no retry spent, no resource held."""
+        self._put_back(
+            lease,
+            StepState.PENDING,
+            {
                 "attempt": str(record.attempt),
                 "checkpoint": json.dumps(over.checkpoint),
                 "waiting": over.why,
@@ -205,52 +190,30 @@ class Visit:
         )
         raise Requeue(min(over.seconds, self.context.settings.poll_max_seconds))
 
-    def _stopped(self, lease: Lease, record: StepRecord, outcome: Stopped) -> str:
+    def _stopped(self, lease: Lease, outcome: Stopped) -> str:
         if outcome.why == Stop.CANCELLED:
-            return self._settle(token=lease.token, state=StepState.CANCELLED)
+            return self._settlement.settle(token=lease.token, state=StepState.CANCELLED)
         if outcome.why == Stop.SHUTDOWN:
-            self.context.ledger.transition(
-                self.run.id,
-                self.id,
-                token=lease.token,
-                state=StepState.PENDING,
-                fields={"checkpoint": json.dumps(outcome.checkpoint)},
-            )
+            checkpoint = {"checkpoint": json.dumps(outcome.checkpoint)}
+            self._put_back(lease, StepState.PENDING, checkpoint)
             raise Requeue(0)  # to another worker
-        raise self._later()  # the lease was lost: it is somebody else's now, see how they do
-
-    # -- endings -----------------------------------------------------------------------------
+        raise self._wait()  # the lease expired: another worker takes the step over
 
     def _ended(
         self, lease: Lease, record: StepRecord, ended: Ended, blocked: Mapping[date, str]
     ) -> str:
         failures = record.failures + bool(ended.short or ended.permanent)
+        retry = decide(self.phase, attempt=failures, is_permanent=not ended.short)
+        if ended.short and retry is not None:
+            self._retry(lease, ended, retry, failures)
         failed, blocked = {**ended.short, **ended.permanent}, {**blocked, **ended.blocked}
-        next_ = decide(self.phase, attempt=failures, is_permanent=not ended.short)
-        if ended.short and not isinstance(next_, GiveUp):
-            dates = {(self.phase.name, day): DateState.DONE for day in ended.done}
-            dates |= {(self.phase.name, day): DateState.FAILED for day in ended.permanent}
-            dates |= {(self.phase.name, day): DateState.BLOCKED for day in ended.blocked}
-            kept = self.context.ledger.transition(
-                self.run.id,
-                self.id,
-                token=lease.token,
-                state=StepState.PENDING,
-                fields={
-                    "failures": str(failures),
-                    "error": _first(ended.short)[:ERROR_CHARS],
-                    "problems": self._problems({**ended.permanent, **ended.blocked}),
-                    "checkpoint": json.dumps(ended.checkpoint),
-                },
-                dates=dates,
-            )
-            raise Requeue(next_.seconds if kept else FIRST_WAIT_SECONDS)
+        before = self._settlement.own_dates().values()
         state = StepState.SUCCEEDED
-        if failed or DateState.FAILED in self._own_dates().values():
+        if failed or DateState.FAILED in before:
             state = StepState.FAILED
-        elif blocked or DateState.BLOCKED in self._own_dates().values():
+        elif blocked or DateState.BLOCKED in before:
             state = StepState.BLOCKED
-        return self._settle(
+        return self._settlement.settle(
             token=lease.token,
             state=state,
             done=ended.done,
@@ -259,127 +222,63 @@ class Visit:
             fields={"failures": str(failures)},
         )
 
+    def _retry(self, lease: Lease, ended: Ended, retry: Retry, failures: int) -> NoReturn:
+        """Requeue the step for the dates that are short; the others are settled now."""
+        settlement = self._settlement
+        kept = self._put_back(
+            lease,
+            StepState.PENDING,
+            {
+                "failures": str(failures),
+                "error": first(ended.short)[:ERROR_CHARS],
+                "problems": settlement.problems({**ended.permanent, **ended.blocked}),
+                "checkpoint": json.dumps(ended.checkpoint),
+            },
+            dates=settlement.date_states(
+                done=ended.done, failed=ended.permanent, blocked=ended.blocked
+            ),
+        )
+        raise Requeue(retry.seconds if kept else FIRST_WAIT_SECONDS)
+
+    def _put_back(
+        self,
+        lease: Lease,
+        state: StepState,
+        fields: Mapping[str, str],
+        dates: Mapping[tuple[str, date], DateState] | None = None,
+    ) -> bool:
+        """End the attempt without settling the step; False when the step was taken over."""
+        return self.context.ledger.transition(
+            self.run.id, self.id, token=lease.token, state=state, fields=fields, dates=dates
+        )
+
+    # -- without an attempt ------------------------------------------------------------------
+
     def _settle_idle(
         self, record: StepRecord, state: StepState, failed: Mapping[date, str] | None = None
     ) -> str:
-        """Settle a step without an attempt, unless somebody is at it, who will."""
-        resources = self._resources(self.step.dates)
-        if record.parked:
-            resources += self._services(record, None)
-        lease = Lease(self.context.redis, resources, seconds=self.context.settings.lease_seconds)
-        if lease.acquire(instead_of=[record.parked] if record.parked else []) is not None:
-            raise self._later(lease.full())
+        """Settle a step without an attempt, unless a worker holds it, which will settle it."""
+        services = services_of(self.phase, parked=True, which=None) if record.parked else []
+        lease = self._lease(record, self.step.dates, services)
         try:
             token = record.token if record.state is StepState.RUNNING else ""
-            return self._settle(token=token, state=state, failed=failed)
+            return self._settlement.settle(token=token, state=state, failed=failed)
         finally:
             lease.release()
-
-    def _settle(
-        self,
-        *,
-        token: str,
-        state: StepState,
-        done: Sequence[date] = (),
-        failed: Mapping[date, str] | None = None,
-        blocked: Mapping[date, str] | None = None,
-        fields: Mapping[str, str] | None = None,
-    ) -> str:
-        """Write the step's end into the ledger, and what it means for the rest of its chunk."""
-        failed, blocked = failed or {}, blocked or {}
-        phase = self.step.phase
-        dates = {(phase, day): DateState.DONE for day in done}
-        dates |= {(phase, day): DateState.FAILED for day in failed}
-        dates |= {(phase, day): DateState.BLOCKED for day in blocked}
-        if state is StepState.CANCELLED:
-            dates |= {(phase, day): DateState.CANCELLED for day in self._unfinished()}
-        later: dict[str, StepState] = {}
-        goes_on = bool(done) or self._goes_on(state)
-        if not goes_on:
-            # Its chain ends here: nobody will come by to settle the rest.
-            rest = StepState.CANCELLED if state is StepState.CANCELLED else StepState.BLOCKED
-            for other in self._later_steps():
-                later[step_id(self._chunk_id, other.phase)] = rest
-                dates |= {(other.phase, day): DateState(rest) for day in other.dates}
-        error = _first(failed) or _first(blocked) or self._error_before()
-        kept = self.context.ledger.transition(
-            self.run.id,
-            self.id,
-            token=token,
-            state=state,
-            fields={
-                **(fields or {}),
-                "error": error[:ERROR_CHARS],
-                "problems": self._problems({**failed, **blocked}),
-                "checkpoint": "{}",
-            },
-            dates=dates,
-            with_steps=later,
-        )
-        if not kept:
-            raise Requeue(FIRST_WAIT_SECONDS)  # settled by somebody else: replay what they wrote
-        if not goes_on:
-            raise StepFailed(f"{self.id} {state}: {error or 'the run was cancelled'}")
-        return str(state)
-
-    def _replay(self, record: StepRecord) -> str:
-        """Say again how the step ended, so that its chain and chord hear of it."""
-        if not self._goes_on(record.state):
-            raise StepFailed(f"{self.id} {record.state}: {record.error}")
-        return str(record.state)
 
     def _config_mismatch(self, record: StepRecord) -> str:
         """This worker's pipeline file is not the plan's: leave the step to one whose is."""
         if self.context.ledger.note_config_mismatch(self.run.id, self.id) <= CONFIG_MISMATCHES_MAX:
-            raise self._later("a worker with the plan's pipeline file")
+            raise self._wait("a worker with the plan's pipeline file")
         why = (
             "every worker's pipeline file differs from the plan's: start workers and planner "
             "with the same BACKFILL_PIPELINE"
         )
-        failed = dict.fromkeys(self._unfinished(), why)
+        failed = dict.fromkeys(self._settlement.unfinished(), why)
         return self._settle_idle(record, StepState.FAILED, failed)
 
-    # -- helpers -----------------------------------------------------------------------------
-
-    @property
-    def _chunk_id(self) -> str:
-        return self.id.rpartition("/")[0]
-
-    def _later_steps(self) -> list[Step]:
-        plan = self.context.plan(self.run.id)
-        chunks = plan.chunks if plan else ()
-        steps = next((chunk.steps for chunk in chunks if chunk.id == self._chunk_id), ())
-        names = [step.phase for step in steps]
-        return list(steps[names.index(self.step.phase) + 1 :])
-
-    def _own_dates(self) -> dict[date, DateState]:
-        pairs = [(self.step.phase, day) for day in self.step.dates]
-        found = self.context.ledger.dates(self.run.id, pairs)
-        return {day: state for (_, day), state in found.items()}
-
-    def _goes_on(self, state: StepState) -> bool:
-        """Whether the chain goes on after the step: something is left that can still be done."""
-        if state is StepState.SUCCEEDED or DateState.DONE in self._own_dates().values():
-            return True
-        ancestors = self.context.pipeline.ancestors
-        return state is not StepState.CANCELLED and any(
-            # A phase that the file does not name any more hangs on nothing that is known here.
-            self.step.phase not in ancestors.get(other.phase, ())
-            for other in self._later_steps()
-        )
-
-    def _unfinished(self) -> list[date]:
-        return [day for day, state in self._own_dates().items() if state is DateState.PENDING]
-
-    def _problems(self, new: Mapping[date, str]) -> str:
-        """What is wrong with the step's dates, those of earlier attempts included."""
-        problems = {**self.context.ledger.problems(self.run.id, self.id), **new}
-        return json.dumps({str(day): why[:ERROR_CHARS] for day, why in problems.items()})
-
-    def _error_before(self) -> str:
-        return _first(self.context.ledger.problems(self.run.id, self.id))
-
-    def _later(self, what: str = "") -> Requeue:
+    def _wait(self, what: str = "") -> Requeue:
+        """To be raised: the step waits for something, a little longer every time."""
         waits = self.context.ledger.note_wait(self.run.id, self.id, what)
         pause = FIRST_WAIT_SECONDS * WAIT_GROWTH ** min(waits, 50)
         return Requeue(min(pause, self.context.settings.poll_max_seconds))
@@ -390,7 +289,7 @@ def visit(context: Context, run_id: str, step_id: str, *, worker: str) -> str:
     run = context.ledger.run(run_id)
     step = context.step(run_id, step_id) if run else None
     if run is None or step is None:
-        return "forgotten"  # Redis was emptied since: the next `enqueue --gaps` sees to it
+        return "forgotten"  # Redis was emptied since: the next `enqueue --gaps` replans its dates
     return Visit(
         context=context,
         run=run,
@@ -399,7 +298,3 @@ def visit(context: Context, run_id: str, step_id: str, *, worker: str) -> str:
         phase=context.pipeline.by_name.get(step.phase) or context.pipeline.phases[0],
         worker=worker,
     ).make()
-
-
-def _first(problems: Mapping[date, str]) -> str:
-    return next((f"{day}: {why}" for day, why in problems.items()), "")

@@ -1,1 +1,1 @@
-"""The report as one HTML page, without anything that it would have to load."""
+"""The report as one HTML page, which loads nothing else."""

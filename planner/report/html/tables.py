@@ -1,4 +1,4 @@
-"""The page's tables: they stand there without a script."""
+"""The page's tables, which need no JavaScript."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 -- What may a prediction for a game from @start_date to @end_date look at?
 --
--- The factors and the form of the same date, so both are filled first. Whoever has factors has a
+-- The factors and the form of the same date, so both are filled first. A player with factors has a
 -- row; where the form is absent, its figures are NULL.
 MERGE nba_precompute.ml_feature_store
 USING (

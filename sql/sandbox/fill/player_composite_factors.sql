@@ -1,6 +1,6 @@
 -- How does each player's shooting meet the defense he faces from @start_date to @end_date?
 --
--- Both sides are the two zone tables' rows of the same date, so they are filled first. Whoever is
+-- Both sides are the two zone tables' rows of the same date, so they are filled first. A player
 -- in analytics has a row; where a zone row is absent, its figures are NULL. The mismatch is what
 -- the defense allows from where the player shoots, against what he makes himself.
 MERGE nba_precompute.player_composite_factors

@@ -1,8 +1,8 @@
 -- Take every resource, or none. A resource is a sorted set: holder's token -> last heartbeat.
--- KEYS: owners, suspects, fence, then one key per resource.
+-- KEYS: owners, suspects, then one key per resource.
 -- ARGV: token, seconds of silence that make a holder suspect, owner, number of resources,
---       one capacity per resource, then tokens whose holders the caller knows to be gone.
--- Answers {1, fence} or {0, owner, owner, ...} of those in the way.
+--       one capacity per resource, then tokens whose holders the caller knows to be dead.
+-- Answers {1} or {0, token, owner, token, owner, ...} of the holders in the way.
 local token, silence, count = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
 local t = redis.call('TIME')
 local now = tonumber(t[1]) + tonumber(t[2]) / 1e6
@@ -11,14 +11,14 @@ for i = 5 + count, #ARGV do gone[ARGV[i]] = true end
 
 local in_the_way = {}
 for i = 1, count do
-  local key, live = KEYS[3 + i], {}
+  local key, live = KEYS[2 + i], {}
   local holders = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
   for j = 1, #holders, 2 do
     local holder, beat = holders[j], tonumber(holders[j + 1])
     local dead = gone[holder]
     if not dead and holder ~= token and now - beat > silence then
-      -- Silent. It may only look so, because Redis itself was away: suspect it first, and
-      -- evict it when it has stayed silent as long again.
+      -- Lease expiry in two steps: an outage of Redis makes every holder look silent. So it is
+      -- suspected at first, and evicted when it stays silent for as long once more.
       local since = redis.call('HGET', KEYS[2], holder)
       if not since then
         redis.call('HSET', KEYS[2], holder, now)
@@ -47,6 +47,6 @@ if #in_the_way > 0 then
   end
   return answer
 end
-for i = 1, count do redis.call('ZADD', KEYS[3 + i], now, token) end
+for i = 1, count do redis.call('ZADD', KEYS[2 + i], now, token) end
 redis.call('HSET', KEYS[1], token, ARGV[3])
-return {1, redis.call('INCR', KEYS[3])}
+return {1}

@@ -1,6 +1,6 @@
--- Say that a holder is alive, or will be silent on purpose for a while.
--- KEYS: suspects, then one key per resource. ARGV: token, seconds of silence to come.
--- Answers 1, or 0 when any resource was lost.
+-- Renew a lease: its holder is alive, or announces a silence (a parked step).
+-- KEYS: suspects, then one key per resource. ARGV: token, seconds of announced silence.
+-- Answers 1, or 0 when the holder was evicted from any resource.
 local t = redis.call('TIME')
 local now = tonumber(t[1]) + tonumber(t[2]) / 1e6 + tonumber(ARGV[2])
 for i = 2, #KEYS do

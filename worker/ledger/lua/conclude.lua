@@ -1,11 +1,12 @@
--- A run ends, once. KEYS: run, held, dates, report, steps.
--- ARGV: run id, final state, fields (JSON object), report (JSON), how often it had ended before.
--- Answers 1, or 0 when it had ended, has been taken up again since, or has steps to do.
+-- End a run, once: a compare-and-set on the number of its finalizations.
+-- KEYS: run, held, dates, report, steps.
+-- ARGV: run id, final state, fields (JSON object), report (JSON), finalizations before this one.
+-- Answers 1, or 0 when it has ended, was retried meanwhile, or has steps to settle.
 local state = redis.call('HGET', KEYS[1], 'state')
-if state ~= 'running' and state ~= 'paused' and state ~= 'cancelling' then return 0 end
+if not RUN_ACTIVE[state] then return 0 end
 if tonumber(redis.call('HGET', KEYS[1], 'endings') or 0) ~= tonumber(ARGV[5]) then return 0 end
 for _, step in ipairs(redis.call('HVALS', KEYS[5])) do
-  if step == 'pending' or step == 'running' then return 0 end
+  if STEP_ACTIVE[step] then return 0 end
 end
 local t = redis.call('TIME')
 for field, value in pairs(cjson.decode(ARGV[3])) do redis.call('HSET', KEYS[1], field, value) end

@@ -1,5 +1,5 @@
--- Messages whose time has come go to their queues.
--- KEYS: a set of waiting messages, its queue, and so on in pairs. ARGV: how many of each, at most.
+-- Move delayed messages that are due into their queues.
+-- KEYS: a set of delayed messages, its queue, and so on in pairs. ARGV: how many of each, at most.
 local t = redis.call('TIME')
 local now = tonumber(t[1]) + tonumber(t[2]) / 1e6
 for i = 1, #KEYS, 2 do

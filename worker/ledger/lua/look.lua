@@ -1,10 +1,10 @@
--- Read a run's header. One whose deadline has passed is being cancelled from the first look on,
--- whoever looks. KEYS: run. Answers {field, value, ...}.
+-- Read a run's fields. The first read after its deadline moves it to cancelling.
+-- KEYS: run. Answers {field, value, ...}.
 local state = redis.call('HGET', KEYS[1], 'state')
 local deadline = redis.call('HGET', KEYS[1], 'deadline')
-if deadline and (state == 'running' or state == 'paused' or state == 'incomplete') then
+if deadline and RUN_CANCELLABLE[state] then
   if tonumber(redis.call('TIME')[1]) >= tonumber(deadline) then
-    redis.call('HSET', KEYS[1], 'state', 'cancelling', 'stopped_by', 'deadline')
+    redis.call('HSET', KEYS[1], 'state', RUN.CANCELLING, 'stopped_by', 'deadline')
   end
 end
 return redis.call('HGETALL', KEYS[1])

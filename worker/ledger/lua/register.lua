@@ -1,4 +1,4 @@
--- Write a run down, if no other run holds any of its dates.
+-- Register a run, and hold its dates, unless another run holds one of them.
 -- KEYS: runs, held, run, plan, steps, dates.
 -- ARGV: run id, header (JSON object), plan (JSON), step ids (JSON list), dates (JSON list),
 --   seconds from now to its deadline, or ''.
@@ -18,9 +18,9 @@ for field, value in pairs(cjson.decode(ARGV[2])) do redis.call('HSET', KEYS[3], 
 redis.call('HSET', KEYS[3], 'created', t[1] .. '.' .. string.format('%06d', t[2]))
 if ARGV[6] ~= '' then redis.call('HSET', KEYS[3], 'deadline', t[1] + ARGV[6]) end
 redis.call('SET', KEYS[4], ARGV[3])
-for _, step in ipairs(cjson.decode(ARGV[4])) do redis.call('HSET', KEYS[5], step, 'pending') end
+for _, step in ipairs(cjson.decode(ARGV[4])) do redis.call('HSET', KEYS[5], step, STEP.PENDING) end
 for _, date in ipairs(dates) do
-  redis.call('HSET', KEYS[6], date, 'pending')
+  redis.call('HSET', KEYS[6], date, DATE.PENDING)
   redis.call('HSET', KEYS[2], date, ARGV[1])
 end
 return {}

@@ -1,10 +1,10 @@
--- An ended run takes some of its dates up again.
+-- Reopen an ended run for some of its dates (a retry): compare-and-set on its state.
 -- KEYS: run, held, steps, dates, then one key per step to reopen.
 -- ARGV: run id, dates (JSON list), step ids (JSON list, as KEYS from the fifth),
 --   whether services may be forced (1 or 0), seconds from now to its new deadline, or ''.
 -- Answers {} when reopened, {state} when the run has not ended, else {date, run, ...} of those held.
 local state = redis.call('HGET', KEYS[1], 'state')
-if state ~= 'failed' and state ~= 'cancelled' and state ~= 'complete' then return {state} end
+if not RUN_ENDED[state] then return {state} end
 local dates, steps, conflicts = cjson.decode(ARGV[2]), cjson.decode(ARGV[3]), {}
 for _, date in ipairs(dates) do
   local holder = redis.call('HGET', KEYS[2], date)
@@ -15,12 +15,13 @@ for _, date in ipairs(dates) do
 end
 if #conflicts > 0 then return conflicts end
 for _, date in ipairs(dates) do
-  redis.call('HSET', KEYS[4], date, 'pending')
+  redis.call('HSET', KEYS[4], date, DATE.PENDING)
   redis.call('HSET', KEYS[2], date, ARGV[1])
 end
 for i, step in ipairs(steps) do
-  redis.call('HSET', KEYS[3], step, 'pending')
+  redis.call('HSET', KEYS[3], step, STEP.PENDING)
   redis.call('HSET', KEYS[4 + i], 'failures', 0, 'crashes', 0, 'error', '', 'problems', '{}', 'checkpoint', '{}')
+  -- `misfits` counts config mismatches, here and in the run: `worker.ledger.record.MISMATCHES`.
   redis.call('HDEL', KEYS[4 + i], 'parked', 'misfits')
 end
 redis.call('HDEL', KEYS[1], 'ended', 'validation', 'deadline', 'stopped_by', 'paused_seconds',
@@ -28,5 +29,5 @@ redis.call('HDEL', KEYS[1], 'ended', 'validation', 'deadline', 'stopped_by', 'pa
 local t = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'resumed', t[1] .. '.' .. string.format('%06d', t[2]))
 if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], 'deadline', t[1] + ARGV[5]) end
-redis.call('HSET', KEYS[1], 'force_service', ARGV[4], 'state', 'incomplete')
+redis.call('HSET', KEYS[1], 'force_service', ARGV[4], 'state', RUN.INCOMPLETE)
 return {}

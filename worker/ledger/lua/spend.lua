@@ -1,4 +1,4 @@
--- Count writes to some tables before they are made: of all of them, or of none.
+-- Count writes to some tables before they are made: to all of them, or to none.
 -- KEYS: one hash per table: number of a bucket of time -> writes counted in it.
 -- ARGV: seconds of the window, seconds of a bucket, then per table: writes to count, and how many
 --       a window may hold.
@@ -13,7 +13,7 @@ for i, key in ipairs(KEYS) do
   local found = redis.call('HGETALL', key)
   for j = 1, #found, 2 do
     local bucket = tonumber(found[j])
-    -- Gone only when the last moment of the bucket is a window ago.
+    -- A bucket leaves the window when its last second does.
     if (bucket + 1) * size + window <= now then
       redis.call('HDEL', key, found[j])
     else

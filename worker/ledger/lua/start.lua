@@ -1,28 +1,29 @@
--- A step begins an attempt, or resumes one that was parked.
+-- Begin an attempt at a step, or resume one that was parked. The lease's token is written down:
+-- it is the fencing token, which every later transition has to bring along.
 -- KEYS: run, steps, step. ARGV: step id, token, worker, token it was parked under or ''.
 -- Answers {'go', crashes, checkpoint}, or {state} of the run or step that forbids it.
 local run = redis.call('HGET', KEYS[1], 'state')
 local parked = redis.call('HGET', KEYS[3], 'parked') or ''
--- A paused run starts nothing, and lets what it started come to its end.
-if run ~= 'running' and not (run == 'paused' and parked ~= '') then
+-- A paused run starts no step; parked ones go on to their end.
+if run ~= RUN.RUNNING and not (run == RUN.PAUSED and parked ~= '') then
   return {run or 'forgotten'}
 end
 local state = redis.call('HGET', KEYS[2], ARGV[1])
-if state ~= 'pending' and state ~= 'running' then return {state or 'forgotten'} end
+if not STEP_ACTIVE[state] then return {state or 'forgotten'} end
 if parked ~= ARGV[4] then return {'taken'} end
 local t = redis.call('TIME')
 local now = t[1] .. '.' .. string.format('%06d', t[2])
 if parked == '' then
   redis.call('HINCRBY', KEYS[3], 'attempt', 1)
-  -- Its last attempt never came to an end: its worker died, or lost its lease.
-  if state == 'running' then redis.call('HINCRBY', KEYS[3], 'crashes', 1) end
+  -- Takeover: the last attempt was never settled, since its worker died or its lease expired.
+  if state == STEP.RUNNING then redis.call('HINCRBY', KEYS[3], 'crashes', 1) end
   redis.call('HSET', KEYS[3], 'began', now)
 end
 redis.call('HDEL', KEYS[3], 'parked')
 redis.call('HSETNX', KEYS[3], 'started', now)
 redis.call('HSETNX', KEYS[1], 'started', now)
 redis.call('HSET', KEYS[3], 'token', ARGV[2], 'worker', ARGV[3], 'waits', 0, 'waiting', '')
-redis.call('HSET', KEYS[2], ARGV[1], 'running')
--- Steps that were parked before version 0.2 call their checkpoint `memory`.
+redis.call('HSET', KEYS[2], ARGV[1], STEP.RUNNING)
+-- Bridge: steps that were parked before version 0.2 have their checkpoint under `memory`.
 local checkpoint = redis.call('HGET', KEYS[3], 'checkpoint') or redis.call('HGET', KEYS[3], 'memory')
 return {'go', redis.call('HGET', KEYS[3], 'crashes') or 0, checkpoint or '{}'}

@@ -1,4 +1,4 @@
--- Write down a run that has ended; again, when it is there already.
+-- Writes the row of a run that has ended, in place of the one that may be there.
 MERGE {runs}
 USING (
   SELECT

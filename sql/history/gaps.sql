@@ -1,12 +1,12 @@
--- Write down the gaps of a pipeline that a count found from @start_date to @end_date, all at once.
+-- Writes the gaps of a pipeline that a count found from @start_date to @end_date, in one statement.
 --
 -- @gap_phases, @gap_dates and so on are one list: a row of each is a gap, open or healed by a run.
 -- The first row is none, since a list may not be empty.
 --
--- - A gap that is open already was detected when it was first; one that was healed before is new.
--- - A gap that was healed after the count began (@counted_ms) is left as it is: a run was faster.
--- - An open gap that the count does not find has been healed by others, unless its rows were to be
---   computed again (cascade, stale): no count shows that. Nor does it of one that was found later.
+-- - A gap that is open already keeps its time of detection; one that was healed before is new.
+-- - A gap that a run healed after the count began (@counted_ms) stays healed.
+-- - An open gap that the count does not find is healed, by another run or by hand. Not so a date to
+--   recompute (cascade, stale), which no count shows, nor a gap that was found after the count began.
 -- - The same gaps of the same run give the same rows.
 MERGE {gaps}
 USING (
@@ -48,7 +48,7 @@ USING (
       END AS status,
       known.detected AS known_detected,
       known.healed_at AS known_healed_at,
-      -- Whether it is the gap that is known, or another one of that date, after it.
+      -- Whether it is the known gap, or a later one of the same date.
       known.phase IS NOT NULL
         AND (
           found.phase IS NULL

@@ -1,4 +1,4 @@
-"""`planner ledger`: the tables that dashboards read what runs did from."""
+"""`planner history`: the tables in the warehouse that keep what runs did, for dashboards."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from planner.errors import UsageError
 from planner.report.history import GAPS, RUNS, create_statements
 
 
-def ledger(
+def history(
     create: Annotated[bool, typer.Option("--create", help="Create what is missing.")] = False,
     json: opt.Json = False,
 ) -> None:
-    """Show the statements that create the run ledger's tables, or run them with --create.
+    """Show the statements that create the tables of the run history; with --create, run them.
 
-    The tables are in the dataset that `BACKFILL_LEDGER_DATASET` names, which must be there.
+    The tables are in the dataset that `BACKFILL_HISTORY_DATASET` names, which must be there.
     """
     context = open_context()
-    dataset = context.settings.ledger_dataset
+    dataset = context.settings.history_dataset
     if dataset is None:
-        raise UsageError("Set BACKFILL_LEDGER_DATASET to the dataset of the run ledger's tables.")
+        raise UsageError("Set BACKFILL_HISTORY_DATASET to the dataset of the run history's tables.")
     statements = create_statements(dataset)
     if create:
-        warehouse = context.warehouse.labelled(phase="ledger")
+        warehouse = context.warehouse.labelled(phase="history")
         for statement in statements:
             warehouse.run(statement, {})
     if json:
@@ -39,4 +39,4 @@ def ledger(
         return
     for statement in statements:
         out.print(f"{statement.rstrip()};", markup=False, soft_wrap=True)
-    note("Create them with `planner ledger --create`, or run these yourself.")
+    note("Create them with `planner history --create`, or run these yourself.")

@@ -1,4 +1,4 @@
-"""The run ledger in the warehouse: written at a run's end, once, and never in its way."""
+"""The run history in the warehouse: written at a run's end, once, and never in its way."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from worker.ledger.ledger import Ledger
 from worker.run.finalize import finalize
 
 
-def keep_ledger(shop: Shop) -> None:
-    settings = shop.context.settings.model_copy(update={"ledger_dataset": "ops"})
+def keep_history(shop: Shop) -> None:
+    settings = shop.context.settings.model_copy(update={"history_dataset": "ops"})
     shop.context.settings = settings
 
 
-def ledger_rows(shop: Shop, what: str) -> list[tuple[Any, ...]]:
+def history_rows(shop: Shop, what: str) -> list[tuple[Any, ...]]:
     return [tuple(row.values()) for row in shop.context.warehouse.rows(what, {})]
 
 
-def test_a_run_is_written_into_the_ledger_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_in_the_history_once(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given gaps that were written down by a command, and one that the run does not take
     for name in ("warehouse", "pipeline", "home"):
         monkeypatch.setenv(f"BACKFILL_{name.upper()}", str(getattr(shop.context.settings, name)))
-    monkeypatch.setenv("BACKFILL_LEDGER_DATASET", "ops")
+    monkeypatch.setenv("BACKFILL_HISTORY_DATASET", "ops")
     planner = CliRunner()
-    assert "✗ run ledger" in planner.invoke(app, ["doctor"]).output
-    assert planner.invoke(app, ["ledger", "--create"]).exit_code == 0
-    assert planner.invoke(app, ["doctor"]).output.count("✓ run ledger: ops.") == 2
-    keep_ledger(shop)
+    assert "✗ run history" in planner.invoke(app, ["doctor"]).output
+    assert planner.invoke(app, ["history", "--create"]).exit_code == 0
+    assert planner.invoke(app, ["doctor"]).output.count("✓ run history: ops.") == 2
+    keep_history(shop)
     shop.lose_sessions(day(11))
     span = ["--start", str(SCOPE.start), "--end", str(SCOPE.end)]
     assert planner.invoke(app, ["gaps", "--record", *span]).exit_code == 1
     missing = "SELECT phase, date, status, run_id FROM ops.data_gaps WHERE reason = 'missing'"
-    assert ledger_rows(shop, missing) == [("sessionise", day(11), "open", "")]
-    (detected,) = ledger_rows(shop, "SELECT detected FROM ops.data_gaps")
+    assert history_rows(shop, missing) == [("sessionise", day(11), "open", "")]
+    (detected,) = history_rows(shop, "SELECT detected FROM ops.data_gaps")
 
     # When a run takes them, and is finalized by two workers, of which one died before the end
     drain(shop, shop.register(shop.plan()))
@@ -50,33 +50,34 @@ def test_a_run_is_written_into_the_ledger_once(shop: Shop, monkeypatch: pytest.M
         patched.setattr(Ledger, "conclude", lambda *a, **k: (_ for _ in ()).throw(SystemExit))
         with pytest.raises(SystemExit):
             finalize(shop.context, RUN)
-    before = ledger_rows(shop, "SELECT * FROM ops.data_gaps ORDER BY phase, date")
+    before = history_rows(shop, "SELECT * FROM ops.data_gaps ORDER BY phase, date")
     assert finalize(shop.context, RUN) == "complete"
 
     # Then it has one row, its gaps are healed, and the other is open
-    assert ledger_rows(shop, "SELECT run_id, state FROM ops.backfill_runs") == [(RUN, "complete")]
-    assert ledger_rows(shop, "SELECT * FROM ops.data_gaps ORDER BY phase, date") == before
-    assert sorted(ledger_rows(shop, missing)) == [
+    assert history_rows(shop, "SELECT run_id, state FROM ops.backfill_runs") == [(RUN, "complete")]
+    assert history_rows(shop, "SELECT * FROM ops.data_gaps ORDER BY phase, date") == before
+    assert sorted(history_rows(shop, missing)) == [
         ("aggregate", day(20), "open", ""),
         ("sessionise", day(11), "healed", RUN),
     ]
     first = "SELECT detected FROM ops.data_gaps WHERE phase = 'sessionise'"
-    assert ledger_rows(shop, first) == [detected]
+    assert history_rows(shop, first) == [detected]
     healed = "SELECT COUNT(*) FROM ops.data_gaps WHERE reason = 'cascade' AND status = 'healed'"
-    assert ledger_rows(shop, healed) == [(6,)]
+    assert history_rows(shop, healed) == [(6,)]
     assert "note:" not in render_markdown(report_of(shop))
 
 
 def test_gaps_that_a_run_heals_while_they_are_counted_stay_healed(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a command that counts, and a run that begins and ends before it has written that down
+    # Given a command that counts, and a run that begins and ends before it has written that down;
+    # command and setting by the names that they had before
     for name in ("warehouse", "pipeline", "home"):
         monkeypatch.setenv(f"BACKFILL_{name.upper()}", str(getattr(shop.context.settings, name)))
     monkeypatch.setenv("BACKFILL_LEDGER_DATASET", "ops")
     planner = CliRunner()
     assert planner.invoke(app, ["ledger", "--create"]).exit_code == 0
-    keep_ledger(shop)
+    keep_history(shop)
     shop.lose_sessions(day(11))
     count = gaps.read_assessment
 
@@ -94,12 +95,12 @@ def test_gaps_that_a_run_heals_while_they_are_counted_stay_healed(
 
     # Then the run's word holds
     found = "SELECT status, run_id FROM ops.data_gaps WHERE reason = 'missing'"
-    assert ledger_rows(shop, found) == [("healed", RUN)]
+    assert history_rows(shop, found) == [("healed", RUN)]
 
 
-def test_a_ledger_that_cannot_be_written_is_a_note_and_no_failure(shop: Shop) -> None:
+def test_a_history_that_cannot_be_written_is_a_note_and_no_failure(shop: Shop) -> None:
     # Given a dataset without the tables
-    keep_ledger(shop)
+    keep_history(shop)
     shop.lose_sessions(day(11))
     drain(shop, shop.register(shop.plan()))
 

@@ -1,4 +1,4 @@
-"""The run ledger on both warehouses: gaps keep their history, and nothing is written twice."""
+"""The run history on both warehouses: gaps keep their time, and nothing is written twice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from planner.pipeline.windows import Window
-from planner.report.history import FoundGap, create_statements, record_gaps, record_run
+from planner.report.history import FoundGap, create_statements, write_gaps, write_run
 from sql import TableNotFound, Warehouse, open_warehouse
 from tests.bigquery_server.rest import BigQueryServer
 from tests.reports import make_report
@@ -25,7 +25,7 @@ LATER = timedelta(hours=1)
 def warehouse(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Warehouse]:
-    """One with the ledger's tables in `ops`."""
+    """One with the history's tables in `ops`."""
     local = open_warehouse(f"local:{tmp_path}")
     for statement in create_statements("ops"):
         local.run(statement, {})
@@ -41,7 +41,7 @@ def record(
     warehouse: Warehouse, *found: FoundGap, at: datetime, pipeline: str = "shop", **options: Any
 ) -> None:
     counted = options.pop("counted", MARCH)
-    record_gaps(warehouse, "ops", pipeline, found, counted=counted, detected=at, now=at.timestamp())
+    write_gaps(warehouse, "ops", pipeline, found, counted=counted, detected=at, now=at.timestamp())
 
 
 def gap(day: date, reason: str = "missing", **options: str) -> FoundGap:
@@ -129,7 +129,7 @@ def test_a_run_has_one_row_however_often_it_is_written(warehouse: Warehouse) -> 
     report = make_report(seasons=1)
     other = report.model_copy(update={"run_id": "run-2"})
     for each in (report, other, report):
-        record_run(warehouse, "ops", each)
+        write_run(warehouse, "ops", each)
 
     rows: Sequence[Any] = warehouse.rows("SELECT * FROM ops.backfill_runs ORDER BY run_id", {})
 
@@ -142,4 +142,4 @@ def test_a_run_has_one_row_however_often_it_is_written(warehouse: Warehouse) -> 
 
 def test_a_ledger_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(TableNotFound, match="ops.backfill_runs"):
-        record_run(open_warehouse(f"local:{tmp_path}"), "ops", make_report(seasons=1))
+        write_run(open_warehouse(f"local:{tmp_path}"), "ops", make_report(seasons=1))

@@ -1,0 +1,109 @@
+"""Options that stand together in several commands: each group is a dataclass, an option a field.
+
+A command with `@grouped` names such a dataclass as the type of a parameter. Typer shows and reads
+the dataclass's fields as options of the command, and the command is given them as one value.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from planner.commands import options as opt
+from planner.pipeline.calendar import Calendar
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
+
+if TYPE_CHECKING:
+    from worker.run.plan import Wanted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """Which days a command is about."""
+
+    start: opt.Start = None
+    end: opt.End = None
+    season: opt.SeasonOption = None
+
+    def window(self, pipeline: Pipeline) -> Window:
+        """The days. Raises `UsageError` for days that are reversed, or not there yet."""
+        return Calendar(pipeline=pipeline).scope(
+            today=opt.today(), start=self.start, end=self.end, season=self.season
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counting(Scope):
+    """What counts as a gap, and what counting may cost."""
+
+    no_cascade: opt.NoCascade = False
+    stale: opt.Stale = False
+    max_bytes: opt.MaxBytes = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planning(Counting):
+    """Which gaps a plan takes, in which order."""
+
+    phases: opt.Phases = None
+    from_phase: opt.FromPhase = None
+    chunk_dates: opt.ChunkDates = None
+    newest_first: opt.NewestFirst = False
+    limit: opt.Limit = None
+    reason: opt.ReasonText = ""
+
+    @property
+    def shapes_the_plan(self) -> bool:
+        """Whether any option is given that a plan file answers by itself."""
+        return any(
+            getattr(self, each.name) != each.default
+            for each in fields(self)
+            if each.name != "max_bytes"
+        )
+
+    def wanted(self, pipeline: Pipeline) -> Wanted:
+        """What to plan. Raises `UsageError` for a phase that cannot be run."""
+        from worker.run.plan import Wanted
+
+        return Wanted(
+            scope=self.window(pipeline),
+            phases=opt.choose_phases(pipeline, self.phases, self.from_phase),
+            cascade=not self.no_cascade,
+            chunk_dates=self.chunk_dates,
+            newest_first=self.newest_first,
+            limit=self.limit,
+            reason=self.reason,
+        )
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of its groups as parameters, for Typer and for callers."""
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name in groups:
+            group = groups[parameter.name]
+            types = get_type_hints(group, include_extras=True)
+            parameters += [
+                parameter.replace(name=each.name, annotation=types[each.name], default=each.default)
+                for each in fields(group)
+            ]
+        else:
+            parameters.append(parameter.replace(annotation=hints[parameter.name]))
+
+    @functools.wraps(command)
+    def flat(**options: Any) -> None:
+        given = {
+            name: group(**{e.name: options.pop(e.name) for e in fields(group) if e.name in options})
+            for name, group in groups.items()
+        }
+        command(**given, **options)
+
+    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {each.name: each.annotation for each in parameters}
+    return flat

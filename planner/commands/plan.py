@@ -1,0 +1,145 @@
+"""`planner plan`: what would be done about the gaps, and how a plan is shown to people."""
+
+from __future__ import annotations
+
+import json as json_module
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from planner.commands import options as opt
+from planner.commands.context import ledger_if_any, open_context, read_assessment
+from planner.commands.groups import Planning, grouped
+from planner.commands.output import count_table, note, out, print_json
+from planner.errors import UsageError
+from planner.files import write_whole
+from planner.gaps.gaps import GapReason
+from planner.pipeline.pipeline import Pipeline
+from planner.plan.estimate import Estimate
+from planner.plan.plan import Plan
+from planner.text import date_ranges, duration
+
+
+@grouped
+def plan(
+    *,
+    options: Planning,
+    out_file: opt.OutFile = None,
+    gaps: Annotated[bool, typer.Option("--gaps", hidden=True)] = True,  # all that can be planned
+    json: opt.Json = False,
+) -> None:
+    """Plan the repair of the gaps, and do nothing. `--out` keeps it for `enqueue --plan`."""
+    from worker.run.plan import plan_repair
+
+    context = open_context()
+    wanted = options.wanted(context.pipeline)
+    ledger = ledger_if_any(context)
+    assessment, cost = read_assessment(
+        context,
+        wanted.scope,
+        plan_id=wanted.plan_id,
+        stale=options.stale,
+        max_bytes=options.max_bytes,
+    )
+    made = plan_repair(context, assessment, wanted, ledger=ledger, cost=cost)
+    if out_file is not None:
+        _write(out_file, made)
+        note(f"Written to {out_file}: run it with `planner enqueue --plan {out_file}`.")
+    if json:
+        print_json(made.as_json())
+    else:
+        print_plan(made, context.pipeline)
+
+
+def _write(path: Path, made: Plan) -> None:
+    """Write a plan file. Raises `UsageError` where it cannot be."""
+    try:
+        write_whole(path, json_module.dumps(made.as_json(), indent=1))
+    except OSError as error:
+        raise UsageError(
+            f"--out {path} cannot be written: {error.strerror}. Name a file in a folder that you "
+            "may write to."
+        ) from None
+
+
+def print_plan(plan: Plan, pipeline: Pipeline) -> None:
+    """A plan for people: how many dates of which phase, for what reason."""
+    if plan.is_empty:
+        out.print("Nothing to do.")
+    else:
+        per_phase: dict[str, Counter[str]] = {name: Counter() for name in pipeline.by_name}
+        for _, step in plan.steps():
+            per_phase[step.phase].update(str(task.reason) for task in step.tasks)
+            per_phase[step.phase]["steps"] += 1
+        stale = any(tally[GapReason.STALE] for tally in per_phase.values())
+        reasons = [reason for reason in GapReason if reason is not GapReason.STALE or stale]
+        out.print(
+            count_table(
+                f"{plan.plan_id}: {len(plan.chunks)} chunks, {plan.steps_total} steps",
+                ["phase", "steps", *reasons],
+                [
+                    [phase, tally["steps"], *(tally[reason] for reason in reasons)]
+                    for phase, tally in per_phase.items()
+                    if tally["steps"]
+                ],
+            )
+        )
+        for line in estimate_lines(plan.estimate):
+            out.print(line, soft_wrap=True, markup=False)
+    for phase, runner in plan.runners.items():
+        if runner.absent:
+            why = "; ".join(runner.absent)
+            note(f"{phase} is run by its runner {runner.number} ({runner.kind}), because {why}")
+    if plan.publishes:
+        days = date_ranges(plan.publishes)
+        note(f"published when the run has ended, and never verified, as no table shows it: {days}")
+    print_skipped(plan)
+    if plan.cost is not None and not plan.is_empty:
+        note(f"Recounts of the run are billed about {plan.cost.recounts}.")
+
+
+def estimate_lines(estimate: Estimate | None) -> list[str]:
+    """An estimate for people: how long, with how many slots, and where that is known from."""
+    if estimate is None:
+        return []
+    slots = f"{estimate.slots} slot{'s' if estimate.slots > 1 else ''}"
+    if estimate.slots_are_assumed:
+        slots += " (assumed: no worker is there)"
+    if estimate.seconds is None:
+        lines = [
+            f"No estimate: {', '.join(estimate.unknown)} never ran here. `seconds_per_date` in the "
+            "pipeline file would say how long a date takes."
+        ]
+    else:
+        line = f"about {duration(estimate.seconds)} with {slots}"
+        if (estimate.worst_seconds or 0) > estimate.seconds:
+            line += f", at worst {duration(estimate.worst_seconds or 0)}"
+        lines = [f"{line}; {_sources(estimate)}"]
+    lines += [
+        f"{each.table} needs {each.writes:,} writes, and has {each.daily_writes:,} in 24 hours: "
+        f"the plan takes {each.days} days."
+        for each in estimate.budgets
+    ]
+    return lines
+
+
+def _sources(estimate: Estimate) -> str:
+    filed = [name for name, phase in estimate.phases.items() if phase.source == "file"]
+    if len(filed) == len(estimate.phases):
+        return "from the pipeline file's figures"
+    runs = f"from {estimate.runs} earlier run{'s' if estimate.runs > 1 else ''}"
+    return runs + (f", {', '.join(filed)} from the pipeline file" if filed else "")
+
+
+def print_skipped(plan: Plan) -> None:
+    """What a plan skips, and what it owes, and why."""
+    groups: dict[tuple[str, str, str | None], list[Any]] = {}
+    for each in plan.skipped:
+        groups.setdefault((each.phase, each.reason, each.run_id), []).append(each)
+    for (phase, reason, run_id), group in groups.items():
+        why = f"held by {run_id}" if run_id else group[0].detail
+        note(f"skipped: {phase} {date_ranges(each.date for each in group)}: {reason} ({why})")
+    for phase, days in plan.owed.items():
+        note(f"owed: {phase} {date_ranges(days)} has to be recomputed, and is not in this plan")

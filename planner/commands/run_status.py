@@ -1,0 +1,88 @@
+"""How a run stands: what `status`, `watch` and the commands that wait say of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from planner.errors import Exit
+
+if TYPE_CHECKING:
+    from worker.ledger.record import RunRecord, StepRecord
+    from worker.run.forecast import Forecast
+    from worker.step.context import Context
+
+STATES = ("pending", "running", "succeeded", "failed", "blocked", "cancelled")
+
+
+def run_exit(record: RunRecord) -> Exit:
+    """The exit code of an ended run."""
+    if record.state == "complete":
+        remaining = (record.validation or {}).get("remaining", 0)
+        unpublished = (record.publication or {}).get("failed")
+        return Exit.GAPS if remaining or unpublished else Exit.DONE
+    return Exit.FAILED
+
+
+def waits(record: RunRecord, steps: Iterable[StepRecord]) -> dict[str, int]:
+    """What steps wait for, in words → how many of them, most first."""
+    if record.is_ended:
+        return {}
+    pending = Counter(step.waiting for step in steps if step.state == "pending" and step.waiting)
+    return dict(pending.most_common())
+
+
+def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
+    """The documented shape of `planner status --json`."""
+    from worker.run.forecast import outlook
+
+    steps = context.ledger.step_records(record.id, context.ledger.steps(record.id))
+    tally = Counter(str(step.state) for step in steps)
+    return {
+        "run_id": record.id,
+        "state": shown_state(record),
+        "deadline": None if record.deadline is None else _iso(record.deadline),
+        "stopped_by": record.stopped_by or None,
+        "note": record.note or None,
+        "steps": {state: tally[state] for state in STATES},
+        "estimate": _estimate_json(outlook(context, record, steps)),
+        "waiting": [{"for": what, "steps": n} for what, n in waits(record, steps).items()],
+        "validation": record.validation,
+        "publication": record.publication,
+        "failures": failures_json(context, record),
+    }
+
+
+def _estimate_json(ahead: Forecast) -> dict[str, Any]:
+    """Seconds, as the plan foresaw them and as they look now."""
+    return {
+        "planned_seconds": ahead.planned,
+        "spent_seconds": round(ahead.spent, 1),
+        "left_seconds": None if ahead.left is None else round(ahead.left, 1),
+        "drifts": ahead.drifts,
+    }
+
+
+def shown_state(record: RunRecord) -> str:
+    """One of the documented states: a run that is being cancelled still runs."""
+    return "running" if record.state == "cancelling" else str(record.state)
+
+
+def failures_json(context: Context, record: RunRecord) -> list[dict[str, Any]]:
+    """Dates that failed or were blocked so far."""
+    from worker.run.finalize import failures
+
+    plan = context.plan(record.id)
+    if plan is None:
+        return []
+    return [
+        failure.model_dump(mode="json", exclude={"state"})
+        for failure in failures(context, record, plan, context.ledger.all_dates(record.id))
+        if failure.state != "pending"
+    ]
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

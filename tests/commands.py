@@ -1,0 +1,142 @@
+"""`planner` as a user types it: in a process of its own, which need not import everything anew.
+
+Importing is most of what a command costs. Python's fork server imports it once, before anything is
+opened, and every command is a fork of it: with its own environment, folder, output and exit code.
+A command that finds a PYTHONPATH is started by an interpreter of its own, which reads what stands
+there; so are those of `tests/acceptance/test_demo.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+COMMAND_SECONDS = 240.0
+IMPORTED = [
+    "planner.cli",
+    "planner.gaps.survey",
+    "worker.run.control",
+    "worker.run.enqueue",
+    "worker.step.visit",
+    "celery.app.amqp",
+    "celery.app.control",
+    "celery.app.events",
+    "celery.app.log",
+    "celery.backends.redis",
+    "celery.concurrency.prefork",
+    "kombu.transport.redis",
+    "sql.local",
+    "deltalake",
+    "duckdb",
+    "pyarrow.dataset",
+    "google.cloud.bigquery",
+]
+"""Not `worker.app`: it reads the settings when it is imported."""
+
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(IMPORTED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A command that has ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def planner(
+    *arguments: str,
+    environment: Mapping[str, str],
+    cwd: Path,
+    seconds: float = COMMAND_SECONDS,
+    before: Callable[[], None] | None = None,
+) -> Done:
+    """Run a command to its end. `environment` is all that it sees of one.
+
+    `before`, a function of a module, is called in its process first, and may break things there.
+    """
+    if "PYTHONPATH" in environment and before is None:
+        done = _started(arguments, dict(environment), cwd, seconds)
+    else:
+        done = _forked(arguments, dict(environment), cwd, seconds, before)
+    assert "Traceback" not in done.err, done.err
+    return done
+
+
+def _started(
+    arguments: tuple[str, ...], environment: dict[str, str], cwd: Path, seconds: float
+) -> Done:
+    done = subprocess.run(
+        [sys.executable, "-m", "planner", *arguments],
+        env=environment,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    return Done(code=done.returncode, out=done.stdout, err=done.stderr)
+
+
+def _forked(
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    cwd: Path,
+    seconds: float,
+    before: Callable[[], None] | None,
+) -> Done:
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        process = _SERVER.Process(
+            target=_main, args=(arguments, environment, cwd, out, err, before)
+        )
+        process.start()
+        process.join(seconds)
+        code = process.exitcode
+        if code is None:
+            process.kill()
+            process.join()
+            raise AssertionError(
+                f"planner {arguments} takes longer than {seconds} s: {err.read_text()}"
+            )
+        process.close()
+        return Done(code=code, out=out.read_text(), err=err.read_text())
+
+
+def _main(
+    arguments: tuple[str, ...],
+    environment: dict[str, str],
+    cwd: Path,
+    out: Path,
+    err: Path,
+    before: Callable[[], None] | None,
+) -> None:
+    """In the fork."""
+    for path, number in ((out, 1), (err, 2)):
+        file = os.open(path, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(cwd)
+    sys.argv = ["planner", *arguments]
+    if before is not None:
+        before()
+
+    from planner.cli import main
+
+    main()

@@ -1,0 +1,37 @@
+"""The names of the ledger's keys in Redis.
+
+A run that was begun by an earlier version goes on under a later one, so names stay as they are.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+PREFIX = "backfill"
+RUNS = f"{PREFIX}:runs"
+
+
+def run_key(run_id: str, part: str = "") -> str:
+    """The key of a run's hash, or of one of its parts."""
+    return f"{PREFIX}:run:{run_id}:{part}" if part else f"{PREFIX}:run:{run_id}"
+
+
+def step_key(run_id: str, step_id: str) -> str:
+    """The key of a step's hash."""
+    return run_key(run_id, f"step:{step_id}")
+
+
+def held_key(pipeline: str) -> str:
+    """The key of the hash that says which run holds a phase and date."""
+    return f"{PREFIX}:held:{pipeline}"
+
+
+def date_field(phase: str, day: date) -> str:
+    """A phase and date, as a hash's field."""
+    return f"{phase}|{day}"
+
+
+def parse_date_field(text: str) -> tuple[str, date]:
+    """The phase and date of a hash's field."""
+    phase, _, day = text.partition("|")
+    return phase, date.fromisoformat(day)

@@ -1,0 +1,209 @@
+"""The ledger of runs: registered, moved between states, retried and concluded."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import cast
+
+from planner.errors import UsageError
+from planner.pipeline.model import RUN_ID
+from planner.plan.plan import Plan, parse_plan
+from planner.plan.states import RunState
+from worker.ledger.connection import Connected, script
+from worker.ledger.keys import RUNS, date_field, held_key, parse_date_field, run_key, step_key
+from worker.ledger.orders import PLAIN, Orders
+from worker.ledger.record import MISMATCHES, RunEnding, RunHeader, RunRecord, run_record
+
+KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
+KEYS_AT_ONCE = 1000  # per SCAN
+
+_RUN_ID = re.compile(RUN_ID)
+
+
+class StillHeld(Exception):
+    """Another run took some of the plan's dates since the plan was made."""
+
+    def __init__(self, held: Mapping[tuple[str, date], str]) -> None:
+        super().__init__(f"{len(held)} dates are held by other runs")
+        self.held = held
+
+
+class RunLedger(Connected):
+    """Reads and writes runs."""
+
+    def register(self, run_id: str, plan: Plan, orders: Orders = PLAIN) -> None:
+        """Register a run as `incomplete`, and hold its dates. Raises `StillHeld`."""
+        header = RunHeader(
+            plan_id=plan.plan_id,
+            pipeline=plan.pipeline,
+            pipeline_checksum=plan.pipeline_checksum,
+            warehouse=plan.warehouse,
+            reason=plan.reason,
+            steps_total=plan.steps_total,
+            force_service=orders.force_service,
+            state=RunState.INCOMPLETE,
+        )
+        dates = [date_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
+        held = script(self.client, "register")(
+            keys=[
+                RUNS,
+                held_key(plan.pipeline),
+                run_key(run_id),
+                run_key(run_id, "plan"),
+                run_key(run_id, "steps"),
+                run_key(run_id, "dates"),
+            ],
+            args=[
+                run_id,
+                json.dumps(header.as_hash()),
+                plan.model_dump_json(),
+                json.dumps([step for step, _ in plan.steps()]),
+                json.dumps(dates),
+                _text(orders.deadline_seconds),
+            ],
+        )
+        if held:
+            raise StillHeld(_holders(held))
+
+    def move(self, run_id: str, to: RunState, allowed: Iterable[RunState]) -> str:
+        """Move a run that is in one of the allowed states; the state it is in afterwards."""
+        return str(script(self.client, "move")(keys=[run_key(run_id)], args=[to, *allowed]))
+
+    def force_service(self, run_id: str) -> None:
+        """Let services end batches that are not this run's, from now on."""
+        self.client.hset(run_key(run_id), "force_service", "1")
+
+    def reopen(
+        self,
+        run_id: str,
+        dates: Iterable[tuple[str, date]],
+        steps: Iterable[str],
+        orders: Orders = PLAIN,
+    ) -> None:
+        """Reopen an ended run for some of its dates, as `incomplete`. Raises `StillHeld`."""
+        step_ids = list(steps)
+        run = self.require(run_id)
+        answer = script(self.client, "reopen")(
+            keys=[
+                run_key(run_id),
+                held_key(run.pipeline),
+                run_key(run_id, "steps"),
+                run_key(run_id, "dates"),
+                *(step_key(run_id, step_id) for step_id in step_ids),
+            ],
+            args=[
+                run_id,
+                json.dumps([date_field(*pair) for pair in dates]),
+                json.dumps(step_ids),
+                str(int(orders.force_service)),
+                _text(orders.deadline_seconds),
+            ],
+        )
+        if len(answer) == 1:
+            raise UsageError(f"{run_id} is {answer[0]}: only an ended run can be tried again.")
+        if answer:
+            raise StillHeld(_holders(answer))
+        for key in self._keys(run_id):
+            self.client.persist(key)
+
+    def conclude(
+        self, run_id: str, state: RunState, ending: RunEnding, *, report: str, endings: int
+    ) -> bool:
+        """End a run with its report, and free its dates; False when it has ended, or goes on.
+
+        A compare-and-set on `endings`, the finalizations before this one: a finalization that was
+        counted before a retry does not end the retry.
+        """
+        pipeline = self.client.hget(run_key(run_id), "pipeline") or ""
+        ended = script(self.client, "conclude")(
+            keys=[
+                run_key(run_id),
+                held_key(str(pipeline)),
+                run_key(run_id, "dates"),
+                run_key(run_id, "report"),
+                run_key(run_id, "steps"),
+            ],
+            args=[run_id, state, json.dumps(ending.as_hash()), report, str(endings)],
+        )
+        if ended:
+            for key in self._keys(run_id):
+                self.client.expire(key, KEEP_SECONDS)
+        return bool(ended)
+
+    def run(self, run_id: str) -> RunRecord | None:
+        """A run; None when Redis does not hold it (any more).
+
+        One whose deadline has passed is `cancelling`.
+        """
+        if not isinstance(run_id, str) or _RUN_ID.fullmatch(run_id) is None:
+            return None  # from a message, or from Redis: it would be part of paths
+        answer = script(self.client, "look")(keys=[run_key(run_id)])
+        found = dict(zip(answer[::2], answer[1::2], strict=True))
+        return run_record(run_id, found) if found else None
+
+    def require(self, run_id: str) -> RunRecord:
+        """A run. Raises `UsageError` when there is none."""
+        run = self.run(run_id)
+        if run is None:
+            raise UsageError(f"There is no run {run_id!r}: `planner runs` lists them.")
+        return run
+
+    def runs(self) -> list[RunRecord]:
+        """Every run that Redis still holds, newest first."""
+        ids = [str(run_id) for run_id in self.client.zrevrange(RUNS, 0, -1)]
+        found = {run_id: self.run(run_id) for run_id in ids}
+        expired = [run_id for run_id, record in found.items() if record is None]
+        if expired:
+            self.client.zrem(RUNS, *expired)
+        return [record for record in found.values() if record is not None]
+
+    def plan(self, run_id: str) -> Plan | None:
+        """The plan of a run."""
+        text = self.client.get(run_key(run_id, "plan"))
+        return None if text is None else parse_plan(json.loads(text), where=f"the plan of {run_id}")
+
+    def held(self, pipeline: str) -> dict[tuple[str, date], str]:
+        """Phase and date → the run that is repairing it."""
+        found = self._hash(held_key(pipeline))
+        return {parse_date_field(key): run_id for key, run_id in found.items()}
+
+    def note_end_waits(self, run_id: str, what: str, *, config_mismatch: bool = False) -> int:
+        """Write down what a run's end waits for; config mismatches in a row, this one included."""
+        pipe = self.client.pipeline(transaction=False)
+        pipe.hset(run_key(run_id), "note", what)
+        if config_mismatch:
+            pipe.hincrby(run_key(run_id), MISMATCHES, 1)
+        else:
+            pipe.hset(run_key(run_id), MISMATCHES, 0)
+        answers = pipe.execute()
+        return int(answers[1]) if config_mismatch else 0
+
+    def note_published(self, run_id: str, day: date) -> None:
+        """Write down that a date was published."""
+        self.client.sadd(run_key(run_id, "published"), day.isoformat())
+
+    def published(self, run_id: str) -> set[date]:
+        """The dates that a run has published so far."""
+        found = cast("set[str]", self.client.smembers(run_key(run_id, "published")))
+        return {date.fromisoformat(day) for day in found}
+
+    def report(self, run_id: str) -> str | None:
+        """A run's report, JSON; None before the run has ended."""
+        found = self.client.get(run_key(run_id, "report"))
+        return None if found is None else str(found)
+
+    def _keys(self, run_id: str) -> list[str]:
+        return list(self.client.scan_iter(f"{run_key(run_id)}*", count=KEYS_AT_ONCE))
+
+
+def _holders(answer: list[str]) -> dict[tuple[str, date], str]:
+    """Phase and date → the run that holds it, from a flat list of both."""
+    pairs = zip(answer[::2], answer[1::2], strict=True)
+    return {parse_date_field(field): run_id for field, run_id in pairs}
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)

@@ -1,0 +1,229 @@
+"""The report of a run: the plan, the ledger and the final count, put together.
+
+Reads the ledger and writes nothing; `worker.run.finalize` does.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cached_property
+
+from planner.gaps.gaps import RECOMPUTE, Assessment, GapReason
+from planner.gaps.matrix import matrix
+from planner.gaps.snapshot import snapshot
+from planner.pipeline.publish import Publication
+from planner.plan.plan import Plan, step_id
+from planner.plan.states import DateState, RunState, StepState
+from planner.report.report import Failure, Report, Short, StepRow, Validation, retry_command
+from planner.validation.counts import Counts
+from planner.validation.judge import judge
+from worker.ledger.record import RunRecord
+from worker.run.final_count import uncounted
+from worker.step.context import Context
+
+UNCOUNTED = "The run ended without its final count, and what it shows after is what was before"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How the dates of a run stand when all its steps have settled."""
+
+    plan: Plan
+    dates: dict[tuple[str, date], DateState]
+    """Phase and date → state in the ledger."""
+    counted: Counts | str
+    """The final count; or, in words, why there is none."""
+
+    @property
+    def counts(self) -> Counts | None:
+        return None if isinstance(self.counted, str) else self.counted
+
+    @property
+    def note(self) -> str:
+        """What to say of a missing count; empty when there is one."""
+        return f"{UNCOUNTED}: {self.counted}" if isinstance(self.counted, str) else ""
+
+    @cached_property
+    def to_recompute(self) -> dict[str, dict[date, GapReason]]:
+        """Dates that still have to be recomputed: of the plan, and stale ones it did not take."""
+        return _to_recompute(self.plan, self.dates)
+
+    @cached_property
+    def assessment(self) -> Assessment | None:
+        """What the final count shows; None without one."""
+        if self.counts is None:
+            return None
+        stale = {
+            phase: [day for day, why in days.items() if why is GapReason.STALE]
+            for phase, days in self.to_recompute.items()
+        }
+        return replace(self.counts.assessment, stale=stale)
+
+    @cached_property
+    def validation(self) -> Validation:
+        """The final validation; without a count, no date passes."""
+        if self.assessment is None:
+            return uncounted(self.plan)
+        return _validate(self.plan, self.assessment, self.dates)
+
+
+def report_of(
+    context: Context, run: RunRecord, standing: Standing, publication: Publication | None
+) -> Report:
+    """Put the report together."""
+    plan, assessment, counts = standing.plan, standing.assessment, standing.counts
+    rows = _rows(context, run, plan)
+    reach = plan.reach
+    return Report(
+        run_id=run.id,
+        plan_id=plan.plan_id,
+        pipeline=plan.pipeline,
+        warehouse=plan.warehouse,
+        entity=context.pipeline.entity,
+        state=_state(run, rows, standing.validation),
+        reason=plan.reason,
+        scope=plan.scope,
+        created=run.created,
+        started=run.started,
+        ended=context.ledger.now(),
+        steps=rows,
+        validation=standing.validation,
+        criteria=tuple(judge(counts)) if counts else (),
+        publication=publication,
+        failures=failures(context, run, plan, standing.dates),
+        left_alone=len(plan.skipped),
+        before=plan.before,
+        after=matrix(context.pipeline, assessment) if assessment else plan.before,
+        seasons=tuple(
+            season
+            for season in context.pipeline.seasons
+            if season.start <= reach.end and reach.start <= season.end
+        ),
+        days_before=plan.days_before,
+        days_after=(
+            snapshot(context.pipeline, assessment, reach, standing.to_recompute)
+            if assessment
+            else plan.days_before
+        ),
+        estimate=_foreseen(plan),
+        notes=(standing.note,) if standing.note else (),
+    )
+
+
+def _to_recompute(
+    plan: Plan, dates: dict[tuple[str, date], DateState]
+) -> dict[str, dict[date, GapReason]]:
+    found = plan.recompute
+    for phase in plan.days_before.phases:
+        known = found.setdefault(phase, {})
+        for day in plan.days_before.days(phase, GapReason.STALE):
+            known.setdefault(day, GapReason.STALE)
+    return {
+        phase: {d: why for d, why in days.items() if dates.get((phase, d)) is not DateState.DONE}
+        for phase, days in found.items()
+    }
+
+
+def _foreseen(plan: Plan) -> dict[str, float] | None:
+    """Phase → seconds of work, as far as the plan knew; None when it knew nothing."""
+    phases = plan.estimate.phases if plan.estimate else {}
+    return {name: phase.seconds for name, phase in phases.items()} or None
+
+
+def _validate(
+    plan: Plan, assessment: Assessment, dates: dict[tuple[str, date], DateState]
+) -> Validation:
+    """A date passes when a fresh count finds it complete, and its rows were computed since."""
+    short: list[Short] = []
+    taken: set[tuple[str, date]] = set()
+    for _, step in plan.steps():
+        for task in step.tasks:
+            pair = (step.phase, task.date)
+            taken.add(pair)
+            gap = assessment.gaps[step.phase].get(task.date)
+            if gap is not None:
+                short.append(
+                    Short(
+                        phase=step.phase,
+                        date=task.date,
+                        reason=gap.reason,
+                        expected=gap.expected,
+                        found=gap.found,
+                    )
+                )
+            elif task.reason in RECOMPUTE and dates.get(pair) is not DateState.DONE:
+                count = max(task.expected.values(), default=1)
+                short.append(
+                    Short(
+                        phase=step.phase,
+                        date=task.date,
+                        reason=task.reason,
+                        expected=count,
+                        found=count,
+                    )
+                )
+    remaining = sum(
+        (phase, day) not in taken and day in plan.scope
+        for phase, gaps in assessment.gaps.items()
+        for day in gaps
+    )
+    return Validation(passed=not short, checked=len(taken), short=tuple(short), remaining=remaining)
+
+
+def _state(run: RunRecord, rows: tuple[StepRow, ...], validation: Validation) -> RunState:
+    if run.state is RunState.CANCELLING:
+        return RunState.CANCELLED
+    if validation.passed and all(row.state == StepState.SUCCEEDED for row in rows):
+        return RunState.COMPLETE
+    return RunState.FAILED
+
+
+def _rows(context: Context, run: RunRecord, plan: Plan) -> tuple[StepRow, ...]:
+    steps = dict(plan.steps())
+    return tuple(
+        StepRow(
+            id=record.id,
+            phase=steps[record.id].phase,
+            dates=steps[record.id].dates,
+            state=record.state,
+            worker=record.worker,
+            attempt=record.attempt,
+            started=record.started,
+            ended=record.ended,
+            error=record.error,
+            worked=record.worked,
+        )
+        for record in context.ledger.step_records(run.id, steps)
+    )
+
+
+def failures(
+    context: Context, run: RunRecord, plan: Plan, dates: dict[tuple[str, date], DateState]
+) -> tuple[Failure, ...]:
+    """Dates that are not done, grouped by phase, state and reason."""
+    groups: dict[tuple[str, str, str], list[date]] = defaultdict(list)
+    for chunk in plan.chunks:
+        cause = ""
+        for step in chunk.steps:
+            problems = context.ledger.problems(run.id, step_id(chunk.id, step.phase))
+            for day in step.dates:
+                state = dates.get((step.phase, day), DateState.PENDING)
+                if state is not DateState.DONE:
+                    why = problems.get(day) or cause or str(state)
+                    if state is DateState.CANCELLED and run.stopped_by == "deadline":
+                        why = "the run's deadline passed"
+                    groups[step.phase, str(state), why].append(day)
+            if problems and not cause:
+                cause = f"after {step.phase}: {next(iter(problems.values()))}"
+    return tuple(
+        Failure(
+            phase=phase,
+            dates=tuple(days),
+            state=state,
+            reason=why,
+            retry=retry_command(run.id, phase, tuple(days)),
+        )
+        for (phase, state, why), days in groups.items()
+    )

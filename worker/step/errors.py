@@ -1,0 +1,23 @@
+"""What a visit raises when its chain does not simply go on.
+
+Exception
+├── Requeue                        the message is delivered anew after a delay
+└── planner.errors.FleetError
+    └── StepFailed                 the chain ends here
+"""
+
+from __future__ import annotations
+
+from planner.errors import FleetError
+
+
+class Requeue(Exception):
+    """The message is to be delivered anew after a delay; no worker holds it meanwhile."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"requeue in {seconds:.1f} s")
+        self.seconds = seconds
+
+
+class StepFailed(FleetError):
+    """A step failed, was blocked or was cancelled: the rest of its chain does not run."""

@@ -1,0 +1,41 @@
+"""The resources that a step has to hold: its dates, a slot of its phase, tables, its service."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from planner.pipeline.phase import Phase
+from planner.plan.plan import Step
+from worker.ledger.budget import table_key
+from worker.ledger.lease import Resource
+from worker.ledger.record import RunRecord
+
+
+def resources_of(run: RunRecord, step: Step, phase: Phase, dates: Sequence[date]) -> list[Resource]:
+    """The lease on each date, a slot of the phase, and a turn to write each limited table."""
+    name, limit = f"{run.pipeline}:{step.phase}", phase.concurrency
+    return [
+        *(Resource(name=f"{name}:{day}", full="another step of its dates") for day in dates),
+        Resource(name=name, capacity=limit, full=f"a slot of {phase.name} ({limit} at once)"),
+        *(
+            Resource(
+                name=f"writers:{table_key(run.warehouse, spec.name)}",
+                capacity=spec.writers,
+                full=f"a turn to write {spec.name} ({spec.writers} at once)",
+            )
+            for spec in phase.tables
+            if spec.writers is not None
+        ),
+    ]
+
+
+def services_of(phase: Phase, *, parked: bool, which: int | None) -> list[Resource]:
+    """The service that works for the step, if its runner has one.
+
+    A parked step holds that of every runner: it was parked for no other reason than a service, and
+    which one is in its checkpoint alone.
+    """
+    runners = phase.runners if parked else phase.runners[which or 0 :][:1]
+    urls = [runner.service_url for runner in runners]
+    return [Resource(name=f"service:{url}", full=f"the service {url}") for url in urls if url]

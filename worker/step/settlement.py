@@ -1,0 +1,142 @@
+"""The settlement of a step: its end in the ledger, and that of its chain."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from planner.plan.plan import Step, step_id
+from planner.plan.states import DateState, StepState
+from worker.ledger.record import RunRecord, StepRecord
+from worker.step.context import Context
+from worker.step.errors import Requeue, StepFailed
+
+ERROR_CHARS = 2000
+LOST_SECONDS = 0.25  # until what settled the step in our place is replayed
+
+DateStates = dict[tuple[str, date], DateState]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settlement:
+    """Settles one step of a run."""
+
+    context: Context
+    run: RunRecord
+    id: str
+    step: Step
+
+    def settle(
+        self,
+        *,
+        token: str,
+        state: StepState,
+        done: Sequence[date] = (),
+        failed: Mapping[date, str] | None = None,
+        blocked: Mapping[date, str] | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> str:
+        """Write the step's end into the ledger, with that of later steps that cannot run now.
+
+        Raises `StepFailed` when its chain ends here, and `Requeue` when the step was taken over.
+        """
+        failed, blocked = failed or {}, blocked or {}
+        dates = self.date_states(done=done, failed=failed, blocked=blocked)
+        if state is StepState.CANCELLED:
+            dates |= {(self.step.phase, day): DateState.CANCELLED for day in self.unfinished()}
+        goes_on = bool(done) or self._goes_on(state)
+        steps, later_dates = ({}, {}) if goes_on else self._rest_of_chain(state)
+        error = first(failed) or first(blocked) or first(self._problems_before())
+        kept = self.context.ledger.transition(
+            self.run.id,
+            self.id,
+            token=token,
+            state=state,
+            fields={
+                **(fields or {}),
+                "error": error[:ERROR_CHARS],
+                "problems": self.problems({**failed, **blocked}),
+                "checkpoint": "{}",
+            },
+            dates=dates | later_dates,
+            with_steps=steps,
+        )
+        if not kept:
+            raise Requeue(LOST_SECONDS)  # taken over and settled by another worker: replay that
+        if not goes_on:
+            raise StepFailed(f"{self.id} {state}: {error or 'the run was cancelled'}")
+        return str(state)
+
+    def replay(self, record: StepRecord) -> str:
+        """Repeat how a settled step ended, for its chain and chord: delivery is at least once."""
+        if not self._goes_on(record.state):
+            raise StepFailed(f"{self.id} {record.state}: {record.error}")
+        return str(record.state)
+
+    def date_states(
+        self,
+        *,
+        done: Sequence[date],
+        failed: Mapping[date, str],
+        blocked: Mapping[date, str],
+    ) -> DateStates:
+        """Phase and date → state, for what became of the step's dates."""
+        phase = self.step.phase
+        dates = {(phase, day): DateState.DONE for day in done}
+        dates |= {(phase, day): DateState.FAILED for day in failed}
+        dates |= {(phase, day): DateState.BLOCKED for day in blocked}
+        return dates
+
+    def own_dates(self) -> dict[date, DateState]:
+        """The states of the step's dates, in the ledger."""
+        pairs = [(self.step.phase, day) for day in self.step.dates]
+        found = self.context.ledger.dates(self.run.id, pairs)
+        return {day: state for (_, day), state in found.items()}
+
+    def unfinished(self) -> list[date]:
+        """The step's dates that are still to do."""
+        return [day for day, state in self.own_dates().items() if state is DateState.PENDING]
+
+    def problems(self, new: Mapping[date, str]) -> str:
+        """What is wrong with the step's dates, with those of earlier attempts; JSON."""
+        problems = {**self._problems_before(), **new}
+        return json.dumps({str(day): why[:ERROR_CHARS] for day, why in problems.items()})
+
+    def _problems_before(self) -> dict[date, str]:
+        return self.context.ledger.problems(self.run.id, self.id)
+
+    @property
+    def _chunk_id(self) -> str:
+        return self.id.rpartition("/")[0]
+
+    def _later_steps(self) -> list[Step]:
+        plan = self.context.plan(self.run.id)
+        chunks = plan.chunks if plan else ()
+        steps = next((chunk.steps for chunk in chunks if chunk.id == self._chunk_id), ())
+        names = [step.phase for step in steps]
+        return list(steps[names.index(self.step.phase) + 1 :])
+
+    def _rest_of_chain(self, state: StepState) -> tuple[dict[str, StepState], DateStates]:
+        """The end of the later steps of a chain that ends here: no message will come for them."""
+        to = StepState.CANCELLED if state is StepState.CANCELLED else StepState.BLOCKED
+        later = self._later_steps()
+        steps = {step_id(self._chunk_id, step.phase): to for step in later}
+        return steps, {(step.phase, day): DateState(to) for step in later for day in step.dates}
+
+    def _goes_on(self, state: StepState) -> bool:
+        """Whether the chain goes on after the step: a later step can still do something."""
+        if state is StepState.SUCCEEDED or DateState.DONE in self.own_dates().values():
+            return True
+        ancestors = self.context.pipeline.ancestors
+        return state is not StepState.CANCELLED and any(
+            # A phase that the file no longer names has no upstream that is known here.
+            self.step.phase not in ancestors.get(other.phase, ())
+            for other in self._later_steps()
+        )
+
+
+def first(problems: Mapping[date, str]) -> str:
+    """The first of some problems, with its date; empty without any."""
+    return next((f"{day}: {why}" for day, why in problems.items()), "")
