@@ -92,7 +92,8 @@ class Partition:
 
     rows: int
     modified: datetime
-    """Its last write, UTC. A deletion may not move it [BigQuery documentation]."""
+    """Its last write, UTC. A deletion may not move it [BigQuery documentation]. A rewrite of files
+    that changes no row does not, where the records tell it apart: Delta's do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,8 +148,14 @@ class Warehouse(Protocol):
         """
         ...
 
-    def versions(self, table: Table, start: date, end: date) -> Mapping[date, str]:
-        """An opaque text per date that changes whenever the date's rows are rewritten."""
+    def versions(self, table: Table, start: date, end: date) -> Mapping[date, tuple[str, ...]]:
+        """Date → the sorted marks of what its rows are made of; a date without rows is absent.
+
+        Marks are opaque. Rows of a date were written anew when no mark of before is left: a rewrite
+        of files that changes no row keeps the marks, and so does, where the warehouse tells writes
+        apart, an append to the date by another job. Raises `Unsupported` for a table whose rows
+        nothing versions: counts alone decide there.
+        """
         ...
 
     def columns(self, table: str) -> Mapping[str, str]:
