@@ -12,7 +12,7 @@ from planner.plan.plan import Task
 from sql import Unsupported
 from sql.warehouse import Warehouse
 from worker.ledger.ledger import Ledger
-from worker.step.recount import Versions, versions_of
+from worker.step.recount import Versions, is_unchanged, versions_of
 
 
 def outdated(ledger: Ledger, run_id: str, phase: Phase, tasks: Sequence[Task]) -> list[date]:
@@ -56,8 +56,7 @@ def filled(
         is_whole = all(
             shortfall(spec, cells.get(task.date, EMPTY), task.expected) is None for task in tasks
         )
-        was, is_now = before.get(spec.name, {}), after.get(spec.name, {})
-        is_new = all(was.get(str(day)) != is_now.get(str(day)) for day in old_days)
+        is_new = not any(is_unchanged(before, after, spec.name, day) for day in old_days)
         if is_whole and is_new:
             names.append(spec.name)
     return frozenset(names)

@@ -10,8 +10,8 @@ from planner.pipeline.phase import Phase
 from planner.plan.plan import Task
 from sql.warehouse import Warehouse
 
-Versions = Mapping[str, Mapping[str, str]]
-"""Table → date (ISO) → version of its rows. JSON, because a parked step keeps it."""
+Versions = Mapping[str, Mapping[str, list[str]]]
+"""Table → date (ISO) → marks of what its rows are made of. JSON, because a parked step keeps it."""
 
 
 def versions_of(warehouse: Warehouse, phase: Phase, days: Collection[date]) -> Versions:
@@ -25,12 +25,18 @@ def versions_of(warehouse: Warehouse, phase: Phase, days: Collection[date]) -> V
         return {}
     return {
         spec.name: {
-            day.isoformat(): version
-            for day, version in warehouse.versions(spec.table, min(days), max(days)).items()
+            day.isoformat(): list(marks)
+            for day, marks in warehouse.versions(spec.table, min(days), max(days)).items()
             if day in days
         }
         for spec in phase.tables
     }
+
+
+def is_unchanged(before: Versions, after: Versions, table: str, day: date) -> bool:
+    """Whether any mark of before is left: then not all rows of the date were written anew."""
+    old, new = (marks.get(table, {}).get(day.isoformat(), []) for marks in (before, after))
+    return not set(old).isdisjoint(new)
 
 
 def recount(
@@ -46,14 +52,11 @@ def recount(
         for task in tasks:
             missing = shortfall(spec, cells.get(task.date, EMPTY), task.expected)
             day = task.date.isoformat()
-            old = before.get(spec.name, {}).get(day)
             if missing is not None:
                 want, have = missing
                 short.setdefault(
                     task.date, f"rows missing: {spec.name} holds {have} of {want} on {day}"
                 )
-            elif (
-                task.date in again and old is not None and after.get(spec.name, {}).get(day) == old
-            ):
+            elif task.date in again and is_unchanged(before, after, spec.name, task.date):
                 short.setdefault(task.date, f"not recomputed: {spec.name} on {day} is unchanged")
     return short
