@@ -120,6 +120,10 @@ class BigQueryWarehouse:
                 ),
             )
 
+    @property
+    def identity(self) -> str:
+        return f"bigquery:{self.project}"
+
     def labelled(self, **labels: str) -> Self:
         other = copy.copy(self)
         other._labels = self._labels | labels

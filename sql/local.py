@@ -45,6 +45,7 @@ from sql.dialect import (
     text,
 )
 from sql.errors import TableNotFound, Unsupported, WarehouseRefused, WarehouseUnreachable
+from sql.identity import folder_identity
 from sql.statements import is_table
 from sql.warehouse import Coverage, Parameters, Partition, Partitioning, Partitions, Table
 
@@ -71,6 +72,11 @@ class LocalWarehouse:
         """Table → the version that DuckDB sees."""
         self._connection = duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
+
+    @property
+    def identity(self) -> str:
+        """`local:` and the id of the folder, which moves and mounts leave as it is."""
+        return f"local:{folder_identity(self.folder)}"
 
     def labelled(self, **labels: str) -> Self:
         return self  # nobody bills its jobs

@@ -120,6 +120,15 @@ class Warehouse(Protocol):
         """What the user calls it: `local:DIR` or `bigquery:PROJECT`."""
         ...
 
+    @property
+    def identity(self) -> str:
+        """What tells it apart from any other, however it is spelt. Compared, never parsed.
+
+        BigQuery: `bigquery:PROJECT`. A local folder: `local:` and an id of its own, which
+        `sql.identity` keeps in it. Raises nothing, and asks no server.
+        """
+        ...
+
     def labelled(self, **labels: str) -> Self:
         """The same warehouse, whose jobs carry these labels too: `plan_id`, `phase`."""
         ...
