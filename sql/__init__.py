@@ -19,6 +19,7 @@ from sql.statements import load
 from sql.warehouse import (
     EVERY_SYSTEM,
     Cell,
+    Condition,
     Coverage,
     Grade,
     GradeColumns,
@@ -35,6 +36,7 @@ __all__ = [
     "AccessDenied",
     "BadWarehouse",
     "Cell",
+    "Condition",
     "Coverage",
     "Grade",
     "GradeColumns",

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from sql.errors import WarehouseRefused
+from sql.filters import filters_of
 from sql.statements import load, quote_column, quote_table
 from sql.warehouse import EVERY_SYSTEM, Cell, Coverage, Grade, Parameters, Table
 
@@ -29,14 +30,12 @@ def coverage_query(
         f",\n  COUNT(DISTINCT {quote_column(column)}) AS entity_{i}"
         for i, column in enumerate(table.entities.values())
     )
-    conditions = "".join(
-        f"\n  AND {quote_column(column)} = @{filters}{i}" for i, column in enumerate(table.where)
-    )
+    conditions, values = filters_of(table.where, filters)
     names = {
         "table": quote_table(table.name),
         "date": quote_column(table.date),
         "counts": counts,
-        "filters": conditions,
+        "filters": "".join(f"\n  AND {condition}" for condition in conditions),
     }
     if table.grades is None:
         statement = load("coverage").format(**names)
@@ -47,7 +46,6 @@ def coverage_query(
             error=quote_column(table.grades.error),
             correct=quote_column(table.grades.correct),
         )
-    values = {f"{filters}{i}": value for i, value in enumerate(table.where.values())}
     return statement, {"start_date": start, "end_date": end, **values}
 
 

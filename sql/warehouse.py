@@ -28,6 +28,22 @@ class GradeColumns:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """What a column has to hold so that a row counts: one of the three."""
+
+    one_of: tuple[Scalar, ...] = ()
+    """It holds one of these values of one type."""
+    none_of: tuple[Scalar, ...] = ()
+    """It holds none of these values of one type. NULL is none of them."""
+    null: bool | None = None
+    """True: it is NULL. False: it holds something."""
+
+    def __post_init__(self) -> None:
+        if sum((bool(self.one_of), bool(self.none_of), self.null is not None)) != 1:
+            raise ValueError("a condition is one of one_of, none_of and null")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
     """A date-partitioned table, and what is counted in it."""
 
@@ -37,8 +53,8 @@ class Table:
     """The DATE column that partitions it."""
     entities: Mapping[str, str] = field(default_factory=dict)
     """What is counted: the entity's name → the column that identifies it."""
-    where: Mapping[str, Scalar] = field(default_factory=dict)
-    """Rows that count: column → the value it must hold."""
+    where: Mapping[str, Condition] = field(default_factory=dict)
+    """Rows that count: column → what it has to hold."""
     grades: GradeColumns | None = None
     """What else is summed; None: rows and entities are all that is asked."""
 

@@ -13,7 +13,7 @@ from sql.bigquery import BigQueryWarehouse, job_labels
 from sql.errors import TableNotFound, Unsupported, WarehouseRefused
 from sql.local import LocalWarehouse
 from sql.partitions import quote_dataset
-from sql.warehouse import Scalar, Table
+from sql.warehouse import Condition, Scalar, Table
 from tests.bigquery_server.rest import BigQueryServer
 
 START, END = date(2024, 1, 1), date(2024, 1, 10)
@@ -21,7 +21,7 @@ GAMES = Table(
     name="raw.games",
     date="game_date",
     entities={"games": "game_id", "teams": "team"},
-    where={"final": True},
+    where={"final": Condition(one_of=(True,))},
 )
 INSERT = """
 INSERT INTO raw.games
