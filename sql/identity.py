@@ -56,7 +56,7 @@ def _made(path: Path) -> str | None:
     try:
         with suppress(OSError):  # FileExistsError: another process was first
             with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(file.fileno(), _MODE)  # whatever the umask
+                os.fchmod(file.fileno(), _MODE)  # the umask may have taken some of it
                 file.write(secrets.token_hex(16).encode() + b"\n")
                 file.flush()
                 os.fsync(file.fileno())

@@ -79,7 +79,7 @@ def test_a_copy_is_another_once_its_id_is_removed(folder: Path) -> None:
     assert identity(folder) == before
 
 
-def test_everyone_may_read_the_id(folder: Path) -> None:
+def test_the_id_may_be_read_by_every_user(folder: Path) -> None:
     mask = os.umask(0o077)
     try:
         identity(folder)
@@ -135,7 +135,7 @@ def test_the_id_is_no_table_and_no_obstacle(folder: Path) -> None:
     # Given a folder that was asked for its identity before anything was in it
     before = identity(folder)
 
-    # When a sandbox is built there, then the id is in nobody's way
+    # When a sandbox is built there, then the id is no obstacle
     season = load_pipeline("nba").seasons[0]
     build(folder, generate_boxscores([season], seed=7), until=season.start)
     warehouse = LocalWarehouse(folder)

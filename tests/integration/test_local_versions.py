@@ -43,7 +43,7 @@ def warehouse(tmp_path: Path) -> Iterator[LocalWarehouse]:
 
 
 def append(warehouse: LocalWarehouse, day: date, game: str) -> None:
-    """As another job would: without a word to anyone."""
+    """As another job would."""
     rows = pa.table({"game_date": [day], "game_id": [game], "n": pa.array([1], pa.int64())})
     write_deltalake(place(warehouse), rows, mode="append")
 
