@@ -16,6 +16,7 @@ from sql.errors import (
 from sql.open import open_warehouse
 from sql.statements import load
 from sql.warehouse import (
+    Condition,
     Coverage,
     Scalar,
     Table,
@@ -24,6 +25,7 @@ from sql.warehouse import (
 
 __all__ = [
     "AccessDenied",
+    "Condition",
     "Coverage",
     "Scalar",
     "Table",

@@ -30,7 +30,7 @@ from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
 from sql.bigquery_errors import THEIRS, translated
 from sql.billing import MAXIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED, billed_bytes
 from sql.coverage import coverage_of, coverage_query
-from sql.errors import WarehouseRefused
+from sql.errors import Unsupported, WarehouseRefused
 from sql.parameters import scalar_type
 from sql.partitions import by_day, is_by_day, partitions_of, quote_dataset, version_of
 from sql.statements import load, quote_table
@@ -124,6 +124,10 @@ class BigQueryWarehouse:
                 ),
             )
 
+    @property
+    def identity(self) -> str:
+        return f"bigquery:{self.project}"
+
     def labelled(self, **labels: str) -> Self:
         other = copy.copy(self)
         other._labels = self._labels | labels
@@ -136,24 +140,25 @@ class BigQueryWarehouse:
         return coverage_of(table, self.rows(statement, parameters))
 
     def versions(self, table: Table, start: date, end: date) -> Mapping[date, tuple[str, ...]]:
-        """The time of the last write and the number of rows, of each date's partition.
+        """One mark: the time of the last write and the number of rows, of each date's partition.
 
-        Partitions by month or year give their dates one text. A table partitioned by something
-        else than `table.date`, or not at all, gives every date the whole table's. Deletions may
-        not move the time [BigQuery documentation], hence the rows.
+        Any write of the partition gives another, an append by another job too: BigQuery does not
+        tell whose it was. Partitions by month or year give their dates one mark. A table
+        partitioned by something else than `table.date`, or not at all, gives every date the whole
+        table's. Deletions may not move the time [BigQuery documentation], hence the rows.
         """
         about = self._table(table.name)
         if about.table_type != "TABLE":
             kind = str(about.table_type).lower().replace("_", " ")
-            raise WarehouseRefused(
+            raise Unsupported(
                 f"{self.name}: {table.name} is a {kind}, of which BigQuery does not tell when its "
-                "rows changed. Name the table it reads instead."
+                "rows changed: counts alone decide there. Name the table it reads instead."
             )
         days = [start + timedelta(days=i) for i in range((end - start).days + 1)]
         partitioning = about.time_partitioning
         if partitioning is None or (partitioning.field or "").lower() != table.date.lower():
-            version = (version_of(about.modified, about.num_rows),)
-            return dict.fromkeys(days, version)
+            version = version_of(about.modified, about.num_rows)
+            return dict.fromkeys(days, (version,))
         written = {
             row["partition_id"]: (version_of(row["last_modified_time"], row["total_rows"]),)
             for row in self._records([table.name], start, end)

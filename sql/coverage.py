@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from sql.errors import WarehouseRefused
+from sql.filters import filters_of
 from sql.statements import load, quote_column, quote_table
 from sql.warehouse import EVERY_SYSTEM, Cell, Coverage, Grade, Parameters, Table
 
@@ -29,12 +30,12 @@ def coverage_query(
     `table.where` is bound to.
     """
     counts = "".join(f",\n  {column}" for column in _counted(table, counts_only=counts_only))
-    filtering, values = conditions(table, prefix=filters)
+    conditions, values = filters_of(table.where, filters)
     names = {
         "table": quote_table(table.name),
         "date": quote_column(table.date),
         "counts": counts,
-        "filters": filtering,
+        "filters": "".join(f"\n  AND {condition}" for condition in conditions),
     }
     if table.grades is None:
         statement = load("coverage").format(**names)
@@ -46,14 +47,6 @@ def coverage_query(
             correct=quote_column(table.grades.correct),
         )
     return statement, {"start_date": start, "end_date": end, **values}
-
-
-def conditions(table: Table, *, prefix: str) -> tuple[str, Parameters]:
-    """What `table.where` adds to a WHERE, and its parameters, whose names begin with `prefix`."""
-    text = "".join(
-        f"\n  AND {quote_column(column)} = @{prefix}{i}" for i, column in enumerate(table.where)
-    )
-    return text, {f"{prefix}{i}": value for i, value in enumerate(table.where.values())}
 
 
 def _counted(table: Table, *, counts_only: bool) -> Iterator[str]:

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from sql.coverage import as_id, conditions
+from sql.coverage import as_id
+from sql.filters import filters_of
 from sql.statements import load, quote_column, quote_table, quote_text, without_comments
 from sql.warehouse import Parameters, Scalar, Table
 
@@ -54,14 +55,14 @@ def _marked(ids: str, *, is_own: bool) -> str:
 def _ids(side: Side, entity: str, values: dict[str, Scalar | Sequence[Scalar]]) -> str:
     """The distinct ids of a side per date."""
     table = side.table
-    filters, bound = conditions(table, prefix=f"filter_{len(values)}_")
+    conditions, bound = filters_of(table.where, f"filter_{len(values)}_")
     values.update(bound)
     ids = without_comments("ids").format(
         date=quote_column(table.date),
         entity=quote_text(entity),
         id=as_id(quote_column(table.entities[entity])),
         table=quote_table(table.name),
-        filters=filters,
+        filters="".join(f"\n  AND {condition}" for condition in conditions),
     )
     if not side.within:
         return ids

@@ -7,7 +7,8 @@
     │   ├── TableNotFound      because a table or column does not exist
     │   ├── AccessDenied       because it may not be read, or written
     │   └── TooLarge           because it is too much at once
-    └── Unsupported            the local warehouse does not run this kind of statement
+    └── Unsupported            it has no way to do this: run this kind of statement, or tell when
+                               the rows of this kind of table were written
 
 An error is never a gap: nothing above this layer may read one as "no rows".
 """
@@ -45,4 +46,8 @@ class TooLarge(WarehouseRefused):
 
 
 class Unsupported(WarehouseError):
-    """The local warehouse does not run this kind of statement."""
+    """The warehouse has no way to do this.
+
+    The local one does not run this kind of statement, or nothing in either tells when rows of this
+    kind of table (a view, one that is not partitioned) were written.
+    """

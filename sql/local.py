@@ -30,6 +30,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from sqlglot import exp
 
 from sql.coverage import coverage_of, coverage_query
+from sql.delta_log import DeltaLog
 from sql.dialect import (
     arrow_type,
     duck_type,
@@ -44,6 +45,7 @@ from sql.dialect import (
     text,
 )
 from sql.errors import TableNotFound, Unsupported, WarehouseRefused, WarehouseUnreachable
+from sql.identity import folder_identity
 from sql.statements import is_table
 from sql.warehouse import Coverage, Parameters, Partition, Partitioning, Partitions, Table
 
@@ -66,6 +68,7 @@ class LocalWarehouse:
         self.folder = Path(folder).expanduser().absolute()
         self.name = f"local:{self.folder}"
         self._tables: dict[str, DeltaTable] = {}
+        self._logs: dict[str, DeltaLog] = {}
         self._shown: dict[str, int] = {}
         """Table → the version that DuckDB sees."""
         self._connection = duckdb.connect()
@@ -74,6 +77,11 @@ class LocalWarehouse:
         self._connection.execute(
             "CREATE TEMP MACRO farm_fingerprint(value) AS CAST(hash(value) >> 1 AS BIGINT)"
         )
+
+    @property
+    def identity(self) -> str:
+        """`local:` and the id of the folder, which moves and mounts leave as it is."""
+        return f"local:{folder_identity(self.folder)}"
 
     def labelled(self, **labels: str) -> Self:
         return self  # its jobs are not billed
@@ -102,6 +110,7 @@ class LocalWarehouse:
         actions = pa.table(opened.get_add_actions(flatten=True)).to_pylist()
         if not is_daily or any(action.get("num_records") is None for action in actions):
             return Partitions(by_day=None)
+        log = self._log(table.name, opened)
         by_day: dict[date, Partition] = {}
         undated = 0
         for action in actions:
@@ -109,7 +118,8 @@ class LocalWarehouse:
             if day is None:
                 undated += rows
             elif start <= day <= end:
-                modified = datetime.fromtimestamp(action["modification_time"] / 1000, UTC)
+                changed_ms = log.changed_ms(action["path"]) or action["modification_time"]
+                modified = datetime.fromtimestamp(changed_ms / 1000, UTC)
                 old = by_day.get(day)
                 by_day[day] = Partition(
                     rows=rows + (old.rows if old else 0),
@@ -118,16 +128,26 @@ class LocalWarehouse:
         return Partitions(by_day=by_day, undated=undated)
 
     def versions(self, table: Table, start: date, end: date) -> Mapping[date, tuple[str, ...]]:
-        if table.date not in self._open(table.name).metadata().partition_columns:
-            raise Unsupported(f"{table.name} is not partitioned by {table.date}.")
-        actions = pa.table(self._open(table.name).get_add_actions(flatten=True))
-        paths: dict[date, list[str]] = {}
+        """A mark per file that rows of the date came in with, and per file that they are in now.
+
+        A compaction carries the marks of the files that it replaces; a deletion that copies what it
+        keeps does not, since it says that it changed data.
+        """
+        opened = self._open(table.name)
+        if table.date not in opened.metadata().partition_columns:
+            raise Unsupported(
+                f"{table.name} is not partitioned by {table.date}, so nothing tells when the rows "
+                "of a date were written anew: counts alone decide there."
+            )
+        log = self._log(table.name, opened)
+        actions = pa.table(opened.get_add_actions(flatten=True))
+        marks: dict[date, set[str]] = {}
         for path, day in zip(
             actions["path"].to_pylist(), actions[f"partition.{table.date}"].to_pylist(), strict=True
         ):
             if day is not None and start <= day <= end:
-                paths.setdefault(day, []).append(path)
-        return {day: tuple(sorted(files)) for day, files in paths.items()}
+                marks.setdefault(day, set()).update(log.marks(path))
+        return {day: tuple(sorted(marks[day])) for day in sorted(marks)}
 
     def columns(self, table: str) -> Mapping[str, str]:
         return _columns(self._open(table))
@@ -244,6 +264,7 @@ class LocalWarehouse:
             table = self._tables.get(name)
             if table is None:
                 table = self._tables[name] = DeltaTable(self._path(name))
+                self._logs[name] = DeltaLog(self._path(name))
             else:
                 table.update_incremental()
         except TableNotFoundError:
@@ -252,6 +273,12 @@ class LocalWarehouse:
             self._tables.pop(name, None)
             raise WarehouseUnreachable(f"{self.name} cannot read {name}: {error}") from error
         return table
+
+    def _log(self, name: str, table: DeltaTable) -> DeltaLog:
+        """The table's log, followed to the version that was opened."""
+        with _refusals():
+            self._logs[name].follow(table.version())
+        return self._logs[name]
 
     def _path(self, name: str) -> Path:
         return self.folder.joinpath(*name.split("."))

@@ -28,6 +28,22 @@ class GradeColumns:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Condition:
+    """What a column has to hold so that a row counts: one of the three."""
+
+    one_of: tuple[Scalar, ...] = ()
+    """It holds one of these values of one type."""
+    none_of: tuple[Scalar, ...] = ()
+    """It holds none of these values of one type. NULL is none of them."""
+    null: bool | None = None
+    """True: it is NULL. False: it holds something."""
+
+    def __post_init__(self) -> None:
+        if sum((bool(self.one_of), bool(self.none_of), self.null is not None)) != 1:
+            raise ValueError("a condition is one of one_of, none_of and null")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
     """A date-partitioned table, and what is counted in it."""
 
@@ -37,8 +53,8 @@ class Table:
     """The DATE column that partitions it."""
     entities: Mapping[str, str] = field(default_factory=dict)
     """What is counted: the entity's name → the column that identifies it."""
-    where: Mapping[str, Scalar] = field(default_factory=dict)
-    """Rows that count: column → the value it must hold."""
+    where: Mapping[str, Condition] = field(default_factory=dict)
+    """Rows that count: column → what it has to hold."""
     key: tuple[str, ...] = ()
     """Columns that tell rows apart; none: duplicates are not counted."""
     filled: tuple[str, ...] = ()
@@ -107,7 +123,8 @@ class Partition:
 
     rows: int
     modified: datetime
-    """Its last write, UTC. A deletion may not move it [BigQuery documentation]."""
+    """Its last write, UTC. A deletion may not move it [BigQuery documentation]. A rewrite of files
+    that changes no row does not, where the records tell it apart: Delta's do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +151,15 @@ class Warehouse(Protocol):
     @property
     def name(self) -> str:
         """What the user calls it: `local:DIR` or `bigquery:PROJECT`."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What tells it apart from any other, however it is spelt. Compared, never parsed.
+
+        BigQuery: `bigquery:PROJECT`. A local folder: `local:` and an id of its own, which
+        `sql.identity` keeps in it. Raises nothing, and asks no server.
+        """
         ...
 
     def labelled(self, **labels: str) -> Self:

@@ -115,7 +115,7 @@ _LIVE_PHASES: list[
                 "game_date",
                 [_G, _P],
                 {
-                    "where": {"is_voided": False},
+                    "where": {"is_voided": {"not": True}},
                     "grades": {
                         "system": "system_id",
                         "error": "absolute_error",

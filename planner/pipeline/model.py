@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
+from pydantic.fields import FieldInfo
 
 from planner.data import Data
 from planner.text import WORD_CHARS, nearest
@@ -41,8 +42,14 @@ class Model(Data):
     @classmethod
     def _known_keys(cls, data: Any) -> Any:
         if isinstance(data, dict):
+            known = cls.known_keys()
             for key in data:
-                if key not in cls.model_fields:
+                if key not in known:
                     word = str(key)[:WORD_CHARS]
-                    raise ValueError(f"unknown key {word!r}; {nearest(word, cls.model_fields)}")
+                    raise ValueError(f"unknown key {word!r}; {nearest(word, known)}")
         return data
+
+    @classmethod
+    def known_keys(cls) -> dict[str, FieldInfo]:
+        """What the file calls the fields → the fields, in order."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}

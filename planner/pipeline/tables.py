@@ -8,8 +8,9 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from planner.pipeline.conditions import ConditionSpec
 from planner.pipeline.model import ColumnName, Line, Model, Name, TableName
-from sql.warehouse import GradeColumns, Scalar, Table
+from sql.warehouse import GradeColumns, Table
 
 
 class Band(Model):
@@ -44,8 +45,8 @@ class TableSpec(Model):
     """The DATE column that partitions it."""
     entities: dict[Name, ColumnName] = Field(default_factory=dict)
     """What is counted per date: the entity's name → its column. The first is the one shown."""
-    where: dict[ColumnName, Scalar] = Field(default_factory=dict)
-    """Rows that count: column → the value it must hold."""
+    where: dict[ColumnName, ConditionSpec] = Field(default_factory=dict)
+    """Rows that count: column → what it has to hold."""
     min_coverage: float = Field(default=1.0, ge=0.0, le=1.0)
     """Share of the upstream entities that makes a date complete."""
     against: tuple[Line, ...] = ()
@@ -86,7 +87,7 @@ class TableSpec(Model):
             name=self.name,
             date=self.date,
             entities=self.entities,
-            where=self.where,
+            where={column: spec.condition for column, spec in self.where.items()},
             key=self.key,
             filled=tuple(self.filled),
             written_at=self.written_at,

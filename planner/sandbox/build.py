@@ -12,6 +12,7 @@ from deltalake import write_deltalake
 from planner.errors import UsageError
 from planner.sandbox.fill import PHASES, rebuild
 from sql import load
+from sql.identity import ID_FILE
 from sql.local import LocalWarehouse
 
 RAW = {
@@ -31,7 +32,7 @@ def build(folder: Path, boxscores: pa.Table, *, until: date | None = None) -> No
     Raises `UsageError` when the folder holds something or nothing is to be built, and
     `sql.WarehouseError`.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not (folder.is_dir() and _is_empty(folder)):
         raise UsageError(f"{folder} is not empty: name a new folder.")
     if until is not None:
         boxscores = boxscores.filter(pc.less_equal(boxscores["game_date"], pa.scalar(until)))
@@ -50,6 +51,10 @@ def build(folder: Path, boxscores: pa.Table, *, until: date | None = None) -> No
                 rebuild(warehouse, phase, name, days["min"], days["max"])
     finally:
         warehouse.close()
+
+
+def _is_empty(folder: Path) -> bool:
+    return all(path.name.startswith(ID_FILE) for path in folder.iterdir())
 
 
 def _write_raw(folder: Path, table: str, boxscores: pa.Table, game: str) -> None:

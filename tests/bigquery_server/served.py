@@ -128,10 +128,12 @@ class ServedWarehouse(LocalWarehouse):
             None,
         )
         found: dict[date | None, Partition] = {}
+        log = self._log(name, table)
         for action in pa.table(table.get_add_actions(flatten=True)).to_pylist():
             day = action[f"partition.{by}"] if by else None
             old = found.get(day)
-            modified = datetime.fromtimestamp(action["modification_time"] / 1000, UTC)
+            changed_ms = log.changed_ms(action["path"]) or action["modification_time"]
+            modified = datetime.fromtimestamp(changed_ms / 1000, UTC)
             found[day] = Partition(
                 rows=action["num_records"] + (old.rows if old else 0),
                 modified=max(modified, old.modified) if old else modified,

@@ -21,7 +21,7 @@ from sql.counting import count, dates_to_count
 from sql.errors import TableNotFound, WarehouseRefused
 from sql.local import LocalWarehouse
 from sql.partitions import by_day as read_records
-from sql.warehouse import Partitions, Table
+from sql.warehouse import Condition, Partitions, Table
 from tests.bigquery_server.faults import ACCESS_DENIED, BYTES_LIMIT, NOT_FOUND, UNAVAILABLE
 from tests.bigquery_server.rest import BigQueryServer
 from tests.bigquery_server.served import Layout, ServedWarehouse
@@ -293,7 +293,7 @@ def test_rows_that_the_count_does_not_see_are_refused_and_no_gap(
         count(local, [GAMES], START, END)
 
     # But rows that a filter of ours leaves out are no surprise
-    some = replace(GAMES, where={"game": "1"})
+    some = replace(GAMES, where={"game": Condition(one_of=("1",))})
     assert set(count(local, [some], START, END).coverage[GAMES.name]) == {seen}
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from tables import TABLES, fill  # type: ignore[import-not-found]
 
-from sql import Table, Warehouse, open_warehouse
+from sql import Condition, Table, Warehouse, open_warehouse
 
 HERE = Path(__file__).parent
 OFFENSE = "nba_analytics.team_offense_game_summary"
@@ -51,7 +51,7 @@ SCHEDULE = Table(
     name="nba_raw.nbac_schedule",
     date="game_date",
     entities={"game": "game_id"},
-    where={"game_status": 3},
+    where={"game_status": Condition(one_of=(3,))},
 )
 
 

@@ -20,7 +20,7 @@ from planner.address import OPTIONS
 from planner.cli import COMMANDS, app
 from planner.errors import Exit
 from planner.gaps.gaps import GapReason
-from planner.pipeline import criteria, phase, publish, runners, tables, windows
+from planner.pipeline import conditions, criteria, phase, publish, runners, tables, windows
 from planner.pipeline.load import FILE_BYTES
 from planner.pipeline.model import Model
 from planner.pipeline.pipeline import Pipeline
@@ -43,6 +43,7 @@ SECTIONS: dict[type[Model], str] = {
     windows.Excluded: "`[[exclude]]`",
     phase.Phase: "`[[phases]]`",
     tables.TableSpec: "`[[phases.tables]]`",
+    conditions.ConditionSpec: "`where`",
     tables.Band: "`rows_per_entity`",
     tables.GradesSpec: "`grades`",
     runners.ScriptRunner: "`[[phases.runners]]` of kind `script`",
@@ -220,7 +221,7 @@ def test_every_model_of_the_pipeline_file_has_a_section() -> None:
 @pytest.mark.parametrize("model", SECTIONS, ids=lambda model: model.__name__)
 def test_a_section_names_every_key_and_its_default(model: type[Model]) -> None:
     told = rows(section(read("docs/pipeline-file.md"), SECTIONS[model]))
-    assert told == {name: default(field) for name, field in model.model_fields.items()}
+    assert told == {name: default(field) for name, field in model.known_keys().items()}
 
 
 def test_the_example_of_the_pipeline_file_is_one() -> None:

@@ -93,7 +93,7 @@ def test_a_table_that_is_not_there_is_told(live: Warehouse, tmp_path: Path) -> N
 
 
 def test_the_filter_of_a_table_is_a_column_too(live: Warehouse, tmp_path: Path) -> None:
-    (check,) = failed(live, edited(tmp_path, ("is_voided = false", "is_void = false")))
+    (check,) = failed(live, edited(tmp_path, ("is_voided = {", "is_void = {")))
 
     assert "did you mean 'is_voided'?" in check.advice
 

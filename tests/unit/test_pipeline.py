@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from planner.errors import BadPipeline, Exit
 from planner.pipeline.load import SHIPPED, load_pipeline, pipeline_path
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
+from sql.warehouse import Condition
 from tests.unit import examples as eg
 from tests.unit.worlds import bounded
 
@@ -317,6 +318,86 @@ def test_tables_have_the_names_that_bigquery_gives_them(name: str) -> None:
     )
 
     assert of.phases[0].tables[0].table.name == name
+
+
+# -- rows that count -------------------------------------------------------------------------
+
+
+def where(condition: Any) -> dict[str, Any]:
+    tables = [eg.table("raw", where={"status": condition})]
+    return eg.content(eg.phase("raw", tables=tables), eg.phase("clean", "raw"))
+
+
+@pytest.mark.parametrize(
+    ("written", "condition"),
+    [
+        (3, Condition(one_of=(3,))),
+        (False, Condition(one_of=(False,))),
+        ("final", Condition(one_of=("final",))),
+        (date(2024, 1, 1), Condition(one_of=(date(2024, 1, 1),))),
+        ({"in": [3]}, Condition(one_of=(3,))),
+        ({"in": [4, 3, 4]}, Condition(one_of=(3, 4))),
+        ({"not": True}, Condition(none_of=(True,))),
+        ({"not": ["b", "a"]}, Condition(none_of=("a", "b"))),
+        ({"null": True}, Condition(null=True)),
+        ({"null": False}, Condition(null=False)),
+    ],
+)
+def test_a_condition_of_a_column(written: Any, condition: Condition) -> None:
+    of = Pipeline.model_validate(where(written))
+
+    assert of.tables[0].table.where == {"status": condition}
+    assert hash(of.tables[0].table.where["status"]) == hash(condition)
+    # And a file's content comes back from what is kept of it
+    for some in (True, False):
+        again = Pipeline.model_validate(of.model_dump(exclude_unset=some))
+        assert (again, again.checksum) == (of, of.checksum)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({"isnt": 3}, "unknown key 'isnt'; did you mean 'in'?"),
+        ({"nott": 3}, "unknown key 'nott'; did you mean 'not'?"),
+        ({"in_": [3]}, "unknown key 'in_'; did you mean 'in'?"),
+        ({"like": "x%"}, "unknown key 'like'; known keys: in, not, null"),
+        ({}, "say one of in, not and null"),
+        ({"in": [1], "not": 2}, "says in and not: a column has one condition"),
+        ({"in": []}, "the list is empty"),
+        ({"not": []}, "the list is empty"),
+        ({"in": 3}, "3 is no list: write in = [3]"),
+        ({"in": [1, "1"]}, "mixes INT64 and STRING"),
+        ({"in": [True, 1]}, "mixes BOOL and INT64"),
+        ({"not": [1, 2.5]}, "mixes FLOAT64 and INT64"),
+        ({"in": [[1]]}, "[1] is no value"),
+        ({"not": {"in": [1]}}, "{'in': [1]} is no value"),
+        ({"null": 1}, "valid boolean"),
+        ({"null": "true"}, "valid boolean"),
+        ([1, 2], "a list needs in or not: write { in = [1, 2] }"),
+        (None, "None is no value"),
+        (datetime(2024, 1, 1, 12), "2024-01-01T12:00:00 is no value"),
+        (time(12), "12:00:00 is no value"),
+        ({"in": True}, "true is no list: write in = [true]"),
+        ([date(2024, 1, 1)], "write { in = [2024-01-01] }"),
+        (float("inf"), "inf is no value"),
+        ({"in": [float("nan")]}, "nan is no value"),
+        (2**63, "is no value"),
+    ],
+)
+def test_a_condition_that_is_none(written: Any, said: str) -> None:
+    message = refusal(where(written))
+    assert said in message
+    assert message.count("where.status") == 1  # one mistake, one line
+
+
+def test_a_list_of_one_is_that_value() -> None:
+    """So that a table which stands twice may be written both ways."""
+    raw = eg.table("raw", where={"status": {"in": [3]}})
+    same = eg.table("raw", where={"status": 3})
+    phases = [eg.phase("raw", tables=[raw]), eg.phase("clean", "raw", tables=[same])]
+    assert Pipeline.model_validate(eg.content(*phases))
+    same["where"] = {"status": {"not": 3}}
+    assert "is counted in two ways" in refusal(eg.content(*phases))
 
 
 # -- the calendar ----------------------------------------------------------------------------
