@@ -65,7 +65,6 @@ class Before(BaseModel):
         """Whether all tables of a phase hold new rows on a date that had rows before."""
         remarks: list[str] = []
         for spec in phase.tables:
-            old = self.versions.get(spec.name, {}).get(day.isoformat())
             was = self.held.get(spec.name, {}).get(day.isoformat())
             cell = cells[spec.name].get(day, Cell(rows=0))
             if spec.written_at is not None and was is not None and was.last_written is not None:
@@ -80,7 +79,7 @@ class Before(BaseModel):
                     f"recomputation is not proved: nothing versions the rows of {spec.name}"
                 )
                 continue
-            if old is not None and set(old) & set(after[spec.name].get(day.isoformat(), ())):
+            if is_unchanged(self.versions, after, spec.name, day):
                 return Proof(complaint=f"not recomputed: {spec.name} on {day} is unchanged")
             if was is not None and was.rows and _grew(was, cell):
                 remarks.append(
@@ -136,6 +135,12 @@ def versions_of(warehouse: Warehouse, phase: Phase, days: Collection[date]) -> V
             continue
         found[spec.name] = {day.isoformat(): versions[day] for day in versions if day in days}
     return found
+
+
+def is_unchanged(before: Versions, after: Versions, table: str, day: date) -> bool:
+    """Whether any mark of before is left: then not all rows of the date were written anew."""
+    old, new = (marks.get(table, {}).get(day.isoformat(), ()) for marks in (before, after))
+    return not set(old).isdisjoint(new)
 
 
 def flaws_of(

@@ -15,7 +15,7 @@ from planner.pipeline.windows import Window
 from planner.plan.plan import Task
 from sql.warehouse import Warehouse
 from worker.ledger.ledger import Ledger
-from worker.step.before import Before, Versions, versions_of
+from worker.step.before import Before, is_unchanged, versions_of
 
 
 def outdated(ledger: Ledger, run_id: str, phase: Phase, tasks: Sequence[Task]) -> list[date]:
@@ -65,10 +65,5 @@ def filled(
         for spec in phase.tables
         if spec.name not in short
         and (not old_days or spec.name in after)  # nothing else shows that rows are new
-        and all(_is_new(spec.name, str(day), before.versions, after) for day in old_days)
+        and not any(is_unchanged(before.versions, after, spec.name, day) for day in old_days)
     )
-
-
-def _is_new(table: str, day: str, before: Versions, after: Versions) -> bool:
-    old = before.get(table, {}).get(day)
-    return old is None or not set(old) & set(after[table].get(day, ()))

@@ -38,12 +38,6 @@ class Recount:
     """Date → entities that are due, and that are there, of the table that is shortest."""
 
 
-def is_unchanged(before: Versions, after: Versions, table: str, day: date) -> bool:
-    """Whether any mark of before is left: then not all rows of the date were written anew."""
-    old, new = (marks.get(table, {}).get(day.isoformat(), []) for marks in (before, after))
-    return not set(old).isdisjoint(new)
-
-
 def recount(
     warehouse: Warehouse,
     pipeline: Pipeline,
