@@ -229,7 +229,7 @@ class _Judge:
             return count, count
         counts = [self.evidence.cell(other[1], day).entities.get(entity, 0) for other in others]
         if not self.pipeline.by_ids(entity):
-            return max(counts), min(count, max(counts))
+            return max(counts), count
         if self.evidence.is_alike(self.pipeline, place, entity, day):
             return count, count
         if not any(counts):

@@ -68,9 +68,7 @@ class SkipReason(StrEnum):
     UPSTREAM_MISSING = "upstream_missing"
     """What it is computed from is not there, and is not repaired by this plan."""
     FLAWED = "flawed"
-    """Its rows are there with a flaw that the plan was not asked to repair."""
-    ORPHAN = "orphan"
-    """It holds rows, and nothing upstream does: a repair deletes none."""
+    """Its rows are there and not as they should be, and the plan was not asked to repair them."""
     IN_FLIGHT = "in_flight"
     """Another run is repairing it, or what it is computed from."""
 

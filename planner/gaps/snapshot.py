@@ -108,6 +108,9 @@ def _standing(
     day: date,
     recompute: Mapping[date, GapReason],
 ) -> tuple[State, int, int]:
+    orphan = assessment.orphans.get(phase, {}).get(day)
+    if orphan is not None:
+        return orphan.reason, orphan.expected, orphan.found
     empty = assessment.empty[phase].get(day)
     if empty is not None:
         return empty.reason, 0, 0

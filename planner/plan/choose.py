@@ -170,7 +170,12 @@ def _flawed(
             )
     for day, gap in sorted(assessment.orphans.get(phase.name, {}).items()):
         if day in scope:
-            yield Skipped(phase=phase.name, date=day, reason=SkipReason.ORPHAN, detail=gap.detail)
+            yield Skipped(
+                phase=phase.name,
+                date=day,
+                reason=SkipReason.FLAWED,
+                detail=f"{gap.detail}: a repair deletes no rows",
+            )
 
 
 def _limited(

@@ -59,6 +59,7 @@ def pipeline(**more: Any) -> Pipeline:
     content = {
         "name": "games",
         "bootstrap_days": 14,
+        "complete": "criteria" not in more,
         "seasons": [SEASON, NEXT],
         "phases": [
             phase("raw", tables=[{"name": "d.raw", "entities": game, "rows_per_entity": band}]),

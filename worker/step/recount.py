@@ -91,7 +91,7 @@ def _shortfall(phase: Phase, task: Task, now: Assessment) -> str | None:
     """What rows a date lacks, in words."""
     day = task.date
     if day in now.empty[phase.name]:
-        return f"nothing is due on {day} any more: its source holds no rows of it"
+        return f"rows missing: the source holds none of {day} any more, so nothing is due"
     gap = now.gaps[phase.name].get(day)
     if gap is None or gap.reason not in SHORT:
         return None

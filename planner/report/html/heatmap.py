@@ -20,6 +20,11 @@ STATES: dict[State, tuple[str, str]] = {
     COMPLETE: ("complete", "holds what its upstream phases hold"),
     GapReason.MISSING: ("missing", "no rows"),
     GapReason.PARTIAL: ("partial", "short of entities, or of whole tables; the fill is the share"),
+    GapReason.DUPLICATE: ("duplicate", "rows share a key that is unique"),
+    GapReason.AUDIT: ("audit", "an audit of the pipeline file finds it wrong"),
+    GapReason.UNFILLED: ("unfilled", "a column holds too few values"),
+    GapReason.SURPLUS: ("surplus", "holds ids that nothing upstream holds"),
+    GapReason.ORPHAN: ("orphan", "holds rows, and nothing upstream does"),
     GapReason.CASCADE: (
         "to recompute",
         "rows are there, computed before their upstream was repaired",
