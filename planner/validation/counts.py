@@ -43,10 +43,12 @@ class Counts:
 
     @cached_property
     def assessment(self) -> Assessment:
+        """Every phase and date of the scope, judged by these counts."""
         return assess(self.pipeline, self.coverage, self.scope)
 
     @cached_property
     def calendar(self) -> Calendar:
+        """The calendar of the pipeline."""
         return Calendar(pipeline=self.pipeline)
 
     @cached_property
