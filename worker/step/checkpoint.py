@@ -43,4 +43,5 @@ class Checkpoint(BaseModel):
     """The runner's own checkpoint."""
 
     def as_json(self) -> dict[str, Any]:
+        """As the ledger keeps it."""
         return self.model_dump(mode="json")
