@@ -103,6 +103,7 @@ class Settings(BaseSettings):
 
     @property
     def is_embedded(self) -> bool:
+        """Whether the broker is the embedded Redis."""
         return self.broker_url == EMBEDDED
 
     @cached_property

@@ -38,6 +38,7 @@ _GOOGLE = {
 
 
 def parse(statement: str) -> exp.Expr:
+    """A GoogleSQL statement as a tree. Raises `WarehouseRefused` when it is not one statement."""
     try:
         with _ONE_AT_A_TIME:
             return parse_one(statement, read="bigquery")
@@ -77,6 +78,7 @@ def google_integers(rows: pa.Table) -> pa.Table:
 
 
 def parameter_names(tree: exp.Expr, given: Parameters) -> set[str]:
+    """The parameters that a statement uses. Raises `WarehouseRefused` for one that is not given."""
     names = {parameter.name for parameter in tree.find_all(exp.Parameter)}
     if absent := names - set(given):
         raise WarehouseRefused(f"The statement needs the parameter @{min(absent)}.")
@@ -104,12 +106,14 @@ def _value(value: Scalar | Sequence[Scalar]) -> exp.Expr:
 
 
 def table_name(reference: exp.Expr | None) -> str:
+    """`dataset.table` of a table that a statement writes. Raises `Unsupported` if it is none."""
     if not isinstance(reference, exp.Table):
         raise Unsupported("The statement writes to no table.")
     return ".".join(part.name for part in reference.parts)
 
 
 def arrow_type(column: exp.ColumnDef) -> pa.DataType:
+    """The Arrow type of a column in CREATE TABLE. Raises `Unsupported`."""
     written = column.args["kind"].sql(dialect="bigquery")
     try:
         return _ARROW[written]
@@ -120,19 +124,23 @@ def arrow_type(column: exp.ColumnDef) -> pa.DataType:
 
 
 def google_type(arrow: pa.DataType) -> str:
+    """The GoogleSQL type of an Arrow type, such as `ARRAY<STRING>`."""
     if pa.types.is_list(arrow):
         return f"ARRAY<{google_type(arrow.value_type)}>"
     return _GOOGLE.get(arrow, str(arrow))
 
 
 def duck_type(google: str) -> str:
+    """The DuckDB type of a GoogleSQL type."""
     with _ONE_AT_A_TIME:
         return duckdb_sql(exp.DataType.build(google, dialect="bigquery"))
 
 
 def quoted(identifier: str) -> str:
+    """A name as DuckDB quotes it."""
     return exp.to_identifier(identifier, quoted=True).sql(dialect="duckdb")
 
 
 def text(value: str) -> str:
+    """A text as a SQL literal."""
     return "'" + value.replace("'", "''") + "'"

@@ -1,7 +1,7 @@
 """Google's own SQL analyzer, over tables that need not exist.
 
 It is the one that BigQuery parses with, compiled to WebAssembly. Compiling that to machine code
-takes half a minute unoptimised; wasmtime keeps the result in the user's cache.
+takes half a minute; wasmtime keeps the result in the user's cache.
 """
 
 from __future__ import annotations
@@ -85,10 +85,9 @@ def _language() -> LanguageOptions:
     return options
 
 
-def _compile_quickly() -> None:
+def _compile_once() -> None:
     def config() -> wasmtime.Config:
         made = wasmtime.Config()
-        made.cranelift_opt_level = "none"
         made.cache = True
         return made
 
@@ -104,7 +103,7 @@ def _table(name: str, columns: Mapping[str, str]) -> Any:
 
 @cache
 def _service() -> ZetaSqlLocalService:
-    _compile_quickly()
+    _compile_once()
     return ZetaSqlLocalService.get_instance()
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +132,9 @@ class Sandbox:
             self.tables,
         )
 
-    @property
+    @cached_property
     def ledger(self) -> Ledger:
-        """What the fleet writes down; reading it costs no process."""
+        """What the fleet writes down; reading it costs no process, and no new connection."""
         return Context(self.settings, patient=False).ledger
 
     def steps(self, run_id: str) -> Counter[str]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 WAIT_SECONDS = 60.0
-LOOK_SECONDS = 0.02  # between two looks
+LOOK_SECONDS = 0.05  # between two looks
 
 
 def until(condition: Callable[[], object], *, seconds: float = WAIT_SECONDS) -> None:

@@ -33,6 +33,7 @@ class Janitor(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
+        """Reconcile and renew the registration, until `stop`."""
         pause = self._process_context.settings.reconcile_seconds / 2
         self._sign_on(pause)
         while not self._ended.wait(pause):

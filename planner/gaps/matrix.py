@@ -20,6 +20,7 @@ class Count(Data):
 
     @property
     def is_complete(self) -> bool:
+        """Whether every date that should hold rows does."""
         return self.complete == self.expected
 
 

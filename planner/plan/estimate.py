@@ -93,9 +93,11 @@ class Pace:
     """The same of the slowest tenth."""
 
     def seconds(self, dates: int) -> float:
+        """Seconds that a step of so many dates usually takes."""
         return self.typical * (self.fixed + self.per_date * dates)
 
     def slow_seconds(self, dates: int) -> float:
+        """Seconds that it takes in the slowest tenth."""
         return self.slow * (self.fixed + self.per_date * dates)
 
 

@@ -58,6 +58,7 @@ class Step(Data):
 
     @property
     def dates(self) -> tuple[date, ...]:
+        """Its dates, in order."""
         return tuple(task.date for task in self.tasks)
 
 
@@ -121,10 +122,12 @@ class Plan(Data):
 
     @property
     def steps_total(self) -> int:
+        """How many steps all chunks have."""
         return sum(len(chunk.steps) for chunk in self.chunks)
 
     @property
     def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
         return not self.chunks
 
     def steps(self) -> Iterator[tuple[str, Step]]:

@@ -77,6 +77,7 @@ class StepRow(Data):
 
     @property
     def seconds(self) -> float | None:
+        """Seconds at work, or from start to end where that is not known; None if it never ran."""
         if self.worked is not None:
             return self.worked
         if self.started is None or self.ended is None:
@@ -122,6 +123,7 @@ class Report(Data):
 
     @property
     def phases(self) -> list[str]:
+        """Names of the phases, in order."""
         return list(self.days_after.phases)
 
 

@@ -53,10 +53,12 @@ class Counts:
 
     @cached_property
     def assessment(self) -> Assessment:
+        """Every phase and date of the scope, judged by what the warehouse showed."""
         return assess(self.pipeline, self.evidence, self.scope)
 
     @cached_property
     def calendar(self) -> Calendar:
+        """The calendar of the pipeline."""
         return Calendar(pipeline=self.pipeline)
 
     @cached_property

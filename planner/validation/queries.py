@@ -3,7 +3,7 @@
 Every query is a file in `sql/queries/`. What it shares with others, the pipeline file's phases, the
 calendar, the counts and their judgement, is put in from `sql/queries/shared/`.
 `planner.validation.results` computes the same from counts that are already there; a test holds both
-equal.
+equal. The statements compare counts of entities, not the entities themselves.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import psutil
 from tests.conftest import Sandbox
 from tests.waiting import until
 
-DAYS = [date(2021, 11, day) for day in (10, 14, 18)]
+DAYS = [date(2021, 11, day) for day in (10, 18)]
 
 
 def make_holes(sandbox: Sandbox) -> None:

@@ -154,7 +154,7 @@ def test_a_repair_is_as_a_rebuild_and_ends_with_publishing(live: Live) -> None:
     doctor = live.planner("doctor")
     assert doctor.code == 0, doctor.out
     assert "✓ publish: script" in doctor.out
-    (live.place / "root" / f"{OFFENSE}-{LOST}.lock").touch()
+    (live.place / "root" / f"{OFFENSE}-{LOST}.lock").write_text("until it was met for a while")
     (live.place / "root" / f"{CACHE}.dies").touch()
     done = live.planner("enqueue", "--gaps", "--wait", "--json", "--end", str(LAST))
 

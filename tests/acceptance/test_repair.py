@@ -34,8 +34,8 @@ MANY = pytest.mark.slow
     ("workers", "chunk_dates", "seed", "holes"),
     [
         (1, 14, 1, 2),
-        (2, 1, 5, 1),
-        (3, 3, 11, 2),
+        (2, 1, 19, 1),
+        (3, 3, 20, 2),
         pytest.param(4, 3, 3, 2, marks=MANY),
         pytest.param(1, 3, 4, 8, marks=MANY),
         pytest.param(2, 14, 5, 8, marks=MANY),

@@ -3,12 +3,16 @@ a real HTTP server, a real warehouse; no Redis, no Celery."""
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from planner.gaps.gaps import GapReason
@@ -72,6 +76,24 @@ class NoLedger:
         return {pair: "done" for pair in wanted if pair in self.changed}
 
 
+@cache
+def _built() -> Path:
+    """The warehouse of every bench at first, made once. Not to be written to."""
+    place = TemporaryDirectory()
+    atexit.register(place.cleanup)
+    warehouse = open_warehouse(f"local:{place.name}")
+    for name in ("lake.raw", *TABLES):
+        warehouse.run(f"CREATE TABLE {name} (day DATE, game STRING) PARTITION BY day", {})
+    warehouse.run(
+        "INSERT INTO lake.raw SELECT day, CAST(game AS STRING) AS game "
+        "FROM UNNEST(GENERATE_DATE_ARRAY(@first, @last)) AS day "
+        "CROSS JOIN UNNEST(GENERATE_ARRAY(1, @games)) AS game",
+        {"first": DAYS[0], "last": DAYS[-1], "games": GAMES},
+    )
+    warehouse.close()
+    return Path(place.name)
+
+
 @dataclass(kw_only=True)
 class Bench:
     """Everything an attempt needs."""
@@ -88,22 +110,10 @@ class Bench:
     """Of a real Redis, for a real ledger."""
 
     def __post_init__(self) -> None:
-        warehouse = self.warehouse(make=True)
-        for name in ("lake.raw", *TABLES):
-            warehouse.run(f"CREATE TABLE {name} (day DATE, game STRING) PARTITION BY day", {})
-        warehouse.run(
-            "INSERT INTO lake.raw SELECT day, CAST(game AS STRING) AS game "
-            "FROM UNNEST(GENERATE_DATE_ARRAY(@first, @last)) AS day "
-            "CROSS JOIN UNNEST(GENERATE_ARRAY(1, @games)) AS game",
-            {"first": DAYS[0], "last": DAYS[-1], "games": GAMES},
-        )
-        warehouse.close()
+        shutil.copytree(_built(), self.place / "warehouse")
 
-    def warehouse(self, *, make: bool = False) -> Warehouse:
-        folder = self.place / "warehouse"
-        if make:
-            folder.mkdir()
-        return open_warehouse(f"local:{folder}")
+    def warehouse(self) -> Warehouse:
+        return open_warehouse(f"local:{self.place / 'warehouse'}")
 
     def script(self, fault: str = "none", more: str = "") -> str:
         return SCRIPT.format(python=sys.executable, job=JOB, fault=fault) + more

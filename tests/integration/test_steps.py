@@ -343,9 +343,7 @@ def test_only_work_is_counted_as_work(shop: Shop, monkeypatch: pytest.MonkeyPatc
     step = shop.register(shop.plan())[0]
     real, fails = attempt.recount, [True]
     short = Recount(short={day(11): "rows missing"}, unchanged=frozenset())
-    monkeypatch.setattr(
-        attempt, "recount", lambda *a, **k: short if fails.pop() else real(*a, **k)
-    )
+    monkeypatch.setattr(attempt, "recount", lambda *a, **k: short if fails.pop() else real(*a, **k))
     with pytest.raises(Requeue):
         shop.visit(step)
     key = f"backfill:run:{RUN}:step:{step}"

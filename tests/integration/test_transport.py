@@ -12,7 +12,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,6 +35,12 @@ def broker(tmp_path: Path) -> Iterator[Settings]:
     settings = Settings(_env_file=None, home=tmp_path / "home")  # type: ignore[call-arg]
     with embedded_broker(settings):
         yield settings
+
+
+@pytest.fixture
+def client(broker: Settings) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(broker.redis_url) as client:
+        yield client
 
 
 def a_channel_whose_connection_is_gone() -> Any:
@@ -89,7 +95,7 @@ def test_ours_keeps_what_runs_when_the_connection_is_lost() -> None:
     assert deliveries.restored == ["reserved"]
 
 
-def test_stock_gives_back_what_runs_too(broker: Settings) -> None:
+def test_stock_gives_back_what_runs_too(broker: Settings, client: redis.Redis) -> None:
     # Given two delivered messages
     with kombu_connection(broker) as connection:
         queue = connection.SimpleQueue("work")
@@ -98,7 +104,6 @@ def test_stock_gives_back_what_runs_too(broker: Settings) -> None:
         messages = [queue.get(timeout=5) for _ in range(2)]
         running = Request(messages[0])
         worker_state.active_requests.add(running)
-        client = redis.Redis.from_url(broker.redis_url)
         assert (client.llen("work"), client.hlen("unacked")) == (0, 2)
 
         # When stock restores after a lost connection
@@ -118,9 +123,10 @@ def kombu_connection(settings: Settings) -> Any:
     )
 
 
-def test_a_held_message_comes_back_unless_its_worker_says_that_it_lives(broker: Settings) -> None:
+def test_a_held_message_comes_back_unless_its_worker_says_that_it_lives(
+    broker: Settings, client: redis.Redis
+) -> None:
     # Given a delivered message, older than the visibility timeout
-    client = redis.Redis.from_url(broker.redis_url)
     with kombu_connection(broker) as connection:
         queue = connection.SimpleQueue("work")
         queue.put({"n": 1})
@@ -146,7 +152,7 @@ def test_a_message_that_is_to_come_later_waits_in_redis_by_its_clock(
 ) -> None:
     monkeypatch.setattr("kombu.transport.redis.Channel._put", transport._put)
     client = connect(broker, patient=False)
-    with kombu_connection(broker) as connection:
+    with closing(client), kombu_connection(broker) as connection:
         # Given messages for now, for soon, and for much later
         queue = connection.SimpleQueue("work")
         for n, seconds in enumerate((0, 0.2, 3600)):

@@ -46,6 +46,7 @@ class Resource:
 
     @property
     def key(self) -> str:
+        """The sorted set of its holders."""
         return f"{PREFIX}:{self.name}"
 
 

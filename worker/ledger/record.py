@@ -95,6 +95,7 @@ class RunRecord(RunHeader, RunEnding):
 
     @property
     def is_ended(self) -> bool:
+        """Whether it was finalized, and not retried since."""
         return self.state in RUN_ENDED
 
 

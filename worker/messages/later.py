@@ -50,6 +50,7 @@ class Delivery(threading.Thread):
         self._ended = threading.Event()
 
     def run(self) -> None:
+        """Deliver, until `stop`."""
         trouble = ""
         while not self._ended.wait(LOOK_SECONDS):
             try:

@@ -95,11 +95,13 @@ class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         super().__init__(consumer, **options)
 
     def start(self, consumer: Any) -> None:
+        """Begin the heartbeat on the timer of the worker."""
         self.timer = consumer.timer.call_repeatedly(
             self.every_seconds, self.touch, (consumer,), priority=10
         )
 
     def stop(self, consumer: Any) -> None:
+        """End the heartbeat."""
         if self.timer:
             self.timer.cancel()
             self.timer = None

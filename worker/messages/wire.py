@@ -31,6 +31,7 @@ class Consumer(StockConsumer):  # type: ignore[misc]
         super().__init__(*args, **options)
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
+        """The stock handler of deliveries, without malformed ones."""
         stock = super().create_task_handler(*args, **options)
 
         def handle(message: Any) -> None:

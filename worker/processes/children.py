@@ -99,6 +99,7 @@ class Child:
 
     @property
     def is_alive(self) -> bool:
+        """Whether it runs now."""
         return self.process is not None and self.process.poll() is None
 
     def restart_if_dead(self) -> bool:

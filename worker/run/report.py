@@ -38,6 +38,7 @@ class Standing:
 
     @property
     def counts(self) -> Counts | None:
+        """The final count; None without one."""
         return None if isinstance(self.counted, str) else self.counted
 
     @property

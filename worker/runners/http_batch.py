@@ -253,7 +253,7 @@ class HttpBatch:
             return Failed(error=f"batch {batch_id} ran for {job.phase.timeout_seconds:g} s")
         return self._later(checkpoint)
 
-    # -- checkpoint ------------------------------------------------------------------------------
+    # -- checkpoint --------------------------------------------------------------------------
 
     def _moved(self, job: Job, moved: str) -> dict[str, Any]:
         """The checkpoint with what a batch has come to, and since when."""

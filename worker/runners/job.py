@@ -47,10 +47,12 @@ class Job:
 
     @property
     def start(self) -> date:
+        """The first date."""
         return self.dates[0]
 
     @property
     def end(self) -> date:
+        """The last date."""
         return self.dates[-1]
 
 

@@ -55,4 +55,5 @@ class Checkpoint(BaseModel):
         return data
 
     def as_json(self) -> dict[str, Any]:
+        """As the ledger keeps it."""
         return self.model_dump(mode="json")

@@ -40,18 +40,22 @@ class Context:
 
     @cached_property
     def pipeline_dir(self) -> Path:
+        """The folder of the pipeline file."""
         return pipeline_path(self.settings.pipeline).absolute().parent
 
     @cached_property
     def redis(self) -> redis.Redis:
+        """The client of the ledger, the leases and the budgets."""
         return connect(self.settings, patient=self.is_patient)
 
     @cached_property
     def ledger(self) -> Ledger:
+        """The ledger."""
         return Ledger(self.redis)
 
     @cached_property
     def warehouse(self) -> Warehouse:
+        """The warehouse of the settings."""
         settings = self.settings
         return open_warehouse(
             settings.warehouse, location=settings.location, max_bytes=settings.max_bytes
