@@ -95,7 +95,7 @@ def make_report(
         failures=_failures(plan, bad, run_id, error),
         left_alone=len(plan.skipped),
         before=plan.before,
-        after=matrix(pipeline, after),
+        after=matrix(pipeline, after, plan.reach),
         seasons=pipeline.seasons[: seasons + bare],
         days_before=plan.days_before,
         days_after=snapshot(pipeline, after, plan.reach, stale),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from planner.commands.output import err, note
 from planner.gaps.gaps import Assessment
+from planner.gaps.read import IDS_NAMED
 from planner.gaps.survey import bytes_to_count, survey
 from planner.pipeline.windows import Window
 from planner.plan.cost import Cost, check_limit, cost_of
@@ -50,6 +51,7 @@ def read_assessment(
     plan_id: str,
     stale: bool = False,
     max_bytes: int | None = None,
+    ids_named: int = IDS_NAMED,
 ) -> tuple[Assessment, Cost | None]:
     """Count every table, and show progress on standard error.
 
@@ -69,6 +71,7 @@ def read_assessment(
             context.pipeline,
             scope,
             stale=stale,
+            ids_named=ids_named,
             on_table=lambda table: status.update(f"Counting {table} …"),
             on_note=note,
         )

@@ -43,7 +43,8 @@ def enqueue(
 ) -> None:
     """Find the gaps, and send their repair to the workers.
 
-    Exit code 0 when sent (or, with --wait, repaired), or when there is nothing to do.
+    Exit code 0 when sent (or, with --wait, repaired), or when there is nothing to do; 1 when gaps
+    remain that cannot be repaired now, or that --reasons would take.
     """
     from worker.ledger.orders import Orders
     from worker.run.enqueue import enqueue as send
@@ -144,9 +145,10 @@ def _read(path: Path, options: Planning) -> Plan:
 
 
 def _end_without_run(plan: Plan, *, json: bool) -> NoReturn:
+    """Exit code 0 when nothing is wrong but what other runs are at; 1 when something is left."""
     if json:
         print_json({"run_id": None, **plan.as_json()})
-    raise typer.Exit(Exit.DONE)
+    raise typer.Exit(Exit.GAPS if plan.leaves_gaps else Exit.DONE)
 
 
 def _wait(context: Context, run_id: str, plan: Plan, *, json: bool) -> NoReturn:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -14,14 +15,18 @@ from planner.commands.groups import Counting, grouped
 from planner.commands.output import count_table, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
 from planner.errors import Exit, UsageError
-from planner.gaps.gaps import Assessment, Gap, GapReason, recomputed
+from planner.gaps.gaps import FLAWS, OUTDATED, SHORT, Assessment, Gap, GapReason, recomputed
 from planner.gaps.matrix import matrix
+from planner.gaps.read import ALL_IDS, IDS_NAMED
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.cost import Cost
 from planner.plan.plan import Plan
 from planner.report.history import open_gaps, write_gaps
 from planner.text import date_ranges
+
+DETAILS_SHOWN = 10  # gaps that are explained one by one; the table has them all
+MISSING = GapReason.MISSING
 
 
 @grouped
@@ -32,9 +37,15 @@ def gaps(
         bool,
         typer.Option("--record", help="Write them into data_gaps of BACKFILL_HISTORY_DATASET."),
     ] = False,
+    entities: Annotated[
+        bool, typer.Option("--entities", help="Name every date, with all ids that it lacks.")
+    ] = False,
     json: opt.Json = False,
 ) -> None:
     """Show which phases and dates are short of what their upstream holds, and why.
+
+    missing and partial dates lack ids that upstream holds; duplicate, audit, unfilled and surplus
+    are flaws of rows that are there; orphan rows stand where nothing upstream holds any.
 
     Dates on which nothing is expected are no gaps: off_day (the source holds nothing), bootstrap
     (the first days of a season, too early for the phase), excluded (by the pipeline file).
@@ -52,7 +63,12 @@ def gaps(
     wanted = Wanted(scope=scope, phases=runnable, cascade=not options.no_cascade)
     counted_at = datetime.now(UTC)  # before: what a run heals meanwhile is healed
     assessment, cost = read_assessment(
-        context, scope, plan_id=wanted.plan_id, stale=options.stale, max_bytes=options.max_bytes
+        context,
+        scope,
+        plan_id=wanted.plan_id,
+        stale=options.stale,
+        max_bytes=options.max_bytes,
+        ids_named=ALL_IDS if entities else IDS_NAMED,
     )
     plan = plan_gaps(context, assessment, wanted, ledger=None)
     found = all_gaps(context.pipeline, assessment, plan, scope)
@@ -69,9 +85,9 @@ def gaps(
     if json:
         print_json(gaps_json(context.pipeline, assessment, scope, found, cost))
     else:
-        counts = matrix(context.pipeline, assessment)
+        counts = matrix(context.pipeline, assessment, scope)
         out.print(matrix_table(counts, f"{scope.start} to {scope.end}", context.pipeline.entity))
-        _print_gaps(found)
+        _print_gaps(found, entities=entities)
         _print_empty(assessment, scope)
     raise typer.Exit(Exit.GAPS if found else Exit.DONE)
 
@@ -104,6 +120,7 @@ def gaps_json(
                 "expected": gap.expected,
                 "found": gap.found,
                 "tables": list(gap.tables),
+                "findings": [asdict(finding) for finding in gap.findings],
             }
             for gap in found
         ],
@@ -118,7 +135,7 @@ def gaps_json(
 
 
 def all_gaps(pipeline: Pipeline, assessment: Assessment, plan: Plan, scope: Window) -> list[Gap]:
-    """Counted gaps of the scope, stale dates, and the cascades of repairing them.
+    """Counted gaps and orphans of the scope, stale dates, and the cascades of repairing them.
 
     Of the stale dates those, too, that the plan skips.
     """
@@ -133,11 +150,14 @@ def all_gaps(pipeline: Pipeline, assessment: Assessment, plan: Plan, scope: Wind
             for day, reason in reasons.items()
             if day not in counted
         }
-        found += [gap for _, gap in sorted({**redone, **counted}.items())]
+        orphans = {
+            day: gap for day, gap in assessment.orphans.get(phase.name, {}).items() if day in scope
+        }
+        found += [gap for _, gap in sorted({**redone, **counted, **orphans}.items())]
     return found
 
 
-def _print_gaps(found: list[Gap]) -> None:
+def _print_gaps(found: list[Gap], *, entities: bool) -> None:
     if not found:
         out.print("No gaps.")
         return
@@ -151,7 +171,29 @@ def _print_gaps(found: list[Gap]) -> None:
     table = count_table("gaps", ["phase", "reason", "dates", "which"], rows)
     table.columns[1].justify = table.columns[3].justify = "left"
     out.print(table)
-    out.print("Repair them with: planner enqueue --gaps")
+    told = [gap for gap in found if gap.findings and (entities or gap.reason is not MISSING)]
+    for gap in told[: None if entities else DETAILS_SHOWN]:
+        out.print(f"{gap.phase} {gap.date}: {gap.detail}", soft_wrap=True, markup=False)
+    if len(told) > DETAILS_SHOWN and not entities:
+        out.print(f"… {len(told) - DETAILS_SHOWN:,} more; --entities shows them all.")
+    _print_advice(found)
+
+
+def _print_advice(found: list[Gap]) -> None:
+    """What repairs which of the gaps."""
+    reasons = {reason for gap in found for reason in gap.reasons}
+    flaws = [reason for reason in FLAWS if reason in reasons]
+    if not reasons.isdisjoint(SHORT | OUTDATED):
+        out.print("Repair them with: planner enqueue --gaps")
+    if flaws:
+        named = ",".join(flaws)
+        out.print(
+            f"Rows that are there are written anew only when asked: planner enqueue --gaps "
+            f"--reasons {named}",
+            soft_wrap=True,
+        )
+    if GapReason.ORPHAN in reasons:
+        out.print("Orphans are left as they are: a repair deletes no rows.", soft_wrap=True)
 
 
 def _print_empty(assessment: Assessment, scope: Window) -> None:

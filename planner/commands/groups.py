@@ -54,6 +54,7 @@ class Planning(Counting):
     chunk_dates: opt.ChunkDates = None
     newest_first: opt.NewestFirst = False
     limit: opt.Limit = None
+    reasons: opt.Reasons = None
     reason: opt.ReasonText = ""
 
     @property
@@ -76,6 +77,7 @@ class Planning(Counting):
             chunk_dates=self.chunk_dates,
             newest_first=self.newest_first,
             limit=self.limit,
+            reasons=opt.choose_reasons(self.reasons),
             reason=self.reason,
         )
 

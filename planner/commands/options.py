@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from planner.errors import UsageError
+from planner.gaps.gaps import FLAWS, SHORT, GapReason
 from planner.pipeline.model import RUN_ID
 from planner.pipeline.pipeline import Pipeline
 from planner.text import nearest, printable
@@ -49,6 +50,20 @@ def parse_names(text: str) -> str:
     if not any(name.strip() for name in text.split(",")):
         raise typer.BadParameter("name at least one, or leave the option out")
     return text
+
+
+def choose_reasons(text: str | None) -> tuple[GapReason, ...]:
+    """The flaws that are repaired too; missing and partial dates always are.
+
+    Raises `UsageError` for what is no reason.
+    """
+    known = {str(reason): reason for reason in (*sorted(SHORT), *FLAWS)}
+    names = [part.strip() for part in (text or "").split(",") if part.strip()]
+    for name in names:
+        if name not in known:
+            hint = nearest(name, known, what="reasons")
+            raise UsageError(f"--reasons: {name!r} is none that can be repaired; {hint}")
+    return tuple(known[name] for name in names)
 
 
 def parse_days(text: str) -> list[date]:
@@ -143,6 +158,15 @@ ChunkDates = Annotated[
 NewestFirst = Annotated[bool, typer.Option("--newest-first", help="Start with the latest dates.")]
 Limit = Annotated[
     int | None, typer.Option("--limit", min=1, help="Only the first so many dates with gaps.")
+]
+Reasons = Annotated[
+    str | None,
+    typer.Option(
+        "--reasons",
+        parser=parse_names,
+        metavar="A,B",
+        help="Write anew, too, dates with these flaws: duplicate, audit, unfilled, surplus.",
+    ),
 ]
 NoCascade = Annotated[
     bool,

@@ -21,6 +21,9 @@ from planner.plan.estimate import Estimate
 from planner.plan.plan import Plan
 from planner.text import date_ranges, duration
 
+USUAL = (GapReason.MISSING, GapReason.PARTIAL, GapReason.CASCADE)
+"""Reasons that have a column in every plan; others where there are such dates."""
+
 
 @grouped
 def plan(
@@ -66,15 +69,20 @@ def _write(path: Path, made: Plan) -> None:
 
 def print_plan(plan: Plan, pipeline: Pipeline) -> None:
     """A plan for people: how many dates of which phase, for what reason."""
-    if plan.is_empty:
+    if plan.is_empty and plan.leaves_gaps:
+        out.print("Nothing to do that can be done now; what is skipped stands below.")
+    elif plan.is_empty:
         out.print("Nothing to do.")
     else:
         per_phase: dict[str, Counter[str]] = {name: Counter() for name in pipeline.by_name}
         for _, step in plan.steps():
             per_phase[step.phase].update(str(task.reason) for task in step.tasks)
             per_phase[step.phase]["steps"] += 1
-        stale = any(tally[GapReason.STALE] for tally in per_phase.values())
-        reasons = [reason for reason in GapReason if reason is not GapReason.STALE or stale]
+        reasons = [
+            reason
+            for reason in GapReason
+            if reason in USUAL or any(tally[reason] for tally in per_phase.values())
+        ]
         out.print(
             count_table(
                 f"{plan.plan_id}: {len(plan.chunks)} chunks, {plan.steps_total} steps",

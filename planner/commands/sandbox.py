@@ -287,7 +287,8 @@ def _matrix(settings: Settings, pipeline: Pipeline) -> Matrix:
 
     scope = Window(start=pipeline.seasons[0].start, end=pipeline.seasons[-1].end)
     with err.status("Counting …"):
-        return matrix(pipeline, survey(open_warehouse(settings.warehouse), pipeline, scope))
+        assessment = survey(open_warehouse(settings.warehouse), pipeline, scope)
+        return matrix(pipeline, assessment, scope)
 
 
 def _boxscores(pipeline: Pipeline, file: Path | None, seasons: str, seed: int) -> Table:

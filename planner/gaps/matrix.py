@@ -28,18 +28,19 @@ Matrix = dict[str, dict[str, Count]]
 """Season, or `season/window` (`2021-22/playoffs`), → phase → count."""
 
 
-def matrix(pipeline: Pipeline, assessment: Assessment) -> Matrix:
-    """Count every phase in every season, and in every named window of a season."""
+def matrix(pipeline: Pipeline, assessment: Assessment, scope: Window) -> Matrix:
+    """Count every phase in every season, and in every named window of a season, as far as `scope`
+    reaches: what is judged around it, for lookback, is not counted."""
     counted: Matrix = {}
     for season in pipeline.seasons:
         parts: dict[str, Window] = {season.name: season}
         parts |= {f"{season.name}/{name}": window for name, window in season.windows.items()}
         for name, window in parts.items():
-            if window.start > assessment.window.end or window.end < assessment.window.start:
-                continue
-            counted[name] = {
-                phase.name: _count(assessment, phase.name, window) for phase in pipeline.phases
-            }
+            part = window.common(scope)
+            if part is not None:
+                counted[name] = {
+                    phase.name: _count(assessment, phase.name, part) for phase in pipeline.phases
+                }
     return counted
 
 

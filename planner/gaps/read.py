@@ -22,6 +22,7 @@ from sql.together import together
 from sql.warehouse import Coverage, Warehouse
 
 IDS_NAMED = 20  # per table, date and entity, in plans and messages
+ALL_IDS = 1_000_000  # of one date, where every id is asked for
 
 
 def read_evidence(

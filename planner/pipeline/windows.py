@@ -28,6 +28,11 @@ class Window(Model):
     def __contains__(self, day: object) -> bool:
         return isinstance(day, date) and self.start <= day <= self.end
 
+    def common(self, other: Window) -> Window | None:
+        """The days that are in both; None when there are none."""
+        start, end = max(self.start, other.start), min(self.end, other.end)
+        return Window(start=start, end=end) if start <= end else None
+
     def days(self) -> Iterator[date]:
         """Every day, in order."""
         for n in range((self.end - self.start).days + 1):

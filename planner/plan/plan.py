@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 from planner.data import Data
 from planner.errors import BadPlan
 from planner.files import MB, read_capped
-from planner.gaps.gaps import RECOMPUTE, Assessment, Expected, Gap, GapReason, Skipped
+from planner.gaps.gaps import RECOMPUTE, Assessment, Expected, Gap, GapReason, Skipped, SkipReason
 from planner.gaps.matrix import Matrix, matrix
 from planner.gaps.snapshot import Snapshot, snapshot
 from planner.pipeline.lookback import lookback
@@ -130,6 +130,11 @@ class Plan(Data):
         """Whether there is nothing to do."""
         return not self.chunks
 
+    @property
+    def leaves_gaps(self) -> bool:
+        """Whether something is short or flawed that no run is at: then all is not well."""
+        return any(left.reason is not SkipReason.IN_FLIGHT for left in self.skipped)
+
     def steps(self) -> Iterator[tuple[str, Step]]:
         """Every step with its id."""
         for chunk in self.chunks:
@@ -209,7 +214,7 @@ def make_plan(
         chunks=tuple(_planned(chunk, assessment.expected, repair.todo) for chunk in chunks),
         skipped=repair.skipped,
         owed={name: tuple(sorted(days)) for name, days in repair.owed.items()},
-        before=matrix(pipeline, assessment),
+        before=matrix(pipeline, assessment, _reach(scope, chunks)),
         days_before=snapshot(pipeline, assessment, _reach(scope, chunks), recompute),
         cost=_cost(pipeline, chunks, repair.todo, cost) if cost else None,
         estimate=estimate,

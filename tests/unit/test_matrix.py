@@ -26,7 +26,7 @@ def test_dates_and_entities_are_counted_per_season_and_window() -> None:
     eg.empty(cover, "clean", day(3))
     cover["shop.clean"][day(9)] = cell(1)
 
-    counted = matrix(PIPELINE, eg.assessed(PIPELINE, cover, window(0, 20)))
+    counted = matrix(PIPELINE, eg.assessed(PIPELINE, cover, window(0, 20)), window(0, 20))
 
     assert counted == {
         "one": {
@@ -50,14 +50,16 @@ def test_dates_and_entities_are_counted_per_season_and_window() -> None:
 def test_only_what_was_looked_at_is_counted() -> None:
     cover = eg.covered(PIPELINE, days(0, 11))
 
-    counted = matrix(PIPELINE, eg.assessed(PIPELINE, cover, window(0, 4)))
+    counted = matrix(PIPELINE, eg.assessed(PIPELINE, cover, window(0, 4)), window(0, 4))
 
     assert list(counted) == ["one"]
     assert counted["one"]["clean"] == Count(expected=5, complete=5, entities=20)
 
 
 def test_a_season_without_rows_expects_nothing() -> None:
-    counted = matrix(PIPELINE, eg.assessed(PIPELINE, eg.covered(PIPELINE, []), window(0, 9)))
+    counted = matrix(
+        PIPELINE, eg.assessed(PIPELINE, eg.covered(PIPELINE, []), window(0, 9)), window(0, 9)
+    )
 
     assert counted["one"]["clean"] == Count(expected=0, complete=0, entities=0)
 

@@ -201,7 +201,7 @@ def test_matrix_and_snapshot_show_them() -> None:
 
     assessment = judged(of, eg.covered(of, days(0, 20)), times)
 
-    counted = matrix(of, assessment)["2024"]["clean"]
+    counted = matrix(of, assessment, assessment.window)["2024"]["clean"]
     assert (counted.expected, counted.complete) == (21, 20)
     shown = snapshot(of, assessment, window(0, 20), {"clean": {day(4): GapReason.STALE}})
     assert list(shown.days("clean", GapReason.STALE)) == [day(4)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from planner.errors import BadPipeline
-from planner.gaps.gaps import Assessment
+from planner.gaps.gaps import Assessment, GapReason
 from planner.pipeline.windows import Window
 from planner.plan import owed as owed_files
 from planner.plan.choose import choose as choose_dates
@@ -32,6 +32,8 @@ class Wanted:
     chunk_dates: int | None = None
     newest_first: bool = False
     limit: int | None = None
+    reasons: Collection[GapReason] = ()
+    """Flaws that are repaired too."""
     reason: str = ""
     plan_id: str = field(default_factory=lambda: new_id("plan", datetime.now(UTC)))
     """Known before the plan is made: the queries that it rests on carry it."""
@@ -54,6 +56,7 @@ def plan_gaps(
         assessment,
         scope=wanted.scope,
         phases=wanted.phases,
+        reasons=wanted.reasons,
         cascade=wanted.cascade,
         limit=wanted.limit,
         newest_first=wanted.newest_first,
@@ -96,7 +99,8 @@ def plan_repair(
 
 
 def _days_with_rows(assessment: Assessment, phase: str) -> set[date]:
-    return set(assessment.complete[phase]) | set(assessment.gaps[phase])
+    gaps, orphans = assessment.gaps[phase], assessment.orphans.get(phase, {})
+    return {*assessment.complete[phase], *gaps, *orphans}
 
 
 def owed_now(context: Context, ledger: Ledger | None) -> list[Owed]:

@@ -96,7 +96,7 @@ def report_of(
         failures=failures(context, run, plan, standing.dates),
         left_alone=len(plan.skipped),
         before=plan.before,
-        after=matrix(context.pipeline, assessment) if assessment else plan.before,
+        after=matrix(context.pipeline, assessment, plan.reach) if assessment else plan.before,
         seasons=tuple(
             season
             for season in context.pipeline.seasons
