@@ -18,12 +18,12 @@ from planner.errors import Exit, UsageError
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from planner.settings import load_settings
-from planner.text import date_ranges
+from planner.text import DATES_SHOWN, date_ranges
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from planner.validation.baseline import Comparison
+    from planner.validation.baseline import Baseline, Comparison
     from planner.validation.judge import CriterionRow
     from planner.validation.results import MatrixRow, Results
 
@@ -61,7 +61,7 @@ def validate(
     """Run every query of the validation suite, reading each table once.
 
     The queries: counts, matrix, gaps, density, grades, criteria. Exit code 0 when all success
-    criteria hold, 1 when not.
+    criteria hold and no date is short, flawed, an orphan or outside its band; 1 when not.
     """
     from planner.doctor.names import explained
     from planner.validation.baseline import baseline_of, checked_name
@@ -105,7 +105,7 @@ def validate(
         _print_rows(query, getattr(found.results, query))
     else:
         _print_suite(pipeline, found.results, f"{window.start} to {window.end}")
-    _conclude(found.results)
+    _conclude(pipeline, found)
     raise typer.Exit(Exit.DONE if found.holds else Exit.GAPS)
 
 
@@ -217,7 +217,23 @@ def _criteria_table(rows: Sequence[CriterionRow]) -> Table:
     return table
 
 
-def _conclude(results: Results) -> None:
+def _conclude(pipeline: Pipeline, found: Baseline) -> None:
+    results = found.results
+    for each in found.off_band[:DATES_SHOWN]:
+        note(
+            f"{each.status}: {each.table_name} on {each.date} has {_number(each.per_entity)} rows "
+            f"per {pipeline.entity}"
+        )
+    if len(found.off_band) > DATES_SHOWN:
+        note(f"… {len(found.off_band) - DATES_SHOWN} more dates outside their band")
+    if not pipeline.complete:
+        note("complete = false in the pipeline file: gaps are listed, and not judged.")
+    _say_criteria(results)
+    if results.hold and not found.holds:
+        note("The success criteria hold, and not all is well: gaps, orphans or bands, see above.")
+
+
+def _say_criteria(results: Results) -> None:
     states = Counter(row.status for row in results.criteria)
     short = states["fails"] + states["no rows"]
     if results.hold:

@@ -8,7 +8,7 @@ Where the upstream holds fewer now, recomputing the date would lose rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, datetime
 
@@ -26,33 +26,36 @@ def with_stale(pipeline: Pipeline, assessment: Assessment, modified: Modified) -
     stale: dict[str, frozenset[date]] = {}
     doubtful: dict[str, frozenset[date]] = {}
     for phase in pipeline.phases:
-        newer = set(_newer_upstream(pipeline, phase, assessment, modified))
+        newer = {
+            day
+            for day in assessment.complete[phase.name]
+            if newer_upstream(pipeline, phase, day, modified) is not None
+        }
         shrunk = {day for day in newer if _holds_more(pipeline, phase.name, day, assessment)}
         stale[phase.name] = frozenset(newer - shrunk)
         doubtful[phase.name] = frozenset(shrunk)
     return replace(assessment, stale=stale, doubtful=doubtful)
 
 
-def _newer_upstream(
-    pipeline: Pipeline, phase: Phase, assessment: Assessment, modified: Modified
-) -> Iterator[date]:
-    """Complete dates of a phase with an upstream date in their window that was written later.
+def newer_upstream(
+    pipeline: Pipeline, phase: Phase, day: date, modified: Modified
+) -> tuple[str, date] | None:
+    """An upstream phase and date in the window of a date that was written later than it.
 
-    All tables of a phase are its rows: the one that was written first decides.
+    All tables of a phase are its rows: the one that was written first decides. None where none was,
+    and where times are not known.
     """
-    own = [modified[spec.name] for spec in phase.tables if spec.name in modified]
-    upstream = [
-        modified[spec.name]
-        for name in phase.after
-        for spec in pipeline.by_name[name].tables
-        if spec.name in modified
-    ]
-    for day in assessment.complete[phase.name]:
-        written = [times[day] for times in own if day in times]
-        window = list(lookback(day, phase).days())
-        before = [times[past] for times in upstream for past in window if past in times]
-        if written and before and max(before) > min(written):
-            yield day
+    own = [modified[spec.name][day] for spec in phase.tables if day in modified.get(spec.name, {})]
+    if not own:
+        return None
+    first = min(own)
+    for name in phase.after:
+        for spec in pipeline.by_name[name].tables:
+            times = modified.get(spec.name, {})
+            for past in lookback(day, phase).days():
+                if past in times and times[past] > first:
+                    return name, past
+    return None
 
 
 def _holds_more(pipeline: Pipeline, phase: str, day: date, assessment: Assessment) -> bool:

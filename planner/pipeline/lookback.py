@@ -12,21 +12,21 @@ from planner.pipeline.windows import Window
 
 def lookback(day: date, phase: Phase) -> Window:
     """The days a date of `phase` is computed from."""
-    return Window(start=_moved(day, -phase.lookback_days), end=day)
+    return Window(start=moved(day, -phase.lookback_days), end=day)
 
 
 def reach(changed: date, phase: Phase) -> Iterator[date]:
     """The days of `phase` that are computed from the upstream date `changed`."""
-    return Window(start=changed, end=_moved(changed, phase.lookback_days)).days()
+    return Window(start=changed, end=moved(changed, phase.lookback_days)).days()
 
 
 def with_lookback(pipeline: Pipeline, scope: Window) -> Window:
     """The days whose coverage decides about `scope`: what it is computed from, what it changes."""
     reach = pipeline.lookback_total.days
-    return Window(start=_moved(scope.start, -reach), end=_moved(scope.end, reach))
+    return Window(start=moved(scope.start, -reach), end=moved(scope.end, reach))
 
 
-def _moved(day: date, days: int) -> date:
+def moved(day: date, days: int) -> date:
     """A day some days later or earlier, or the last or first there is."""
     first, last = date.min.toordinal(), date.max.toordinal()
     return date.fromordinal(min(max(day.toordinal() + days, first), last))

@@ -9,10 +9,12 @@ from planner.report.report import (
     Failure,
     Report,
     bare_seasons,
+    loss_lines,
     next_steps,
     ordered_failures,
     phase_times,
     publication_lines,
+    remark_lines,
     verdict,
 )
 from planner.text import date_runs, duration, moment, printable
@@ -29,6 +31,9 @@ def render_markdown(report: Report) -> str:
 def _lines(report: Report) -> Iterator[str]:
     yield f"# Backfill {plain(report.run_id)}: {plain(report.state)}"
     yield ""
+    for line in loss_lines(report):
+        yield f"**{plain(line)}**"
+        yield ""
     yield f"- pipeline: {plain(report.pipeline)}"
     yield f"- warehouse: {code(report.warehouse)}"
     yield f"- scope: {report.scope.start} to {report.scope.end}"
@@ -56,6 +61,8 @@ def _summary(report: Report) -> Iterator[str]:
     for short in check.short[:SHORT_SHOWN]:
         where = f"{plain(short.phase)} {short.date}"
         yield f"- {where}: {short.found} of {short.expected} ({plain(short.reason)})"
+        if short.detail:
+            yield f"  - {plain(short.detail)}"
     if len(check.short) > SHORT_SHOWN:
         yield f"- … and {len(check.short) - SHORT_SHOWN} more"
     if report.left_alone:
@@ -65,9 +72,10 @@ def _summary(report: Report) -> Iterator[str]:
 
 
 def _notes(report: Report) -> Iterator[str]:
-    for note in report.notes:
-        yield f"- note: {plain(note)}"
-    if report.notes:
+    lines = [f"note: {note}" for note in report.notes] + remark_lines(report)
+    for line in lines:
+        yield f"- {plain(line)}"
+    if lines:
         yield ""
 
 

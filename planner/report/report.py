@@ -7,19 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from typing import Literal
 
 from planner.data import Data
-from planner.gaps.gaps import RECOMPUTE
+from planner.gaps.gaps import OUTDATED
 from planner.gaps.matrix import Matrix
 from planner.gaps.snapshot import Snapshot
 from planner.pipeline.model import RunId
 from planner.pipeline.publish import Publication
 from planner.pipeline.windows import Season, Window
-from planner.text import date_runs
+from planner.text import counted, date_runs
 from planner.validation.judge import CriterionRow
 
 CONSEQUENCES = ("blocked", "cancelled", "pending")
 """States of dates that were not tried because other dates failed."""
+
+Cause = Literal["", "incomplete", "grew", "removed", "gone", "changed", "undue"]
+"""Why a date is short after its run: it never was complete; its source grew after the step; rows
+were removed after the step; what it was computed from is gone, or was written after it; its source
+holds nothing of it any more. Empty: not known."""
+
+ENQUEUE = "`planner enqueue --gaps`"
+"""Stands in the reason of a failure that a retry cannot help."""
+
+LINES_SHOWN = 10  # losses, remarks and orphans; report.json has all
 
 NOT_COUNTED = "not counted"
 """The reason of dates that are short for want of a final count."""
@@ -33,6 +44,9 @@ class Short(Data):
     reason: str
     expected: int
     found: int
+    cause: Cause = ""
+    detail: str = ""
+    """What is wrong, in words."""
 
 
 class Validation(Data):
@@ -57,6 +71,14 @@ class Failure(Data):
     reason: str
     retry: str
     """The command that tries them again."""
+
+
+class Remark(Data):
+    """Something to know of dates that are done."""
+
+    phase: str
+    dates: tuple[date, ...]
+    text: str
 
 
 class StepRow(Data):
@@ -120,6 +142,12 @@ class Report(Data):
     """Phase → seconds of work that the plan foresaw; None when it foresaw nothing."""
     notes: tuple[str, ...] = ()
     """What went wrong beside the run."""
+    losses: tuple[Short, ...] = ()
+    """Dates that were complete when the plan was made, and are short now."""
+    orphans: tuple[Short, ...] = ()
+    """Dates that hold rows though nothing upstream does."""
+    remarks: tuple[Remark, ...] = ()
+    """What to know of dates that are done."""
 
     @property
     def phases(self) -> list[str]:
@@ -237,25 +265,56 @@ def next_steps(report: Report) -> list[NextStep]:
 
 
 def _unrepaired(report: Report, scope: str) -> Iterator[NextStep]:
-    """Failures; else dates that are short although no step failed."""
-    short = report.validation.short
-    if report.failures:
+    """What was lost; failures; dates that are short although their step succeeded."""
+    again = f"planner enqueue --gaps {scope}"
+    if report.losses:
+        yield NextStep(
+            text=f"{counted(len(report.losses), 'phase-date')} held all rows when the plan was "
+            "made, and not now: find out what removed them, then repair them.",
+            command=again,
+        )
+    failed = {(failure.phase, day) for failure in report.failures for day in failure.dates}
+    if any(ENQUEUE not in failure.reason for failure in report.failures):
         yield NextStep(
             text="Look into the reasons of what is not repaired, then try all of it again.",
             command=f"planner retry {report.run_id}",
         )
-    elif any(each.reason == NOT_COUNTED for each in short):
+    elif report.failures:
+        yield NextStep(
+            text="Dates were blocked because rows upstream went away: a new plan repairs both.",
+            command=again,
+        )
+    short = [each for each in report.validation.short if (each.phase, each.date) not in failed]
+    if any(each.reason == NOT_COUNTED for each in short):
         yield NextStep(
             text="What the run did could not be counted: mend what the note says, then repair "
             "what a new count finds short.",
-            command=f"planner enqueue --gaps {scope}",
+            command=again,
         )
-    elif short:  # every step succeeded, and rows went away since: a new plan finds them
-        yield NextStep(
-            text=f"{len(short)} phase-dates were repaired and are short again: find out what "
-            "removed their rows, then repair them.",
-            command=f"planner enqueue --gaps {scope}",
-        )
+    lost = {(each.phase, each.date) for each in report.losses}
+    for cause, (text, more) in _CAUSES.items():
+        dates = sum(each.cause == cause and (each.phase, each.date) not in lost for each in short)
+        if dates:
+            yield NextStep(text=f"{counted(dates, 'phase-date')} {text}", command=again + more)
+
+
+_CAUSES: dict[Cause, tuple[str, str]] = {
+    "grew": ("succeeded, and upstream grew since: repair what is new.", ""),
+    "removed": (
+        "succeeded, and lost rows since: find out what removed them, then repair them.",
+        "",
+    ),
+    "gone": ("succeeded, and rest on rows that are gone now: repair those first.", ""),
+    "changed": (
+        "succeeded, and rest on rows that were written after them: compute them anew.",
+        " --stale",
+    ),
+    "undue": (
+        "succeeded, and their source holds nothing of them any more: find out what removed it.",
+        "",
+    ),
+}
+"""Why a date is short although its step succeeded → what to do, and what to add to the command."""
 
 
 def _to_recompute(report: Report) -> Iterator[NextStep]:
@@ -264,7 +323,7 @@ def _to_recompute(report: Report) -> Iterator[NextStep]:
     owed = sum(
         (phase, day) not in undone
         for phase in report.phases
-        for reason in RECOMPUTE
+        for reason in OUTDATED
         for day in report.days_after.days(phase, reason)
     )
     if owed:
@@ -282,6 +341,30 @@ def _unpublished(report: Report) -> Iterator[NextStep]:
             "then publish each by hand; the first one:",
             command=report.publication.commands[0],
         )
+
+
+def loss_lines(report: Report) -> list[str]:
+    """What was complete before the run and is short after it; none as a rule."""
+    return [
+        f"Lost: {each.phase} {each.date} held all rows when the plan was made. {each.detail}."
+        for each in report.losses[:LINES_SHOWN]
+    ] + _and_more(len(report.losses))
+
+
+def remark_lines(report: Report) -> list[str]:
+    """What to know of dates that are done, and rows where nothing upstream holds any."""
+    lines = [
+        f"{each.phase} {date_runs(each.dates)}: {each.text}"
+        for each in report.remarks[:LINES_SHOWN]
+    ] + _and_more(len(report.remarks))
+    lines += [
+        f"{each.phase} {each.date}: orphan: {each.detail}" for each in report.orphans[:LINES_SHOWN]
+    ]
+    return lines + _and_more(len(report.orphans))
+
+
+def _and_more(count: int) -> list[str]:
+    return [f"… and {count - LINES_SHOWN:,} more: report.json has them."] * (count > LINES_SHOWN)
 
 
 def publication_lines(publication: Publication) -> list[str]:

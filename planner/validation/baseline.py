@@ -15,10 +15,11 @@ from pydantic import ConfigDict, Field, ValidationError
 from planner.data import Data
 from planner.errors import UsageError
 from planner.files import MB, read_capped, write_whole
+from planner.gaps.gaps import GapReason
 from planner.pipeline.windows import Window
 from planner.validation.counts import Counts
 from planner.validation.judge import CriterionRow
-from planner.validation.results import MatrixRow, Results, results_of
+from planner.validation.results import MatrixRow, OffBand, Results, off_band, results_of
 
 BASELINE_BYTES = 64 * MB  # five seasons of five phases are 1 MB
 
@@ -36,9 +37,12 @@ class Baseline(Data):
     counted_at: datetime
     """UTC."""
     holds: bool
-    """Whether every success criterion holds."""
+    """Whether every success criterion holds, no rows stand where nothing upstream does, no date is
+    outside its band and, unless the file says `complete = false`, nothing is short or flawed."""
     results: Results = Field(validation_alias="answers", serialization_alias="answers")
     """Its JSON key is `answers`."""
+    off_band: tuple[OffBand, ...] = ()
+    """Dates outside the `rows_per_entity` of their table."""
 
 
 class Change(Data):
@@ -73,14 +77,18 @@ class Comparison(Data):
 
 def baseline_of(counts: Counts, *, warehouse: str, now: datetime) -> Baseline:
     """The result of every query, and of what and when it is."""
-    results = results_of(counts)
+    results, off = results_of(counts), off_band(counts)
+    judged = [
+        row for row in results.gaps if counts.pipeline.complete or row.status is GapReason.ORPHAN
+    ]
     return Baseline(
         pipeline=counts.pipeline.name,
         warehouse=warehouse,
         scope=counts.scope,
         counted_at=now,
-        holds=results.hold,
+        holds=results.hold and not judged and not off,
         results=results,
+        off_band=off,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property
 
@@ -15,6 +15,7 @@ from planner.gaps.gaps import Assessment
 from planner.gaps.read import compare_ids, complete_evidence
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.criteria import Criterion, EntitiesCriterion
+from planner.pipeline.lookback import moved
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import Season, Window
@@ -43,6 +44,10 @@ class Counts:
     pipeline: Pipeline
     scope: Window
     evidence: Evidence
+    modified: Mapping[str, Mapping[date, datetime]] = field(default_factory=dict)
+    """Table → date → last write, UTC, as far as it is known."""
+    window: Window | None = None
+    """What was counted: the scope, and days before it; None: the scope alone."""
     compared: Mapping[tuple[str, str], Mapping[date, Difference]] = field(default_factory=dict)
     """Criterion and table → date → what is apart from the phase that the criterion names."""
 
@@ -54,7 +59,7 @@ class Counts:
     @cached_property
     def assessment(self) -> Assessment:
         """Every phase and date of the scope, judged by what the warehouse showed."""
-        return assess(self.pipeline, self.evidence, self.scope)
+        return assess(self.pipeline, self.evidence, self.window or self.scope)
 
     @cached_property
     def calendar(self) -> Calendar:
@@ -96,18 +101,24 @@ def count_tables(
     pipeline: Pipeline,
     scope: Window,
     *,
+    days_before: int = 0,
     on_table: Callable[[str], None] = lambda table: None,
     on_error: Callable[[Table, WarehouseError], WarehouseError] = lambda table, error: error,
 ) -> Counts:
     """Count every table that holds rows in `scope`, in one query each.
 
-    Raises `sql.WarehouseError`: without counts there are no results. `on_error` may say it better.
+    With `days_before`, the days before the scope that its lookback windows reach into are judged
+    as well. Raises `sql.WarehouseError`: without counts there are no results. `on_error` may say it
+    better.
     """
     tables = [spec.table_with_grades for spec in pipeline.tables]
     check_judgeable(warehouse, pipeline)
-    counted = count(warehouse, tables, scope.start, scope.end, on_table=on_table, on_error=on_error)
+    window = Window(start=moved(scope.start, -days_before), end=scope.end)
+    counted = count(
+        warehouse, tables, window.start, window.end, on_table=on_table, on_error=on_error
+    )
     evidence = complete_evidence(
-        warehouse, pipeline, counted.coverage, list(pipeline.by_name), scope
+        warehouse, pipeline, counted.coverage, list(pipeline.by_name), window
     )
     compared = {
         (criterion.name, spec.name): _apart(warehouse, pipeline, evidence, criterion, spec, scope)
@@ -115,7 +126,14 @@ def count_tables(
         if isinstance(criterion, EntitiesCriterion)
         for spec in counting(pipeline, criterion.phase, entity_of(pipeline, criterion))
     }
-    return Counts(pipeline=pipeline, scope=scope, evidence=evidence, compared=compared)
+    return Counts(
+        pipeline=pipeline,
+        scope=scope,
+        evidence=evidence,
+        modified=counted.modified,
+        window=window,
+        compared=compared,
+    )
 
 
 def entity_of(pipeline: Pipeline, criterion: EntitiesCriterion) -> str:

@@ -13,6 +13,7 @@ from typing import Literal
 from pydantic import ConfigDict
 
 from planner.data import Data
+from planner.gaps.gaps import GapReason
 from planner.pipeline.phase import Phase
 from planner.pipeline.tables import Band, TableSpec
 from planner.validation.counts import Counts, Part
@@ -56,12 +57,12 @@ class MatrixRow(Data):
 
 
 class GapRow(Data):
-    """A phase and date that is missing, partial or an orphan."""
+    """A phase and date that is short, flawed or an orphan."""
 
     season: str | None
     phase: str
     date: date
-    status: Literal["missing", "partial", "orphan"]
+    status: GapReason
     expected: int
     """Entities of the shortest table; rows (1) where it counts none; of an orphan 0."""
     found: int
@@ -80,6 +81,16 @@ class DensityRow(Data):
     low: float | None
     high: float | None
     status: Literal["ok", "low", "high", "no band", "no rows"]
+
+
+class OffBand(Data):
+    """A date on which a table holds too few or too many rows for each entity."""
+
+    phase: str
+    table_name: str
+    date: date
+    per_entity: float
+    status: Literal["low", "high"]
 
 
 class GradeRow(Data):
@@ -204,21 +215,21 @@ def _gaps(counts: Counts) -> Iterator[GapRow]:
             name = season.name if season else None
             gap = counts.assessment.gaps[phase.name].get(day)
             # In the order of their names, as SQL sorts them: an orphan that is partial comes first.
-            if gap is not None and gap.reason == "missing":
-                yield _gap_row(name, phase, day, "missing", gap.expected, gap.found, gap.tables)
+            if gap is not None and gap.reason < GapReason.ORPHAN:
+                yield _gap_row(name, phase, day, gap.reason, gap.expected, gap.found, gap.tables)
             if counts.is_orphan(phase.name, day):
                 tables = [spec.name for spec in phase.tables if day in counts.coverage[spec.name]]
                 rows = sum(counts.cell(spec, day).rows for spec in phase.tables)
-                yield _gap_row(name, phase, day, "orphan", 0, rows, tables)
-            if gap is not None and gap.reason == "partial":
-                yield _gap_row(name, phase, day, "partial", gap.expected, gap.found, gap.tables)
+                yield _gap_row(name, phase, day, GapReason.ORPHAN, 0, rows, tables)
+            if gap is not None and gap.reason > GapReason.ORPHAN:
+                yield _gap_row(name, phase, day, gap.reason, gap.expected, gap.found, gap.tables)
 
 
 def _gap_row(
     season: str | None,
     phase: Phase,
     day: date,
-    status: Literal["missing", "partial", "orphan"],
+    status: GapReason,
     expected: int,
     found: int,
     tables: Iterable[str],
@@ -255,6 +266,27 @@ def _density(counts: Counts) -> Iterator[DensityRow]:
                 high=band.high if band else None,
                 status=_within(each, band),
             )
+
+
+def off_band(counts: Counts) -> tuple[OffBand, ...]:
+    """Dates of the scope whose rows per entity are outside the band of their table."""
+    entity = counts.pipeline.entity
+    found: list[OffBand] = []
+    for phase, spec in _tables(counts):
+        for day, cell in sorted(counts.coverage[spec.name].items()):
+            each = _ratio(cell.rows, cell.entities.get(entity, 0))
+            status = _within(each, spec.rows_per_entity)
+            if day in counts.scope and each is not None and status in ("low", "high"):
+                found.append(
+                    OffBand(
+                        phase=phase.name,
+                        table_name=spec.name,
+                        date=day,
+                        per_entity=each,
+                        status=status,
+                    )
+                )
+    return tuple(found)
 
 
 def _within(

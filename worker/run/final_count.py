@@ -45,7 +45,8 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
         )
     try:
         warehouse = context.warehouse.labelled(plan_id=plan.plan_id, phase="final")
-        return count_tables(warehouse, context.pipeline, plan.reach)
+        lookback = max(phase.lookback_days for phase in context.pipeline.phases)
+        return count_tables(warehouse, context.pipeline, plan.reach, days_before=lookback)
     except WarehouseUnreachable as error:
         why = redacted(str(error))
         if run.state is not RunState.CANCELLING:
@@ -71,6 +72,7 @@ def uncounted(plan: Plan) -> Validation:
             reason=NOT_COUNTED,
             expected=max(task.expected.values(), default=1),
             found=0,
+            detail="the final count could not be taken",
         )
         for _, step in plan.steps()
         for task in step.tasks

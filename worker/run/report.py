@@ -6,21 +6,32 @@ Reads the ledger and writes nothing; `worker.run.finalize` does.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 
-from planner.gaps.gaps import RECOMPUTE, Assessment, GapReason
+from planner.gaps.gaps import Assessment, GapReason
 from planner.gaps.matrix import matrix
 from planner.gaps.snapshot import snapshot
 from planner.pipeline.publish import Publication
+from planner.pipeline.windows import Window
 from planner.plan.plan import Plan, step_id
 from planner.plan.states import DateState, RunState, StepState
-from planner.report.report import Failure, Report, Short, StepRow, Validation, retry_command
+from planner.report.report import (
+    Failure,
+    Remark,
+    Report,
+    Short,
+    StepRow,
+    Validation,
+    retry_command,
+)
 from planner.validation.counts import Counts
 from planner.validation.judge import judge
 from worker.ledger.record import RunRecord
 from worker.run.final_count import uncounted
+from worker.run.validation import Pair, losses, validate
 from worker.step.context import Context
 
 UNCOUNTED = "The run ended without its final count, and what it shows after is what was before"
@@ -33,6 +44,8 @@ class Standing:
     plan: Plan
     dates: dict[tuple[str, date], DateState]
     """Phase and date → state in the ledger."""
+    recounts: Mapping[Pair, tuple[int, int]]
+    """Phase and date → entities that were due, and there, at the recount of its step."""
     counted: Counts | str
     """The final count; or, in words, why there is none."""
 
@@ -65,9 +78,9 @@ class Standing:
     @cached_property
     def validation(self) -> Validation:
         """The final validation; without a count, no date passes."""
-        if self.assessment is None:
+        if self.assessment is None or self.counts is None:
             return uncounted(self.plan)
-        return _validate(self.plan, self.assessment, self.dates)
+        return validate(self.plan, self.counts, self.assessment, self.dates, self.recounts)
 
 
 def report_of(
@@ -110,6 +123,46 @@ def report_of(
         ),
         estimate=_foreseen(plan),
         notes=(standing.note,) if standing.note else (),
+        losses=losses(plan.days_before, assessment) if assessment else (),
+        orphans=_orphans(assessment, reach) if assessment else (),
+        remarks=_remarks(context, run, plan),
+    )
+
+
+def recounts(context: Context, run: RunRecord, plan: Plan) -> dict[Pair, tuple[int, int]]:
+    """What the recounts of a run's steps showed: entities due, and there, by phase and date."""
+    return {
+        (step.phase, day): counts
+        for name, step in plan.steps()
+        for day, counts in context.ledger.counts(run.id, name).items()
+    }
+
+
+def _remarks(context: Context, run: RunRecord, plan: Plan) -> tuple[Remark, ...]:
+    """What there is to know of dates that are done, one entry per phase and text."""
+    groups: dict[tuple[str, str], list[date]] = defaultdict(list)
+    for name, step in plan.steps():
+        for day, text in context.ledger.remarks(run.id, name).items():
+            groups[step.phase, text].append(day)
+    return tuple(
+        Remark(phase=phase, dates=tuple(sorted(days)), text=text)
+        for (phase, text), days in groups.items()
+    )
+
+
+def _orphans(assessment: Assessment, reach: Window) -> tuple[Short, ...]:
+    return tuple(
+        Short(
+            phase=phase,
+            date=day,
+            reason=gap.reason,
+            expected=gap.expected,
+            found=gap.found,
+            detail=gap.detail,
+        )
+        for phase, days in assessment.orphans.items()
+        for day, gap in sorted(days.items())
+        if day in reach
     )
 
 
@@ -131,46 +184,6 @@ def _foreseen(plan: Plan) -> dict[str, float] | None:
     """Phase → seconds of work, as far as the plan knew; None when it knew nothing."""
     phases = plan.estimate.phases if plan.estimate else {}
     return {name: phase.seconds for name, phase in phases.items()} or None
-
-
-def _validate(
-    plan: Plan, assessment: Assessment, dates: dict[tuple[str, date], DateState]
-) -> Validation:
-    """A date passes when a fresh count finds it complete, and its rows were computed since."""
-    short: list[Short] = []
-    taken: set[tuple[str, date]] = set()
-    for _, step in plan.steps():
-        for task in step.tasks:
-            pair = (step.phase, task.date)
-            taken.add(pair)
-            gap = assessment.gaps[step.phase].get(task.date)
-            if gap is not None:
-                short.append(
-                    Short(
-                        phase=step.phase,
-                        date=task.date,
-                        reason=gap.reason,
-                        expected=gap.expected,
-                        found=gap.found,
-                    )
-                )
-            elif task.reason in RECOMPUTE and dates.get(pair) is not DateState.DONE:
-                count = max(task.expected.values(), default=1)
-                short.append(
-                    Short(
-                        phase=step.phase,
-                        date=task.date,
-                        reason=task.reason,
-                        expected=count,
-                        found=count,
-                    )
-                )
-    remaining = sum(
-        (phase, day) not in taken and day in plan.scope
-        for phase, gaps in assessment.gaps.items()
-        for day in gaps
-    )
-    return Validation(passed=not short, checked=len(taken), short=tuple(short), remaining=remaining)
 
 
 def _state(run: RunRecord, rows: tuple[StepRow, ...], validation: Validation) -> RunState:

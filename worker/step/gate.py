@@ -19,6 +19,7 @@ from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.states import DateState
+from planner.report.report import ENQUEUE
 from sql.warehouse import Warehouse
 from worker.ledger.ledger import Ledger
 
@@ -85,7 +86,6 @@ def short_upstream(
                 gap = now.gaps[name][short[0]]
                 found.setdefault(
                     day,
-                    f"{name} {short[0]} is short now: {gap.detail}. "
-                    "`planner enqueue --gaps` repairs both",
+                    f"{name} {short[0]} is short now: {gap.detail}. {ENQUEUE} repairs both",
                 )
     return found

@@ -16,7 +16,7 @@ from planner.report.html import tables
 from planner.report.html.heatmap import data_script, legend, maps
 from planner.report.html.markup import Markup, el, join
 from planner.report.html.timeline import timeline
-from planner.report.report import Report, publication_lines, verdict
+from planner.report.report import Report, loss_lines, publication_lines, remark_lines, verdict
 from planner.text import duration, moment
 
 HERE = Path(__file__).parent
@@ -72,6 +72,7 @@ def _header(report: Report) -> Markup:
     look = "good" if report.state == "complete" else "bad"
     return join(
         [
+            *(el("p", line, class_="lost") for line in loss_lines(report)),
             el("p", "Backfill report", class_="over"),
             el(
                 "h1",
@@ -79,7 +80,7 @@ def _header(report: Report) -> Markup:
                 el("span", f"{MARKS.get(report.state, '')} {report.state}", class_=f"badge {look}"),
             ),
             el("p", verdict(report), class_="verdict"),
-            *(el("p", note, class_="quiet") for note in report.notes),
+            *(el("p", note, class_="quiet") for note in (*report.notes, *remark_lines(report))),
             el("dl", *(el("div", el("dt", key), el("dd", value)) for key, value in facts)),
         ]
     )

@@ -76,6 +76,7 @@ def short(report: Report) -> Markup:
             el("td", str(each.date)),
             el("td", each.reason),
             el("td", f"{each.found} of {each.expected}", class_="n"),
+            el("td", each.detail),
         )
         for each in found[:SHORT_SHOWN]
     ]
@@ -86,7 +87,7 @@ def short(report: Report) -> Markup:
         _scroll(
             el(
                 "table",
-                el("thead", _row("th", "phase", "date", "reason", "found")),
+                el("thead", _row("th", "phase", "date", "reason", "found", "why")),
                 el("tbody", *rows),
             )
         ),

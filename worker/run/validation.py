@@ -1,0 +1,158 @@
+"""The final validation: every date that the plan took, judged by what the warehouse holds now.
+
+A date passes when the final count finds it complete, when its rows were computed since the plan
+was made, and when everything in its lookback window is still there and older than it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+
+from planner.gaps.gaps import FLAWS, RECOMPUTE, SHORT, Assessment, Gap
+from planner.gaps.snapshot import COMPLETE, Snapshot, State
+from planner.gaps.stale import newer_upstream
+from planner.pipeline.lookback import lookback
+from planner.pipeline.phase import Phase
+from planner.plan.plan import Plan, Task
+from planner.plan.states import DateState
+from planner.report.report import Cause, Short, Validation
+from planner.validation.counts import Counts
+
+FULL: tuple[State, ...] = (COMPLETE, *RECOMPUTE)
+"""States of a date whose rows are all there."""
+
+Pair = tuple[str, date]
+"""Phase and date."""
+
+
+def validate(
+    plan: Plan,
+    counts: Counts,
+    assessment: Assessment,
+    dates: Mapping[Pair, DateState],
+    recounts: Mapping[Pair, tuple[int, int]],
+) -> Validation:
+    """Judge what the plan took. `recounts` are entities due and there when a step was recounted."""
+    short: list[Short] = []
+    taken: set[Pair] = set()
+    for _, step in plan.steps():
+        phase = counts.pipeline.by_name[step.phase]
+        for task in step.tasks:
+            pair = (step.phase, task.date)
+            taken.add(pair)
+            is_done = dates.get(pair) is DateState.DONE
+            found = _lacking(phase, task, assessment, recounts.get(pair) if is_done else None)
+            found = found or _not_recomputed(phase, task, is_done=is_done)
+            found = found or _gone(phase, task, counts, assessment)
+            if found is not None:
+                short.append(found)
+    failed = {(each.phase, each.date) for each in short}
+    remaining = sum(
+        day in plan.scope and (phase, day) not in failed
+        for phase, gaps in assessment.gaps.items()
+        for day in gaps
+    )
+    return Validation(passed=not short, checked=len(taken), short=tuple(short), remaining=remaining)
+
+
+def losses(before: Snapshot, assessment: Assessment) -> tuple[Short, ...]:
+    """Dates whose rows were all there when the plan was made, and are not now."""
+    found: list[Short] = []
+    for phase, gaps in assessment.gaps.items():
+        full = {day for state in FULL for day in before.days(phase, state)}
+        found += [
+            _short(phase, gap, cause="removed")
+            for day, gap in sorted(gaps.items())
+            if day in full and gap.reason in SHORT
+        ]
+    return tuple(found)
+
+
+def _lacking(
+    phase: Phase, task: Task, assessment: Assessment, recount: tuple[int, int] | None
+) -> Short | None:
+    """Rows that are not there, or a flaw that the step was to repair."""
+    if task.date in assessment.empty[phase.name]:
+        why = assessment.empty[phase.name][task.date].reason
+        return Short(
+            phase=phase.name,
+            date=task.date,
+            reason=why,
+            expected=0,
+            found=0,
+            cause="undue",
+            detail="its source holds no rows of it any more",
+        )
+    gap = assessment.gaps[phase.name].get(task.date)
+    if gap is None:
+        return None
+    if gap.reason in SHORT:
+        return _short(phase.name, gap, cause=_cause(gap, recount))
+    if task.reason in FLAWS and task.reason in gap.reasons:
+        return _short(phase.name, gap, cause="incomplete")
+    return None
+
+
+def _cause(gap: Gap, recount: tuple[int, int] | None) -> Cause:
+    """Why a date is short: never complete; or what has changed since its recount."""
+    if recount is None:
+        return "incomplete"
+    due, _ = recount
+    return "grew" if gap.expected > due else "removed"
+
+
+def _not_recomputed(phase: Phase, task: Task, *, is_done: bool) -> Short | None:
+    if is_done or task.reason not in RECOMPUTE:
+        return None
+    count = max(task.expected.values(), default=1)
+    return Short(
+        phase=phase.name,
+        date=task.date,
+        reason=task.reason,
+        expected=count,
+        found=count,
+        cause="incomplete",
+        detail="its rows were not written anew",
+    )
+
+
+def _gone(phase: Phase, task: Task, counts: Counts, assessment: Assessment) -> Short | None:
+    """A complete date that was computed from rows which are gone, or changed since."""
+    told = next(_short_upstream(phase, task.date, assessment), None)
+    cause: Cause = "gone"
+    if told is None:
+        newer = newer_upstream(counts.pipeline, phase, task.date, counts.modified)
+        if newer is None:
+            return None
+        cause, told = "changed", f"{newer[0]} {newer[1]} was written after it"
+    count = max(task.expected.values(), default=1)
+    return Short(
+        phase=phase.name,
+        date=task.date,
+        reason="upstream",
+        expected=count,
+        found=count,
+        cause=cause,
+        detail=f"computed from rows that are gone: {told}",
+    )
+
+
+def _short_upstream(phase: Phase, day: date, assessment: Assessment) -> Iterator[str]:
+    for name in phase.after:
+        for past in lookback(day, phase).days():
+            gap = assessment.gaps[name].get(past)
+            if gap is not None and gap.reason in SHORT:
+                yield f"{name} {past}: {gap.detail}"
+
+
+def _short(phase: str, gap: Gap, *, cause: Cause) -> Short:
+    return Short(
+        phase=phase,
+        date=gap.date,
+        reason=gap.reason,
+        expected=gap.expected,
+        found=gap.found,
+        cause=cause,
+        detail=gap.detail,
+    )
