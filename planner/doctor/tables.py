@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
 
+from planner.errors import BadPipeline
+from planner.gaps.audits import check_audit
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
 from planner.text import nearest
-from sql import AccessDenied, TableNotFound, WarehouseError
+from sql import AccessDenied, TableNotFound, Unsupported, WarehouseError
 from sql.counting import undated
 from sql.warehouse import Partitioning, Warehouse
 
@@ -59,6 +61,8 @@ def _table(
             )
         found = warehouse.partitioning(spec.name)
         odd = _undated(warehouse, spec, today=today)
+        if phase.after and spec.written_at is None:
+            odd = "; ".join(filter(None, (odd, _unproved(warehouse, spec, today=today))))
     except TableNotFound:
         return Check(
             what=what,
@@ -80,6 +84,31 @@ def _undated(warehouse: Warehouse, spec: TableSpec, *, today: date) -> str:
         return f"its partitions may not be looked into, so more is counted than holds rows: {error}"
 
 
+def _unproved(warehouse: Warehouse, spec: TableSpec, *, today: date) -> str:
+    """That counts alone decide whether dates were recomputed; empty where versions tell."""
+    try:
+        warehouse.versions(spec.table, today, today)
+    except Unsupported:
+        return (
+            "nothing versions its rows, so a recomputation is not proved (`written_at` would "
+            "prove it)"
+        )
+    return ""
+
+
+def check_audits(warehouse: Warehouse, pipeline: Pipeline) -> Iterator[Check]:
+    """One check per audit: a query whose first column is a DATE."""
+    for spec in pipeline.tables:
+        for audit in spec.audits:
+            what = f"audit: {audit}"
+            try:
+                check_audit(warehouse, pipeline, audit)
+            except (BadPipeline, WarehouseError) as error:
+                yield Check(what=what, ok=False, detail=str(error), advice="correct it")
+            else:
+                yield Check(what=what, ok=True, detail=f"of {spec.name}")
+
+
 def _is_written_here(phase: Phase) -> bool:
     """Whether what workers run writes a phase's rows with the credentials of this environment.
 
@@ -94,7 +123,9 @@ def _is_written_here(phase: Phase) -> bool:
 def _columns(spec: TableSpec, columns: Mapping[str, str]) -> tuple[str, str] | None:
     """What is wrong with the columns that are read, and what to do; None when nothing is."""
     known = {name.lower(): name for name in columns}  # BigQuery's names have no case
-    for name in (spec.date, *spec.entities.values(), *spec.where):
+    written = (spec.written_at,) if spec.written_at else ()
+    judged = (*spec.entities.values(), *spec.where, *spec.key, *spec.filled, *written)
+    for name in (spec.date, *judged):
         if name.lower() not in known:
             hint = nearest(name, sorted(known.values()))
             return f"it has no column {name!r}", f"correct the pipeline file: {hint}"

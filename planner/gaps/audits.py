@@ -30,7 +30,12 @@ def check_judgeable(warehouse: Warehouse, pipeline: Pipeline) -> None:
         if any(named.values()):
             _check_columns(warehouse, spec, named)
         for audit in spec.audits:
-            _date_column(warehouse, pipeline, audit, A_DAY)
+            check_audit(warehouse, pipeline, audit)
+
+
+def check_audit(warehouse: Warehouse, pipeline: Pipeline, audit: str) -> None:
+    """Raises as `check_judgeable`, for one audit."""
+    _date_column(warehouse, pipeline, audit, A_DAY)
 
 
 def run_audits(
