@@ -85,11 +85,17 @@ def gaps(
     if json:
         print_json(gaps_json(context.pipeline, assessment, scope, found, cost))
     else:
-        counts = matrix(context.pipeline, assessment, scope)
-        out.print(matrix_table(counts, f"{scope.start} to {scope.end}", context.pipeline.entity))
-        _print_gaps(found, entities=entities)
-        _print_empty(assessment, scope)
+        _print(context.pipeline, assessment, scope, found, entities=entities)
     raise typer.Exit(Exit.GAPS if found else Exit.DONE)
+
+
+def _print(
+    pipeline: Pipeline, assessment: Assessment, scope: Window, found: list[Gap], *, entities: bool
+) -> None:
+    counts = matrix(pipeline, assessment, scope)
+    out.print(matrix_table(counts, f"{scope.start} to {scope.end}", pipeline.entity))
+    _print_gaps(found, entities=entities)
+    _print_empty(assessment, scope)
 
 
 def gaps_json(
