@@ -6,6 +6,8 @@ import re
 import threading
 from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
+from typing import NamedTuple
 
 import pyarrow as pa
 from sqlglot import exp, parse_one
@@ -45,6 +47,34 @@ def parse(statement: str) -> exp.Expr:
     except SqlglotError as error:
         told = _STYLE.sub("", str(error))
         raise WarehouseRefused(f"Not one GoogleSQL statement: {told}") from error
+
+
+class Query(NamedTuple):
+    """A query as DuckDB says it, and what it needs."""
+
+    sql: str
+    tables: tuple[exp.Table, ...]
+    """Tables that it reads, without its own WITH clauses."""
+    parameters: frozenset[str]
+
+
+@lru_cache(maxsize=256)
+def read_query(statement: str) -> Query:
+    """A GoogleSQL query, translated once per process: recounts ask the same over and over."""
+    return query_of(parse(statement))
+
+
+def query_of(tree: exp.Expr) -> Query:
+    """A parsed query, translated."""
+    tree = tree.copy()
+    own = {cte.alias for cte in tree.find_all(exp.CTE)}
+    tables = tuple(
+        reference.copy()
+        for reference in tree.find_all(exp.Table)
+        if reference.db or reference.name not in own
+    )
+    parameters = frozenset(parameter.name for parameter in tree.find_all(exp.Parameter))
+    return Query(sql=duckdb_sql(tree), tables=tables, parameters=parameters)
 
 
 def duckdb_sql(tree: exp.Expr) -> str:

@@ -32,15 +32,16 @@ from sqlglot import exp
 from sql.coverage import coverage_of, coverage_query
 from sql.delta_log import DeltaLog
 from sql.dialect import (
+    Query,
     arrow_type,
     duck_type,
-    duckdb_sql,
     google_integers,
     google_type,
     literal,
-    parameter_names,
     parse,
+    query_of,
     quoted,
+    read_query,
     table_name,
     text,
 )
@@ -170,7 +171,7 @@ class LocalWarehouse:
         )
 
     def rows(self, statement: str, parameters: Parameters) -> Sequence[Mapping[str, Any]]:
-        rows: list[dict[str, Any]] = self._select(parse(statement), parameters).to_pylist()
+        rows: list[dict[str, Any]] = self._answer(read_query(statement), parameters).to_pylist()
         return rows
 
     def describe(self, statement: str, parameters: Parameters) -> Mapping[str, str]:
@@ -206,17 +207,20 @@ class LocalWarehouse:
     # -- reading -----------------------------------------------------------------------------
 
     def _select(self, tree: exp.Expr, parameters: Parameters) -> pa.Table:
+        return self._answer(query_of(tree), parameters)
+
+    def _answer(self, query: Query, parameters: Parameters) -> pa.Table:
         """Run a query over the newest committed version of the tables it names."""
-        tree = tree.copy()
-        ctes = {cte.alias for cte in tree.find_all(exp.CTE)}
-        for reference in list(tree.find_all(exp.Table)):
+        for reference in query.tables:
             if reference.db:
                 self._show(table_name(reference), reference)
-            elif reference.name not in ctes:
+            else:
                 raise WarehouseRefused(f"Table {reference.name!r} has no dataset.")
         with _refusals():
-            bound = {name: parameters[name] for name in parameter_names(tree, parameters)}
-            answer = self._connection.sql(duckdb_sql(tree), params=bound).to_arrow_table()
+            if absent := query.parameters - set(parameters):
+                raise WarehouseRefused(f"The statement needs the parameter @{min(absent)}.")
+            bound = {name: parameters[name] for name in query.parameters}
+            answer = self._connection.sql(query.sql, params=bound).to_arrow_table()
             return google_integers(answer)
 
     def _show(self, name: str, reference: exp.Table) -> None:

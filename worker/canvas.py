@@ -6,7 +6,7 @@ task is the chord's body and its errback, so the run is finalized however its st
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from celery import chain, chord
 from celery.canvas import Signature
@@ -26,6 +26,11 @@ def canvas(run_id: str, plan: Plan, pipeline: Pipeline, steps: Collection[str]) 
         chain(*(step_message(run_id, each, pipeline) for each in chunk)) for chunk in links if chunk
     ]
     return chord(header, final_message(run_id).on_error(final_message(run_id)))
+
+
+def chunk_message(run_id: str, steps: Sequence[str], pipeline: Pipeline) -> Signature:
+    """Some steps of one chunk as a chain of their own, outside of the run's chord."""
+    return chain(*(step_message(run_id, each, pipeline) for each in steps))
 
 
 def step_message(run_id: str, which: str, pipeline: Pipeline) -> Signature:

@@ -12,7 +12,6 @@ import logging
 from dataclasses import dataclass
 
 import redis
-from celery import chain
 from kombu.exceptions import OperationalError
 
 from planner.errors import FleetError
@@ -20,7 +19,7 @@ from planner.plan.plan import PlannedChunk, step_id
 from planner.plan.states import RUN_ACTIVE, STEP_ENDED, RunState, StepState
 from sql import WarehouseError
 from worker.app import app, queue_names
-from worker.canvas import final_message, step_message
+from worker.canvas import chunk_message, final_message
 from worker.ledger.keys import run_key
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunRecord
@@ -95,11 +94,8 @@ def _reconcile_run(context: Context, run: RunRecord, there: set[tuple[str, str]]
         if each == FINAL:
             final_message(run.id).apply_async()
         else:
-            rest = [
-                step_message(run.id, step, context.pipeline)
-                for step in _rest(unfinished[each], states)
-            ]
-            chain(*rest).apply_async()
+            rest = _rest(unfinished[each], states)
+            chunk_message(run.id, rest, context.pipeline).apply_async()
         log.warning("%s: resent: %s", run.id, each or "the finalization")
     return [Resent(run_id=run.id, chunk=each) for each in sorted(lost)]
 

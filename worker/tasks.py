@@ -10,20 +10,26 @@ from typing import Any
 from celery import Task
 
 from worker.app import app
+from worker.canvas import chunk_message
 from worker.messages.transport import WAIT
 from worker.run.finalize import finalize as finalize_run
 from worker.step.context import context_here
-from worker.step.errors import Requeue
+from worker.step.errors import Requeue, StepFailed
 from worker.step.visit import visit
 
 
 @app.task(bind=True, name="backfill.step", max_retries=None)
 def step(task: Task, run_id: str, step_id: str) -> str:
     """Run one step of a run, if it is due."""
+    context = context_here()
     try:
-        return visit(context_here(), run_id, step_id, worker=_worker(task))
+        return visit(context, run_id, step_id, worker=_worker(task))
     except Requeue as requeue:
         raise _requeued(task, requeue.seconds) from None
+    except StepFailed as failed:
+        if failed.rest:  # lost between here and Redis, the reconciler sends it
+            chunk_message(run_id, failed.rest, context.pipeline).apply_async()
+        raise
 
 
 @app.task(bind=True, name="backfill.finalize", max_retries=None)

@@ -99,6 +99,8 @@ class Plan(Data):
     pipeline: Name
     pipeline_checksum: str
     warehouse: str
+    warehouse_id: str = ""
+    """What tells the warehouse apart, however it is spelt; empty in plans of version 0.1."""
     reason: str = ""
     """Why the user asked for it."""
     scope: Window
@@ -186,6 +188,7 @@ def make_plan(
     chunks: list[Chunk],
     *,
     warehouse: str,
+    warehouse_id: str = "",
     scope: Window,
     reason: str = "",
     plan_id: str | None = None,
@@ -209,6 +212,7 @@ def make_plan(
         pipeline=pipeline.name,
         pipeline_checksum=pipeline.checksum,
         warehouse=warehouse,
+        warehouse_id=warehouse_id,
         reason=reason,
         scope=scope,
         chunks=tuple(_planned(chunk, assessment.expected, repair.todo) for chunk in chunks),

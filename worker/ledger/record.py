@@ -50,6 +50,8 @@ class RunHeader(Record):
     pipeline: str = ""
     pipeline_checksum: str = ""
     warehouse: str = ""
+    warehouse_id: str = ""
+    """What tells the warehouse apart, however it is spelt."""
     reason: str = ""
     steps_total: int = 0
     force_service: bool = False

@@ -41,6 +41,7 @@ class RunLedger(Connected):
             pipeline=plan.pipeline,
             pipeline_checksum=plan.pipeline_checksum,
             warehouse=plan.warehouse,
+            warehouse_id=plan.warehouse_id,
             reason=plan.reason,
             steps_total=plan.steps_total,
             force_service=orders.force_service,

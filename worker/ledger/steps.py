@@ -60,6 +60,18 @@ class StepLedger(Connected):
         found = json.loads(text) if text else {}
         return {date.fromisoformat(day): str(why) for day, why in found.items()}
 
+    def remarks(self, run_id: str, step_id: str) -> dict[date, str]:
+        """What to know of dates of a step that are done."""
+        text = self.client.hget(step_key(run_id, step_id), "remarks")
+        found = json.loads(text) if text else {}
+        return {date.fromisoformat(day): str(told) for day, told in found.items()}
+
+    def counts(self, run_id: str, step_id: str) -> dict[date, tuple[int, int]]:
+        """Entities that were due, and that were there, at the last recount of a step's dates."""
+        text = self.client.hget(step_key(run_id, step_id), "counts")
+        found = json.loads(text) if text else {}
+        return {date.fromisoformat(day): (due, there) for day, (due, there) in found.items()}
+
     def dates(
         self, run_id: str, wanted: Iterable[tuple[str, date]]
     ) -> dict[tuple[str, date], DateState]:

@@ -17,6 +17,7 @@ from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.runs import StillHeld
 from worker.run.plan import owed_now, with_runners
 from worker.step.context import Context
+from worker.step.mismatch import is_here
 
 REPLANS_MAX = 5  # times that other planners take some dates first, before this one gives up
 
@@ -55,7 +56,7 @@ def require_here(context: Context, plan: Plan) -> None:
             f"{plan.plan_id} was made with another pipeline file than BACKFILL_PIPELINE "
             f"({context.settings.pipeline}): make a new plan."
         )
-    if plan.warehouse != context.warehouse.name:
+    if not is_here(context, plan):
         raise BadPlan(
             f"{plan.plan_id} was made for {plan.warehouse}, and BACKFILL_WAREHOUSE is "
             f"{context.warehouse.name}: set that, or make a new plan."

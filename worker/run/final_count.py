@@ -17,6 +17,7 @@ from worker.ledger.record import RunRecord
 from worker.processes.secrets import redacted
 from worker.step.context import Context
 from worker.step.errors import Requeue
+from worker.step.mismatch import mismatch
 from worker.step.visit import CONFIG_MISMATCHES_MAX
 
 log = logging.getLogger(__name__)
@@ -29,20 +30,18 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
     """What the warehouse holds now; or, in words, why the run has to end without a count.
 
     Raises `Requeue` while it is worth waiting: for a warehouse that does not answer, unless the run
-    is being cancelled, and for a while for a worker with the plan's pipeline file.
+    is being cancelled, and for a while for a worker with the plan's pipeline file and warehouse.
     """
-    if run.pipeline_checksum != context.pipeline.checksum:
-        waits = "its end waits for a worker with the plan's pipeline file"
+    other = mismatch(context, run)
+    if other is not None:
+        waits = f"its end waits for {other.waits_for}"
         if (
             context.ledger.note_end_waits(run.id, waits, config_mismatch=True)
             <= CONFIG_MISMATCHES_MAX
         ):
             log.warning("%s: %s", run.id, waits)
             raise Requeue(MISMATCH_LOOK_SECONDS)
-        return (
-            "every worker's pipeline file differs from the plan's: start workers and planner with "
-            "the same BACKFILL_PIPELINE"
-        )
+        return other.reason
     try:
         warehouse = context.warehouse.labelled(plan_id=plan.plan_id, phase="final")
         lookback = max(phase.lookback_days for phase in context.pipeline.phases)

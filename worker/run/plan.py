@@ -77,6 +77,7 @@ def plan_gaps(
         repair,
         chunks,
         warehouse=context.warehouse.name,
+        warehouse_id=context.warehouse.identity,
         scope=wanted.scope,
         reason=wanted.reason,
         plan_id=wanted.plan_id,

@@ -8,6 +8,8 @@ Exception
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from planner.errors import FleetError
 
 
@@ -20,4 +22,12 @@ class Requeue(Exception):
 
 
 class StepFailed(FleetError):
-    """A step failed, was blocked or was cancelled: the rest of its chain does not run."""
+    """A step failed, was blocked or was cancelled, so that its chain ends here.
+
+    `rest` are the later steps of its chunk, where any of them can still do something: they are to
+    be sent as a chain of their own. So Celery shows the step as failed, and they run all the same.
+    """
+
+    def __init__(self, message: str, *, rest: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.rest = tuple(rest)

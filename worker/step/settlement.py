@@ -40,7 +40,7 @@ class Settlement:
     ) -> str:
         """Write the step's end into the ledger, with that of later steps that cannot run now.
 
-        Raises `StepFailed` when its chain ends here, and `Requeue` when the step was taken over.
+        Raises `StepFailed` unless the step succeeded, and `Requeue` when it was taken over.
         """
         failed, blocked = failed or {}, blocked or {}
         dates = self.date_states(done=done, failed=failed, blocked=blocked)
@@ -65,15 +65,21 @@ class Settlement:
         )
         if not kept:
             raise Requeue(LOST_SECONDS)  # taken over and settled by another worker: replay that
-        if not goes_on:
-            raise StepFailed(f"{self.id} {state}: {error or 'the run was cancelled'}")
-        return str(state)
+        if state is StepState.SUCCEEDED:
+            return str(state)
+        rest = [step_id(self._chunk_id, step.phase) for step in self._later_steps()]
+        why = error or "the run was cancelled"
+        raise StepFailed(f"{self.id} {state}: {why}", rest=rest if goes_on else ())
 
     def replay(self, record: StepRecord) -> str:
-        """Repeat how a settled step ended, for its chain and chord: delivery is at least once."""
-        if not self._goes_on(record.state):
-            raise StepFailed(f"{self.id} {record.state}: {record.error}")
-        return str(record.state)
+        """Repeat how a settled step ended, for its chain and chord: delivery is at least once.
+
+        Of a step that failed, the first delivery has sent what follows; should it have died in
+        between, the reconciler does.
+        """
+        if record.state is StepState.SUCCEEDED:
+            return str(record.state)
+        raise StepFailed(f"{self.id} {record.state}: {record.error}")
 
     def date_states(
         self,
@@ -103,6 +109,25 @@ class Settlement:
         """What is wrong with the step's dates, with those of earlier attempts; JSON."""
         problems = {**self._problems_before(), **new}
         return json.dumps({str(day): why[:ERROR_CHARS] for day, why in problems.items()})
+
+    def recounted(
+        self, remarks: Mapping[date, str], counts: Mapping[date, tuple[int, int]]
+    ) -> dict[str, str]:
+        """What a recount showed, with that of earlier attempts, as fields of the step; JSON.
+
+        What an earlier attempt said of a date that was counted again no longer holds.
+        """
+        ledger = self.context.ledger
+        told = {
+            day: text
+            for day, text in ledger.remarks(self.run.id, self.id).items()
+            if day not in counts
+        } | dict(remarks)
+        known = ledger.counts(self.run.id, self.id) | dict(counts)
+        return {
+            "remarks": json.dumps({str(day): text[:ERROR_CHARS] for day, text in told.items()}),
+            "counts": json.dumps({str(day): pair for day, pair in known.items()}),
+        }
 
     def _problems_before(self) -> dict[date, str]:
         return self.context.ledger.problems(self.run.id, self.id)

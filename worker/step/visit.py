@@ -25,6 +25,7 @@ from worker.step import gate
 from worker.step.attempt import Attempt, Ended, OverBudget
 from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
+from worker.step.mismatch import Mismatch, mismatch
 from worker.step.resources import resources_of, services_of
 from worker.step.retry import Retry, decide
 from worker.step.settlement import ERROR_CHARS, Settlement, first
@@ -59,12 +60,13 @@ class Visit:
         if self.run.state is RunState.CANCELLING:
             return self._settle_idle(record, StepState.CANCELLED)
         if self.run.state in RUN_ENDED:
-            return f"the run is {self.run.state}"
+            raise StepFailed(f"{self.id} {record.state}: the run is {self.run.state}")
         goes_on = self.run.state is RunState.PAUSED and record.parked
         if self.run.state is not RunState.RUNNING and not goes_on:
             raise self._wait()
-        if self.run.pipeline_checksum != self.context.pipeline.checksum:
-            return self._config_mismatch(record)
+        other = mismatch(self.context, self.run)
+        if other is not None:
+            return self._config_mismatch(record, other)
         if record.config_mismatches:
             ledger.note_config_match(self.run.id, self.id)
 
@@ -219,7 +221,10 @@ class Visit:
             done=ended.done,
             failed=failed,
             blocked=blocked,
-            fields={"failures": str(failures)},
+            fields={
+                "failures": str(failures),
+                **self._settlement.recounted(ended.remarks, ended.counts),
+            },
         )
 
     def _retry(self, lease: Lease, ended: Ended, retry: Retry, failures: int) -> NoReturn:
@@ -233,6 +238,7 @@ class Visit:
                 "error": first(ended.short)[:ERROR_CHARS],
                 "problems": settlement.problems({**ended.permanent, **ended.blocked}),
                 "checkpoint": json.dumps(ended.checkpoint),
+                **settlement.recounted(ended.remarks, ended.counts),
             },
             dates=settlement.date_states(
                 done=ended.done, failed=ended.permanent, blocked=ended.blocked
@@ -266,15 +272,11 @@ class Visit:
         finally:
             lease.release()
 
-    def _config_mismatch(self, record: StepRecord) -> str:
-        """This worker's pipeline file is not the plan's: leave the step to one whose is."""
+    def _config_mismatch(self, record: StepRecord, other: Mismatch) -> str:
+        """This worker's configuration is not the run's: leave the step to one whose is."""
         if self.context.ledger.note_config_mismatch(self.run.id, self.id) <= CONFIG_MISMATCHES_MAX:
-            raise self._wait("a worker with the plan's pipeline file")
-        why = (
-            "every worker's pipeline file differs from the plan's: start workers and planner "
-            "with the same BACKFILL_PIPELINE"
-        )
-        failed = dict.fromkeys(self._settlement.unfinished(), why)
+            raise self._wait(other.waits_for)
+        failed = dict.fromkeys(self._settlement.unfinished(), other.reason)
         return self._settle_idle(record, StepState.FAILED, failed)
 
     def _wait(self, what: str = "") -> Requeue:
@@ -289,7 +291,8 @@ def visit(context: Context, run_id: str, step_id: str, *, worker: str) -> str:
     run = context.ledger.run(run_id)
     step = context.step(run_id, step_id) if run else None
     if run is None or step is None:
-        return "forgotten"  # Redis was emptied since: the next `enqueue --gaps` replans its dates
+        # Redis was emptied since: the next `enqueue --gaps` replans its dates.
+        raise StepFailed(f"{step_id} is forgotten: Redis does not know {run_id}")
     return Visit(
         context=context,
         run=run,

@@ -1,0 +1,48 @@
+"""Whether a worker may work for a run: its pipeline file and its warehouse are the run's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from planner.plan.plan import Plan
+from worker.ledger.record import RunRecord
+from worker.step.context import Context
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mismatch:
+    """What a worker has that is not the run's."""
+
+    waits_for: str
+    """What a step or a finalization waits for instead."""
+    reason: str
+    """Why it ends without, when none came for long."""
+
+
+PIPELINE = Mismatch(
+    waits_for="a worker with the plan's pipeline file",
+    reason="every worker's pipeline file differs from the plan's: start workers and planner "
+    "with the same BACKFILL_PIPELINE",
+)
+WAREHOUSE = Mismatch(
+    waits_for="a worker with the run's warehouse",
+    reason="every worker's warehouse differs from the run's: start workers and planner with the "
+    "same BACKFILL_WAREHOUSE",
+)
+
+
+def mismatch(context: Context, run: RunRecord) -> Mismatch | None:
+    """What is not as the run was planned with; None when all is."""
+    if run.pipeline_checksum != context.pipeline.checksum:
+        return PIPELINE
+    return None if is_here(context, run) else WAREHOUSE
+
+
+def is_here(context: Context, made: RunRecord | Plan) -> bool:
+    """Whether a run or plan is of this context's warehouse, however its folder is spelt.
+
+    Plans and runs that were made before version 0.2 know the name alone.
+    """
+    if made.warehouse_id:
+        return made.warehouse_id == context.warehouse.identity
+    return made.warehouse == context.warehouse.name
