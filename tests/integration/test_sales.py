@@ -282,6 +282,8 @@ def test_gaps_are_printed_in_the_documented_shape(shop: Shop) -> None:
         "SELECT COUNT(DISTINCT store_id) AS n FROM shop_raw.orders WHERE order_date = @day",
         {"day": day("06-10")},
     )
+    findings = [gap.pop("findings") for gap in found["gaps"]]
+    assert [finding["ids"] for finding in findings[-1]] == [["4"]]
     assert found["gaps"][0] == {
         "phase": "sessionise",
         "date": "2025-06-10",

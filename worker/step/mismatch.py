@@ -43,6 +43,9 @@ def is_here(context: Context, made: RunRecord | Plan) -> bool:
 
     Plans and runs that were made before version 0.2 know the name alone.
     """
-    if made.warehouse_id:
-        return made.warehouse_id == context.warehouse.identity
-    return made.warehouse == context.warehouse.name
+    here = context.warehouse.identity
+    if made.warehouse_id == here:
+        return True
+    # A folder that is not there has no id, and its path instead: the warehouse itself says so.
+    is_unknown = not made.warehouse_id or here.startswith("local:/")
+    return is_unknown and made.warehouse == context.warehouse.name
