@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 from planner.data import Data
 from planner.errors import BadPlan
 from planner.files import MB, read_capped
+from planner.gaps.assess import tables_to_judge
 from planner.gaps.gaps import RECOMPUTE, Assessment, Expected, Gap, GapReason, Skipped, SkipReason
 from planner.gaps.matrix import Matrix, matrix
 from planner.gaps.snapshot import Snapshot, snapshot
@@ -86,8 +87,8 @@ class PlanCost(Data):
     counting: Cost
     """The plan's own queries."""
     recounts: Cost
-    """The run's: one query per step and table, up to three where rows are recomputed, at
-    BigQuery's minimum each; and the final validation."""
+    """The run's: counts before and after each step, one query per table, at BigQuery's minimum
+    each; and the final validation."""
 
 
 class Plan(Data):
@@ -233,7 +234,7 @@ def _cost(
     The final validation counts what was counted for the plan.
     """
     steps = [(pipeline.by_name[name], each.dates) for each in chunks for name in each.phases]
-    queries = sum(len(phase.tables) * _queries(phase, dates, todo) for phase, dates in steps)
+    queries = sum(_queries(pipeline, phase, dates, todo) for phase, dates in steps)
     dollars_per_byte = counting.dollars / counting.bytes if counting.bytes else 0.0
     billed = queries * MINIMUM_BYTES_BILLED + counting.bytes
     return PlanCost(
@@ -242,20 +243,34 @@ def _cost(
     )
 
 
-def _queries(phase: Phase, dates: Iterable[date], todo: Mapping[str, Mapping[date, Gap]]) -> int:
-    """Of a step, per table: its recount, and the versions of rows that it has to replace.
+def _queries(
+    pipeline: Pipeline,
+    phase: Phase,
+    dates: Iterable[date],
+    todo: Mapping[str, Mapping[date, Gap]],
+) -> int:
+    """Of a step: the gate's counts, its recount, and a look at rows that it has to replace.
 
-    Those are looked up before it where its upstream changes, and afterwards where it was complete.
+    These and their versions are looked up before it where its upstream changes, and the versions
+    afterwards where it was complete. Ids are named only where a recount shows them to differ.
     """
-    if any(todo[phase.name][day].reason in RECOMPUTE for day in dates):
-        return 3
+    days = list(dates)
+    tables = len(phase.tables)
+    queries = len(tables_to_judge(pipeline, phase.after))
+    queries += len(tables_to_judge(pipeline, [phase.name]))
+    is_full = any(todo[phase.name][day].reason in RECOMPUTE for day in days)
     is_changed = any(
         past in todo.get(upstream, ())
         for upstream in phase.after
-        for day in dates
+        for day in days
         for past in lookback(day, phase).days()
     )
-    return 2 if is_changed else 1
+    has_flaws = any(spec.key or spec.filled or spec.audits for spec in phase.tables)
+    if is_full or is_changed:
+        queries += 2 * tables
+    elif has_flaws:
+        queries += tables
+    return queries + (tables if is_full else 0)
 
 
 def _reach(scope: Window, chunks: Iterable[Chunk | PlannedChunk]) -> Window:

@@ -56,11 +56,12 @@ def test_a_plan_says_what_its_recounts_cost() -> None:
         cost=counting,
     )
 
-    # Then two steps of one table each, of which the second looks whether rows are there that were
-    # computed before the first; and the final validation
+    # Then a step that counts its upstream, and upstream and itself afterwards; another that counts
+    # both phases upstream, looks at its own rows and their versions, since they may be older than
+    # what the first writes, and counts itself and its source; and the final validation
     assert plan.cost is not None
     assert plan.cost.counting == counting
-    assert plan.cost.recounts == cost_of((100 << 20) + (1 + 2) * MINIMUM_BYTES_BILLED, 6.25)
+    assert plan.cost.recounts == cost_of((100 << 20) + (3 + 6) * MINIMUM_BYTES_BILLED, 6.25)
     assert parse_plan(plan.as_json(), where="here") == plan
 
 
@@ -84,7 +85,6 @@ def test_what_is_computed_again_is_looked_up_before_and_after() -> None:
         cost=cost_of(0, 6.25),
     )
 
-    # Then counts of five steps, versions before the four reports, and versions after those that
-    # were there already
+    # Then three and four times six queries, and versions after the dates that were there already
     assert plan.cost is not None
-    assert plan.cost.recounts.bytes == (5 + 4 + 3) * MINIMUM_BYTES_BILLED
+    assert plan.cost.recounts.bytes == (3 + 4 * 6 + 3) * MINIMUM_BYTES_BILLED
