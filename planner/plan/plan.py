@@ -101,7 +101,7 @@ class Plan(Data):
     pipeline_checksum: str
     warehouse: str
     warehouse_id: str = ""
-    """What tells the warehouse apart, however it is spelt; empty in plans of version 0.1."""
+    """What tells the warehouse apart, however it is spelt; empty in plans of 0.1."""
     reason: str = ""
     """Why the user asked for it."""
     scope: Window

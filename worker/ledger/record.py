@@ -15,7 +15,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 from planner.plan.states import RUN_ENDED, RunState, StepState
 
 MISMATCHES = "misfits"
-"""The field `config_mismatches`: its name before version 0.2, so that counting survives an
+"""The field `config_mismatches`: its name before 0.2, so that counting survives an
 upgrade."""
 
 

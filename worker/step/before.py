@@ -51,7 +51,7 @@ class Before(BaseModel):
     @field_validator("versions", mode="before")
     @classmethod
     def _one_text(cls, versions: object) -> object:
-        """Steps that began before version 0.2 kept one text per date."""
+        """Steps that began before 0.2 kept one text per date."""
         if not isinstance(versions, dict):
             return versions
         return {

@@ -30,7 +30,7 @@ class Checkpoint(BaseModel):
     """Date → the runner's error."""
     notes: dict[date, str] = {}
     """Date → the note of a runner that reported no error."""
-    # Bridge: checkpoints that were written before version 0.2 call it `hopeless`.
+    # Bridge: checkpoints that were written before 0.2 call it `hopeless`.
     permanent: set[date] = Field(
         default=set(), validation_alias=AliasChoices("permanent", "hopeless")
     )
@@ -49,7 +49,7 @@ class Checkpoint(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _versions_alone(cls, data: Any) -> Any:
-        """Steps that began before version 0.2 kept versions, and nothing else, of before."""
+        """Steps that began before 0.2 kept versions, and nothing else, of before."""
         if isinstance(data, dict) and data.get("versions") and "before" not in data:
             return {**data, "before": {"versions": data["versions"]}}
         return data

@@ -41,7 +41,7 @@ def mismatch(context: Context, run: RunRecord) -> Mismatch | None:
 def is_here(context: Context, made: RunRecord | Plan) -> bool:
     """Whether a run or plan is of this context's warehouse, however its folder is spelt.
 
-    Plans and runs that were made before version 0.2 know the name alone.
+    Plans and runs that were made before 0.2 know the name alone.
     """
     here = context.warehouse.identity
     if made.warehouse_id == here:

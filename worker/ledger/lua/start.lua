@@ -24,6 +24,6 @@ redis.call('HSETNX', KEYS[3], 'started', now)
 redis.call('HSETNX', KEYS[1], 'started', now)
 redis.call('HSET', KEYS[3], 'token', ARGV[2], 'worker', ARGV[3], 'waits', 0, 'waiting', '')
 redis.call('HSET', KEYS[2], ARGV[1], STEP.RUNNING)
--- Bridge: steps that were parked before version 0.2 have their checkpoint under `memory`.
+-- Bridge: steps that were parked before 0.2 have their checkpoint under `memory`.
 local checkpoint = redis.call('HGET', KEYS[3], 'checkpoint') or redis.call('HGET', KEYS[3], 'memory')
 return {'go', redis.call('HGET', KEYS[3], 'crashes') or 0, checkpoint or '{}'}
