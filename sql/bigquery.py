@@ -128,6 +128,10 @@ class BigQueryWarehouse:
     def identity(self) -> str:
         return f"bigquery:{self.project}"
 
+    def identify(self) -> str:
+        """Its identity, which needs no making."""
+        return self.identity
+
     def labelled(self, **labels: str) -> Self:
         other = copy.copy(self)
         other._labels = self._labels | labels

@@ -20,17 +20,21 @@ _ID_BYTES = 64  # of the file are read: the id and a line's end, with room to se
 _MODE = 0o644  # workers may run as other users than the planner
 
 
-def folder_identity(folder: str | Path) -> str:
-    """The id of `folder`; its real path where there is none and none can be written.
+def folder_identity(folder: str | Path, *, make: bool = False) -> str:
+    """The id of `folder`; empty where it has none.
+
+    With `make`, one is made where there is none; where none can be written, the real path.
 
     A copy of the folder has the id of the original until `.backfill-id` is removed from the copy.
     Nothing about the file tells a copy apart everywhere: inode numbers are made up anew by each
     mount on FUSE, some SMB mounts and Docker Desktop, where two workers of one folder would each
     take the other's id for a copy's; modification times go along with `cp -a` and `rsync -a`.
-    Raises nothing: who only reads still has to be told something.
     """
     path = Path(folder) / ID_FILE
-    return _read(path) or _made(path) or os.path.realpath(folder)
+    found = _read(path)
+    if found is not None or not make:
+        return found or ""
+    return _made(path) or os.path.realpath(folder)
 
 
 def _read(path: Path) -> str | None:

@@ -81,8 +81,13 @@ class LocalWarehouse:
 
     @property
     def identity(self) -> str:
-        """`local:` and the id of the folder, which moves and mounts leave as it is."""
-        return f"local:{folder_identity(self.folder)}"
+        """`local:` and the id of the folder, which moves and mounts leave as it is; its path where
+        there is no such folder."""
+        known = folder_identity(self.folder) if self.folder.is_dir() else str(self.folder)
+        return f"local:{known}" if known else ""
+
+    def identify(self) -> str:
+        return f"local:{folder_identity(self.folder, make=True)}"
 
     def labelled(self, **labels: str) -> Self:
         return self  # its jobs are not billed

@@ -158,8 +158,13 @@ class Warehouse(Protocol):
         """What tells it apart from any other, however it is spelt. Compared, never parsed.
 
         BigQuery: `bigquery:PROJECT`. A local folder: `local:` and an id of its own, which
-        `sql.identity` keeps in it. Raises nothing, and asks no server.
+        `sql.identity` keeps in it; empty until `identify` makes one. Raises nothing, and asks no
+        server.
         """
+        ...
+
+    def identify(self) -> str:
+        """Its identity, made where it has none yet. Writes nothing else, and raises nothing."""
         ...
 
     def labelled(self, **labels: str) -> Self:

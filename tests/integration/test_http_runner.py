@@ -219,7 +219,7 @@ def test_whatever_the_status_says_the_recount_decides(
 
     empty = serve(say(STARTED), of_batch(answer))
     bench.warehouse().run("DELETE FROM lake.first WHERE day >= @day", {"day": DAYS[0]})
-    outcome = bench.to_the_end(runner(empty.url))
+    outcome = bench.to_the_end(runner(empty.url, "stall_seconds = 0.2"))
     assert set(outcome.short) == set(DAYS)
 
 

@@ -23,7 +23,7 @@ ASK = """
 import sys, time
 from sql.identity import folder_identity
 time.sleep(max(0.0, float(sys.argv[2]) - time.time()))
-print(folder_identity(sys.argv[1]))
+print(folder_identity(sys.argv[1], make=True))
 """
 
 
@@ -37,7 +37,7 @@ def folder(tmp_path: Path) -> Path:
 def identity(folder: Path | str) -> str:
     warehouse = LocalWarehouse(folder)
     try:
-        return warehouse.identity
+        return warehouse.identify()
     finally:
         warehouse.close()
 

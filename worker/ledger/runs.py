@@ -34,14 +34,19 @@ class StillHeld(Exception):
 class RunLedger(Connected):
     """Reads and writes runs."""
 
-    def register(self, run_id: str, plan: Plan, orders: Orders = PLAIN) -> None:
-        """Register a run as `incomplete`, and hold its dates. Raises `StillHeld`."""
+    def register(
+        self, run_id: str, plan: Plan, orders: Orders = PLAIN, *, warehouse_id: str = ""
+    ) -> None:
+        """Register a run as `incomplete`, and hold its dates. Raises `StillHeld`.
+
+        `warehouse_id` is told when the warehouse had no identity yet when the plan was made.
+        """
         header = RunHeader(
             plan_id=plan.plan_id,
             pipeline=plan.pipeline,
             pipeline_checksum=plan.pipeline_checksum,
             warehouse=plan.warehouse,
-            warehouse_id=plan.warehouse_id,
+            warehouse_id=warehouse_id or plan.warehouse_id,
             reason=plan.reason,
             steps_total=plan.steps_total,
             force_service=orders.force_service,

@@ -36,7 +36,7 @@ def enqueue(
         taken = {(step.phase, day) for _, step in plan.steps() for day in step.dates}
         _note_owed(context, run_id, plan)
         try:
-            context.ledger.register(run_id, plan, orders)
+            context.ledger.register(run_id, plan, orders, warehouse_id=context.warehouse.identify())
         except StillHeld:
             _forget_owed(context, run_id)
             plan = replan()

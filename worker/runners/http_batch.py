@@ -3,7 +3,7 @@
 Between visits the step is parked: no process waits. A start is made idempotent: an earlier one may
 have worked although its answer was lost. So the service is asked before a start what it runs; a
 batch that runs then, or that answers with 409, is waited for, and no batch is started when the rows
-are there.
+are there. A batch that the service forgot is given the time to end before another is started.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from worker.runners.answers import (
 from worker.runners.client import open_client
 from worker.runners.credentials import Auth, NoSecret, NoSecretNow
 from worker.runners.environment import Unset, expand, fill
+from worker.runners.forgotten import FORGOT, LOOKS, SILENCE, is_complete, remarked, silence
 from worker.runners.job import (
     LEASE_LOST,
     Failed,
@@ -66,6 +67,9 @@ class HttpBatch:
     spec: HttpBatchRunner
 
     def run(self, job: Job) -> Outcome:
+        return remarked(job, self._visit(job))
+
+    def _visit(self, job: Job) -> Outcome:
         try:
             with self._open() as client:
                 if "batch_id" in job.checkpoint:
@@ -99,7 +103,7 @@ class HttpBatch:
         may_be_made = job.attempt > 1 or not job.checkpoint.keys().isdisjoint(
             ("starting", "waited")
         )
-        if may_be_made and job.filled().issuperset(table.name for table in job.phase.tables):
+        if may_be_made and is_complete(job):
             return Ran()
         return self._start(job)
 
@@ -146,6 +150,8 @@ class HttpBatch:
         if not is_batch_id(batch):
             return Failed(error=f"{path} gives a batch_id that is not one short line of text")
         checkpoint = {"batch_id": batch, "looks": 0, "started": job.now()}
+        if FORGOT in job.checkpoint:
+            checkpoint[FORGOT] = job.checkpoint[FORGOT]
         return Park(seconds=FIRST_LOOK_SECONDS, checkpoint=checkpoint)
 
     def _post(self, job: Job, body: dict[str, Any]) -> httpx.Response | Stopped:
@@ -227,6 +233,8 @@ class HttpBatch:
             )
         except (httpx.HTTPError, NoSecretNow) as error:
             lost = int(checkpoint.get("lost", 0)) + 1
+            if SILENCE in checkpoint and not _is_refused(error):
+                return self._forgotten(job, printable(str(error)))
             if lost > LOST_LOOKS_MAX or _is_refused(error):
                 return Failed(
                     error=f"batch {batch_id}: no status: {error}{_advice(error)}",
@@ -237,13 +245,11 @@ class HttpBatch:
             case Batch.COMPLETE:
                 return Ran(settle_seconds=self.spec.settle_seconds)
             case Batch.GONE:
-                return Ran(
-                    settle_seconds=self.spec.settle_seconds,
-                    note=f"the service lost batch {batch_id}: {status.text}",
-                )
+                return self._forgotten(job, status.text)
             case Batch.BROKEN:
                 return Failed(error=f"batch {batch_id}: {status.text}")
         checkpoint = {**self._moved(job, status.moved), "lost": 0}
+        checkpoint.pop(SILENCE, None)
         if _still_for(job, checkpoint) > self.spec.stall_seconds:
             return Failed(
                 error=f"batch {batch_id} stalled: it has not moved for "
@@ -253,6 +259,36 @@ class HttpBatch:
             return Failed(error=f"batch {batch_id} ran for {job.phase.timeout_seconds:g} s")
         return self._later(checkpoint)
 
+    def _forgotten(self, job: Job, text: str) -> Outcome:
+        """Start once more when the service was silent, and the tables stood still, for so long.
+
+        A second batch that is forgotten ends the attempt: the next one starts anew.
+        """
+        batch_id, stall = job.checkpoint["batch_id"], self.spec.stall_seconds
+        ran = Ran(
+            settle_seconds=self.spec.settle_seconds,
+            note=f"the service lost batch {batch_id}: {text}",
+        )
+        heard = silence(job)
+        if heard is None:
+            return ran
+        now, limit = job.now(), job.phase.timeout_seconds
+        if now - heard.since >= stall:
+            if FORGOT in job.checkpoint:
+                return ran
+            again = {FORGOT: batch_id, "waited": True}
+            return Park(seconds=FIRST_LOOK_SECONDS, checkpoint=again)
+        is_late = now - float(job.checkpoint["started"]) > limit
+        if is_late and heard.has_moved and not heard.is_first:
+            return Failed(
+                error=f"the service forgot batch {batch_id}, and its tables are still written to "
+                f"after {limit:g} s: see what writes them before `planner retry {job.run_id}`",
+                is_permanent=True,
+            )
+        # A batch that is known again is judged by how it moves from then on.
+        checkpoint = {k: v for k, v in job.checkpoint.items() if k not in ("moved", "since")}
+        return self._later({**checkpoint, **heard.checkpoint, "lost": 0}, seconds=stall / LOOKS)
+
     # -- checkpoint --------------------------------------------------------------------------
 
     def _moved(self, job: Job, moved: str) -> dict[str, Any]:
@@ -261,11 +297,12 @@ class HttpBatch:
             return dict(job.checkpoint)
         return {**job.checkpoint, "moved": moved, "since": job.now()}
 
-    def _later(self, checkpoint: dict[str, Any]) -> Park:
+    def _later(self, checkpoint: dict[str, Any], *, seconds: float = 0) -> Park:
+        """Look again after a pause that grows; after `seconds` at least."""
         looks = int(checkpoint.get("looks", 0))
         pause = FIRST_LOOK_SECONDS * LOOK_GROWTH ** min(looks, 50)
         return Park(
-            seconds=min(self.spec.poll_seconds, pause),
+            seconds=max(min(self.spec.poll_seconds, pause), seconds),
             checkpoint={**checkpoint, "looks": looks + 1},
         )
 

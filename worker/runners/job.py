@@ -42,6 +42,9 @@ class Job:
     lost, so that nothing may be begun."""
     filled: Callable[[], frozenset[str]] = frozenset
     """The phase's tables that are complete on all of the dates, by a fresh count."""
+    standing: Callable[[], str] = str
+    """How the phase's tables stand on all of the dates, by a fresh count: another text once a row
+    was written. Empty when it cannot be told."""
     force: bool = False
     """Whether the user lets a service end batches that are not this run's."""
 
@@ -66,6 +69,8 @@ class Ran:
     """An observation about the run; reported when rows are missing."""
     unchanged: bool = False
     """Whether it said that nothing had to change."""
+    remark: str = ""
+    """What the report says of the dates that are done."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +80,8 @@ class Failed:
     error: str
     is_permanent: bool = False
     """Whether a retry cannot help."""
+    remark: str = ""
+    """What the report says of the dates that are done, now or after a retry."""
 
 
 @dataclass(frozen=True, kw_only=True)

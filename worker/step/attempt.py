@@ -186,6 +186,8 @@ class Attempt:
 
     def _rest(self, dates: Range, outcome: Outcome, checkpoint: Checkpoint) -> list[Range]:
         """What is left to do of a range that has run; writes down what went wrong with it."""
+        if isinstance(outcome, Ran | Failed) and outcome.remark:
+            checkpoint.remarks |= dict.fromkeys(dates, redacted(outcome.remark))
         match outcome:
             case TooLarge() if len(dates) > 1:
                 left = self._counted(dates, checkpoint).short
@@ -254,6 +256,9 @@ class Attempt:
             now=self.now,
             note=note,
             filled=lambda: self._filled(dates, checkpoint),
+            standing=lambda: progress.standing(
+                self._warehouse, self.phase, dates, outdated=self._outdated
+            ),
             force=self.force,
         )
         return runner.run(job)
@@ -307,18 +312,25 @@ class Attempt:
         told = {d: f"{said[d]} ({what})" if d in said else what for d, what in short.items()}
         permanent = {day: why for day, why in told.items() if day in checkpoint.permanent}
         blocked = {day: why for day, why in told.items() if day in checkpoint.blocked}
+        done = tuple(day for day in dates if day not in short)
         return Ended(
-            done=tuple(day for day in dates if day not in short),
+            done=done,
             short={d: why for d, why in told.items() if d not in permanent and d not in blocked},
             permanent=permanent,
             blocked=blocked | checkpoint.upstream,
             checkpoint=_kept(checkpoint),
-            remarks=counted.remarks,
+            remarks=_merged(done, counted.remarks, checkpoint.remarks),
             counts=counted.counts,
         )
 
 
 def _kept(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What the next attempt has to know: how the tables stood before the first."""
-    before = checkpoint.before or Before()
-    return {"before": before.model_dump(mode="json")}
+    """What the next attempt has to know: how the tables stood before the first, and what to say."""
+    kept = Checkpoint(before=checkpoint.before or Before(), remarks=checkpoint.remarks)
+    return kept.model_dump(mode="json", include={"before", "remarks"})
+
+
+def _merged(days: Sequence[date], *remarks: Mapping[date, str]) -> dict[date, str]:
+    """All that there is to say of some dates, in one text each."""
+    told = {day: [each[day] for each in remarks if day in each] for day in days}
+    return {day: "; ".join(texts) for day, texts in told.items() if texts}

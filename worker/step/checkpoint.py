@@ -30,6 +30,8 @@ class Checkpoint(BaseModel):
     """Date → the runner's error."""
     notes: dict[date, str] = {}
     """Date → the note of a runner that reported no error."""
+    remarks: dict[date, str] = {}
+    """Date → what the report says of it once it is done. Kept for the next attempt."""
     # Bridge: checkpoints that were written before 0.2 call it `hopeless`.
     permanent: set[date] = Field(
         default=set(), validation_alias=AliasChoices("permanent", "hopeless")

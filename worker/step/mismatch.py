@@ -44,8 +44,13 @@ def is_here(context: Context, made: RunRecord | Plan) -> bool:
     Plans and runs that were made before 0.2 know the name alone.
     """
     here = context.warehouse.identity
-    if made.warehouse_id == here:
+    if made.warehouse_id and made.warehouse_id == here:
         return True
-    # A folder that is not there has no id, and its path instead: the warehouse itself says so.
-    is_unknown = not made.warehouse_id or here.startswith("local:/")
-    return is_unknown and made.warehouse == context.warehouse.name
+    # Where a folder cannot hold an id, or is not there, its path stands for it; a folder that is not
+    # there is the warehouse's to complain of.
+    has_no_id = not made.warehouse_id or _is_path(made.warehouse_id) or _is_path(here)
+    return has_no_id and made.warehouse == context.warehouse.name
+
+
+def _is_path(identity: str) -> bool:
+    return identity.startswith("local:/")

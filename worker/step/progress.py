@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from datetime import date
 
@@ -33,6 +34,25 @@ def outdated(ledger: Ledger, run_id: str, phase: Phase, tasks: Sequence[Task]) -
         for task in tasks
         if task.reason in RECOMPUTE or any(pair in changed for pair in windows[task.date])
     ]
+
+
+def standing(
+    warehouse: Warehouse, phase: Phase, days: Sequence[date], *, outdated: Collection[date]
+) -> str:
+    """A short mark of the rows per table and date: another one once a row was written.
+
+    Rows that are outdated may be replaced by as many with the same ids, so their versions count
+    too. Raises `sql.WarehouseError`.
+    """
+    held = [
+        (spec.name, day.isoformat(), cell.rows, sorted(cell.fingerprints.items()))
+        for spec in phase.tables
+        for day, cell in sorted(warehouse.coverage(spec.table, min(days), max(days)).items())
+        if day in days
+    ]
+    versions = versions_of(warehouse, phase, [day for day in days if day in outdated])
+    marks = [(table, sorted(of_day.items())) for table, of_day in sorted(versions.items())]
+    return hashlib.sha256(repr((held, marks)).encode()).hexdigest()[:16]
 
 
 def filled(
