@@ -193,12 +193,18 @@ class _Judge:
         return due
 
     def _beginning(self, phase: Phase) -> list[tuple[str, str]]:
-        """Tables upstream of a phase, and the entities that begin there."""
+        """Tables upstream of a phase, and the entities that begin there; those that were counted.
+
+        What the phase itself is measured by always was; others tell of entities that it does not
+        count, and are for people.
+        """
         if phase.name not in self._beginnings:
             self._beginnings[phase.name] = [
                 (table, entity)
                 for ((name, table), entity), others in self.pipeline.measures.items()
-                if not others and name in self.pipeline.ancestors[phase.name]
+                if not others
+                and name in self.pipeline.ancestors[phase.name]
+                and table in self.evidence.coverage
             ]
         return self._beginnings[phase.name]
 

@@ -94,6 +94,11 @@ def _pipeline(pipeline: Pipeline) -> str:
     upstreams: list[str] = []
     tables: list[str] = []
     counted: list[str] = []
+    measured = [
+        _row(phase, table, entity, *other)
+        for ((phase, table), entity), others in pipeline.measures.items()
+        for other in others
+    ]
     for phase in pipeline.phases:
         sources = sources_of(pipeline, phase.name)
         phases.append(
@@ -135,6 +140,7 @@ def _pipeline(pipeline: Pipeline) -> str:
             upstreams=_lines(upstreams, 4),
             tables=_lines(tables, 4),
             counted=_lines(counted, 4),
+            measured=_lines(measured, 4),
         )
         .rstrip()
     )

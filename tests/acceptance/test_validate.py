@@ -49,8 +49,11 @@ def test_real_playoffs_are_gaps_before_and_complete_after(tmp_path: Path) -> Non
     home = tmp_path / "home"
 
     # When both are validated and compared
-    before = run("validate", "--save", "before", "--json", warehouse=tmp_path / "broken", home=home)
-    after = run("validate", "--save", "after", "--json", warehouse=tmp_path / "whole", home=home)
+    scope = ("--start", str(seasons[0].start), "--end", str(seasons[-1].end))
+    before, after = (
+        run("validate", *scope, "--save", name, "--json", warehouse=tmp_path / place, home=home)
+        for name, place in (("before", "broken"), ("after", "whole"))
+    )
     compared = run("compare", "before", "after", "--json", warehouse=tmp_path / "whole", home=home)
 
     # Then there are gaps before, complete after, and the playoffs have their real sizes
@@ -122,10 +125,10 @@ def test_a_season_that_holds_makes_the_exit_code_0(make_sandbox: Callable[..., S
     done = sandbox.planner("validate", "--season", "2021-22", "--json")
     assert done.code == 0, done.out
     assert done.json["holds"] is True
-    # A scope that no criterion is about shows nothing
+    # A season without any rows shows nothing
     other = sandbox.planner("validate", "--season", "2025-26")
     assert other.code == 1
-    assert "No success criterion is about these dates" in other.err
+    assert "Success criteria that do not hold: 1 of 1." in other.err
 
 
 def test_a_question_is_printed_without_asking_the_warehouse(sandbox: Sandbox) -> None:

@@ -193,7 +193,10 @@ class Bench:
         warehouse = self.warehouse()
         for day in days:
             warehouse.run(
-                f"INSERT INTO {table} SELECT day, game FROM lake.raw WHERE day = @day", {"day": day}
+                f"MERGE {table} USING (SELECT day, game FROM lake.raw WHERE day = @day) ON FALSE "
+                "WHEN NOT MATCHED BY SOURCE AND day = @day THEN DELETE "
+                "WHEN NOT MATCHED BY TARGET THEN INSERT ROW",
+                {"day": day},
             )
         warehouse.close()
 

@@ -14,7 +14,7 @@ from deltalake import write_deltalake
 
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
-from planner.validation.queries import printed, question_query
+from planner.validation.queries import printed, query_of
 from sql.bigquery import BigQueryWarehouse
 from sql.coverage import coverage_query
 from sql.local import LocalWarehouse
@@ -191,7 +191,7 @@ def test_a_question_is_of_the_rows_that_count(local: LocalWarehouse) -> None:
     of = pipeline(where)
 
     # When a question is asked in SQL, then BigQuery would take it, and one row a date counts
-    asked = question_query(of, "counts", Window(start=DAY, end=OTHER))
+    asked = query_of(of, "counts", Window(start=DAY, end=OTHER))
     analyze({"shop.raw": COLUMNS, "shop.clean": COLUMNS}, *asked)
     (raw, _) = local.rows(*asked)
     assert raw["row_count"] == 2
@@ -199,7 +199,7 @@ def test_a_question_is_of_the_rows_that_count(local: LocalWarehouse) -> None:
 
 def test_a_list_is_printed_as_an_array() -> None:
     where = {"status": {"in": [3, 1]}, "shipped": {"not": [OTHER, DAY]}, "note": {"not": "it's"}}
-    statement, parameters = question_query(pipeline(where), "matrix", Window(start=DAY, end=OTHER))
+    statement, parameters = query_of(pipeline(where), "matrix", Window(start=DAY, end=OTHER))
     text = printed(statement, parameters)
     assert "'--parameter=table_0_filter_0:ARRAY<INT64>:[1, 3]'" in text
     assert """'--parameter=table_0_filter_1:ARRAY<DATE>:["2024-01-01", "2024-01-02"]'""" in text

@@ -22,7 +22,9 @@ from planner.report.history import FoundGap, write_gaps, write_run
 from planner.validation.queries import query_of
 from planner.validation.results import QUERIES
 from sql.coverage import coverage_query
+from sql.differences import Side, differences_query
 from sql.statements import HERE, load
+from sql.warehouse import Table
 from tests.analyzer import analyze
 from tests.reports import make_report
 from tests.table_sets import (
@@ -51,7 +53,16 @@ SHARED = {name for name in ALL if name.startswith(("queries/shared/", "queries/c
 OWN = {name for name in ALL if name.startswith(("sandbox/", "sales/"))}
 """Statements of pipelines that ship, over tables that they create."""
 HISTORY = {name for name in ALL if name.startswith("history/")}
-BUILT = {"coverage", "graded", "partitions", "probe", *(f"queries/{name}" for name in QUERIES)}
+BUILT = {
+    "audit",
+    "coverage",
+    "differences",
+    "graded",
+    "ids",
+    "partitions",
+    "probe",
+    *(f"queries/{name}" for name in QUERIES),
+}
 
 pytestmark = pytest.mark.xdist_group("analyzer")  # which takes seconds to start in each process
 
@@ -71,6 +82,42 @@ def test_every_kind_of_criterion_is_among_the_shipped_ones(kind: str) -> None:
     """So that the analyzer has seen its statement."""
     assert kind in {criterion.kind for criterion in plan_pipeline().criteria}
     assert f"queries/criteria/{kind}" in SHARED
+
+
+@pytest.mark.parametrize("which", SETS)
+def test_the_analyzer_accepts_what_names_ids_that_are_apart(which: str) -> None:
+    """By every table of a pipeline at once: also within the ids of a third."""
+    (first, *_), tables = SETS[which][0]().phases, SETS[which][0]().tables
+    entity = next(iter(first.tables[0].entities))
+    counting = [spec.table for spec in tables if entity in spec.entities]
+    sides = [Side(table=table, within=(Side(table=counting[0]),)) for table in counting[1:]]
+    statement, parameters = differences_query(
+        counting[0], {entity: sides}, [SCOPE.start, SCOPE.end], ids_shown=20
+    )
+    analyze(SETS[which][1](), statement, parameters)
+
+
+def test_the_analyzer_accepts_every_flaw_that_is_counted_and_an_audit() -> None:
+    columns = {
+        "day": "DATE",
+        "store": "STRING",
+        "visitor": "INT64",
+        "paid": "NUMERIC",
+        "loaded": "TIMESTAMP",
+    }
+    table = Table(
+        name="shop.sales",
+        date="day",
+        entities={"store": "store", "visitor": "visitor"},
+        key=("store", "visitor"),
+        filled=("paid", "visitor"),
+        written_at="loaded",
+    )
+    statement, parameters = coverage_query(table, SCOPE.start, SCOPE.end)
+    analyze({"shop.sales": columns}, statement, parameters)
+    own = "SELECT DISTINCT day FROM shop.sales WHERE day BETWEEN @start_date AND @end_date"
+    audit = load("audit").format(date="`day`", audit=own)
+    analyze({"shop.sales": columns}, audit, {"start_date": SCOPE.start, "end_date": SCOPE.end})
 
 
 @pytest.mark.parametrize("which", SETS)

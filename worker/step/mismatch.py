@@ -46,8 +46,7 @@ def is_here(context: Context, made: RunRecord | Plan) -> bool:
     here = context.warehouse.identity
     if made.warehouse_id and made.warehouse_id == here:
         return True
-    # Where a folder cannot hold an id, or is not there, its path stands for it; a folder that is not
-    # there is the warehouse's to complain of.
+    # Where a folder cannot hold an id, or is not there, its path stands for it.
     has_no_id = not made.warehouse_id or _is_path(made.warehouse_id) or _is_path(here)
     return has_no_id and made.warehouse == context.warehouse.name
 

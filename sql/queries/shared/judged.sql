@@ -21,13 +21,20 @@ due AS (
   GROUP BY allowed.phase, allowed.day
   HAVING COUNT(*) = MAX(phases.sources)
 ),
--- The most of each entity that any table upstream holds.
+-- The most of each entity that any table holds which a table is measured by.
 expected AS (
-  SELECT upstreams.phase, counts.day, counts.entity, MAX(counts.found) AS most
-  FROM upstreams
-  JOIN counts ON counts.phase = upstreams.upstream
-  WHERE counts.entity <> '*'
-  GROUP BY upstreams.phase, counts.day, counts.entity
+  SELECT
+    measured.phase,
+    measured.table_name,
+    counts.day,
+    measured.entity,
+    MAX(counts.found) AS most
+  FROM measured
+  JOIN counts
+    ON counts.phase = measured.upstream
+    AND counts.table_name = measured.upstream_table
+    AND counts.entity = measured.entity
+  GROUP BY measured.phase, measured.table_name, counts.day, measured.entity
 ),
 compared AS (
   SELECT
@@ -44,6 +51,7 @@ compared AS (
   JOIN counted ON counted.phase = due.phase
   LEFT JOIN expected
     ON expected.phase = due.phase
+    AND expected.table_name = counted.table_name
     AND expected.day = due.day
     AND expected.entity = counted.entity
   LEFT JOIN counts

@@ -29,4 +29,13 @@ counted AS (
   >>[
     {counted}
   ])
+),
+-- The tables upstream that a table is measured by, per entity: none where the entity begins.
+measured AS (
+  SELECT *
+  FROM UNNEST(ARRAY<STRUCT<
+    phase STRING, table_name STRING, entity STRING, upstream STRING, upstream_table STRING
+  >>[
+    {measured}
+  ])
 )
