@@ -6,13 +6,14 @@ task is the chord's body and its errback, so the run is finalized however its st
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 
 from celery import chain, chord
 from celery.canvas import Signature
 
 from planner.pipeline.pipeline import Pipeline
-from planner.plan.plan import Plan, step_id
+from planner.plan.plan import Plan, PlannedChunk, step_id
+from planner.plan.states import STEP_ENDED, StepState
 from worker.app import FINAL_QUEUE, app
 
 
@@ -28,8 +29,17 @@ def canvas(run_id: str, plan: Plan, pipeline: Pipeline, steps: Collection[str]) 
     return chord(header, final_message(run_id).on_error(final_message(run_id)))
 
 
-def chunk_message(run_id: str, steps: Sequence[str], pipeline: Pipeline) -> Signature:
-    """Some steps of one chunk as a chain of their own, outside of the run's chord."""
+def unsettled(chunk: PlannedChunk, states: Mapping[str, StepState]) -> list[str]:
+    """The steps of a chunk that have not settled, in order."""
+    ids = [step_id(chunk.id, step.phase) for step in chunk.steps]
+    return [each for each in ids if states.get(each) not in STEP_ENDED]
+
+
+def rest(run_id: str, steps: Collection[str], pipeline: Pipeline) -> Signature:
+    """What is left of a chunk whose chain has ended, or was lost: at least one step, no chord.
+
+    Nothing is called back at its end: the run's finalization waits until every step has settled.
+    """
     return chain(*(step_message(run_id, each, pipeline) for each in steps))
 
 

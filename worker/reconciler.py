@@ -15,11 +15,10 @@ import redis
 from kombu.exceptions import OperationalError
 
 from planner.errors import FleetError
-from planner.plan.plan import PlannedChunk, step_id
-from planner.plan.states import RUN_ACTIVE, STEP_ENDED, RunState, StepState
+from planner.plan.states import RUN_ACTIVE, RunState
 from sql import WarehouseError
 from worker.app import app, queue_names
-from worker.canvas import chunk_message, final_message
+from worker.canvas import final_message, rest, unsettled
 from worker.ledger.keys import run_key
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunRecord
@@ -86,7 +85,7 @@ def _reconcile_run(context: Context, run: RunRecord, there: set[tuple[str, str]]
     if plan is None or run.pipeline != context.pipeline.name:
         return []
     states = context.ledger.steps(run.id)
-    unfinished = {chunk.id: chunk for chunk in plan.chunks if _rest(chunk, states)}
+    unfinished = {chunk.id: left for chunk in plan.chunks if (left := unsettled(chunk, states))}
     wanted = {*unfinished} if unfinished else {FINAL}
     missing = {each for each in wanted if (run.id, each) not in there}
     lost = _lost_long_enough(context, run.id, missing)
@@ -94,16 +93,9 @@ def _reconcile_run(context: Context, run: RunRecord, there: set[tuple[str, str]]
         if each == FINAL:
             final_message(run.id).apply_async()
         else:
-            rest = _rest(unfinished[each], states)
-            chunk_message(run.id, rest, context.pipeline).apply_async()
+            rest(run.id, unfinished[each], context.pipeline).apply_async()
         log.warning("%s: resent: %s", run.id, each or "the finalization")
     return [Resent(run_id=run.id, chunk=each) for each in sorted(lost)]
-
-
-def _rest(chunk: PlannedChunk, states: dict[str, StepState]) -> list[str]:
-    """The steps of a chunk that have not settled, in order."""
-    ids = [step_id(chunk.id, step.phase) for step in chunk.steps]
-    return [each for each in ids if states.get(each) not in STEP_ENDED]
 
 
 def _lost_long_enough(context: Context, run_id: str, missing: set[str]) -> set[str]:

@@ -1,34 +1,41 @@
 """The two tasks: a step, and the finalization of a run.
 
-One generic task for every phase: no worker can receive a task that it does not know.
+One generic task for every phase: no worker can receive a task that it does not know. The task of a
+step that did not succeed fails, so that Celery shows what the ledger says; Celery then runs nothing
+more of its chain, so where a later step can still be done, the task sends those first.
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
+import redis
 from celery import Task
+from kombu.exceptions import OperationalError
 
 from worker.app import app
-from worker.canvas import chunk_message
+from worker.canvas import rest, unsettled
 from worker.messages.transport import WAIT
 from worker.run.finalize import finalize as finalize_run
-from worker.step.context import context_here
+from worker.step.context import Context, context_here
 from worker.step.errors import Requeue, StepFailed
 from worker.step.visit import visit
+
+log = logging.getLogger(__name__)
 
 
 @app.task(bind=True, name="backfill.step", max_retries=None)
 def step(task: Task, run_id: str, step_id: str) -> str:
-    """Run one step of a run, if it is due."""
+    """Run one step of a run, if it is due. Returns `succeeded`, fails, or is requeued."""
     context = context_here()
     try:
         return visit(context, run_id, step_id, worker=_worker(task))
     except Requeue as requeue:
         raise _requeued(task, requeue.seconds) from None
     except StepFailed as failed:
-        if failed.rest:  # lost between here and Redis, the reconciler sends it
-            chunk_message(run_id, failed.rest, context.pipeline).apply_async()
+        if failed.goes_on:
+            _send_rest(context, run_id, step_id)
         raise
 
 
@@ -39,6 +46,22 @@ def finalize(task: Task, run_id: str) -> str:
         return finalize_run(context_here(), run_id)
     except Requeue as requeue:
         raise _requeued(task, requeue.seconds) from None
+
+
+def _send_rest(context: Context, run_id: str, step_id: str) -> None:
+    """Send what is left of a step's chunk, as a chain of its own.
+
+    The reconciler does it when this process dies before, or Redis does not answer.
+    """
+    plan = context.plan(run_id)
+    chunk_id = step_id.rpartition("/")[0]
+    try:
+        states = context.ledger.steps(run_id)
+        for chunk in plan.chunks if plan else ():
+            if chunk.id == chunk_id and (left := unsettled(chunk, states)):
+                rest(run_id, left, context.pipeline).apply_async()
+    except (OperationalError, redis.RedisError) as error:
+        log.warning("%s: could not send what is left of %s: %s", run_id, chunk_id, error)
 
 
 def _requeued(task: Any, seconds: float) -> Exception:

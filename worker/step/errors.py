@@ -3,12 +3,10 @@
 Exception
 ├── Requeue                        the message is delivered anew after a delay
 └── planner.errors.FleetError
-    └── StepFailed                 the chain ends here
+    └── StepFailed                 the step's task fails, and its chain ends here
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 from planner.errors import FleetError
 
@@ -22,12 +20,12 @@ class Requeue(Exception):
 
 
 class StepFailed(FleetError):
-    """A step failed, was blocked or was cancelled, so that its chain ends here.
+    """A step failed, was blocked or was cancelled: its task is a FAILURE, as Flower shows it.
 
-    `rest` are the later steps of its chunk, where any of them can still do something: they are to
-    be sent as a chain of their own. So Celery shows the step as failed, and they run all the same.
+    Celery runs nothing of its chain after that. With `goes_on`, a later step of the chunk can still
+    be done, and the task has to send the rest of the chunk anew.
     """
 
-    def __init__(self, message: str, *, rest: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, *, goes_on: bool = False) -> None:
         super().__init__(message)
-        self.rest = tuple(rest)
+        self.goes_on = goes_on

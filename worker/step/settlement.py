@@ -1,4 +1,4 @@
-"""The settlement of a step: its end in the ledger, and that of its chain."""
+"""The settlement of a step: its end in the ledger, and that of its chunk."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Settlement:
     ) -> str:
         """Write the step's end into the ledger, with that of later steps that cannot run now.
 
-        Raises `StepFailed` unless the step succeeded, and `Requeue` when it was taken over.
+        Raises `StepFailed` unless it succeeded, and `Requeue` when it was taken over.
         """
         failed, blocked = failed or {}, blocked or {}
         dates = self.date_states(done=done, failed=failed, blocked=blocked)
         if state is StepState.CANCELLED:
             dates |= {(self.step.phase, day): DateState.CANCELLED for day in self.unfinished()}
         goes_on = bool(done) or self._goes_on(state)
-        steps, later_dates = ({}, {}) if goes_on else self._rest_of_chain(state)
+        steps, later_dates = ({}, {}) if goes_on else self._rest_of_chunk(state)
         error = first(failed) or first(blocked) or first(self._problems_before())
         kept = self.context.ledger.transition(
             self.run.id,
@@ -65,21 +65,22 @@ class Settlement:
         )
         if not kept:
             raise Requeue(LOST_SECONDS)  # taken over and settled by another worker: replay that
-        if state is StepState.SUCCEEDED:
-            return str(state)
-        rest = [step_id(self._chunk_id, step.phase) for step in self._later_steps()]
-        why = error or "the run was cancelled"
-        raise StepFailed(f"{self.id} {state}: {why}", rest=rest if goes_on else ())
+        return self._told(state, error, goes_on=goes_on)
 
     def replay(self, record: StepRecord) -> str:
         """Repeat how a settled step ended, for its chain and chord: delivery is at least once.
 
-        Of a step that failed, the first delivery has sent what follows; should it have died in
-        between, the reconciler does.
+        The rest of its chunk was sent when it was settled; if that message was lost since, the
+        reconciler sends it.
         """
-        if record.state is StepState.SUCCEEDED:
-            return str(record.state)
-        raise StepFailed(f"{self.id} {record.state}: {record.error}")
+        return self._told(record.state, record.error, goes_on=False)
+
+    def _told(self, state: StepState, error: str, *, goes_on: bool) -> str:
+        """What the step's task says: its state, or `StepFailed`, since no other is a SUCCESS."""
+        if state is StepState.SUCCEEDED:
+            return str(state)
+        why = error or "the run was cancelled"
+        raise StepFailed(f"{self.id} {state}: {why}", goes_on=goes_on)
 
     def date_states(
         self,
@@ -143,15 +144,23 @@ class Settlement:
         names = [step.phase for step in steps]
         return list(steps[names.index(self.step.phase) + 1 :])
 
-    def _rest_of_chain(self, state: StepState) -> tuple[dict[str, StepState], DateStates]:
-        """The end of the later steps of a chain that ends here: no message will come for them."""
+    def _rest_of_chunk(self, state: StepState) -> tuple[dict[str, StepState], DateStates]:
+        """The end of the later steps of a chunk that ends here: no message will come for them.
+
+        What they have done before, as when another step of the chunk is retried, stays done.
+        """
         to = StepState.CANCELLED if state is StepState.CANCELLED else StepState.BLOCKED
-        later = self._later_steps()
-        steps = {step_id(self._chunk_id, step.phase): to for step in later}
-        return steps, {(step.phase, day): DateState(to) for step in later for day in step.dates}
+        ledger, states = self.context.ledger, self.context.ledger.steps(self.run.id)
+        ids = {step_id(self._chunk_id, step.phase): step for step in self._later_steps()}
+        left = {each: of for each, of in ids.items() if states.get(each) is StepState.PENDING}
+        pairs = [(step.phase, day) for step in left.values() for day in step.dates]
+        dates = ledger.dates(self.run.id, pairs)
+        return dict.fromkeys(left, to), {
+            pair: DateState(to) for pair, at in dates.items() if at is DateState.PENDING
+        }
 
     def _goes_on(self, state: StepState) -> bool:
-        """Whether the chain goes on after the step: a later step can still do something."""
+        """Whether the chunk goes on after the step: a later step can still do something."""
         if state is StepState.SUCCEEDED or DateState.DONE in self.own_dates().values():
             return True
         ancestors = self.context.pipeline.ancestors

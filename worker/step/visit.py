@@ -60,7 +60,7 @@ class Visit:
         if self.run.state is RunState.CANCELLING:
             return self._settle_idle(record, StepState.CANCELLED)
         if self.run.state in RUN_ENDED:
-            raise StepFailed(f"{self.id} {record.state}: the run is {self.run.state}")
+            raise StepFailed(f"{self.id} was not run: {self.run.id} is {self.run.state}")
         goes_on = self.run.state is RunState.PAUSED and record.parked
         if self.run.state is not RunState.RUNNING and not goes_on:
             raise self._wait()
@@ -291,8 +291,10 @@ def visit(context: Context, run_id: str, step_id: str, *, worker: str) -> str:
     run = context.ledger.run(run_id)
     step = context.step(run_id, step_id) if run else None
     if run is None or step is None:
-        # Redis was emptied since: the next `enqueue --gaps` replans its dates.
-        raise StepFailed(f"{step_id} is forgotten: Redis does not know {run_id}")
+        raise StepFailed(
+            f"{step_id} was not run: {run_id} is forgotten, since Redis was emptied. "
+            "`planner enqueue --gaps` plans its dates anew."
+        )
     return Visit(
         context=context,
         run=run,
