@@ -83,11 +83,15 @@ STATEMENTS = {
 class Mart:
     """A warehouse in which everything is complete, and a ledger."""
 
-    def __init__(self, place: Path, redis_url: str, *, more: str = "", daily: str = "") -> None:
+    def __init__(
+        self, place: Path, redis_url: str, *, more: str = "", daily: str = "", audit: str = ""
+    ) -> None:
         self.place = place
         (place / "mart.toml").write_text(PIPELINE.format(more=more, daily=daily))
         for name, statement in STATEMENTS.items():
             self.says(name, statement)
+        if audit:
+            self.says("negative", audit)
         self.settings = Settings(
             _env_file=None,  # type: ignore[call-arg]
             warehouse=f"local:{place / 'warehouse'}",

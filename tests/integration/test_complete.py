@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 import redis
 from deltalake import DeltaTable
 
-from planner.gaps.gaps import GapReason
+from planner.cli import main
+from planner.gaps.gaps import FLAWS, GapReason
 from planner.gaps.matrix import matrix
 from planner.pipeline.windows import Window
 from planner.report.markdown import render_markdown
@@ -18,7 +20,17 @@ from planner.report.report import Report, next_steps
 from planner.settings import Settings
 from planner.validation.baseline import Baseline, baseline_of
 from planner.validation.counts import count_tables
-from tests.integration.mart import DAILY, DAYS, REPLACE, RUN, SCOPE, STATEMENTS, TREND, Mart
+from tests.integration.mart import (
+    DAILY,
+    DAYS,
+    REPLACE,
+    RUN,
+    SCOPE,
+    STATEMENTS,
+    STORES,
+    TREND,
+    Mart,
+)
 from worker.run.finalize import finalize
 from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
@@ -279,3 +291,140 @@ def test_orphans_stand_where_people_look(mart: Mart) -> None:
     }
     assert mart.plan().leaves_gaps
     assert not validated(mart).holds
+
+
+FLAWED = """
+key = ["store", "player"]
+filled = { paid = 1.0 }
+audits = ["negative"]
+"""
+NEGATIVE = """
+SELECT DISTINCT day FROM m.daily WHERE day BETWEEN @start_date AND @end_date AND paid < 0;
+"""
+ADDED = {
+    "twice": "INSERT INTO m.daily SELECT * FROM m.daily WHERE day = @day",
+    "foreign": "INSERT INTO m.daily SELECT @day AS day, 'f' AS store, 'f' AS player, 9 AS paid",
+}
+
+KINDS = ["id", "twice", "empty", "foreign", "negative", "gone"]
+
+
+def spoil(mart: Mart, kind: str, day: date, store: str) -> None:
+    """One hole of a kind in `daily`."""
+    changed = {"id": "'x' AS store, player, paid", "empty": "store, player, NULL AS paid"}
+    changed["negative"] = "store, player, -paid AS paid"
+    if kind == "gone":
+        mart.lose("daily", day)
+    elif kind in changed:
+        mart.lose("daily", day, store)
+        mart.sql(
+            f"INSERT INTO m.daily SELECT day, {changed[kind]} FROM m.sales "
+            "WHERE day = @day AND store = @store",
+            day=day,
+            store=store,
+        )
+    else:
+        mart.sql(ADDED[kind], day=day)
+
+
+def rows(mart: Mart) -> list[list[tuple[object, ...]]]:
+    """Every row of both tables that are made."""
+    found = [
+        mart.warehouse.rows(f"SELECT day, store, player, paid FROM m.{table}", {})
+        for table in ("daily", "trend")
+    ]
+    return [sorted(tuple(row.values()) for row in each) for each in found]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_repair_of_flaws_equals_a_rebuild(make: MakeMart, seed: int) -> None:
+    # Given a mart, and holes of every kind, none of which a number of distinct ids would show
+    mart = make(daily=FLAWED, audit=NEGATIVE)
+    whole, chance = rows(mart), random.Random(seed)
+    kinds = chance.sample(KINDS, k=len(DAYS))
+    for day, kind in zip(DAYS, kinds, strict=True):
+        spoil(mart, kind, day, f"s{chance.randint(1, STORES)}")
+
+    # When they are found by name, and repaired where that is asked for
+    found = mart.assess().gaps["daily"]
+    named = {
+        "id": GapReason.PARTIAL,
+        "twice": GapReason.DUPLICATE,
+        "empty": GapReason.UNFILLED,
+        "foreign": GapReason.SURPLUS,
+        "negative": GapReason.AUDIT,
+        "gone": GapReason.MISSING,
+    }
+    assert {day: gap.reason for day, gap in found.items()} == {
+        day: named[kind] for day, kind in zip(DAYS, kinds, strict=True)
+    }
+    report = mart.run(mart.plan(FLAWS))
+
+    # Then every table is as it was built, row for row, and nothing is left to say
+    assert report.state == "complete", report.failures
+    assert rows(mart) == whole
+    assert mart.plan(FLAWS).is_empty
+    assert not mart.plan().leaves_gaps
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"daily": 'key = ["stor"]'}, "m.daily has no column 'stor', which `key` names"),
+        ({"daily": "filled = { paide = 0.5 }"}, "did you mean 'paid'?"),
+        ({"daily": 'audits = ["none"]'}, "there is no audit 'none'"),
+        ({"daily": 'audits = ["negative"]', "audit": "DELETE FROM m.daily WHERE TRUE"}, "refused"),
+        ({"daily": 'audits = ["negative"]', "audit": "SELECT store FROM m.daily"}, "named DATE"),
+        ({"daily": 'audits = ["negative"]', "audit": "no query"}, "refused"),
+        ({"daily": 'against = ["trend"]'}, "against names 'trend', which does not stand upstream"),
+        ({"more": 'compare = { shop = "count" }'}, "compare: no table counts 'shop'"),
+    ],
+)
+def test_what_cannot_be_judged_by_is_refused_in_a_line(
+    make: MakeMart,
+    options: dict[str, str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit code 2, and no table is touched."""
+    mart = make(**options)
+    before = rows(mart)
+    monkeypatch.setenv("BACKFILL_WAREHOUSE", mart.settings.warehouse)
+    monkeypatch.setenv("BACKFILL_PIPELINE", mart.settings.pipeline)
+    monkeypatch.setenv("BACKFILL_BROKER_URL", mart.settings.broker_url)
+    monkeypatch.setenv("BACKFILL_HOME", str(mart.settings.home))
+
+    for command in (["gaps"], ["plan"], ["enqueue", "--gaps"]):
+        monkeypatch.setattr("sys.argv", ["planner", *command])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        told = capsys.readouterr()
+        assert (ended.value.code, told.out) == (2, ""), told
+        assert said in told.err
+        assert len(told.err.strip().splitlines()) == 1, told.err
+    assert rows(mart) == before
+    assert mart.ledger.runs() == []
+
+
+def test_a_script_that_says_so_had_nothing_to_change(make: MakeMart) -> None:
+    mart = make()
+    unchanged = (
+        'kind = "script"\ncommand = ["echo", "all is as it was"]\n'
+        'outcomes = [{ output = "as it was", then = "unchanged" }]'
+    )
+    text = (mart.place / "mart.toml").read_text()
+    (mart.place / "mart.toml").write_text(
+        text.replace(
+            'runners = [{ kind = "sql", statements = ["trend"] }]',
+            f"[[phases.runners]]\n{unchanged}",
+        )
+    )
+    mart.lose("daily", DAYS[1], "s1")
+
+    report = mart.run(mart.plan())
+
+    assert report.state == "complete"
+    (remark,) = [remark for remark in report.remarks if remark.phase == "trend"]
+    assert remark.text == "unchanged, by its own word"
+    assert remark.dates == (DAYS[1], DAYS[2])

@@ -23,7 +23,7 @@ from worker.ledger.record import RunEnding, RunRecord
 from worker.processes.secrets import redacted
 from worker.run.final_count import final_count, held_up
 from worker.run.publish import Interrupted, publish
-from worker.run.report import Standing, failures, recounts, report_of
+from worker.run.report import Standing, failures, recounts, remarks, report_of
 from worker.step.context import Context
 from worker.step.errors import Requeue
 
@@ -68,7 +68,11 @@ def _conclude(
     """End the run by what was counted; or without a count, for the reason given instead."""
     dates = context.ledger.all_dates(run.id)
     standing = Standing(
-        plan=plan, dates=dates, recounts=recounts(context, run, plan), counted=counted
+        plan=plan,
+        dates=dates,
+        recounts=recounts(context, run, plan),
+        remarks=remarks(context, run, plan),
+        counted=counted,
     )
     publication = _publish(context, run, standing, lease)
     run = context.ledger.run(run.id) or run  # it may have been cancelled meanwhile

@@ -33,6 +33,7 @@ from worker.ledger.record import RunRecord
 from worker.run.final_count import uncounted
 from worker.run.validation import Pair, losses, validate
 from worker.step.context import Context
+from worker.step.recount import OWN_WORD
 
 UNCOUNTED = "The run ended without its final count, and what it shows after is what was before"
 
@@ -46,6 +47,8 @@ class Standing:
     """Phase and date → state in the ledger."""
     recounts: Mapping[Pair, tuple[int, int]]
     """Phase and date → entities that were due, and there, at the recount of its step."""
+    remarks: tuple[Remark, ...]
+    """What there is to know of dates that are done."""
     counted: Counts | str
     """The final count; or, in words, why there is none."""
 
@@ -80,7 +83,13 @@ class Standing:
         """The final validation; without a count, no date passes."""
         if self.assessment is None or self.counts is None:
             return uncounted(self.plan)
-        return validate(self.plan, self.counts, self.assessment, self.dates, self.recounts)
+        vouched = {
+            (remark.phase, day)
+            for remark in self.remarks
+            if OWN_WORD in remark.text
+            for day in remark.dates
+        }
+        return validate(self.plan, self.counts, self.assessment, self.dates, self.recounts, vouched)
 
 
 def report_of(
@@ -125,7 +134,7 @@ def report_of(
         notes=(standing.note,) if standing.note else (),
         losses=losses(plan.days_before, assessment) if assessment else (),
         orphans=_orphans(assessment, reach) if assessment else (),
-        remarks=_remarks(context, run, plan),
+        remarks=standing.remarks,
     )
 
 
@@ -138,7 +147,7 @@ def recounts(context: Context, run: RunRecord, plan: Plan) -> dict[Pair, tuple[i
     }
 
 
-def _remarks(context: Context, run: RunRecord, plan: Plan) -> tuple[Remark, ...]:
+def remarks(context: Context, run: RunRecord, plan: Plan) -> tuple[Remark, ...]:
     """What there is to know of dates that are done, one entry per phase and text."""
     groups: dict[tuple[str, str], list[date]] = defaultdict(list)
     for name, step in plan.steps():

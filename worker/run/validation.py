@@ -6,7 +6,7 @@ was made, and when everything in its lookback window is still there and older th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 
 from planner.gaps.gaps import FLAWS, RECOMPUTE, SHORT, Assessment, Gap
@@ -32,8 +32,11 @@ def validate(
     assessment: Assessment,
     dates: Mapping[Pair, DateState],
     recounts: Mapping[Pair, tuple[int, int]],
+    vouched: Collection[Pair] = (),
 ) -> Validation:
-    """Judge what the plan took. `recounts` are entities due and there when a step was recounted."""
+    """Judge what the plan took. `recounts` are entities due and there when a step was recounted;
+    `vouched` are dates whose runner said that nothing had to change, so that they stay older than
+    what they are computed from."""
     short: list[Short] = []
     taken: set[Pair] = set()
     for _, step in plan.steps():
@@ -44,7 +47,7 @@ def validate(
             is_done = dates.get(pair) is DateState.DONE
             found = _lacking(phase, task, assessment, recounts.get(pair) if is_done else None)
             found = found or _not_recomputed(phase, task, is_done=is_done)
-            found = found or _gone(phase, task, counts, assessment)
+            found = found or _gone(phase, task, counts, assessment, is_old=pair in vouched)
             if found is not None:
                 short.append(found)
     failed = {(each.phase, each.date) for each in short}
@@ -117,13 +120,15 @@ def _not_recomputed(phase: Phase, task: Task, *, is_done: bool) -> Short | None:
     )
 
 
-def _gone(phase: Phase, task: Task, counts: Counts, assessment: Assessment) -> Short | None:
+def _gone(
+    phase: Phase, task: Task, counts: Counts, assessment: Assessment, *, is_old: bool
+) -> Short | None:
     """A complete date that was computed from rows which are gone, or changed since."""
     told = next(_short_upstream(phase, task.date, assessment), None)
     cause: Cause = "gone"
     if told is None:
         newer = newer_upstream(counts.pipeline, phase, task.date, counts.modified)
-        if newer is None:
+        if newer is None or is_old:
             return None
         cause, told = "changed", f"{newer[0]} {newer[1]} was written after it"
     count = max(task.expected.values(), default=1)

@@ -22,6 +22,9 @@ from planner.text import counted
 from sql.warehouse import Warehouse
 from worker.step.before import Before, flaws_of, versions_of
 
+OWN_WORD = "unchanged, by its own word"
+"""The remark on a date of which its runner said that nothing had to change."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recount:
@@ -73,7 +76,7 @@ def recount(
         proof = before.compare(phase, day, after, cells)
         remarks[day] += proof.remarks
         if proof.complaint is not None and day in own_word:
-            remarks[day].append("unchanged, by its own word")
+            remarks[day].append(OWN_WORD)
         elif proof.complaint is not None:
             short[day] = proof.complaint
             unchanged.add(day)
