@@ -62,7 +62,7 @@ def enqueue(
     elif not json:
         print_plan(source.plan, context.pipeline)
     if dry_run:
-        return
+        raise typer.Exit(_left(source.plan) if source.plan.is_empty else Exit.DONE)
     if source.plan.is_empty:
         _end_without_run(source.plan, json=json)
     source.require_now()
@@ -145,10 +145,14 @@ def _read(path: Path, options: Planning) -> Plan:
 
 
 def _end_without_run(plan: Plan, *, json: bool) -> NoReturn:
-    """Exit code 0 when nothing is wrong but what other runs are at; 1 when something is left."""
     if json:
         print_json({"run_id": None, **plan.as_json()})
-    raise typer.Exit(Exit.GAPS if plan.leaves_gaps else Exit.DONE)
+    raise typer.Exit(_left(plan))
+
+
+def _left(plan: Plan) -> Exit:
+    """Of a plan without steps: 0 when nothing is wrong but what other runs are at."""
+    return Exit.GAPS if plan.leaves_gaps else Exit.DONE
 
 
 def _wait(context: Context, run_id: str, plan: Plan, *, json: bool) -> NoReturn:
