@@ -12,6 +12,7 @@ import redis
 from deltalake import DeltaTable
 
 from planner.cli import main
+from planner.doctor.ids import check_ids
 from planner.gaps.gaps import FLAWS, GapReason
 from planner.gaps.matrix import matrix
 from planner.pipeline.windows import Window
@@ -428,3 +429,28 @@ def test_a_script_that_says_so_had_nothing_to_change(make: MakeMart) -> None:
     (remark,) = [remark for remark in report.remarks if remark.phase == "trend"]
     assert remark.text == "unchanged, by its own word"
     assert remark.dates == (DAYS[1], DAYS[2])
+
+
+def test_ids_that_never_meet_are_told_with_what_to_say(mart: Mart) -> None:
+    mart.sql(
+        REPLACE.format(
+            table="daily",
+            select="SELECT day, CONCAT('shop-', store) AS store, player, paid FROM m.sales "
+            "WHERE day BETWEEN @start_date AND @end_date",
+        ),
+        start_date=DAYS[0],
+        end_date=DAYS[-1],
+    )
+
+    checks = list(check_ids(mart.context.warehouse, mart.context.pipeline, today=DAYS[-1]))
+
+    (check,) = [check for check in checks if check.what == "daily: m.daily"]
+    assert not check.ok
+    assert "none of its stores" in check.detail
+    assert 'compare = { store = "count" }' in check.advice
+
+
+def test_one_id_in_common_is_enough(mart: Mart) -> None:
+    mart.lose("daily", DAYS[0], "s1")
+
+    assert not list(check_ids(mart.context.warehouse, mart.context.pipeline, today=DAYS[-1]))
