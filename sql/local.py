@@ -17,8 +17,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -47,6 +46,7 @@ from sql.dialect import (
 )
 from sql.errors import TableNotFound, Unsupported, WarehouseRefused, WarehouseUnreachable
 from sql.identity import folder_identity
+from sql.local_errors import refusals
 from sql.statements import is_table
 from sql.warehouse import Coverage, Parameters, Partition, Partitioning, Partitions, Table
 
@@ -221,7 +221,7 @@ class LocalWarehouse:
                 self._show(table_name(reference), reference)
             else:
                 raise WarehouseRefused(f"Table {reference.name!r} has no dataset.")
-        with _refusals():
+        with refusals():
             if absent := query.parameters - set(parameters):
                 raise WarehouseRefused(f"The statement needs the parameter @{min(absent)}.")
             bound = {name: parameters[name] for name in query.parameters}
@@ -256,7 +256,7 @@ class LocalWarehouse:
                 for column, kind in columns.items()
             )
             body = f"SELECT {empty} WHERE false"
-        with _refusals():  # it looks into a file
+        with refusals():  # it looks into a file
             self._connection.execute(f"CREATE OR REPLACE VIEW {schema}.{quoted(view)} AS {body}")
         self._shown[name] = table.version()
 
@@ -285,7 +285,7 @@ class LocalWarehouse:
 
     def _log(self, name: str, table: DeltaTable) -> DeltaLog:
         """The table's log, followed to the version that was opened."""
-        with _refusals():
+        with refusals():
             self._logs[name].follow(table.version())
         return self._logs[name]
 
@@ -306,7 +306,7 @@ class LocalWarehouse:
         )
         partition = tree.find(exp.PartitionedByProperty)
         mode = "ignore" if tree.args.get("exists") else "error"
-        with _refusals():
+        with refusals():
             DeltaTable.create(
                 self._path(name),
                 schema,
@@ -345,7 +345,7 @@ class LocalWarehouse:
         schema = pa.schema(self._open(name).schema().to_arrow())
         if missing := set(schema.names) ^ set(new.column_names):
             raise WarehouseRefused(f"{name}: columns do not match: {', '.join(sorted(missing))}.")
-        with _refusals():
+        with refusals():
             rows = new.select(schema.names).cast(schema)
         self._commit(
             lambda: write_deltalake(
@@ -370,7 +370,7 @@ class LocalWarehouse:
         pause = COMMIT_PAUSE_SECONDS
         for tries_left in range(COMMIT_TRIES - 1, -1, -1):
             try:
-                with _refusals():
+                with refusals():
                     return write()
             except CommitFailedError as error:
                 if not tries_left:
@@ -380,19 +380,6 @@ class LocalWarehouse:
                 time.sleep(pause * random.uniform(0.5, 1.5))
                 pause = min(pause * 2, COMMIT_PAUSE_MAX_SECONDS)
         raise AssertionError("unreachable")
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Say as ours what the libraries say as theirs."""
-    try:
-        yield
-    except CommitFailedError:
-        raise
-    except (duckdb.IOException, OSError) as error:
-        raise WarehouseUnreachable(f"The local warehouse cannot be read: {error}") from error
-    except (duckdb.Error, DeltaError, pa.ArrowException) as error:
-        raise WarehouseRefused(f"The local warehouse refuses the statement: {error}") from error
 
 
 def _columns(table: DeltaTable) -> dict[str, str]:

@@ -200,6 +200,14 @@ class Bench:
             )
         warehouse.close()
 
+    def append(self, table: str, day: date) -> None:
+        """Rows as a job adds them that does not look at what is there."""
+        warehouse = self.warehouse()
+        warehouse.run(
+            f"INSERT INTO {table} SELECT day, game FROM lake.raw WHERE day = @day", {"day": day}
+        )
+        warehouse.close()
+
     def days_of(self, table: str = TABLES[0]) -> list[date]:
         """Dates that a table holds in full."""
         warehouse = self.warehouse()

@@ -300,9 +300,9 @@ def test_tables_that_move_for_ever_are_not_written_to_by_a_second_batch(
     looks.goes_on(1)
 
     for _ in range(5):
-        bench.fill(TABLES[0], DAYS[:1])
+        bench.append(TABLES[0], DAYS[0])
         looks.goes_on(0.9 * STALL_SECONDS)
-    bench.fill(TABLES[0], DAYS[:1])
+    bench.append(TABLES[0], DAYS[0])
     ended = looks.look(0.9 * STALL_SECONDS)
 
     # Then the attempt ends with its time, and a person decides

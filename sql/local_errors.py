@@ -1,0 +1,25 @@
+"""What the libraries of the local warehouse say, as ours says it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import duckdb
+import pyarrow as pa
+from deltalake.exceptions import CommitFailedError, DeltaError
+
+from sql.errors import WarehouseRefused, WarehouseUnreachable
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Say as ours what the libraries say as theirs."""
+    try:
+        yield
+    except CommitFailedError:
+        raise
+    except (duckdb.IOException, OSError) as error:
+        raise WarehouseUnreachable(f"The local warehouse cannot be read: {error}") from error
+    except (duckdb.Error, DeltaError, pa.ArrowException) as error:
+        raise WarehouseRefused(f"The local warehouse refuses the statement: {error}") from error
