@@ -4,6 +4,10 @@ made for one broker and never lets go of it.
     send RUN                 send a registered run to the workers
     revoke TASK [terminate]  as Flower's buttons do
     finalize RUN             one more message to finalize a run
+    step RUN STEP            one more message of a step
+    results RUN              (step, state) of every task result in the backend, JSON
+    listen                   start to follow task events, as Flower does
+    seen RUN                 (step, state) of every task that was seen to run, JSON
     retry RUN                what is not done, under the same run
     reconcile TIMES          that often at once; how many messages were sent
     unknown QUEUE            a message of a task that no worker knows
@@ -14,16 +18,57 @@ from __future__ import annotations
 
 import json
 import sys
+from ast import literal_eval
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from threading import Barrier, Event, Thread
+from typing import Any
+
+from celery.events.state import State
+from celery.result import AsyncResult
 
 from planner.settings import load_settings
 from worker.app import app
-from worker.canvas import final_message
+from worker.canvas import final_message, step_message
 from worker.reconciler import reconcile
 from worker.run.control import retry
 from worker.run.enqueue import send_run
 from worker.step.context import Context
+
+EVENTS = State()
+"""What Flower makes of the events it hears."""
+
+
+def listen() -> None:
+    """Follow task events in a thread; back when the first event has come."""
+    hears = Event()
+
+    def take(event: dict[str, Any]) -> None:
+        EVENTS.event(event)
+        hears.set()  # workers send a heartbeat every other second
+
+    def follow() -> None:
+        with app.connection_for_read() as connection:
+            receiver = app.events.Receiver(connection, handlers={"*": take})
+            receiver.capture(limit=None, timeout=None, wakeup=False)
+
+    Thread(target=follow, daemon=True).start()
+    hears.wait()
+
+
+def seen(run_id: str) -> list[tuple[str, str]]:
+    """(step, state) of every task of a run that a worker received, by its events."""
+    tasks = [task for _, task in EVENTS.itertasks() if task.received and task.args]
+    named = [(literal_eval(task.args), task.state) for task in tasks]
+    return [(" ".join(of[1:]) or "finalize", to) for of, to in named if of[0] == run_id]
+
+
+def results(run_id: str) -> list[tuple[str, str]]:
+    """(step, state) of every result of a run in the backend; the finalization is `finalize`."""
+    prefix = app.backend.task_keyprefix.decode()
+    keys = [key.decode() for key in app.backend.client.scan_iter(f"{prefix}*")]
+    found = [AsyncResult(key.removeprefix(prefix), app=app) for key in keys]
+    named = [([*(each.args or ())], each.state) for each in found]
+    return [(" ".join(of[1:]) or "finalize", to) for of, to in named if of[:1] == [run_id]]
 
 
 def do(context: Context, what: str, *more: str) -> str:
@@ -36,6 +81,14 @@ def do(context: Context, what: str, *more: str) -> str:
             app.control.revoke(task_id, terminate=bool(how), signal="SIGKILL")
         case ["finalize", run_id]:
             final_message(run_id).apply_async()
+        case ["step", run_id, step_id]:
+            step_message(run_id, step_id, context.pipeline).apply_async()
+        case ["results", run_id]:
+            return json.dumps(results(run_id))
+        case ["listen"]:
+            listen()
+        case ["seen", run_id]:
+            return json.dumps(seen(run_id))
         case ["retry", run_id]:
             return str(retry(context, run_id))
         case ["reconcile", times]:

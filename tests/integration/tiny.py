@@ -243,6 +243,7 @@ class Tiny:
         phases: Collection[str] = ALL,
         *,
         deadline_seconds: int | None = None,
+        chunk_dates: int = 1,
     ) -> str:
         """Write a run down; its rows are there, so that a step that runs is a step done."""
         pipeline = self.context.pipeline
@@ -264,7 +265,7 @@ class Tiny:
             pipeline,
             self._health,
             Repair(todo=todo, skipped=(), owed={}),
-            chunk(pipeline, todo, [], size=1),
+            chunk(pipeline, todo, [], size=chunk_dates),
             warehouse=self.context.warehouse.name,
             scope=Window(start=min(days), end=max(days)),
         )
@@ -272,8 +273,10 @@ class Tiny:
         self.ledger.register(run_id, plan, Orders(deadline_seconds=deadline_seconds))
         return run_id
 
-    def enqueue(self, days: Sequence[date], phases: Collection[str] = ALL) -> str:
-        run_id = self.register(days, phases)
+    def enqueue(
+        self, days: Sequence[date], phases: Collection[str] = ALL, *, chunk_dates: int = 1
+    ) -> str:
+        run_id = self.register(days, phases, chunk_dates=chunk_dates)
         self.say("send", run_id)
         return run_id
 

@@ -1,6 +1,7 @@
 """A pool process that dies where it hurts most, when TINY_PLACE holds a file that says so.
 
 `dies_before_body`: after a step's success is stored, and before its chord hears of it.
+`dies_before_rest`: after a failed step is settled, and before the rest of its chunk is sent.
 """
 
 import os
@@ -9,15 +10,27 @@ import sys
 from pathlib import Path
 
 if "celery" in sys.orig_argv:
+    from celery import _state
     from celery.backends.redis import RedisBackend
+    from celery.canvas import _chain
 
-    _stock = RedisBackend.on_chord_part_return
-
-    def _dies(self, request, state, result, propagate=None, **options):
-        order = Path(os.environ["TINY_PLACE"]) / "dies_before_body"
+    def _die_if(name):
+        order = Path(os.environ["TINY_PLACE"]) / name
         if order.exists():
             order.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
-        return _stock(self, request, state, result, propagate=propagate, **options)
 
-    RedisBackend.on_chord_part_return = _dies
+    _stock_part_return = RedisBackend.on_chord_part_return
+    _stock_apply_async = _chain.apply_async
+
+    def _part_return(self, request, state, result, propagate=None, **options):
+        _die_if("dies_before_body")
+        return _stock_part_return(self, request, state, result, propagate=propagate, **options)
+
+    def _apply_async(self, *arguments, **options):
+        if _state.get_current_worker_task() is not None:
+            _die_if("dies_before_rest")
+        return _stock_apply_async(self, *arguments, **options)
+
+    RedisBackend.on_chord_part_return = _part_return
+    _chain.apply_async = _apply_async
