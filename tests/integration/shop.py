@@ -44,6 +44,7 @@ class Shop:
             poll_max_seconds=0.05,
         )
         self.context = Context(settings, patient=False)
+        self.context.warehouse.identify()  # as when a run is sent
         self.ledger = self.context.ledger
 
     def lose(self, table: str, column: str, *days: date) -> None:

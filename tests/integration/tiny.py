@@ -163,7 +163,9 @@ class Tiny:
         command = [str(find_redis_server()), "--port", str(self.port), "--bind", "127.0.0.1"]
         return [*command, "--dir", str(self.place), "--save", "", "--appendonly", "yes"]
 
-    def worker_process(self, number: int, *, broker_url: str | None = None) -> Child:
+    def worker_process(
+        self, number: int, *, broker_url: str | None = None, warehouse: str | None = None
+    ) -> Child:
         """A worker with two slots."""
         environment = {
             **self.environment,
@@ -172,6 +174,8 @@ class Tiny:
         }
         if broker_url is not None:
             environment["BACKFILL_BROKER_URL"] = broker_url
+        if warehouse is not None:
+            environment["BACKFILL_WAREHOUSE"] = warehouse
         child = worker_process(self.settings, number, environment=environment)
         command = list(child.command)
         command[command.index("--concurrency") + 1] = "2"
@@ -267,6 +271,7 @@ class Tiny:
             Repair(todo=todo, skipped=(), owed={}),
             chunk(pipeline, todo, [], size=chunk_dates),
             warehouse=self.context.warehouse.name,
+            warehouse_id=self.context.warehouse.identify(),
             scope=Window(start=min(days), end=max(days)),
         )
         run_id = new_id("run", datetime.now(UTC))

@@ -26,6 +26,7 @@ from worker.run.publish import Interrupted, publish
 from worker.run.report import Standing, failures, recounts, remarks, report_of
 from worker.step.context import Context
 from worker.step.errors import Requeue
+from worker.step.mismatch import WAREHOUSE, mismatch
 
 __all__ = ["failures", "finalize", "settle_owed", "write_report"]
 
@@ -76,7 +77,7 @@ def _conclude(
     )
     publication = _publish(context, run, standing, lease)
     run = context.ledger.run(run.id) or run  # it may have been cancelled meanwhile
-    report = _with_history(context, standing, report_of(context, run, standing, publication))
+    report = _with_history(context, run, standing, report_of(context, run, standing, publication))
     state = RunState(report.state)
     ending = _ending(standing, publication)
     text = report.model_dump_json()
@@ -105,11 +106,14 @@ def _ending(standing: Standing, publication: Publication | None) -> RunEnding:
     )
 
 
-def _with_history(context: Context, standing: Standing, report: Report) -> Report:
+def _with_history(context: Context, run: RunRecord, standing: Standing, report: Report) -> Report:
     """Add the run to the history in the warehouse, if there is one; a failure is only a note."""
     dataset, plan = context.settings.history_dataset, standing.plan
     if dataset is None:
         return report
+    if mismatch(context, run) is WAREHOUSE:
+        why = f"The run is not in the history {dataset}: this worker's warehouse is not the run's"
+        return report.model_copy(update={"notes": (*report.notes, why)})
     warehouse = context.warehouse.labelled(plan_id=plan.plan_id, phase="history")
     try:
         write_run(warehouse, dataset, report)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from planner.plan.plan import Plan
+from sql import WarehouseError
 from worker.ledger.record import RunRecord
 from worker.step.context import Context
 
@@ -32,10 +34,15 @@ WAREHOUSE = Mismatch(
 
 
 def mismatch(context: Context, run: RunRecord) -> Mismatch | None:
-    """What is not as the run was planned with; None when all is."""
+    """What is not as the run was planned with; None when all is.
+
+    A warehouse that cannot be opened is none to tell apart: the attempt, or the count, says why.
+    """
     if run.pipeline_checksum != context.pipeline.checksum:
         return PIPELINE
-    return None if is_here(context, run) else WAREHOUSE
+    with suppress(WarehouseError):
+        return None if is_here(context, run) else WAREHOUSE
+    return None
 
 
 def is_here(context: Context, made: RunRecord | Plan) -> bool:
