@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -21,6 +22,7 @@ from planner.report.report import Report, next_steps
 from planner.settings import Settings
 from planner.validation.baseline import Baseline, baseline_of
 from planner.validation.counts import count_tables
+from sql.warehouse import Parameters
 from tests.integration.mart import (
     DAILY,
     DAYS,
@@ -454,3 +456,26 @@ def test_one_id_in_common_is_enough(mart: Mart) -> None:
     mart.lose("daily", DAYS[0], "s1")
 
     assert not list(check_ids(mart.context.warehouse, mart.context.pipeline, today=DAYS[-1]))
+
+
+def test_only_a_table_that_differs_is_asked_once_more(
+    mart: Mart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    warehouse = mart.context.warehouse
+    real = warehouse.rows
+
+    def rows_of(statement: str, parameters: Parameters) -> Sequence[Mapping[str, Any]]:
+        asked.append(statement)
+        return real(statement, parameters)
+
+    monkeypatch.setattr(warehouse, "rows", rows_of)
+    mart.assess()
+    assert len(asked) == len(mart.context.pipeline.tables)
+    asked.clear()
+
+    mart.lose("trend", DAYS[0], "s1")
+    mart.lose("trend", DAYS[2], "s2")
+    mart.assess()
+
+    assert len(asked) == len(mart.context.pipeline.tables) + 1
