@@ -110,9 +110,9 @@ def _from_command(command: tuple[str, ...]) -> tuple[str, str]:
         raise NoSecret(str(error)) from None
     except OSError as error:
         raise NoSecretNow(f"{command[0]} gives no token: {error.strerror}") from None
+    deadline = time.monotonic() + COMMAND_SECONDS  # before the timer, which never fires early then
     late = threading.Timer(COMMAND_SECONDS, _end, [process])
     late.start()
-    deadline = time.monotonic() + COMMAND_SECONDS
     try:
         with process:
             assert process.stdout is not None
