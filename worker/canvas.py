@@ -12,7 +12,7 @@ from celery import chain, chord
 from celery.canvas import Signature
 
 from planner.pipeline.pipeline import Pipeline
-from planner.plan.plan import Plan, PlannedChunk, step_id
+from planner.plan.plan import Plan, PlannedChunk, phase_of, step_id
 from planner.plan.states import STEP_ENDED, StepState
 from worker.app import FINAL_QUEUE, app
 
@@ -49,7 +49,7 @@ def step_message(run_id: str, which: str, pipeline: Pipeline) -> Signature:
     A step whose phase the pipeline file no longer names goes to the final queue, which every worker
     serves, to be settled.
     """
-    phase = pipeline.by_name.get(which.rpartition("/")[2])
+    phase = pipeline.by_name.get(phase_of(which))
     return app.signature(
         "backfill.step",
         args=(run_id, which),

@@ -14,6 +14,7 @@ import redis
 from celery import Task
 from kombu.exceptions import OperationalError
 
+from planner.plan.plan import chunk_of
 from worker.app import app
 from worker.canvas import rest, unsettled
 from worker.messages.transport import WAIT
@@ -54,7 +55,7 @@ def _send_rest(context: Context, run_id: str, step_id: str) -> None:
     The reconciler does it when this process dies before, or Redis does not answer.
     """
     plan = context.plan(run_id)
-    chunk_id = step_id.rpartition("/")[0]
+    chunk_id = chunk_of(step_id)
     try:
         states = context.ledger.steps(run_id)
         for chunk in plan.chunks if plan else ():

@@ -72,7 +72,7 @@ def shown_state(record: RunRecord) -> str:
 
 def failures_json(context: Context, record: RunRecord) -> list[dict[str, Any]]:
     """Dates that failed or were blocked so far."""
-    from worker.run.finalize import failures
+    from worker.run.report import failures
 
     plan = context.plan(record.id)
     if plan is None:

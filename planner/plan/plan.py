@@ -47,6 +47,11 @@ class Task(Data):
     expected: dict[str, int]
     """Entity → how many the date should hold afterwards."""
 
+    @property
+    def most(self) -> int:
+        """How many it should hold of the entity that there are most of; 1 where none is counted."""
+        return max(self.expected.values(), default=1)
+
 
 class Step(Data):
     """One phase of one chunk."""
@@ -180,6 +185,16 @@ class Plan(Data):
 def step_id(chunk_id: str, phase: str) -> str:
     """A step's id within its run: `2022-04-16..2022-04-22/analytics`."""
     return f"{chunk_id}/{phase}"
+
+
+def chunk_of(step_id: str) -> str:
+    """The id of a step's chunk."""
+    return step_id.rpartition("/")[0]
+
+
+def phase_of(step_id: str) -> str:
+    """The phase of a step, by its id."""
+    return step_id.rpartition("/")[2]
 
 
 def make_plan(

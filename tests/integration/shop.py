@@ -16,7 +16,7 @@ from sql import load, open_warehouse
 from worker.run.plan import Wanted, plan_gaps
 from worker.step import visit
 from worker.step.context import Context
-from worker.step.visit import Requeue, StepFailed
+from worker.step.errors import Requeue, StepFailed
 
 PIPELINE = load_pipeline("sales")
 SCOPE = Window(start=date(2025, 3, 3), end=date(2025, 4, 11))

@@ -10,8 +10,8 @@ from planner.plan.states import RunState, StepState
 from tests.integration.ledgers import rename
 from tests.integration.shop import RUN, Shop, day
 from worker.ledger.lease import Lease, Resource
-from worker.step import visit
-from worker.step.visit import Requeue, StepFailed
+from worker.step.errors import Requeue, StepFailed
+from worker.step.mismatch import CONFIG_MISMATCHES_MAX
 
 STEP = f"{day(11)}/sessionise"
 KEY = f"backfill:run:{RUN}:step:{STEP}"
@@ -49,7 +49,7 @@ def test_a_step_that_only_mismatched_workers_receive_fails_after_a_while(shop: S
     begin(shop)
     change_file(shop)
 
-    come_by(shop, visit.CONFIG_MISMATCHES_MAX)
+    come_by(shop, CONFIG_MISMATCHES_MAX)
     with pytest.raises(StepFailed, match="every worker's pipeline file differs"):
         shop.visit(STEP)
 
@@ -60,7 +60,7 @@ def test_other_waits_are_no_config_mismatches(shop: Shop) -> None:
     """Paused for long, then a worker that was not started anew is the first to come by."""
     fits = begin(shop)
     shop.ledger.move(RUN, RunState.PAUSED, [RunState.RUNNING])
-    come_by(shop, visit.CONFIG_MISMATCHES_MAX + 10)
+    come_by(shop, CONFIG_MISMATCHES_MAX + 10)
     shop.ledger.move(RUN, RunState.RUNNING, [RunState.PAUSED])
 
     change_file(shop)
@@ -74,7 +74,7 @@ def test_one_worker_that_fits_is_enough(shop: Shop) -> None:
     # Given config mismatches up to the limit, and a worker whose file matches and cannot begin now
     fits = begin(shop)
     change_file(shop)
-    come_by(shop, visit.CONFIG_MISMATCHES_MAX)
+    come_by(shop, CONFIG_MISMATCHES_MAX)
     change_file(shop, fits)
     name = f"sales:sessionise:{day(11)}"
     lease = Lease(shop.ledger.client, [Resource(name=name)], seconds=60)
@@ -84,7 +84,7 @@ def test_one_worker_that_fits_is_enough(shop: Shop) -> None:
 
     # Then config mismatches count from none
     change_file(shop)
-    come_by(shop, visit.CONFIG_MISMATCHES_MAX)
+    come_by(shop, CONFIG_MISMATCHES_MAX)
     assert shop.states()[STEP] is StepState.PENDING
 
 
@@ -95,7 +95,7 @@ def test_a_parked_step_is_given_up_too(shop: Shop) -> None:
     shop.ledger.transition(RUN, STEP, token=lease.token, state=StepState.RUNNING, fields=parked)
     change_file(shop)
 
-    come_by(shop, visit.CONFIG_MISMATCHES_MAX)
+    come_by(shop, CONFIG_MISMATCHES_MAX)
     with pytest.raises(StepFailed, match="every worker's pipeline file differs"):
         shop.visit(STEP)
 
@@ -107,7 +107,7 @@ def test_a_step_at_work_is_left_to_its_worker_and_given_up_when_that_is_gone(sho
     lease = hold(shop)
     change_file(shop)
 
-    come_by(shop, visit.CONFIG_MISMATCHES_MAX + 5)
+    come_by(shop, CONFIG_MISMATCHES_MAX + 5)
     assert shop.states()[STEP] is StepState.RUNNING
 
     lease.release()  # it died, and was evicted
@@ -132,7 +132,7 @@ def test_a_step_before_a_renamed_phase_is_given_up(shop: Shop) -> None:
     begin(shop)
     rename(shop.ledger, RUN, "aggregate")
 
-    come_by(shop, visit.CONFIG_MISMATCHES_MAX)
+    come_by(shop, CONFIG_MISMATCHES_MAX)
     # What a file of other rules says of the next step is for the next step
     with pytest.raises(StepFailed, match="pipeline file differs") as failed:
         shop.visit(STEP)

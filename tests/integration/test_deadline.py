@@ -14,8 +14,8 @@ from tests.waiting import until
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.orders import Orders
 from worker.run.finalize import finalize
+from worker.step.errors import StepFailed
 from worker.step.stop import Stop
-from worker.step.visit import StepFailed
 
 
 def pass_deadline(shop: Shop) -> None:

@@ -15,7 +15,8 @@ from planner.report.markdown import render_markdown
 from planner.report.report import NOT_COUNTED, Report
 from tests.integration.shop import RUN, Shop, day, drain
 from worker.run.finalize import finalize
-from worker.step.visit import CONFIG_MISMATCHES_MAX, Requeue
+from worker.step.errors import Requeue
+from worker.step.mismatch import CONFIG_MISMATCHES_MAX
 
 
 def done(shop: Shop) -> None:

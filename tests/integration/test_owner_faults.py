@@ -43,7 +43,7 @@ from worker.run.finalize import finalize
 from worker.run.plan import with_runners
 from worker.step import visit
 from worker.step.context import Context
-from worker.step.visit import StepFailed
+from worker.step.errors import StepFailed
 
 LATER = f"""
 [[phases]]

@@ -7,7 +7,7 @@ import pytest
 from planner.plan.states import DateState, RunState, StepState
 from tests.integration.shop import RUN, Shop, day
 from worker.step import visit
-from worker.step.visit import Requeue, StepFailed
+from worker.step.errors import Requeue, StepFailed
 
 PAIR = f"{day(11)}..{day(12)}"
 STEP, LATER = f"{PAIR}/sessionise", f"{PAIR}/aggregate"

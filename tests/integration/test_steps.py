@@ -20,8 +20,8 @@ from worker.ledger.steps import Started
 from worker.run.finalize import finalize
 from worker.run.plan import Wanted, owed_now, plan_gaps
 from worker.step import attempt, visit
+from worker.step.errors import Requeue, StepFailed
 from worker.step.recount import Recount
-from worker.step.visit import Requeue, StepFailed
 
 
 @pytest.mark.parametrize("seed", range(4))

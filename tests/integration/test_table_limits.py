@@ -12,7 +12,7 @@ from worker.ledger.budget import spent, table_key
 from worker.ledger.lease import Lease, Resource
 from worker.runners import Job, Outcome, Runner, TooLarge
 from worker.step import attempt
-from worker.step.visit import Requeue
+from worker.step.errors import Requeue
 
 
 def limit(shop: Shop, **limits: int) -> None:

@@ -21,7 +21,8 @@ from worker.run.enqueue import require_here
 from worker.run.finalize import finalize
 from worker.step import visit
 from worker.step.context import Context
-from worker.step.visit import CONFIG_MISMATCHES_MAX, Requeue, StepFailed
+from worker.step.errors import Requeue, StepFailed
+from worker.step.mismatch import CONFIG_MISMATCHES_MAX
 
 STEP = f"{day(11)}/sessionise"
 KEY = f"backfill:run:{RUN}"

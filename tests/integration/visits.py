@@ -16,7 +16,7 @@ from worker.run.finalize import finalize
 from worker.run.plan import Wanted, plan_gaps
 from worker.step import visit
 from worker.step.context import Context
-from worker.step.visit import Requeue, StepFailed
+from worker.step.errors import Requeue, StepFailed
 
 SCOPE = Window(start=DAYS[0], end=DAYS[-1])
 RUN = "run-of-this-test"

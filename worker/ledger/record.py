@@ -24,6 +24,9 @@ def _parsed(value: Any) -> Any:
 
 
 JsonObject = Annotated[dict[str, Any] | None, BeforeValidator(_parsed)]
+Mismatches = Annotated[
+    int, Field(default=0, validation_alias=AliasChoices("config_mismatches", MISMATCHES))
+]
 
 
 class Record(BaseModel):
@@ -40,7 +43,7 @@ class Record(BaseModel):
 
     def as_hash(self) -> dict[str, str]:
         """The fields as Redis holds them."""
-        return {name: _text(value) for name, value in self}
+        return {name: as_text(value) for name, value in self}
 
 
 class RunHeader(Record):
@@ -90,9 +93,7 @@ class RunRecord(RunHeader, RunEnding):
     """When it is to be cancelled, if it still goes on."""
     stopped_by: str = ""
     """`deadline` when that is what cancelled it."""
-    config_mismatches: int = Field(
-        default=0, validation_alias=AliasChoices("config_mismatches", MISMATCHES)
-    )
+    config_mismatches: Mismatches
     """How often in a row only workers with another pipeline file came to end it."""
 
     @property
@@ -123,9 +124,7 @@ class StepRecord(Record):
     """The token it was parked under, while a service works for it."""
     waits: int = 0
     """How often it waited in a row, for its upstream phases or for a resource."""
-    config_mismatches: int = Field(
-        default=0, validation_alias=AliasChoices("config_mismatches", MISMATCHES)
-    )
+    config_mismatches: Mismatches
     """How often in a row only workers with another pipeline file received it."""
     waiting: str = ""
     """What it waited for at its last delivery, in words."""
@@ -144,7 +143,8 @@ def step_record(step_id: str, state: StepState, found: Mapping[str, str]) -> Ste
     return StepRecord.model_validate({**found, "id": step_id, "state": state})
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A field's value as Redis holds it."""
     if value is None:
         return ""
     if isinstance(value, bool):

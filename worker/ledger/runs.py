@@ -15,7 +15,7 @@ from planner.plan.states import RunState
 from worker.ledger.connection import Connected, script
 from worker.ledger.keys import RUNS, date_field, held_key, parse_date_field, run_key, step_key
 from worker.ledger.orders import PLAIN, Orders
-from worker.ledger.record import MISMATCHES, RunEnding, RunHeader, RunRecord, run_record
+from worker.ledger.record import MISMATCHES, RunEnding, RunHeader, RunRecord, as_text, run_record
 
 KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
 KEYS_AT_ONCE = 1000  # per SCAN
@@ -68,7 +68,7 @@ class RunLedger(Connected):
                 plan.model_dump_json(),
                 json.dumps([step for step, _ in plan.steps()]),
                 json.dumps(dates),
-                _text(orders.deadline_seconds),
+                as_text(orders.deadline_seconds),
             ],
         )
         if held:
@@ -104,8 +104,8 @@ class RunLedger(Connected):
                 run_id,
                 json.dumps([date_field(*pair) for pair in dates]),
                 json.dumps(step_ids),
-                str(int(orders.force_service)),
-                _text(orders.deadline_seconds),
+                as_text(orders.force_service),
+                as_text(orders.deadline_seconds),
             ],
         )
         if len(answer) == 1:
@@ -209,7 +209,3 @@ def _holders(answer: list[str]) -> dict[tuple[str, date], str]:
     """Phase and date → the run that holds it, from a flat list of both."""
     pairs = zip(answer[::2], answer[1::2], strict=True)
     return {parse_date_field(field): run_id for field, run_id in pairs}
-
-
-def _text(number: int | None) -> str:
-    return "" if number is None else str(number)

@@ -56,21 +56,16 @@ class StepLedger(Connected):
 
     def problems(self, run_id: str, step_id: str) -> dict[date, str]:
         """The dates of a settled step that are not done, each with what is wrong."""
-        text = self.client.hget(step_key(run_id, step_id), "problems")
-        found = json.loads(text) if text else {}
-        return {date.fromisoformat(day): str(why) for day, why in found.items()}
+        return self._by_date(run_id, step_id, "problems")
 
     def remarks(self, run_id: str, step_id: str) -> dict[date, str]:
         """What to know of dates of a step that are done."""
-        text = self.client.hget(step_key(run_id, step_id), "remarks")
-        found = json.loads(text) if text else {}
-        return {date.fromisoformat(day): str(told) for day, told in found.items()}
+        return self._by_date(run_id, step_id, "remarks")
 
     def counts(self, run_id: str, step_id: str) -> dict[date, tuple[int, int]]:
         """Entities that were due, and that were there, at the last recount of a step's dates."""
-        text = self.client.hget(step_key(run_id, step_id), "counts")
-        found = json.loads(text) if text else {}
-        return {date.fromisoformat(day): (due, there) for day, (due, there) in found.items()}
+        found = self._by_date(run_id, step_id, "counts")
+        return {day: (due, there) for day, (due, there) in found.items()}
 
     def dates(
         self, run_id: str, wanted: Iterable[tuple[str, date]]
@@ -158,3 +153,9 @@ class StepLedger(Connected):
     def note_config_match(self, run_id: str, step_id: str) -> None:
         """Start that count anew: a worker with the plan's pipeline file received the step."""
         self.client.hdel(step_key(run_id, step_id), MISMATCHES)
+
+    def _by_date(self, run_id: str, step_id: str, name: str) -> dict[date, Any]:
+        """A field of a step that says something of each of some dates."""
+        text = self.client.hget(step_key(run_id, step_id), name)
+        found = json.loads(text) if text else {}
+        return {date.fromisoformat(day): value for day, value in found.items()}

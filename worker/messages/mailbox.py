@@ -14,6 +14,7 @@ from typing import Any
 
 import redis
 
+from planner.plan.plan import chunk_of
 from worker.messages.later import waiting
 
 AT_ONCE = 500  # messages per round trip
@@ -57,7 +58,7 @@ def _whose(raw: str) -> tuple[str, str] | None:
         return None
     if task == "backfill.finalize":
         return run_id, FINAL
-    return (run_id, rest[0].rpartition("/")[0]) if rest else None
+    return (run_id, chunk_of(rest[0])) if rest else None
 
 
 def _raw(client: redis.Redis, queues: Iterable[str]) -> Iterator[str]:

@@ -56,13 +56,13 @@ def require_here(context: Context, plan: Plan) -> None:
             f"{plan.plan_id} was made with another pipeline file than BACKFILL_PIPELINE "
             f"({context.settings.pipeline}): make a new plan."
         )
-    if not is_here(context, plan) and plan.warehouse == context.warehouse.name:
-        raise BadPlan(
-            f"{plan.plan_id} was made for another warehouse of the same name "
-            f"({plan.warehouse}), on another machine or before the folder was replaced: make a new "
-            "plan."
-        )
     if not is_here(context, plan):
+        if plan.warehouse == context.warehouse.name:
+            raise BadPlan(
+                f"{plan.plan_id} was made for another warehouse of the same name "
+                f"({plan.warehouse}), on another machine or before the folder was replaced: make a "
+                "new plan."
+            )
         raise BadPlan(
             f"{plan.plan_id} was made for {plan.warehouse}, and BACKFILL_WAREHOUSE is "
             f"{context.warehouse.name}: set that, or make a new plan."

@@ -17,8 +17,7 @@ from worker.ledger.record import RunRecord
 from worker.processes.secrets import redacted
 from worker.step.context import Context
 from worker.step.errors import Requeue
-from worker.step.mismatch import mismatch
-from worker.step.visit import CONFIG_MISMATCHES_MAX
+from worker.step.mismatch import CONFIG_MISMATCHES_MAX, mismatch
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +34,8 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
     other = mismatch(context, run)
     if other is not None:
         waits = f"its end waits for {other.waits_for}"
-        if (
-            context.ledger.note_end_waits(run.id, waits, config_mismatch=True)
-            <= CONFIG_MISMATCHES_MAX
-        ):
+        count = context.ledger.note_end_waits(run.id, waits, config_mismatch=True)
+        if count <= CONFIG_MISMATCHES_MAX:
             log.warning("%s: %s", run.id, waits)
             raise Requeue(MISMATCH_LOOK_SECONDS)
         return other.reason
@@ -69,7 +66,7 @@ def uncounted(plan: Plan) -> Validation:
             phase=step.phase,
             date=task.date,
             reason=NOT_COUNTED,
-            expected=max(task.expected.values(), default=1),
+            expected=task.most,
             found=0,
             detail="the final count could not be taken",
         )

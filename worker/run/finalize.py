@@ -23,12 +23,10 @@ from worker.ledger.record import RunEnding, RunRecord
 from worker.processes.secrets import redacted
 from worker.run.final_count import final_count, held_up
 from worker.run.publish import Interrupted, publish
-from worker.run.report import Standing, failures, recounts, remarks, report_of
+from worker.run.report import Standing, recounts, remarks, report_of
 from worker.step.context import Context
 from worker.step.errors import Requeue
 from worker.step.mismatch import WAREHOUSE, mismatch
-
-__all__ = ["failures", "finalize", "settle_owed", "write_report"]
 
 log = logging.getLogger(__name__)
 
@@ -128,8 +126,8 @@ def _with_history(context: Context, run: RunRecord, standing: Standing, report: 
                 now=report.ended,
             )
     except WarehouseError as error:
-        log.warning("%s is not in the ledger %s: %s", report.run_id, dataset, error)
-        why = f"The run is not in the ledger {dataset}: {redacted(str(error))}"
+        log.warning("%s is not in the history %s: %s", report.run_id, dataset, error)
+        why = f"The run is not in the history {dataset}: {redacted(str(error))}"
         return report.model_copy(update={"notes": (*report.notes, why)})
     return report
 

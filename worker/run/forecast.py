@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from planner.plan.chunks import Chunk
 from planner.plan.estimate import Estimate, History, Samples, estimate, pace_of
-from planner.plan.plan import Plan
+from planner.plan.plan import Plan, chunk_of
 from planner.plan.simulate import Work, elapsed
 from planner.plan.states import STEP_ENDED, RunState, StepState
 from planner.report.report import StepRow
@@ -170,7 +170,7 @@ def _works(plan: Plan, steps: Sequence[StepRecord], foreseen: Estimate | None) -
         is_running = record.state is StepState.RUNNING
         if is_running and record.began is not None:
             seconds = max(0.0, seconds - (time.time() - record.began))
-        chunk = record.id.rpartition("/")[0]
+        chunk = chunk_of(record.id)
         work = Work(chunk=chunk, phase=step.phase, dates=step.dates, seconds=seconds)
         (running if is_running else waiting).append(work)
     return [*running, *waiting]

@@ -108,13 +108,12 @@ def _cause(gap: Gap, recount: tuple[int, int] | None) -> Cause:
 def _not_recomputed(phase: Phase, task: Task, *, is_done: bool) -> Short | None:
     if is_done or task.reason not in RECOMPUTE:
         return None
-    count = max(task.expected.values(), default=1)
     return Short(
         phase=phase.name,
         date=task.date,
         reason=task.reason,
-        expected=count,
-        found=count,
+        expected=task.most,
+        found=task.most,
         cause="incomplete",
         detail="its rows were not written anew",
     )
@@ -131,13 +130,12 @@ def _gone(
         if newer is None or is_old:
             return None
         cause, told = "changed", f"{newer[0]} {newer[1]} was written after it"
-    count = max(task.expected.values(), default=1)
     return Short(
         phase=phase.name,
         date=task.date,
         reason="upstream",
-        expected=count,
-        found=count,
+        expected=task.most,
+        found=task.most,
         cause=cause,
         detail=f"computed from rows that are gone: {told}",
     )

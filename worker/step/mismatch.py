@@ -10,6 +10,8 @@ from sql import WarehouseError
 from worker.ledger.record import RunRecord
 from worker.step.context import Context
 
+CONFIG_MISMATCHES_MAX = 60  # in a row, about ten minutes: a rolling deployment is over by then
+
 
 @dataclass(frozen=True, kw_only=True)
 class Mismatch:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from planner.plan.plan import Step, step_id
+from planner.plan.plan import Step, chunk_of, step_id
 from planner.plan.states import DateState, StepState
 from worker.ledger.record import RunRecord, StepRecord
 from worker.step.context import Context
@@ -109,7 +109,7 @@ class Settlement:
     def problems(self, new: Mapping[date, str]) -> str:
         """What is wrong with the step's dates, with those of earlier attempts; JSON."""
         problems = {**self._problems_before(), **new}
-        return json.dumps({str(day): why[:ERROR_CHARS] for day, why in problems.items()})
+        return _texts(problems)
 
     def recounted(
         self, remarks: Mapping[date, str], counts: Mapping[date, tuple[int, int]]
@@ -126,21 +126,17 @@ class Settlement:
         } | dict(remarks)
         known = ledger.counts(self.run.id, self.id) | dict(counts)
         return {
-            "remarks": json.dumps({str(day): text[:ERROR_CHARS] for day, text in told.items()}),
+            "remarks": _texts(told),
             "counts": json.dumps({str(day): pair for day, pair in known.items()}),
         }
 
     def _problems_before(self) -> dict[date, str]:
         return self.context.ledger.problems(self.run.id, self.id)
 
-    @property
-    def _chunk_id(self) -> str:
-        return self.id.rpartition("/")[0]
-
     def _later_steps(self) -> list[Step]:
         plan = self.context.plan(self.run.id)
         chunks = plan.chunks if plan else ()
-        steps = next((chunk.steps for chunk in chunks if chunk.id == self._chunk_id), ())
+        steps = next((chunk.steps for chunk in chunks if chunk.id == chunk_of(self.id)), ())
         names = [step.phase for step in steps]
         return list(steps[names.index(self.step.phase) + 1 :])
 
@@ -151,7 +147,7 @@ class Settlement:
         """
         to = StepState.CANCELLED if state is StepState.CANCELLED else StepState.BLOCKED
         ledger, states = self.context.ledger, self.context.ledger.steps(self.run.id)
-        ids = {step_id(self._chunk_id, step.phase): step for step in self._later_steps()}
+        ids = {step_id(chunk_of(self.id), step.phase): step for step in self._later_steps()}
         left = {each: of for each, of in ids.items() if states.get(each) is StepState.PENDING}
         pairs = [(step.phase, day) for step in left.values() for day in step.dates]
         dates = ledger.dates(self.run.id, pairs)
@@ -174,3 +170,8 @@ class Settlement:
 def first(problems: Mapping[date, str]) -> str:
     """The first of some problems, with its date; empty without any."""
     return next((f"{day}: {why}" for day, why in problems.items()), "")
+
+
+def _texts(told: Mapping[date, str]) -> str:
+    """A text per date, cut to size; JSON."""
+    return json.dumps({str(day): text[:ERROR_CHARS] for day, text in told.items()})

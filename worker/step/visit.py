@@ -25,18 +25,15 @@ from worker.step import gate
 from worker.step.attempt import Attempt, Ended, OverBudget
 from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
-from worker.step.mismatch import Mismatch, mismatch
+from worker.step.mismatch import CONFIG_MISMATCHES_MAX, Mismatch, mismatch
 from worker.step.resources import resources_of, services_of
 from worker.step.retry import Retry, decide
 from worker.step.settlement import ERROR_CHARS, Settlement, first
 from worker.step.stop import Stop
 
-__all__ = ["CONFIG_MISMATCHES_MAX", "CRASHES_MAX", "Requeue", "StepFailed", "Visit", "visit"]
-
 FIRST_WAIT_SECONDS = 0.25  # then pauses grow up to BACKFILL_POLL_MAX_SECONDS
 WAIT_GROWTH = 1.3
 CRASHES_MAX = 20  # takeovers of one step: so often, the step itself kills its workers
-CONFIG_MISMATCHES_MAX = 60  # in a row, about ten minutes: a rolling deployment is over by then
 
 
 @dataclass(frozen=True, kw_only=True)
