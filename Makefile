@@ -21,7 +21,7 @@ install: $(READY)  ## Set up .venv from the lock file
 demo: $(READY)  ## Repair a broken pipeline with a fleet, on this machine
 	$(BIN)/planner demo
 
-test: lint  ## Types, style, layers and tests, in under four minutes
+test: lint  ## Types, style, layers and tests
 	$(BIN)/pytest -m "not slow" --numprocesses 3 --dist loadgroup
 
 test-all: lint  ## Every test but the fault suite

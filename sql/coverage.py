@@ -35,7 +35,7 @@ def coverage_query(
         "table": quote_table(table.name),
         "date": quote_column(table.date),
         "counts": counts,
-        "filters": "".join(f"\n  AND {condition}" for condition in conditions),
+        "filters": conditions,
     }
     if table.grades is None:
         statement = load("coverage").format(**names)

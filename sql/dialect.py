@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import date
 from functools import lru_cache
 from typing import NamedTuple
@@ -73,8 +73,7 @@ def query_of(tree: exp.Expr) -> Query:
         for reference in tree.find_all(exp.Table)
         if reference.db or reference.name not in own
     )
-    parameters = frozenset(parameter.name for parameter in tree.find_all(exp.Parameter))
-    return Query(sql=duckdb_sql(tree), tables=tables, parameters=parameters)
+    return Query(sql=duckdb_sql(tree), tables=tables, parameters=parameter_names(tree))
 
 
 def duckdb_sql(tree: exp.Expr) -> str:
@@ -107,21 +106,25 @@ def google_integers(rows: pa.Table) -> pa.Table:
     return rows
 
 
-def parameter_names(tree: exp.Expr, given: Parameters) -> set[str]:
-    """The parameters that a statement uses. Raises `WarehouseRefused` for one that is not given."""
-    names = {parameter.name for parameter in tree.find_all(exp.Parameter)}
+def parameter_names(tree: exp.Expr) -> frozenset[str]:
+    """The parameters that a statement uses."""
+    return frozenset(parameter.name for parameter in tree.find_all(exp.Parameter))
+
+
+def bound(names: Set[str], given: Parameters) -> Parameters:
+    """Those of the parameters that a statement uses. Raises `WarehouseRefused` if one is absent."""
     if absent := names - set(given):
         raise WarehouseRefused(f"The statement needs the parameter @{min(absent)}.")
-    return names
+    return {name: given[name] for name in names}
 
 
 def literal(condition: exp.Expr, parameters: Parameters) -> str:
     """A condition with its parameters as literals: what Delta takes as a predicate."""
-    parameter_names(condition, parameters)
+    values = bound(parameter_names(condition), parameters)
 
     def bind(node: exp.Expr) -> exp.Expr:
         if isinstance(node, exp.Parameter):
-            return _value(parameters[node.name])
+            return _value(values[node.name])
         if isinstance(node, exp.Column):
             return exp.column(node.name, quoted=True)
         return node

@@ -55,14 +55,14 @@ def _marked(ids: str, *, is_own: bool) -> str:
 def _ids(side: Side, entity: str, values: dict[str, Scalar | Sequence[Scalar]]) -> str:
     """The distinct ids of a side per date."""
     table = side.table
-    conditions, bound = filters_of(table.where, f"filter_{len(values)}_")
+    filters, bound = filters_of(table.where, f"filter_{len(values)}_")
     values.update(bound)
-    ids = without_comments("ids").format(
+    ids = without_comments(load("ids")).format(
         date=quote_column(table.date),
         entity=quote_text(entity),
         id=as_id(quote_column(table.entities[entity])),
         table=quote_table(table.name),
-        filters="".join(f"\n  AND {condition}" for condition in conditions),
+        filters=filters,
     )
     if not side.within:
         return ids

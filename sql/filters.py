@@ -8,8 +8,8 @@ from sql.statements import quote_column
 from sql.warehouse import Condition, Parameters, Scalar
 
 
-def filters_of(where: Mapping[str, Condition], prefix: str) -> tuple[list[str], Parameters]:
-    """A GoogleSQL condition per column, and the parameters that its values are bound to.
+def filters_of(where: Mapping[str, Condition], prefix: str) -> tuple[str, Parameters]:
+    """`AND` and a GoogleSQL condition per column, and the parameters of their values.
 
     The condition of the nth column, from 0, has at most one parameter, named `prefix` and n: a
     value, or an ARRAY. Raises `WarehouseRefused` for what is no column's name.
@@ -22,7 +22,7 @@ def filters_of(where: Mapping[str, Condition], prefix: str) -> tuple[list[str], 
         values = condition.one_of or condition.none_of
         if values:
             bound[parameter] = values[0] if len(values) == 1 else list(values)
-    return written, bound
+    return "".join(f"\n  AND {condition}" for condition in written), bound
 
 
 def _written(column: str, condition: Condition, parameter: str) -> str:

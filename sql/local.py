@@ -33,6 +33,7 @@ from sql.delta_log import DeltaLog
 from sql.dialect import (
     Query,
     arrow_type,
+    bound,
     duck_type,
     google_integers,
     google_type,
@@ -222,10 +223,8 @@ class LocalWarehouse:
             else:
                 raise WarehouseRefused(f"Table {reference.name!r} has no dataset.")
         with refusals():
-            if absent := query.parameters - set(parameters):
-                raise WarehouseRefused(f"The statement needs the parameter @{min(absent)}.")
-            bound = {name: parameters[name] for name in query.parameters}
-            answer = self._connection.sql(query.sql, params=bound).to_arrow_table()
+            values = bound(query.parameters, parameters)
+            answer = self._connection.sql(query.sql, params=values).to_arrow_table()
             return google_integers(answer)
 
     def _show(self, name: str, reference: exp.Table) -> None:

@@ -68,7 +68,7 @@ def load(name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def without_comments(name: str) -> str:
-    """The text of `sql/NAME.sql` for use as a part of another statement: bare of comments."""
-    lines = load(name).splitlines()
+def without_comments(statement: str) -> str:
+    """A statement for use as a part of another: bare of comments that fill a line."""
+    lines = statement.splitlines()
     return "\n".join(line for line in lines if not line.lstrip().startswith("--"))

@@ -192,7 +192,7 @@ def fleet(started: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     return started
 
 
-TOGETHER = ("fleet", "tiny", "nobody", "guarded", "browser", "built")
+TOGETHER = ("fleet", "tiny", "idle", "guarded", "browser", "built")
 """Fixtures that cost seconds: all tests with one of them run in one process, where it is made."""
 
 

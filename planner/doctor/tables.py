@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from difflib import get_close_matches
+from itertools import chain
 
 from planner.errors import BadPipeline
 from planner.gaps.audits import check_audit
@@ -123,9 +124,8 @@ def _is_written_here(phase: Phase) -> bool:
 def _columns(spec: TableSpec, columns: Mapping[str, str]) -> tuple[str, str] | None:
     """What is wrong with the columns that are read, and what to do; None when nothing is."""
     known = {name.lower(): name for name in columns}  # BigQuery's names have no case
-    written = (spec.written_at,) if spec.written_at else ()
-    judged = (*spec.entities.values(), *spec.where, *spec.key, *spec.filled, *written)
-    for name in (spec.date, *judged):
+    judged = chain.from_iterable(spec.judged_columns.values())
+    for name in (spec.date, *spec.entities.values(), *spec.where, *judged):
         if name.lower() not in known:
             hint = nearest(name, sorted(known.values()))
             return f"it has no column {name!r}", f"correct the pipeline file: {hint}"

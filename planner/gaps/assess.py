@@ -11,7 +11,6 @@ import math
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import date
-from decimal import Decimal
 from functools import cached_property
 
 from planner.gaps.evidence import Evidence
@@ -25,9 +24,11 @@ from planner.gaps.gaps import (
     GapReason,
     Skipped,
     SkipReason,
+    count_due,
 )
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.measures import Place
+from planner.pipeline.model import exact
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
@@ -259,8 +260,7 @@ class _Judge:
             worst = min(short, key=lambda finding: finding.found / finding.expected)
             want, have = worst.expected, worst.found
         else:
-            first = next(iter(phase.tables[0].entities), None)
-            want = have = self.due(phase, day).get(first, 1) if first else 1
+            want = have = count_due(phase, self.due(phase, day))
         return Gap(
             phase=phase.name,
             date=day,
@@ -324,9 +324,7 @@ class _Judge:
                 )
 
     def _surplus(self, place: Place, spec: TableSpec, day: date) -> Iterator[Finding]:
-        for entity in spec.entities:
-            if not self.pipeline.measures[place, entity] or not self.pipeline.by_ids(entity):
-                continue
+        for entity in self.pipeline.compared_by_ids(place[0], spec):
             apart = self.evidence.differences.get(place, {}).get((day, entity))
             if apart is not None and apart.surplus:
                 have = self.evidence.cell(spec.name, day).entities[entity]
@@ -342,6 +340,5 @@ class _Judge:
 
 
 def _share(of: int, share: float) -> int:
-    """The least whole number that is a share of another, as the share was written: 100 × 0.55 is
-    more than 55 in binary."""
-    return math.ceil(of * Decimal(str(share)))
+    """The least whole number that is a share of another."""
+    return math.ceil(of * exact(share))

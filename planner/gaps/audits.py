@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date
 
 from planner.errors import BadPipeline
@@ -25,10 +25,8 @@ def check_judgeable(warehouse: Warehouse, pipeline: Pipeline) -> None:
     warehouse does not answer. A pipeline file without any of these costs nothing.
     """
     for spec in pipeline.tables:
-        named = {"key": spec.key, "filled": tuple(spec.filled)}
-        named["written_at"] = (spec.written_at,) if spec.written_at else ()
-        if any(named.values()):
-            _check_columns(warehouse, spec, named)
+        if any(spec.judged_columns.values()):
+            _check_columns(warehouse, spec)
         for audit in spec.audits:
             check_audit(warehouse, pipeline, audit)
 
@@ -55,16 +53,15 @@ def run_audits(
     return found
 
 
-def _check_columns(
-    warehouse: Warehouse, spec: TableSpec, named: Mapping[str, tuple[str, ...]]
-) -> None:
+def _check_columns(warehouse: Warehouse, spec: TableSpec) -> None:
     try:
         columns = warehouse.columns(spec.name)
     except TableNotFound:
         return  # the count says so, with the tables that there are
-    for key, wanted in named.items():
+    known = {name.lower() for name in columns}  # BigQuery's names have no case
+    for key, wanted in spec.judged_columns.items():
         for column in wanted:
-            if column.lower() not in {name.lower() for name in columns}:
+            if column.lower() not in known:
                 raise BadPipeline(
                     f"{spec.name} has no column {column!r}, which `{key}` names; "
                     f"{nearest(column, columns, what='columns')}."

@@ -83,11 +83,7 @@ def unsure(
     for name in phases:
         for spec in pipeline.by_name[name].tables:
             place = (name, spec.name)
-            entities = [
-                entity
-                for entity in spec.entities
-                if pipeline.by_ids(entity) and pipeline.measures[place, entity]
-            ]
+            entities = pipeline.compared_by_ids(name, spec)
             dates = [
                 day
                 for day in days

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
+from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
 from planner.pipeline.windows import Window
 from planner.text import counted
@@ -195,12 +196,25 @@ class Assessment:
         """Whether rows are expected, there or not."""
         return day in self.complete[phase] or day in self.gaps[phase]
 
+    def short_upstream(self, phase: Phase, day: date) -> Gap | None:
+        """The first date in the lookback window of a date whose upstream rows are not there."""
+        for name in phase.after:
+            for past in lookback(day, phase).days():
+                gap = self.gaps[name].get(past)
+                if gap is not None and gap.reason in SHORT:
+                    return gap
+        return None
+
+
+def count_due(phase: Phase, due: Expected) -> int:
+    """How many a phase ought to hold of its first entity; 1 where it counts none."""
+    first = next(iter(phase.tables[0].entities), None)
+    return due.get(first, 1) if first else 1
+
 
 def recomputed(phase: Phase, day: date, assessment: Assessment, reason: GapReason) -> Gap:
     """A date that is complete by count, and has to be computed again."""
-    due = assessment.expected[phase.name][day]
-    first = next(iter(phase.tables[0].entities), None)
-    count = due.get(first, 1) if first else 1
+    count = count_due(phase, assessment.expected[phase.name][day])
     return Gap(
         phase=phase.name,
         date=day,

@@ -32,15 +32,21 @@ def read_evidence(
 
     Raises `sql.WarehouseError`.
     """
-    tables = tables_to_judge(pipeline, phases)
+    coverage = read_coverage(warehouse, tables_to_judge(pipeline, phases), window)
+    return complete_evidence(warehouse, pipeline, coverage, phases, window)
+
+
+def read_coverage(
+    warehouse: Warehouse, specs: Sequence[TableSpec], window: Window
+) -> dict[str, Coverage]:
+    """Table → cells by date, of some tables at once. Raises `sql.WarehouseError`."""
     counts = together(
         lambda spec: warehouse.coverage(spec.table, window.start, window.end),
-        tables,
+        specs,
         at_once=warehouse.at_once,
         cancel=warehouse.cancel,
     )
-    coverage = {spec.name: cells for spec, cells in zip(tables, counts, strict=True)}
-    return complete_evidence(warehouse, pipeline, coverage, phases, window)
+    return {spec.name: cells for spec, cells in zip(specs, counts, strict=True)}
 
 
 def complete_evidence(
@@ -92,8 +98,7 @@ def _differences(
     spec = _spec(pipeline, place)
     others = {
         entity: [_side(pipeline, other, entity) for other in pipeline.measures[place, entity]]
-        for entity in spec.entities
-        if pipeline.by_ids(entity) and pipeline.measures[place, entity]
+        for entity in pipeline.compared_by_ids(place[0], spec)
     }
     return _ask(warehouse, spec, others, dates, ids_named)
 

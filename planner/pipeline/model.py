@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
@@ -53,3 +54,8 @@ class Model(Data):
     def known_keys(cls) -> dict[str, FieldInfo]:
         """What the file calls the fields → the fields, in order."""
         return {field.alias or name: field for name, field in cls.model_fields.items()}
+
+
+def exact(share: float) -> Decimal:
+    """A share as the file writes it: 100 × 0.55 is more than 55 in binary."""
+    return Decimal(str(share))

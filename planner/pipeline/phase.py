@@ -47,6 +47,11 @@ class Phase(Model):
         return self.queue or self.name
 
     @property
+    def has_flaws(self) -> bool:
+        """Whether any of its tables can have a flaw that a step could make."""
+        return any(spec.has_flaws for spec in self.tables)
+
+    @property
     def dates_at_once(self) -> int | None:
         """Dates that one run may take, so that its writes fit a day's budget; None: any number."""
         limits = [t.daily_writes // t.writes_per_date for t in self.tables if t.daily_writes]

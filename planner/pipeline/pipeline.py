@@ -204,6 +204,15 @@ class Pipeline(Model):
         """Whether tables are compared by the ids of an entity, not by how many there are."""
         return self.compare.get(entity, "ids") == "ids"
 
+    def compared_by_ids(self, phase: str, spec: TableSpec) -> tuple[str, ...]:
+        """The entities of a phase's table whose ids are compared with those it is measured by."""
+        place = (phase, spec.name)
+        return tuple(
+            entity
+            for entity in spec.entities
+            if self.by_ids(entity) and self.measures[place, entity]
+        )
+
     @cached_property
     def lookback_total(self) -> timedelta:
         """The longest way back from a date to an upstream date that matters to it."""

@@ -80,6 +80,17 @@ class TableSpec(Model):
             )
         return self
 
+    @property
+    def has_flaws(self) -> bool:
+        """Whether the file says what a flaw of its rows is, that a step could make."""
+        return bool(self.key or self.filled or self.audits)
+
+    @property
+    def judged_columns(self) -> dict[str, tuple[str, ...]]:
+        """Key of the file → the columns that it names, beside those that are counted."""
+        written = (self.written_at,) if self.written_at else ()
+        return {"key": self.key, "filled": tuple(self.filled), "written_at": written}
+
     @cached_property
     def table(self) -> Table:
         """What a warehouse is asked to count."""

@@ -213,6 +213,7 @@ def make_plan(
 ) -> Plan:
     """The plan of a repair. `cost` is that of the counts it rests on."""
     created = datetime.now(UTC).replace(microsecond=0)
+    reach = _reach(scope, chunks)
     recompute = {
         phase.name: dict.fromkeys(assessment.stale.get(phase.name, ()), GapReason.STALE)
         | dict.fromkeys(repair.owed.get(phase.name, ()), GapReason.CASCADE)
@@ -234,8 +235,8 @@ def make_plan(
         chunks=tuple(_planned(chunk, assessment.expected, repair.todo) for chunk in chunks),
         skipped=repair.skipped,
         owed={name: tuple(sorted(days)) for name, days in repair.owed.items()},
-        before=matrix(pipeline, assessment, _reach(scope, chunks)),
-        days_before=snapshot(pipeline, assessment, _reach(scope, chunks), recompute),
+        before=matrix(pipeline, assessment, reach),
+        days_before=snapshot(pipeline, assessment, reach, recompute),
         cost=_cost(pipeline, chunks, repair.todo, cost) if cost else None,
         estimate=estimate,
     ).sealed()
@@ -280,10 +281,9 @@ def _queries(
         for day in days
         for past in lookback(day, phase).days()
     )
-    has_flaws = any(spec.key or spec.filled or spec.audits for spec in phase.tables)
     if is_full or is_changed:
         queries += 2 * tables
-    elif has_flaws:
+    elif phase.has_flaws:
         queries += tables
     return queries + (tables if is_full else 0)
 

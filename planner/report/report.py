@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
+from functools import cached_property
 from typing import Literal
 
 from planner.data import Data
@@ -154,6 +155,11 @@ class Report(Data):
         """Names of the phases, in order."""
         return list(self.days_after.phases)
 
+    @cached_property
+    def undone(self) -> frozenset[tuple[str, date]]:
+        """Phases and dates that the failures name."""
+        return frozenset((each.phase, day) for each in self.failures for day in each.dates)
+
 
 class PhaseTime(Data):
     """How the steps of one phase went."""
@@ -273,7 +279,6 @@ def _unrepaired(report: Report, scope: str) -> Iterator[NextStep]:
             "made, and not now: find out what removed them, then repair them.",
             command=again,
         )
-    failed = {(failure.phase, day) for failure in report.failures for day in failure.dates}
     if any(ENQUEUE not in failure.reason for failure in report.failures):
         yield NextStep(
             text="Look into the reasons of what is not repaired, then try all of it again.",
@@ -284,7 +289,9 @@ def _unrepaired(report: Report, scope: str) -> Iterator[NextStep]:
             text="Dates were blocked because rows upstream went away: a new plan repairs both.",
             command=again,
         )
-    short = [each for each in report.validation.short if (each.phase, each.date) not in failed]
+    short = [
+        each for each in report.validation.short if (each.phase, each.date) not in report.undone
+    ]
     if any(each.reason == NOT_COUNTED for each in short):
         yield NextStep(
             text="What the run did could not be counted: mend what the note says, then repair "
@@ -319,9 +326,8 @@ _CAUSES: dict[Cause, tuple[str, str]] = {
 
 def _to_recompute(report: Report) -> Iterator[NextStep]:
     """Dates to recompute, without those that the failures name already."""
-    undone = {(failure.phase, day) for failure in report.failures for day in failure.dates}
     owed = sum(
-        (phase, day) not in undone
+        (phase, day) not in report.undone
         for phase in report.phases
         for reason in OUTDATED
         for day in report.days_after.days(phase, reason)

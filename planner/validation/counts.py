@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal
 from functools import cached_property
 
 from planner.gaps.assess import assess
@@ -185,11 +184,6 @@ def sources_of(pipeline: Pipeline, phase: str) -> frozenset[str]:
     return frozenset(name for name in above if pipeline.by_name[name].is_source)
 
 
-def exact(share: float) -> Decimal:
-    """A share as it was written: 100 × 0.55 is more than 55 in binary."""
-    return Decimal(str(share))
-
-
 def criterion_seasons(pipeline: Pipeline, criterion: Criterion) -> Iterator[Season]:
     """The seasons that a criterion is about."""
     for season in pipeline.seasons:
@@ -203,10 +197,7 @@ def _starts(part: Part) -> date:
 
 def _parts(season: Season, scope: Window) -> Iterator[Part]:
     for name, span in {"": season, **season.windows}.items():
-        if span.start <= scope.end and span.end >= scope.start:
-            yield Part(
-                season=season,
-                name=name,
-                window=Window(start=max(span.start, scope.start), end=min(span.end, scope.end)),
-                is_whole=span.start >= scope.start and span.end <= scope.end,
-            )
+        window = span.common(scope)
+        if window is not None:
+            is_whole = (window.start, window.end) == (span.start, span.end)
+            yield Part(season=season, name=name, window=window, is_whole=is_whole)

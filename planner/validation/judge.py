@@ -19,13 +19,13 @@ from planner.pipeline.criteria import (
     EntitiesCriterion,
     RowsCriterion,
 )
+from planner.pipeline.model import exact
 from planner.validation.counts import (
     Counts,
     Part,
     counting,
     criterion_seasons,
     entity_of,
-    exact,
 )
 
 DATES_KEPT = 10  # of those that offend; `gaps` lists every date

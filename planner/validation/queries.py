@@ -23,15 +23,16 @@ from planner.pipeline.criteria import (
     DatesCriterion,
     EntitiesCriterion,
 )
+from planner.pipeline.model import exact
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import Window
 from planner.text import nearest
-from planner.validation.counts import criterion_seasons, exact, skips_bootstrap, sources_of
+from planner.validation.counts import criterion_seasons, skips_bootstrap, sources_of
 from planner.validation.results import QUERIES
 from sql.coverage import coverage_query
 from sql.parameters import scalar_type
-from sql.statements import load, quote_text
+from sql.statements import load, quote_text, without_comments
 from sql.warehouse import Parameters, Scalar, Table
 
 _PARAMETER = re.compile(r"@([a-z_0-9]+)")
@@ -153,9 +154,7 @@ def _calendar(pipeline: Pipeline, scope: Window) -> Parameters:
         spans.append((season.name, "", season.year, season))
         spans += [(season.name, part, season.year, w) for part, w in season.windows.items()]
     spans += [("", "", 0, excluded) for excluded in pipeline.exclude]
-    years = sorted(
-        {s.year for s in pipeline.seasons if s.start <= scope.end and s.end >= scope.start}
-    )
+    years = sorted({season.year for season in pipeline.seasons if season.common(scope)})
     return {
         "start_date": scope.start,
         "end_date": scope.end,
@@ -213,7 +212,7 @@ def _coverage(
         table, scope.start, scope.end, filters=f"table_{n}_filter_", counts_only=True
     )
     values.update(parameters)
-    return textwrap.indent(_without_comments(statement), "  ").lstrip()
+    return textwrap.indent(without_comments(statement), "  ").lstrip()
 
 
 def _columns(table: Table) -> Iterator[tuple[str, str]]:
@@ -303,12 +302,7 @@ def _union(statements: Iterable[str], indent: int) -> str:
 
 def _bare(name: str) -> str:
     """A part that stands there once per table, so its comment is left out."""
-    return _without_comments(load(name))
-
-
-def _without_comments(statement: str) -> str:
-    lines = (line for line in statement.splitlines() if not line.lstrip().startswith("--"))
-    return "\n".join(lines)
+    return without_comments(load(name))
 
 
 def _type(value: Scalar | Sequence[Scalar]) -> str:

@@ -157,7 +157,7 @@ def test_a_date_that_was_computed_from_a_repaired_one_is_computed_again(fleet: S
 
 
 def test_what_is_in_flight_is_left_to_the_run_that_holds_it(fleet: Sandbox) -> None:
-    # Given a run that nobody works on yet
+    # Given a run that was just sent
     fleet.run_sql(DELETE.format(table=PREDICTIONS), day=day_of(DATE))
     first = fleet.planner("enqueue", "--gaps", "--json")
     assert first.code == 0, first.err
@@ -229,7 +229,7 @@ def test_runs_status_and_report_speak_of_a_run(fleet: Sandbox) -> None:
     assert "| planned |" in report.out
     assert (fleet.settings.home_dir / "reports" / run_id / "report.json").is_file()
 
-    unknown = fleet.planner("status", "run-of-nobody")
+    unknown = fleet.planner("status", "run-unknown")
     assert unknown.code == 2
     assert "planner runs" in unknown.err
 

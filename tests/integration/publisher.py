@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import sys
 from ast import literal_eval
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Event, Thread
 from typing import Any
@@ -58,17 +59,21 @@ def listen() -> None:
 def seen(run_id: str) -> list[tuple[str, str]]:
     """(step, state) of every task of a run that a worker received, by its events."""
     tasks = [task for _, task in EVENTS.itertasks() if task.received and task.args]
-    named = [(literal_eval(task.args), task.state) for task in tasks]
-    return [(" ".join(of[1:]) or "finalize", to) for of, to in named if of[0] == run_id]
+    return of_run(run_id, [(literal_eval(task.args), task.state) for task in tasks])
 
 
 def results(run_id: str) -> list[tuple[str, str]]:
-    """(step, state) of every result of a run in the backend; the finalization is `finalize`."""
+    """(step, state) of every result of a run in the backend."""
     prefix = app.backend.task_keyprefix.decode()
     keys = [key.decode() for key in app.backend.client.scan_iter(f"{prefix}*")]
     found = [AsyncResult(key.removeprefix(prefix), app=app) for key in keys]
-    named = [([*(each.args or ())], each.state) for each in found]
-    return [(" ".join(of[1:]) or "finalize", to) for of, to in named if of[:1] == [run_id]]
+    return of_run(run_id, [(each.args or (), each.state) for each in found])
+
+
+def of_run(run_id: str, tasks: Sequence[tuple[Sequence[str], str]]) -> list[tuple[str, str]]:
+    """(step, state) of a run's tasks, by their arguments; the finalization is `finalize`."""
+    own = [(arguments, state) for arguments, state in tasks if [*arguments][:1] == [run_id]]
+    return [(" ".join(arguments[1:]) or "finalize", state) for arguments, state in own]
 
 
 def do(context: Context, what: str, *more: str) -> str:

@@ -15,6 +15,7 @@ from sql.local import LocalWarehouse
 from sql.partitions import quote_dataset
 from sql.warehouse import Condition, Scalar, Table
 from tests.bigquery_server.rest import BigQueryServer
+from tests.integration.games import REPLACE
 
 START, END = date(2024, 1, 1), date(2024, 1, 10)
 GAMES = Table(
@@ -30,13 +31,6 @@ SELECT game_date, CAST(n AS STRING) AS game_id, CAST(MOD(n, 2) AS STRING) AS tea
   [CAST(n AS FLOAT64), 0.5] AS odds, NUMERIC '1.25' AS price
 FROM UNNEST(GENERATE_DATE_ARRAY(@start_date, @end_date)) AS game_date,
   UNNEST(GENERATE_ARRAY(1, @games)) AS n
-"""
-REPLACE = """
-MERGE raw.games USING (
-  SELECT * REPLACE (n + 100 AS n) FROM raw.games WHERE game_date = @day
-) AS fresh ON FALSE
-WHEN NOT MATCHED BY SOURCE AND game_date IN (@day) THEN DELETE
-WHEN NOT MATCHED BY TARGET THEN INSERT ROW
 """
 
 

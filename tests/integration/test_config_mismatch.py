@@ -133,7 +133,6 @@ def test_a_step_before_a_renamed_phase_is_given_up(shop: Shop) -> None:
     rename(shop.ledger, RUN, "aggregate")
 
     come_by(shop, CONFIG_MISMATCHES_MAX)
-    # What a file of other rules says of the next step is for the next step
     with pytest.raises(StepFailed, match="pipeline file differs") as failed:
         shop.visit(STEP)
 

@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from planner.gaps.gaps import GapReason
-from planner.plan.states import STEP_ENDED, StepState
+from planner.plan.states import StepState
 from planner.settings import Settings
 from sql import WarehouseUnreachable
 from tests.integration.bench import DAYS, TABLES, Bench
@@ -319,12 +319,6 @@ def fleet(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Benc
     return Bench(place=tmp_path, broker_url=redis_settings.redis_url)
 
 
-def settle(visits: Visits) -> None:
-    """Visits until the step has ended."""
-    while visits.step().state not in STEP_ENDED:
-        visits.visit()
-
-
 def test_no_retry_is_spent_while_the_workers_of_a_forgotten_batch_write_on(
     fleet: Bench, service: Service
 ) -> None:
@@ -338,7 +332,7 @@ def test_no_retry_is_spent_while_the_workers_of_a_forgotten_batch_write_on(
 
     service.status = status
     visits = Visits(bench=fleet, runners=runner(service.url, "stall_seconds = 60"))
-    settle(visits)
+    visits.settle()
 
     assert (visits.step().state, visits.step().failures) == (StepState.SUCCEEDED, 0)
     assert len(service.asked("/start")) == 1
@@ -354,7 +348,7 @@ def test_no_retry_is_spent_on_a_second_start(fleet: Bench, service: Service) -> 
 
     service.start, service.status = lambda call: next(starts)(call), status
     visits = Visits(bench=fleet, runners=runner(service.url, "stall_seconds = 0.5"))
-    settle(visits)
+    visits.settle()
 
     assert (visits.step().state, visits.step().failures) == (StepState.SUCCEEDED, 0)
     assert len(service.asked("/start")) == 2

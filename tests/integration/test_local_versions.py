@@ -14,16 +14,10 @@ from deltalake import DeltaTable, write_deltalake
 from sql.errors import Unsupported
 from sql.local import LocalWarehouse
 from sql.warehouse import Table
+from tests.integration.games import REPLACE
 
 GAMES = Table(name="raw.games", date="game_date", entities={"game": "game_id"})
 DAY, OTHER = date(2024, 1, 1), date(2024, 1, 2)
-REPLACE = """
-MERGE raw.games USING (
-  SELECT * REPLACE (n + 100 AS n) FROM raw.games WHERE game_date = @day
-) AS fresh ON FALSE
-WHEN NOT MATCHED BY SOURCE AND game_date IN (@day) THEN DELETE
-WHEN NOT MATCHED BY TARGET THEN INSERT ROW
-"""
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from worker.messages.later import deliver, put_off, waiting
 
 
 @pytest.fixture(scope="module")
-def nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
     """Redis and a planner, and no worker."""
-    world = Tiny(tmp_path_factory.mktemp("nobody"))
+    world = Tiny(tmp_path_factory.mktemp("idle"))
     with world.up(worker=False):
         yield world
 
@@ -30,120 +30,120 @@ def lost(tiny: Tiny, chunks: int) -> str:
     return run_id
 
 
-def test_what_is_lost_is_sent_once_by_however_many_reconcilers_at_once(nobody: Tiny) -> None:
-    run_id = lost(nobody, 5)
+def test_what_is_lost_is_sent_once_by_however_many_reconcilers_at_once(idle: Tiny) -> None:
+    run_id = lost(idle, 5)
 
     # At first it is only noted: it could be on its way
-    assert nobody.say("reconcile", "8") == "0"
+    assert idle.say("reconcile", "8") == "0"
 
     # A while later each chunk's message is sent by one of them, and then not again
-    noted, _ = nobody.client.time()
-    until(lambda: nobody.client.time()[0] > noted + 1)
-    assert nobody.say("reconcile", "8") == "5"
-    assert nobody.client.llen("a") == 5
-    assert nobody.say("reconcile", "8") == "0"
-    assert nobody.client.llen("a") == 5
-    end(nobody.ledger, run_id)
+    noted, _ = idle.client.time()
+    until(lambda: idle.client.time()[0] > noted + 1)
+    assert idle.say("reconcile", "8") == "5"
+    assert idle.client.llen("a") == 5
+    assert idle.say("reconcile", "8") == "0"
+    assert idle.client.llen("a") == 5
+    end(idle.ledger, run_id)
 
 
-def test_a_chunk_goes_on_where_it_was(nobody: Tiny) -> None:
-    run_id = lost(nobody, 1)
-    (step, *_) = nobody.states(run_id)
+def test_a_chunk_goes_on_where_it_was(idle: Tiny) -> None:
+    run_id = lost(idle, 1)
+    (step, *_) = idle.states(run_id)
     first = step.rpartition("/")[0] + "/a"
-    nobody.client.hset(f"backfill:run:{run_id}:steps", first, "succeeded")
+    idle.client.hset(f"backfill:run:{run_id}:steps", first, "succeeded")
 
-    until(lambda: nobody.say("reconcile", "1") != "0")
+    until(lambda: idle.say("reconcile", "1") != "0")
 
-    assert (nobody.client.llen("a"), nobody.client.llen("b")) == (0, 1)
-    end(nobody.ledger, run_id)
-
-
-def test_a_run_whose_steps_have_ended_is_finalized(nobody: Tiny) -> None:
-    run_id = lost(nobody, 1)
-    for step in nobody.states(run_id):
-        nobody.client.hset(f"backfill:run:{run_id}:steps", step, "succeeded")
-
-    until(lambda: nobody.say("reconcile", "4") != "0")
-
-    assert nobody.client.llen("final") == 1
-    end(nobody.ledger, run_id)
+    assert (idle.client.llen("a"), idle.client.llen("b")) == (0, 1)
+    end(idle.ledger, run_id)
 
 
-def test_messages_of_a_cancelled_run_are_called_in_and_never_sent_twice(nobody: Tiny) -> None:
+def test_a_run_whose_steps_have_ended_is_finalized(idle: Tiny) -> None:
+    run_id = lost(idle, 1)
+    for step in idle.states(run_id):
+        idle.client.hset(f"backfill:run:{run_id}:steps", step, "succeeded")
+
+    until(lambda: idle.say("reconcile", "4") != "0")
+
+    assert idle.client.llen("final") == 1
+    end(idle.ledger, run_id)
+
+
+def test_messages_of_a_cancelled_run_are_called_in_and_never_sent_twice(idle: Tiny) -> None:
     """They may have been put off for minutes, and workers may be away for days."""
 
     def sweep() -> None:
-        begun, _ = nobody.client.time()
-        until(lambda: nobody.client.time()[0] > begun + 1)  # longer than what is lost is waited for
-        assert nobody.say("reconcile", "1") == "0"
+        begun, _ = idle.client.time()
+        until(lambda: idle.client.time()[0] > begun + 1)  # longer than what is lost is waited for
+        assert idle.say("reconcile", "1") == "0"
 
     # Given two messages of a run that is being cancelled, and one of another, put off for long
-    nobody.client.delete("a", "final")
-    run_id, other = nobody.enqueue(nobody.days(2)), nobody.enqueue(nobody.days(1))
-    nobody.ledger.move(run_id, RunState.CANCELLING, [RunState.RUNNING])
-    for message in nobody.client.lrange("a", 0, -1)[:2]:
-        nobody.client.lrem("a", 1, message)
-        put_off(nobody.client, "a", str(message), 600)
-    assert nobody.client.llen("a") == 1
+    idle.client.delete("a", "final")
+    run_id, other = idle.enqueue(idle.days(2)), idle.enqueue(idle.days(1))
+    idle.ledger.move(run_id, RunState.CANCELLING, [RunState.RUNNING])
+    for message in idle.client.lrange("a", 0, -1)[:2]:
+        idle.client.lrem("a", 1, message)
+        put_off(idle.client, "a", str(message), 600)
+    assert idle.client.llen("a") == 1
 
-    # When it is looked at again and again, and nobody takes any of them
+    # When it is looked at again and again, and idle takes any of them
     for _ in range(3):
         sweep()
 
     # Then there are no more of them, and those of the run are due
-    deliver(nobody.client, ["a"])
-    assert (nobody.client.llen("a"), nobody.client.zcard(waiting("a"))) == (2, 1)
-    end(nobody.ledger, run_id)
-    end(nobody.ledger, other)
-    nobody.client.delete("a", waiting("a"))
+    deliver(idle.client, ["a"])
+    assert (idle.client.llen("a"), idle.client.zcard(waiting("a"))) == (2, 1)
+    end(idle.ledger, run_id)
+    end(idle.ledger, other)
+    idle.client.delete("a", waiting("a"))
 
 
-def test_status_reconciles(nobody: Tiny) -> None:
-    run_id = lost(nobody, 1)
+def test_status_reconciles(idle: Tiny) -> None:
+    run_id = lost(idle, 1)
 
     def status() -> dict[str, object]:
-        environment = nobody.child_environment
-        done = planner("status", run_id, "--json", environment=environment, cwd=nobody.place)
+        environment = idle.child_environment
+        done = planner("status", run_id, "--json", environment=environment, cwd=idle.place)
         assert done.code == 0, done.err
         found: dict[str, object] = done.json
         return found
 
     assert status()["state"] == "running"
-    assert nobody.client.llen("a") == 0
-    until(lambda: status() and nobody.client.llen("a"))
-    assert nobody.client.llen("a") == 1
-    end(nobody.ledger, run_id)
+    assert idle.client.llen("a") == 0
+    until(lambda: status() and idle.client.llen("a"))
+    assert idle.client.llen("a") == 1
+    end(idle.ledger, run_id)
 
 
-def test_a_run_that_nobody_can_read_is_not_in_the_way_of_others(nobody: Tiny) -> None:
-    broken, run_id = lost(nobody, 1), lost(nobody, 1)
-    nobody.client.set(f"backfill:run:{broken}:plan", '{"of": "another version"}')
+def test_a_run_that_nobody_can_read_is_not_in_the_way_of_others(idle: Tiny) -> None:
+    broken, run_id = lost(idle, 1), lost(idle, 1)
+    idle.client.set(f"backfill:run:{broken}:plan", '{"of": "another version"}')
 
-    until(lambda: nobody.say("reconcile", "1") != "0")
+    until(lambda: idle.say("reconcile", "1") != "0")
 
-    assert nobody.client.llen("a") == 1
-    end(nobody.ledger, broken)
-    end(nobody.ledger, run_id)
+    assert idle.client.llen("a") == 1
+    end(idle.ledger, broken)
+    end(idle.ledger, run_id)
 
 
-def test_a_phase_that_the_file_does_not_name_any_more_is_in_nobody_s_way(nobody: Tiny) -> None:
-    renamed, run_id = lost(nobody, 1), lost(nobody, 1)
-    rename(nobody.ledger, renamed, "a")
+def test_a_phase_that_the_file_does_not_name_any_more_is_in_nobody_s_way(idle: Tiny) -> None:
+    renamed, run_id = lost(idle, 1), lost(idle, 1)
+    rename(idle.ledger, renamed, "a")
 
-    until(lambda: nobody.say("reconcile", "1") == "2")
+    until(lambda: idle.say("reconcile", "1") == "2")
 
     # Its steps go to any worker, which settles them
-    assert (nobody.client.llen("a"), nobody.client.llen("final")) == (1, 1)
-    end(nobody.ledger, renamed)
-    end(nobody.ledger, run_id)
+    assert (idle.client.llen("a"), idle.client.llen("final")) == (1, 1)
+    end(idle.ledger, renamed)
+    end(idle.ledger, run_id)
 
 
-def test_a_mistake_of_ours_with_one_run_is_not_in_the_way_of_others(nobody: Tiny) -> None:
-    broken, run_id = lost(nobody, 1), lost(nobody, 1)
-    nobody.client.hset(f"backfill:run:{broken}:missing", "x", "no number")
+def test_a_mistake_of_ours_with_one_run_is_not_in_the_way_of_others(idle: Tiny) -> None:
+    broken, run_id = lost(idle, 1), lost(idle, 1)
+    idle.client.hset(f"backfill:run:{broken}:missing", "x", "no number")
 
-    until(lambda: nobody.say("reconcile", "1") != "0")
+    until(lambda: idle.say("reconcile", "1") != "0")
 
-    assert nobody.client.llen("a") == 1
-    end(nobody.ledger, broken)
-    end(nobody.ledger, run_id)
+    assert idle.client.llen("a") == 1
+    end(idle.ledger, broken)
+    end(idle.ledger, run_id)

@@ -248,7 +248,7 @@ def test_rows_15_and_18_a_pool_process_is_killed_and_its_script_has_children(tin
     holder.kill()
     until(lambda: len(tiny.scripts(day)) == 2)
 
-    # Then it runs again at once, and the second finds nobody of the first
+    # Then it runs again at once, and no process of the first is alive
     assert [pid for pid in family if tiny.works(pid)] == []
     tiny.let_go(day)
     assert whole(tiny.ended(run_id))
@@ -271,7 +271,7 @@ def test_row_16_a_worker_is_killed_with_all_its_processes(tiny: Tiny) -> None:
     tiny.worker.process.kill()
     until(lambda: len(tiny.scripts(day)) == 2)
 
-    # Then it runs again, and the second finds nobody of the first
+    # Then the step runs again, when every process of the first script is gone
     assert [pid for pid in family if tiny.works(pid)] == []
     tiny.let_go(day)
     assert whole(tiny.ended(run_id))

@@ -56,11 +56,15 @@ class Visits:
         except (Requeue, StepFailed):
             return
 
-    def to_the_end(self) -> str:
-        """Visit until every step has settled, and finalize; pauses are cut short."""
+    def settle(self) -> None:
+        """Visit until every step has settled; pauses are cut short."""
         deadline = time.monotonic() + WAIT_SECONDS
         while not STEP_ENDED.issuperset(self.context.ledger.steps(RUN).values()):
             assert time.monotonic() < deadline, self.context.ledger.steps(RUN)
             for _, step in self.plan.steps():
                 self.visit(step.phase)
+
+    def to_the_end(self) -> str:
+        """Settle every step, and finalize."""
+        self.settle()
         return finalize(self.context, RUN)

@@ -15,14 +15,12 @@ from planner.gaps.gaps import Assessment, GapReason
 from planner.gaps.matrix import matrix
 from planner.gaps.snapshot import snapshot
 from planner.pipeline.publish import Publication
-from planner.pipeline.windows import Window
 from planner.plan.plan import Plan, step_id
 from planner.plan.states import DateState, RunState, StepState
 from planner.report.report import (
     Failure,
     Remark,
     Report,
-    Short,
     StepRow,
     Validation,
     retry_command,
@@ -31,7 +29,7 @@ from planner.validation.counts import Counts
 from planner.validation.judge import judge
 from worker.ledger.record import RunRecord
 from worker.run.final_count import uncounted
-from worker.run.validation import Pair, losses, validate
+from worker.run.validation import Pair, losses, orphans, validate
 from worker.step.context import Context
 from worker.step.recount import OWN_WORD
 
@@ -118,12 +116,8 @@ def report_of(
         failures=failures(context, run, plan, standing.dates),
         left_alone=len(plan.skipped),
         before=plan.before,
-        after=matrix(context.pipeline, assessment, plan.reach) if assessment else plan.before,
-        seasons=tuple(
-            season
-            for season in context.pipeline.seasons
-            if season.start <= reach.end and reach.start <= season.end
-        ),
+        after=matrix(context.pipeline, assessment, reach) if assessment else plan.before,
+        seasons=tuple(season for season in context.pipeline.seasons if season.common(reach)),
         days_before=plan.days_before,
         days_after=(
             snapshot(context.pipeline, assessment, reach, standing.to_recompute)
@@ -133,7 +127,7 @@ def report_of(
         estimate=_foreseen(plan),
         notes=(standing.note,) if standing.note else (),
         losses=losses(plan.days_before, assessment) if assessment else (),
-        orphans=_orphans(assessment, reach) if assessment else (),
+        orphans=orphans(assessment, reach) if assessment else (),
         remarks=standing.remarks,
     )
 
@@ -156,22 +150,6 @@ def remarks(context: Context, run: RunRecord, plan: Plan) -> tuple[Remark, ...]:
     return tuple(
         Remark(phase=phase, dates=tuple(sorted(days)), text=text)
         for (phase, text), days in groups.items()
-    )
-
-
-def _orphans(assessment: Assessment, reach: Window) -> tuple[Short, ...]:
-    return tuple(
-        Short(
-            phase=phase,
-            date=day,
-            reason=gap.reason,
-            expected=gap.expected,
-            found=gap.found,
-            detail=gap.detail,
-        )
-        for phase, days in assessment.orphans.items()
-        for day, gap in sorted(days.items())
-        if day in reach
     )
 
 

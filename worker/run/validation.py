@@ -6,14 +6,14 @@ was made, and when everything in its lookback window is still there and older th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 
 from planner.gaps.gaps import FLAWS, RECOMPUTE, SHORT, Assessment, Gap
 from planner.gaps.snapshot import COMPLETE, Snapshot, State
 from planner.gaps.stale import newer_upstream
-from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
+from planner.pipeline.windows import Window
 from planner.plan.plan import Plan, Task
 from planner.plan.states import DateState
 from planner.report.report import Cause, Short, Validation
@@ -57,6 +57,16 @@ def validate(
         for day in gaps
     )
     return Validation(passed=not short, checked=len(taken), short=tuple(short), remaining=remaining)
+
+
+def orphans(assessment: Assessment, reach: Window) -> tuple[Short, ...]:
+    """Dates that hold rows although nothing upstream does."""
+    return tuple(
+        _short(phase, gap)
+        for phase, days in assessment.orphans.items()
+        for day, gap in sorted(days.items())
+        if day in reach
+    )
 
 
 def losses(before: Snapshot, assessment: Assessment) -> tuple[Short, ...]:
@@ -123,9 +133,11 @@ def _gone(
     phase: Phase, task: Task, counts: Counts, assessment: Assessment, *, is_old: bool
 ) -> Short | None:
     """A complete date that was computed from rows which are gone, or changed since."""
-    told = next(_short_upstream(phase, task.date, assessment), None)
     cause: Cause = "gone"
-    if told is None:
+    short = assessment.short_upstream(phase, task.date)
+    if short is not None:
+        told = f"{short.phase} {short.date}: {short.detail}"
+    else:
         newer = newer_upstream(counts.pipeline, phase, task.date, counts.modified)
         if newer is None or is_old:
             return None
@@ -141,15 +153,7 @@ def _gone(
     )
 
 
-def _short_upstream(phase: Phase, day: date, assessment: Assessment) -> Iterator[str]:
-    for name in phase.after:
-        for past in lookback(day, phase).days():
-            gap = assessment.gaps[name].get(past)
-            if gap is not None and gap.reason in SHORT:
-                yield f"{name} {past}: {gap.detail}"
-
-
-def _short(phase: str, gap: Gap, *, cause: Cause) -> Short:
+def _short(phase: str, gap: Gap, *, cause: Cause = "") -> Short:
     return Short(
         phase=phase,
         date=gap.date,

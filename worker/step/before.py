@@ -10,6 +10,7 @@ from pydantic import BaseModel, field_validator
 
 from planner.gaps.audits import run_audits
 from planner.gaps.gaps import GapReason
+from planner.gaps.read import read_coverage
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
@@ -102,13 +103,10 @@ def read_before(
     Costs nothing where no date has rows that have to be written anew (`outdated`) and no table
     can have a flaw. Raises `sql.WarehouseError`.
     """
-    has_flaws = any(spec.key or spec.filled or spec.audits for spec in phase.tables)
-    if not outdated and not has_flaws:
+    if not outdated and not phase.has_flaws:
         return Before()
     window = Window(start=min(dates), end=max(dates))
-    cells = {
-        spec.name: warehouse.coverage(spec.table, window.start, window.end) for spec in phase.tables
-    }
+    cells = read_coverage(warehouse, phase.tables, window)
     audited = run_audits(warehouse, pipeline, phase.tables, window)
     versions = versions_of(warehouse, phase, outdated)
     return Before(
@@ -143,6 +141,11 @@ def is_unchanged(before: Versions, after: Versions, table: str, day: date) -> bo
     return not set(old).isdisjoint(new)
 
 
+def flaw_key(table: str, reason: GapReason, about: str) -> str:
+    """What tells a flaw of a date from its others."""
+    return f"{table} {reason} {about}"
+
+
 def flaws_of(
     phase: Phase,
     cells: Mapping[str, Coverage],
@@ -153,7 +156,7 @@ def flaws_of(
 
     def note(day: date, table: str, reason: GapReason, about: str, amount: int) -> None:
         if amount:
-            found.setdefault(day.isoformat(), {})[f"{table} {reason} {about}"] = amount
+            found.setdefault(day.isoformat(), {})[flaw_key(table, reason, about)] = amount
 
     for spec in phase.tables:
         for day, cell in cells[spec.name].items():

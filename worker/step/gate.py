@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import date
 
 from planner.gaps.assess import assess
-from planner.gaps.gaps import SHORT
 from planner.gaps.read import read_evidence
 from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
@@ -67,25 +66,16 @@ def short_upstream(
     The ledger knows what this run repaired; it does not know of rows that went away since the plan
     was made or since their recount. One statement per table. Raises `sql.WarehouseError`.
     """
-    windows = {day: lookback(day, phase) for day in dates}
+    windows = [lookback(day, phase) for day in dates]
     window = Window(
-        start=min(each.start for each in windows.values()),
-        end=max(each.end for each in windows.values()),
+        start=min(each.start for each in windows), end=max(each.end for each in windows)
     )
     evidence = read_evidence(warehouse, pipeline, phase.after, window)
     now = assess(pipeline, evidence, window, phases=phase.after)
     found: dict[date, str] = {}
-    for day, each in windows.items():
-        for name in phase.after:
-            short = [
-                past
-                for past, gap in sorted(now.gaps[name].items())
-                if past in each and gap.reason in SHORT
-            ]
-            if short:
-                gap = now.gaps[name][short[0]]
-                found.setdefault(
-                    day,
-                    f"{name} {short[0]} is short now: {gap.detail}. {ENQUEUE} repairs both",
-                )
+    for day in dates:
+        gap = now.short_upstream(phase, day)
+        if gap is not None:
+            what = f"{gap.phase} {gap.date} is short now: {gap.detail}"
+            found[day] = f"{what}. {ENQUEUE} repairs both"
     return found

@@ -8,7 +8,7 @@ from datetime import date
 
 from planner.gaps.assess import assess
 from planner.gaps.gaps import RECOMPUTE, SHORT
-from planner.gaps.read import read_evidence
+from planner.gaps.read import read_coverage, read_evidence
 from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
@@ -44,10 +44,11 @@ def standing(
     Rows that are outdated may be replaced by as many with the same ids, so their versions count
     too. Raises `sql.WarehouseError`.
     """
+    cells = read_coverage(warehouse, phase.tables, Window(start=min(days), end=max(days)))
     held = [
-        (spec.name, day.isoformat(), cell.rows, sorted(cell.fingerprints.items()))
-        for spec in phase.tables
-        for day, cell in sorted(warehouse.coverage(spec.table, min(days), max(days)).items())
+        (table, day.isoformat(), cell.rows, sorted(cell.fingerprints.items()))
+        for table, of_table in cells.items()
+        for day, cell in sorted(of_table.items())
         if day in days
     ]
     versions = versions_of(warehouse, phase, [day for day in days if day in outdated])

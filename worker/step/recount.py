@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from planner.gaps.assess import assess
-from planner.gaps.gaps import FLAWS, OUTDATED, RECOMPUTE, SHORT, Assessment, Gap
+from planner.gaps.gaps import FLAWS, OUTDATED, RECOMPUTE, SHORT, Assessment, count_due
 from planner.gaps.read import read_evidence
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
@@ -20,7 +20,7 @@ from planner.pipeline.windows import Window
 from planner.plan.plan import Task
 from planner.text import counted
 from sql.warehouse import Warehouse
-from worker.step.before import Before, flaws_of, versions_of
+from worker.step.before import Before, flaw_key, flaws_of, versions_of
 
 OWN_WORD = "unchanged, by its own word"
 """The remark on a date of which its runner said that nothing had to change."""
@@ -58,22 +58,21 @@ def recount(
     window = Window(start=tasks[0].date, end=tasks[-1].date)
     evidence = read_evidence(warehouse, pipeline, [phase.name], window)
     now = assess(pipeline, evidence, window, phases=[phase.name])
-    cells = {spec.name: evidence.coverage[spec.name] for spec in phase.tables}
-    flaws = flaws_of(phase, cells, evidence.audited)
+    flaws = flaws_of(phase, evidence.coverage, evidence.audited)
     after = versions_of(warehouse, phase, {t.date for t in tasks if t.reason in RECOMPUTE})
     short: dict[date, str] = {}
     unchanged: set[date] = set()
     remarks: dict[date, list[str]] = {}
     for task in tasks:
         day = task.date
-        told = _shortfall(phase, task, now) or _flaw(task, now, before, flaws)
+        told = _shortfall(phase, task, now) or _flaw(phase, task, now, before, flaws)
         if told is not None:
             short[day] = told
             continue
         remarks[day] = list(_moved(task, now, phase))
         if task.reason not in RECOMPUTE:
             continue
-        proof = before.compare(phase, day, after, cells)
+        proof = before.compare(phase, day, after, evidence.coverage)
         remarks[day] += proof.remarks
         if proof.complaint is not None and day in own_word:
             remarks[day].append(OWN_WORD)
@@ -113,10 +112,14 @@ def _shortfall(phase: Phase, task: Task, now: Assessment) -> str | None:
 
 
 def _flaw(
-    task: Task, now: Assessment, before: Before, flaws: Mapping[str, Mapping[str, int]]
+    phase: Phase,
+    task: Task,
+    now: Assessment,
+    before: Before,
+    flaws: Mapping[str, Mapping[str, int]],
 ) -> str | None:
     """A flaw that the step was to repair, or that it made."""
-    gap = next((days[task.date] for days in now.gaps.values() if task.date in days), None)
+    gap = now.gaps[phase.name].get(task.date)
     if gap is None:
         return None
     for finding in gap.findings:
@@ -124,7 +127,7 @@ def _flaw(
             return f"still {finding.reason} on {task.date}: {finding}"
     day = task.date.isoformat()
     for finding in gap.findings:
-        key = f"{finding.table} {finding.reason} {finding.about}"
+        key = flaw_key(finding.table, finding.reason, finding.about)
         if flaws.get(day, {}).get(key, 0) > before.flaws.get(day, {}).get(key, 0):
             return f"new {finding.reason} on {task.date}: {finding}"
     return None
@@ -139,10 +142,8 @@ def _moved(task: Task, now: Assessment, phase: Phase) -> Iterator[str]:
 
 
 def _counts(phase: Phase, day: date, now: Assessment) -> tuple[int, int]:
-    gap: Gap | None = now.gaps[phase.name].get(day)
+    gap = now.gaps[phase.name].get(day)
     if gap is not None:
         return gap.expected, gap.found
-    due = now.expected[phase.name].get(day, {})
-    first = next(iter(phase.tables[0].entities), "")
-    count = due.get(first, 1)
+    count = count_due(phase, now.expected[phase.name].get(day, {}))
     return count, count
