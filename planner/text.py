@@ -25,6 +25,16 @@ def printable(text: str) -> str:
     return _CONTROL.sub(MARK, _STYLE.sub("", text))
 
 
+ID_CHARS = 80  # of an id in a message; JSON has all of it
+
+
+def shown_id(text: str) -> str:
+    """An id in a sentence: as it is where it reads as one word, else quoted, on one line."""
+    cut = text if len(text) <= ID_CHARS else f"{text[:ID_CHARS]}…"
+    is_plain = cut.isprintable() and cut == cut.strip() and "," not in cut and cut
+    return cut if is_plain else repr(cut)
+
+
 def nearest(word: str, known: Iterable[str], *, what: str = "keys") -> str:
     """A hint for an unknown word: the nearest known one, or all of them where none is near."""
     known = list(known)

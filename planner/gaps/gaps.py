@@ -13,7 +13,7 @@ from enum import StrEnum
 from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
 from planner.pipeline.windows import Window
-from planner.text import counted
+from planner.text import counted, shown_id
 
 Expected = Mapping[str, int]
 """Entity → how many distinct ones make a date complete."""
@@ -96,7 +96,7 @@ class Finding:
     def named(self) -> str:
         """The ids that are apart: `s04, s07 and 3 more`."""
         more = self.apart - len(self.ids)
-        return ", ".join(self.ids) + (f" and {more:,} more" if more > 0 else "")
+        return ", ".join(map(shown_id, self.ids)) + (f" and {more:,} more" if more > 0 else "")
 
     def __str__(self) -> str:
         """`shop.trend holds 10 of 12 stores: lacks s04, s07`."""
@@ -143,6 +143,8 @@ class Gap:
     findings: tuple[Finding, ...] = ()
     """Everything that is wrong, the worst first; `reason` is that of the first. None of a date
     that is to be computed again."""
+    asked: tuple[GapReason, ...] = ()
+    """Flaws that a plan was asked to repair, `reason` among them or not."""
 
     @property
     def reasons(self) -> frozenset[GapReason]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
+from planner.text import printable
+
 
 class Markup(str):
     """Text that is markup already. Only this module and the page's own files make it."""
@@ -18,7 +20,7 @@ def el(name: str, *children: str, **attributes: str | int | float | None) -> Mar
     `class_` is `class`, `aria_label` is `aria-label`; an attribute that is None is left out.
     """
     shown = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(str(value), quote=True)}"'
+        f' {key.rstrip("_").replace("_", "-")}="{_text(str(value))}"'
         for key, value in attributes.items()
         if value is not None
     )
@@ -27,6 +29,9 @@ def el(name: str, *children: str, **attributes: str | int | float | None) -> Mar
 
 def join(parts: Iterable[str]) -> Markup:
     """Parts one after another, those that are text escaped."""
-    return Markup(
-        "".join(part if isinstance(part, Markup) else escape(part, quote=True) for part in parts)
-    )
+    return Markup("".join(part if isinstance(part, Markup) else _text(part) for part in parts))
+
+
+def _text(text: str) -> str:
+    """Text of others, without control characters, that a page shows as it is."""
+    return escape(printable(text), quote=True)
