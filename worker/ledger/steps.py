@@ -67,6 +67,20 @@ class StepLedger(Connected):
         found = self._by_date(run_id, step_id, "counts")
         return {day: (due, there) for day, (due, there) in found.items()}
 
+    def flaws(self, run_id: str, step_id: str) -> dict[str, dict[str, int]]:
+        """Date (ISO) → the flaws that it had before the run wrote it for the first time."""
+        text = self.client.hget(step_key(run_id, step_id), "flaws")
+        return json.loads(text) if text else {}
+
+    def keep_flaws(
+        self, run_id: str, step_id: str, flaws: Mapping[str, Mapping[str, int]]
+    ) -> dict[str, dict[str, int]]:
+        """Keep the flaws of dates of which none are kept; those that are, with these. A retry
+        of the run leaves them."""
+        kept = {day: dict(found) for day, found in flaws.items()} | self.flaws(run_id, step_id)
+        self.client.hset(step_key(run_id, step_id), "flaws", json.dumps(kept))
+        return kept
+
     def dates(
         self, run_id: str, wanted: Iterable[tuple[str, date]]
     ) -> dict[tuple[str, date], DateState]:

@@ -123,6 +123,7 @@ class Attempt:
                     self.dates,
                     outdated=self._outdated,
                 )
+                self._keep_flaws(checkpoint.before)
                 # Before anything is written: who takes over after a crash compares with this.
                 if not self.note(_kept(checkpoint)):
                     return Stopped(why=LEASE_LOST)
@@ -158,6 +159,13 @@ class Attempt:
             log.exception("%s: %s", self.run_id, self.step_id)
             why = redacted(f"{type(error).__name__}: {error}. See the worker's log.")
             return Ended(done=(), short=dict.fromkeys(self.dates, why))
+
+    def _keep_flaws(self, before: Before) -> None:
+        """Let a flaw that an earlier attempt of the run made stay new to this one, also when the
+        run was ended meanwhile and is tried again."""
+        if self.phase.has_flaws:
+            now = {day.isoformat(): before.flaws.get(day.isoformat(), {}) for day in self.dates}
+            before.flaws = self.context.ledger.keep_flaws(self.run_id, self.step_id, now)
 
     # -- ranges ------------------------------------------------------------------------------
 
