@@ -94,7 +94,7 @@ def _print(
 ) -> None:
     counts = matrix(pipeline, assessment, scope)
     out.print(matrix_table(counts, f"{scope.start} to {scope.end}", pipeline.entity))
-    _print_gaps(found, entities=entities)
+    _print_gaps(pipeline, found, entities=entities)
     _print_empty(assessment, scope)
 
 
@@ -163,7 +163,7 @@ def all_gaps(pipeline: Pipeline, assessment: Assessment, plan: Plan, scope: Wind
     return found
 
 
-def _print_gaps(found: list[Gap], *, entities: bool) -> None:
+def _print_gaps(pipeline: Pipeline, found: list[Gap], *, entities: bool) -> None:
     if not found:
         out.print("No gaps.")
         return
@@ -182,12 +182,13 @@ def _print_gaps(found: list[Gap], *, entities: bool) -> None:
         out.print(f"{gap.phase} {gap.date}: {gap.detail}", soft_wrap=True, markup=False)
     if len(told) > DETAILS_SHOWN and not entities:
         out.print(f"… {len(told) - DETAILS_SHOWN:,} more; --entities shows them all.")
-    _print_advice(found)
+    _print_advice(pipeline, found)
 
 
-def _print_advice(found: list[Gap]) -> None:
+def _print_advice(pipeline: Pipeline, found: list[Gap]) -> None:
     """What repairs which of the gaps."""
-    reasons = {reason for gap in found for reason in gap.reasons}
+    sources = dict.fromkeys(gap.phase for gap in found if pipeline.by_name[gap.phase].is_source)
+    reasons = {reason for gap in found if gap.phase not in sources for reason in gap.reasons}
     flaws = [reason for reason in FLAWS if reason in reasons]
     if not reasons.isdisjoint(SHORT | OUTDATED):
         out.print("Repair them with: planner enqueue --gaps")
@@ -198,6 +199,8 @@ def _print_advice(found: list[Gap]) -> None:
             f"--reasons {named}",
             soft_wrap=True,
         )
+    if sources:
+        out.print(f"No phase writes {', '.join(sources)}: mend its rows where they come from.")
     if GapReason.ORPHAN in reasons:
         out.print("Orphans are left as they are: a repair deletes no rows.", soft_wrap=True)
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from planner.gaps.gaps import (
+    FLAWS,
     RECOMPUTE,
     SHORT,
     Assessment,
@@ -94,6 +95,7 @@ def choose(
     decided = _Decided()
     for phase in pipeline.phases:
         if phase.is_source:
+            decided.skipped.extend(_flawed(assessment, phase, scope, ()))
             continue
         due = (owed or {}).get(phase.name, ())
         recompute = {day for day in due if can_recompute(assessment, phase, day)}
@@ -139,7 +141,7 @@ def _short(
     for name in phases:
         phase = pipeline.by_name[name]
         short[name] = {
-            day: gap if gap.reason in reasons else replace(gap, reason=_first(gap, reasons))
+            day: _asked(gap, reasons)
             for day, gap in assessment.gaps[name].items()
             if day in scope and not gap.reasons.isdisjoint(reasons)
         }
@@ -151,9 +153,14 @@ def _short(
     return short
 
 
-def _first(gap: Gap, reasons: Collection[GapReason]) -> GapReason:
-    """The worst of the reasons that are asked for; the worst of all may be another."""
-    return next(finding.reason for finding in gap.findings if finding.reason in reasons)
+def _asked(gap: Gap, reasons: Collection[GapReason]) -> Gap:
+    """The gap by the worst of the reasons that are asked for; the worst of all may be another."""
+    named = [finding.reason for finding in gap.findings if finding.reason in reasons]
+    return replace(
+        gap,
+        reason=gap.reason if gap.reason in reasons else named[0],
+        asked=tuple(dict.fromkeys(reason for reason in named if reason in FLAWS)),
+    )
 
 
 def _flawed(
@@ -162,11 +169,14 @@ def _flawed(
     """The rule **flaws**: dates whose rows are all there, and which the plan leaves as they are."""
     for day, gap in sorted(assessment.gaps[phase.name].items()):
         if day in scope and day not in wanted and gap.reason not in SHORT:
+            how = f"--reasons {gap.reason} takes it"
+            if phase.is_source:
+                how = "no phase writes it, so it has to be mended where it comes from"
             yield Skipped(
                 phase=phase.name,
                 date=day,
                 reason=SkipReason.FLAWED,
-                detail=f"{gap.detail}; --reasons {gap.reason} takes it",
+                detail=f"{gap.detail}; {how}",
             )
     for day, gap in sorted(assessment.orphans.get(phase.name, {}).items()):
         if day in scope:

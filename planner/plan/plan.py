@@ -46,6 +46,8 @@ class Task(Data):
     """The tables that are short."""
     expected: dict[str, int]
     """Entity → how many the date should hold afterwards."""
+    flaws: tuple[GapReason, ...] = ()
+    """Flaws that the plan was asked to repair; none of them may be left."""
 
     @property
     def most(self) -> int:
@@ -309,6 +311,7 @@ def _planned(
                     reason=todo[phase][day].reason,
                     tables=todo[phase][day].tables,
                     expected=dict(expected[phase][day]),
+                    flaws=todo[phase][day].asked,
                 )
                 for day in chunk.dates
             ),

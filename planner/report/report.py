@@ -279,14 +279,15 @@ def _unrepaired(report: Report, scope: str) -> Iterator[NextStep]:
             "made, and not now: find out what removed them, then repair them.",
             command=again,
         )
-    if any(ENQUEUE not in failure.reason for failure in report.failures):
+    causes = [f for f in report.failures if f.state not in CONSEQUENCES or ENQUEUE in f.reason]
+    if any(ENQUEUE not in failure.reason for failure in causes or report.failures):
         yield NextStep(
             text="Look into the reasons of what is not repaired, then try all of it again.",
             command=f"planner retry {report.run_id}",
         )
     elif report.failures:
         yield NextStep(
-            text="Dates were blocked because rows upstream went away: a new plan repairs both.",
+            text="Rows upstream went away, which no retry can help: a new plan takes what is due.",
             command=again,
         )
     short = [

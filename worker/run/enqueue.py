@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, date, datetime
 
 from planner.errors import BadPlan, FleetError
-from planner.gaps.gaps import RECOMPUTE, Assessment, Expected
+from planner.gaps.gaps import SHORT, Assessment, Expected
 from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
 from planner.plan import owed as owed_files
@@ -120,11 +120,16 @@ def _changed(
         return f"is {assessment.empty[phase.name][task.date].reason} now"
     for upstream in phase.after:
         for past in lookback(task.date, phase).days():
-            is_short = past in assessment.gaps[upstream] or past in owed.get(upstream, ())
+            gap = assessment.gaps[upstream].get(past)
+            is_short = (gap is not None and gap.reason in SHORT) or past in owed.get(upstream, ())
             if is_short and (upstream, past) not in planned:
                 return f"needs {upstream} {past}, which is short now and no part of the plan"
-    if task.reason not in RECOMPUTE and task.date not in assessment.gaps[phase.name]:
-        return "is complete now"
+    if task.reason in SHORT.union(task.flaws):
+        gap = assessment.gaps[phase.name].get(task.date)
+        if gap is None:
+            return "is complete now"
+        if gap.reason not in SHORT and gap.reasons.isdisjoint(task.flaws):
+            return f"is not {task.reason} any more ({gap.detail})"
     expected = assessment.expected[phase.name][task.date]
     if dict(expected) != task.expected:
         return f"should hold {_counts(expected)} now, not {_counts(task.expected)}"

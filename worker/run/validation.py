@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import date
 
-from planner.gaps.gaps import FLAWS, RECOMPUTE, SHORT, Assessment, Gap
+from planner.gaps.gaps import RECOMPUTE, SHORT, Assessment, Gap
 from planner.gaps.snapshot import COMPLETE, Snapshot, State
 from planner.gaps.stale import newer_upstream
 from planner.pipeline.phase import Phase
@@ -102,7 +102,7 @@ def _lacking(
         return None
     if gap.reason in SHORT:
         return _short(phase.name, gap, cause=_cause(gap, recount))
-    if task.reason in FLAWS and task.reason in gap.reasons:
+    if not gap.reasons.isdisjoint(task.flaws):
         return _short(phase.name, gap, cause="incomplete")
     return None
 

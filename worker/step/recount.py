@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from planner.gaps.assess import assess
-from planner.gaps.gaps import FLAWS, OUTDATED, RECOMPUTE, SHORT, Assessment, count_due
+from planner.gaps.gaps import OUTDATED, RECOMPUTE, SHORT, Assessment, count_due
 from planner.gaps.read import read_evidence
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.plan import Task
+from planner.report.report import ENQUEUE
 from planner.text import counted
 from sql.warehouse import Warehouse
 from worker.step.before import Before, flaw_key, flaws_of, versions_of
@@ -93,7 +94,10 @@ def _shortfall(phase: Phase, task: Task, now: Assessment) -> str | None:
     """What rows a date lacks, in words."""
     day = task.date
     if day in now.empty[phase.name]:
-        return f"rows missing: the source holds none of {day} any more, so nothing is due"
+        return (
+            f"rows missing: the source holds none of {day} any more, so nothing is due. {ENQUEUE} "
+            "plans what is due now"
+        )
     gap = now.gaps[phase.name].get(day)
     if gap is None or gap.reason not in SHORT:
         return None
@@ -123,7 +127,7 @@ def _flaw(
     if gap is None:
         return None
     for finding in gap.findings:
-        if finding.reason is task.reason and finding.reason in FLAWS:
+        if finding.reason in task.flaws:
             return f"still {finding.reason} on {task.date}: {finding}"
     day = task.date.isoformat()
     for finding in gap.findings:
