@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from planner.doctor.tables import Check
+from planner.errors import BadPipeline
 from planner.gaps.evidence import Evidence
 from planner.gaps.read import read_evidence
 from planner.pipeline.lookback import moved
@@ -21,13 +22,14 @@ DAYS = 30  # at the end of what the calendar covers: enough to meet, and few byt
 def check_ids(warehouse: Warehouse, pipeline: Pipeline, *, today: date) -> Iterator[Check]:
     """A failed check for each table and entity whose ids were never found upstream.
 
-    A warehouse that cannot be counted yields nothing here: its tables' own checks say why.
+    Tables that cannot be counted, and audits that cannot be run, yield nothing here: their own
+    checks say why.
     """
     end = min(today, pipeline.seasons[-1].end)
     window = Window(start=moved(end, -DAYS), end=end)
     try:
         evidence = read_evidence(warehouse, pipeline, list(pipeline.by_name), window)
-    except WarehouseError:
+    except (BadPipeline, WarehouseError):
         return
     for (place, entity), others in pipeline.measures.items():
         if others and pipeline.by_ids(entity) and _never_meet(evidence, place, entity, window):

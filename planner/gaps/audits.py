@@ -27,8 +27,8 @@ def check_judgeable(warehouse: Warehouse, pipeline: Pipeline) -> None:
     for spec in pipeline.tables:
         if any(spec.judged_columns.values()):
             _check_columns(warehouse, spec)
-        for audit in spec.audits:
-            check_audit(warehouse, pipeline, audit)
+    for audit in pipeline.audits:
+        check_audit(warehouse, pipeline, audit)
 
 
 def check_audit(warehouse: Warehouse, pipeline: Pipeline, audit: str) -> None:
@@ -41,8 +41,10 @@ def run_audits(
 ) -> dict[str, dict[str, frozenset[date]]]:
     """Table → audit → the dates of the window that it finds wrong. Raises as `check_judgeable`."""
     found: dict[str, dict[str, frozenset[date]]] = {}
-    for spec in {spec.name: spec for spec in specs}.values():
+    for spec in specs:
         for audit in spec.audits:
+            if audit in found.get(spec.name, ()):
+                continue  # the table stands in two phases
             column = _date_column(warehouse, pipeline, audit, window)
             statement = load("audit").format(
                 date=quote_column(column), audit=pipeline.audits[audit]
@@ -73,7 +75,8 @@ def _date_column(warehouse: Warehouse, pipeline: Pipeline, audit: str, window: W
     try:
         columns = warehouse.describe(pipeline.audits[audit], _bounds(window))
     except WarehouseRefused as error:
-        raise BadPipeline(f"The audit {audit} is refused: {error}") from None
+        why = " ".join(str(error).split())  # an engine points at the place on a line of its own
+        raise BadPipeline(f"The audit {audit} is refused: {why}") from None
     name, kind = next(iter(columns.items()), ("", "nothing"))
     if kind != "DATE" or not is_column(name):
         raise BadPipeline(

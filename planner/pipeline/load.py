@@ -44,7 +44,8 @@ def load_pipeline(setting: str) -> Pipeline:
 def _audits(pipeline: Pipeline, path: Path) -> dict[str, str]:
     """Audit → the text of its statement."""
     texts: dict[str, str] = {}
-    for audit in dict.fromkeys(name for spec in pipeline.tables for name in spec.audits):
+    specs = (spec for phase in pipeline.phases for spec in phase.tables)
+    for audit in dict.fromkeys(name for spec in specs for name in spec.audits):
         try:
             texts[audit] = read_statement(audit, path.absolute().parent).strip().rstrip(";")
         except (OSError, ValueError, WarehouseRefused):
