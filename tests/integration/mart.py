@@ -79,6 +79,11 @@ STATEMENTS = {
     "trend": REPLACE.format(table="trend", select=TREND),
 }
 
+NEGATIVE = """
+SELECT DISTINCT day FROM m.daily WHERE day BETWEEN @start_date AND @end_date AND paid < 0;
+"""
+"""An audit of `daily`."""
+
 
 class Mart:
     """A warehouse in which everything is complete, and a ledger."""

@@ -26,6 +26,7 @@ from sql.warehouse import Parameters
 from tests.integration.mart import (
     DAILY,
     DAYS,
+    NEGATIVE,
     REPLACE,
     RUN,
     SCOPE,
@@ -299,9 +300,6 @@ FLAWED = """
 key = ["store", "player"]
 filled = { paid = 1.0 }
 audits = ["negative"]
-"""
-NEGATIVE = """
-SELECT DISTINCT day FROM m.daily WHERE day BETWEEN @start_date AND @end_date AND paid < 0;
 """
 ADDED = {
     "twice": "INSERT INTO m.daily SELECT * FROM m.daily WHERE day = @day",
