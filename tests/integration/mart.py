@@ -64,6 +64,12 @@ MERGE m.{table} USING ({select}) ON FALSE
 WHEN NOT MATCHED BY SOURCE AND day BETWEEN @start_date AND @end_date THEN DELETE
 WHEN NOT MATCHED BY TARGET THEN INSERT ROW
 """
+SALES = f"""
+SELECT day, CONCAT('s', CAST(n AS STRING)) AS store, CONCAT('p', CAST(n AS STRING)) AS player,
+  n AS paid
+FROM UNNEST(GENERATE_DATE_ARRAY(@start_date, @end_date)) AS day
+CROSS JOIN UNNEST(GENERATE_ARRAY(1, {STORES})) AS n
+"""
 DAILY = "SELECT day, store, player, paid FROM m.sales WHERE day BETWEEN @start_date AND @end_date"
 TREND = """
 SELECT own.day AS day, own.store AS store, own.player AS player, SUM(past.paid) AS paid
@@ -112,20 +118,15 @@ class Mart:
                 f"CREATE TABLE m.{table} (day DATE, store STRING, player STRING, paid INT64) "
                 "PARTITION BY day"
             )
-        self.sql(
-            "INSERT INTO m.sales SELECT day, CONCAT('s', CAST(n AS STRING)) AS store, "
-            "CONCAT('p', CAST(n AS STRING)) AS player, n AS paid "
-            "FROM UNNEST(GENERATE_DATE_ARRAY(@first, @last)) AS day "
-            "CROSS JOIN UNNEST(GENERATE_ARRAY(1, @stores)) AS n",
-            first=DAYS[0],
-            last=DAYS[-1],
-            stores=STORES,
-        )
-        for statement in STATEMENTS.values():
-            self.sql(statement, start_date=DAYS[0], end_date=DAYS[-1])
+        self.rebuild()
         self.warehouse.identify()
         self.context = Context(self.settings, patient=False)
         self.ledger = self.context.ledger
+
+    def rebuild(self) -> None:
+        """Every row of every table."""
+        for statement in (REPLACE.format(table="sales", select=SALES), *STATEMENTS.values()):
+            self.sql(statement, start_date=DAYS[0], end_date=DAYS[-1])
 
     def says(self, name: str, statement: str) -> None:
         """What a phase's statement is from now on."""
