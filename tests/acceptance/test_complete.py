@@ -242,12 +242,15 @@ def test_a_row_too_many_between_is_not_expected_below(floor: Floor) -> None:
 
 
 def test_a_criterion_silences_no_gap(floor: Floor) -> None:
-    rows = '{ name = "rows", kind = "rows", phase = "daily", minimum = 1 }'
+    # Given a criterion of the file's own that holds, and a phase that it is not about
+    own = '{ name = "own", kind = "entities", phase = "daily", against = "sales" }'
     floor.mart.lose("trend", LAST)
 
-    judged = floor.planner("validate", **with_criterion(floor, rows))
+    judged = floor.planner("validate", "--json", **with_criterion(floor, own))
 
+    states = {row["criterion"]: row["status"] for row in judged.json["answers"]["criteria"]}
     assert judged.code == 1
+    assert states == {"own": "holds", "complete": "fails"}
     assert "Every success criterion" not in judged.err
 
 
