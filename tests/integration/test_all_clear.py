@@ -131,6 +131,24 @@ def test_a_partial_date_loses_the_surplus_that_was_asked_for(make: MakeMart) -> 
     assert mart.problem(DAYS[1], "daily").startswith("still surplus on 2024-01-02")
 
 
+def test_a_flaw_that_comes_back_after_its_recount_does_not_pass(make: MakeMart) -> None:
+    # Given a date that lacks a store and holds another, and a run that mends both
+    mart = make()
+    foreign = OFF.replace("m.daily", "m.trend")
+    mart.lose("trend", DAYS[3], "s2")
+    mart.sql(foreign, day=DAYS[3], store="x")
+    mart.begin(mart.plan([GapReason.SURPLUS]))
+    mart.go_on()
+    assert mart.problem(DAYS[3], "trend") == ""
+
+    mart.sql(foreign, day=DAYS[3], store="x")
+    report = mart.end()
+
+    assert report.state == "failed"
+    (short,) = report.validation.short
+    assert (short.date, short.reason) == (DAYS[3], "surplus")
+
+
 def test_a_flaw_that_was_not_asked_for_fails_no_step(make: MakeMart) -> None:
     mart = make()
     mart.lose("daily", DAYS[1], "s2")
