@@ -191,7 +191,8 @@ def _print_advice(pipeline: Pipeline, found: list[Gap]) -> None:
     reasons = {reason for gap in found if gap.phase not in sources for reason in gap.reasons}
     flaws = [reason for reason in FLAWS if reason in reasons]
     if not reasons.isdisjoint(SHORT | OUTDATED):
-        out.print("Repair them with: planner enqueue --gaps")
+        more = " --stale" if GapReason.STALE in reasons else ""
+        out.print(f"Repair them with: planner enqueue --gaps{more}")
     if flaws:
         named = ",".join(flaws)
         out.print(

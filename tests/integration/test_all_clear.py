@@ -246,6 +246,18 @@ def test_a_flaw_of_a_source_is_no_all_clear(make: MakeMart, say: Say) -> None:
     assert "Nothing to do." not in sent.out
 
 
+def test_the_command_for_stale_dates_takes_them(make: MakeMart, say: Say) -> None:
+    mart = make()
+    mart.sql(STATEMENTS["daily"], start_date=DAYS[3], end_date=DAYS[3])
+
+    shown = say(mart, "gaps", "--stale", *SPAN)
+
+    (line,) = [each for each in shown.out.splitlines() if each.startswith("Repair them with: ")]
+    command = line.removeprefix("Repair them with: planner ").split()
+    assert "stale" in shown.out
+    assert say(mart, *command, "--yes", *SPAN).out.count(" is on its way") == 1
+
+
 def test_a_table_in_two_phases_has_the_audits_of_both(make: MakeMart) -> None:
     mart = make()
     mart.says("negative", NEGATIVE)
