@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import redis
 
-from planner.cli import main
 from planner.gaps.gaps import Finding, GapReason
 from planner.plan.states import RunState
 from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown
 from planner.report.report import next_steps
+from planner.sandbox.workers import environment_of
 from planner.settings import Settings
-from tests.integration.bad import Told
+from tests.commands import Done, planner
 from tests.integration.mart import DAILY, DAYS, NEGATIVE, REPLACE, RUN, SCOPE, STATEMENTS, Mart
 from worker.run import control
 
 MakeMart = Callable[..., Mart]
-Say = Callable[..., Told]
+Say = Callable[..., Done]
 KEY = 'key = ["store", "player"]'
 OFF = "INSERT INTO m.daily SELECT @day AS day, @store AS store, 'p1' AS player, 0 AS paid"
 TWICE = "INSERT INTO m.daily SELECT * FROM m.daily WHERE day = @day"
@@ -35,21 +35,12 @@ def make(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> MakeM
 
 
 @pytest.fixture
-def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
-    """A command as the console script runs it, for a mart."""
+def say() -> Say:
+    """A command as a user types it, for a mart."""
 
-    def run(mart: Mart, *arguments: str) -> Told:
-        monkeypatch.setenv("BACKFILL_WAREHOUSE", mart.settings.warehouse)
-        monkeypatch.setenv("BACKFILL_PIPELINE", mart.settings.pipeline)
-        monkeypatch.setenv("BACKFILL_BROKER_URL", mart.settings.broker_url)
-        monkeypatch.setenv("BACKFILL_HOME", str(mart.settings.home))
-        monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.setattr(sys, "argv", ["planner", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        told = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Told(code=ended.value.code, out=told.out, err=told.err)
+    def run(mart: Mart, *arguments: str) -> Done:
+        environment = {**os.environ, **environment_of(mart.settings)}
+        return planner(*arguments, environment=environment, cwd=mart.place)
 
     return run
 
