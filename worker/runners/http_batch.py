@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -276,8 +276,7 @@ class HttpBatch:
         if now - heard.since >= stall:
             if FORGOT in job.checkpoint:
                 return ran
-            again = {FORGOT: batch_id, "waited": True}
-            return Park(seconds=FIRST_LOOK_SECONDS, checkpoint=again)
+            return self._again(job, heard.checkpoint)
         is_late = now - float(job.checkpoint["started"]) > limit
         if is_late and heard.has_moved and not heard.is_first:
             return Failed(
@@ -288,6 +287,19 @@ class HttpBatch:
         # A batch that is known again is judged by how it moves from then on.
         checkpoint = {k: v for k, v in job.checkpoint.items() if k not in ("moved", "since")}
         return self._later({**checkpoint, **heard.checkpoint, "lost": 0}, seconds=stall / LOOKS)
+
+    def _again(self, job: Job, still: dict[str, Any]) -> Outcome:
+        """Start a second batch in this visit: a later one could not know that all is still.
+
+        While another batch holds the service, the forgotten one is looked at as before.
+        """
+        others = {k: v for k, v in job.checkpoint.items() if k in ("moved", "since")}
+        again = {**others, FORGOT: job.checkpoint["batch_id"], "waited": True}
+        outcome = self.run(replace(job, checkpoint=again))
+        if not isinstance(outcome, Park) or "batch_id" in outcome.checkpoint:
+            return outcome
+        waits = {k: v for k, v in outcome.checkpoint.items() if k in ("moved", "since")}
+        return self._later({**job.checkpoint, **waits, **still})
 
     # -- checkpoint --------------------------------------------------------------------------
 
