@@ -157,7 +157,8 @@ ChunkDates = Annotated[
 ]
 NewestFirst = Annotated[bool, typer.Option("--newest-first", help="Start with the latest dates.")]
 Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Only the first so many dates with gaps.")
+    int | None,
+    typer.Option("--limit", min=1, help="Only the first so many dates with gaps that can be done."),
 ]
 Reasons = Annotated[
     str | None,

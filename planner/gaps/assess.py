@@ -305,6 +305,14 @@ class _Judge:
                     table=spec.name, reason=GapReason.AUDIT, expected=0, found=1, about=audit
                 )
 
+    def _is_short(self, place: Place, day: date) -> bool:
+        """Whether a table lacks rows of a date."""
+        phase, table = place
+        if self.pipeline.by_name[phase].is_source:
+            return False
+        lacks = self._lacks(place, self.pipeline.places[place], day)
+        return not self.evidence.cell(table, day).rows or any(True for _ in lacks)
+
     def _lacks(self, place: Place, spec: TableSpec, day: date) -> Iterator[Finding]:
         for entity in spec.entities:
             if not self.pipeline.measures[place, entity]:
@@ -324,8 +332,11 @@ class _Judge:
                 )
 
     def _surplus(self, place: Place, spec: TableSpec, day: date) -> Iterator[Finding]:
-        for entity in self.pipeline.compared_by_ids(place[0], spec):
+        for entity in self.pipeline.compared_by_ids(place):
             apart = self.evidence.differences.get(place, {}).get((day, entity))
+            others = self.pipeline.measures[place, entity]
+            if any(self._is_short(other, day) for other in others):
+                continue  # its rows may be right, and it is what they are measured by that lacks
             if apart is not None and apart.surplus:
                 have = self.evidence.cell(spec.name, day).entities[entity]
                 yield Finding(

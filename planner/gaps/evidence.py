@@ -77,20 +77,22 @@ def unsure(
 ) -> dict[Place, list[date]]:
     """The dates on which counts do not tell which ids a table lacks, or has too many of.
 
-    A table without rows lacks all that is due: where that is known, nothing is asked.
+    That is of the tables of some phases, and of those that they are measured by. A table without
+    rows lacks all that is due: where that is known, nothing is asked.
     """
     found: dict[Place, list[date]] = {}
-    for name in phases:
-        for spec in pipeline.by_name[name].tables:
-            place = (name, spec.name)
-            entities = pipeline.compared_by_ids(name, spec)
-            dates = [
-                day
-                for day in days
-                if any(_is_unsure(pipeline, evidence, place, entity, day) for entity in entities)
-            ]
-            if dates:
-                found[place] = dates
+    places = [(name, spec.name) for name in phases for spec in pipeline.by_name[name].tables]
+    for place in places:  # grows meanwhile
+        entities = pipeline.compared_by_ids(place)
+        for entity in entities:
+            places += [o for o in pipeline.measures[place, entity] if o not in places]
+        dates = [
+            day
+            for day in days
+            if any(_is_unsure(pipeline, evidence, place, entity, day) for entity in entities)
+        ]
+        if dates:
+            found[place] = dates
     return found
 
 

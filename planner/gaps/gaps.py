@@ -183,7 +183,8 @@ class Assessment:
     """Phase → date → how many of the pipeline's own entity it holds in full, in every table
     that counts it. A phase that does not count it is absent."""
     stale: Mapping[str, Collection[date]] = field(default_factory=dict)
-    """Phase → complete dates whose upstream was written after them; empty unless asked for."""
+    """Phase → dates with all their rows whose upstream was written after them; empty unless asked
+    for."""
     doubtful: Mapping[str, Collection[date]] = field(default_factory=dict)
     """Phase → dates that look stale, and hold more than their upstream does now."""
     orphans: Mapping[str, Mapping[date, Gap]] = field(default_factory=dict)

@@ -95,10 +95,10 @@ def _differences(
     warehouse: Warehouse, pipeline: Pipeline, place: Place, dates: list[date], ids_named: int
 ) -> Mapping[tuple[date, str], Difference]:
     """What is apart between a table and those it is measured by; nothing where nothing is."""
-    spec = _spec(pipeline, place)
+    spec = pipeline.places[place]
     others = {
         entity: [_side(pipeline, other, entity) for other in pipeline.measures[place, entity]]
-        for entity in pipeline.compared_by_ids(place[0], spec)
+        for entity in pipeline.compared_by_ids(place)
     }
     return _ask(warehouse, spec, others, dates, ids_named)
 
@@ -127,9 +127,4 @@ def _ask(
 def _side(pipeline: Pipeline, place: Place, entity: str) -> Side:
     """A table that another is measured by, less the ids that it has too many itself."""
     within = tuple(_side(pipeline, each, entity) for each in pipeline.measures[place, entity])
-    return Side(table=_spec(pipeline, place).table, within=within)
-
-
-def _spec(pipeline: Pipeline, place: Place) -> TableSpec:
-    phase, table = place
-    return next(spec for spec in pipeline.by_name[phase].tables if spec.name == table)
+    return Side(table=pipeline.places[place].table, within=within)

@@ -17,7 +17,7 @@ from typing import Literal, Self
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from planner.pipeline.criteria import CompleteCriterion, Criterion, EntitiesCriterion
-from planner.pipeline.measures import Measures, measures
+from planner.pipeline.measures import Measures, Place, measures
 from planner.pipeline.model import Model, Name
 from planner.pipeline.phase import Phase
 from planner.pipeline.publish import Publish
@@ -204,12 +204,16 @@ class Pipeline(Model):
         """Whether tables are compared by the ids of an entity, not by how many there are."""
         return self.compare.get(entity, "ids") == "ids"
 
-    def compared_by_ids(self, phase: str, spec: TableSpec) -> tuple[str, ...]:
+    @cached_property
+    def places(self) -> Mapping[Place, TableSpec]:
+        """Every phase and table; one table may stand in two phases."""
+        return {(phase.name, spec.name): spec for phase in self.phases for spec in phase.tables}
+
+    def compared_by_ids(self, place: Place) -> tuple[str, ...]:
         """The entities of a phase's table whose ids are compared with those it is measured by."""
-        place = (phase, spec.name)
         return tuple(
             entity
-            for entity in spec.entities
+            for entity in self.places[place].entities
             if self.by_ids(entity) and self.measures[place, entity]
         )
 

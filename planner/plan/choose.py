@@ -86,18 +86,47 @@ def choose(
 
     `assessment` reaches at least `pipeline.lookback_total` before and after `scope`. `phases` are
     the ones that may be run; `reasons` are flaws that are repaired too; `limit` keeps the first so
-    many dates that have a gap; `owed` are dates that earlier runs repaired the upstream of and did
-    not come to; `in_flight` maps a phase and date to the run that holds it.
+    many dates that have a gap and can be done; `owed` are dates that earlier runs repaired the
+    upstream of and did not come to; `in_flight` maps a phase and date to the run that holds it.
     """
     short = _short(pipeline, assessment, scope, phases, SHORT.union(reasons))
-    if limit is not None:
-        short = _limited(short, limit, newest_first=newest_first)
+
+    def decide(gaps: Mapping[str, Mapping[date, Gap]]) -> Repair:
+        return _decide(
+            pipeline,
+            assessment,
+            gaps,
+            scope=scope,
+            phases=phases,
+            cascade=cascade,
+            owed=owed or {},
+            in_flight=in_flight or {},
+        )
+
+    repair = decide(short)
+    if limit is None:
+        return repair
+    return decide(_limited(short, limit, repair.todo, newest_first=newest_first))
+
+
+def _decide(
+    pipeline: Pipeline,
+    assessment: Assessment,
+    short: Mapping[str, Mapping[date, Gap]],
+    *,
+    scope: Window,
+    phases: Collection[str],
+    cascade: bool,
+    owed: Dates,
+    in_flight: InFlight,
+) -> Repair:
+    """Go through the phases in order with the gaps that are to be done."""
     decided = _Decided()
     for phase in pipeline.phases:
         if phase.is_source:
             decided.skipped.extend(_flawed(assessment, phase, scope, ()))
             continue
-        due = (owed or {}).get(phase.name, ())
+        due = owed.get(phase.name, ())
         recompute = {day for day in due if can_recompute(assessment, phase, day)}
         if cascade:
             recompute |= set(_cascade(assessment, phase, decided))
@@ -109,7 +138,7 @@ def choose(
             decided.skipped.extend(_doubtful(pipeline, assessment, phase, scope, wanted))
             decided.skipped.extend(_flawed(assessment, phase, scope, wanted))
             for day, gap in sorted(wanted.items()):
-                skipped = _skipped(assessment, phase, day, decided, in_flight or {})
+                skipped = _skipped(assessment, phase, day, decided, in_flight)
                 if skipped is None:
                     taken[day] = gap
                 else:
@@ -189,11 +218,20 @@ def _flawed(
 
 
 def _limited(
-    short: Mapping[str, Mapping[date, Gap]], limit: int, *, newest_first: bool
+    short: Mapping[str, Mapping[date, Gap]],
+    limit: int,
+    todo: Mapping[str, Mapping[date, Gap]],
+    *,
+    newest_first: bool,
 ) -> dict[str, dict[date, Gap]]:
-    """The gaps of the first `limit` dates that have any, in every phase."""
+    """The gaps up to the last of the first `limit` dates of which any can be done.
+
+    Those before it that cannot be done stay, so that the plan says why.
+    """
     dates = sorted({day for days in short.values() for day in days}, reverse=newest_first)
-    kept = set(dates[:limit])
+    able = [day for day in dates if any(day in short[n] and day in todo.get(n, ()) for n in short)]
+    last = dates.index(able[limit - 1]) + 1 if len(able) >= limit else len(dates)
+    kept = set(dates[:last])
     return {
         name: {day: gap for day, gap in days.items() if day in kept} for name, days in short.items()
     }

@@ -17,14 +17,8 @@ from planner.gaps.snapshot import snapshot
 from planner.pipeline.publish import Publication
 from planner.plan.plan import Plan, step_id
 from planner.plan.states import DateState, RunState, StepState
-from planner.report.report import (
-    Failure,
-    Remark,
-    Report,
-    StepRow,
-    Validation,
-    retry_command,
-)
+from planner.report.advice import retry_command
+from planner.report.report import Failure, Remark, Report, StepRow, Validation
 from planner.validation.counts import Counts
 from planner.validation.judge import judge
 from worker.ledger.record import RunRecord
@@ -224,7 +218,7 @@ def failures(
             dates=tuple(days),
             state=state,
             reason=why,
-            retry=retry_command(run.id, phase, tuple(days)),
+            retry=retry_command(run.id, phase, tuple(days), why),
         )
         for (phase, state, why), days in groups.items()
     )

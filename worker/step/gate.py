@@ -18,7 +18,7 @@ from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.states import DateState
-from planner.report.report import ENQUEUE
+from planner.report.advice import ENQUEUE
 from sql.warehouse import Warehouse
 from worker.ledger.ledger import Ledger
 
@@ -75,7 +75,13 @@ def short_upstream(
     found: dict[date, str] = {}
     for day in dates:
         gap = now.short_upstream(phase, day)
+        undue = [name for name in phase.after if day in now.empty[name]]
         if gap is not None:
             what = f"{gap.phase} {gap.date} is short now: {gap.detail}"
             found[day] = f"{what}. {ENQUEUE} repairs both"
+        elif undue:
+            found[day] = (
+                f"the source of {undue[0]} holds nothing of {day} any more, so nothing is due. "
+                f"{ENQUEUE} plans what is due now"
+            )
     return found
