@@ -167,6 +167,7 @@ def _note_owed(context: Context, run_id: str, plan: Plan) -> None:
             run_id=run_id,
             pipeline=plan.pipeline,
             warehouse=plan.warehouse,
+            warehouse_id=context.warehouse.identify(),
             dates={phase: set(days) for phase, days in plan.recompute.items()},
         ),
     )

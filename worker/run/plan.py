@@ -20,6 +20,7 @@ from worker.ledger.ledger import Ledger
 from worker.run.forecast import forecast
 from worker.runners.choose import absence, choose
 from worker.step.context import Context
+from worker.step.mismatch import is_here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,11 +112,8 @@ def owed_now(context: Context, ledger: Ledger | None) -> list[Owed]:
     ledger's entries expire.
     """
     folder = context.settings.folder("owed")
-    notes = owed_files.read(
-        folder,
-        pipeline=context.pipeline.name,
-        warehouse=context.warehouse.name,
-    )
+    found = owed_files.read(folder, pipeline=context.pipeline.name)
+    notes = [note for note in found if is_here(context, note)]
     if ledger is None:
         return notes
     left = []
