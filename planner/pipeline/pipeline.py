@@ -22,6 +22,7 @@ from planner.pipeline.model import Model, Name
 from planner.pipeline.phase import Phase
 from planner.pipeline.publish import Publish
 from planner.pipeline.tables import TableSpec
+from planner.pipeline.timezone import TimeZone
 from planner.pipeline.windows import DAY, Excluded, Season
 from planner.text import nearest
 from sql.warehouse import Table
@@ -32,6 +33,8 @@ class Pipeline(Model):
 
     name: Name
     description: str = ""
+    timezone: TimeZone = "UTC"
+    """Whose days the partition dates are: an IANA name, such as `America/New_York`."""
     bootstrap_days: int = Field(default=0, ge=0, le=366)
     """Days at a season's start that phases with `skips_bootstrap` leave empty."""
     chunk_dates: int = Field(default=1, ge=1, le=366)
