@@ -493,7 +493,7 @@ def test_two_seasons_do_not_have_one_name() -> None:
         ([eg.phase("raw"), eg.phase("other")], "no phase is after another"),
         (
             [eg.phase("raw"), eg.phase("a", "raw", runners=[])],
-            "'a' comes after others, so it needs",
+            "no phase has a runner, so there is nothing to repair with",
         ),
         (
             [

@@ -135,8 +135,11 @@ def _gone(
     """A complete date that was computed from rows which are gone, or changed since."""
     cause: Cause = "gone"
     short = assessment.short_upstream(phase, task.date)
+    left = assessment.unready_upstream(phase, task.date)
     if short is not None:
         told = f"{short.phase} {short.date}: {short.detail}"
+    elif left is not None:
+        told = f"{left.phase} {left.date}: {left.detail}"
     else:
         newer = newer_upstream(counts.pipeline, phase, task.date, counts.modified)
         if newer is None or is_old:

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from planner.gaps.assess import assess
-from planner.gaps.read import read_evidence
+from planner import clock
+from planner.gaps.assess import assess, gate_phases, tables_to_judge
+from planner.gaps.read import complete_evidence, read_coverage
+from planner.pipeline.closing import Closing
 from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
@@ -70,12 +72,19 @@ def short_upstream(
     window = Window(
         start=min(each.start for each in windows), end=max(each.end for each in windows)
     )
-    evidence = read_evidence(warehouse, pipeline, phase.after, window)
-    now = assess(pipeline, evidence, window, phases=phase.after)
+    tables = tables_to_judge(pipeline, gate_phases(phase))
+    coverage = read_coverage(warehouse, tables, window)
+    evidence = complete_evidence(warehouse, pipeline, coverage, phase.after, window)
+    closing = Closing(pipeline=pipeline, now=clock.now(), include_open=True)
+    now = assess(pipeline, evidence, window, phases=phase.after, closing=closing)
     found: dict[date, str] = {}
     for day in dates:
         gap = now.short_upstream(phase, day)
         if gap is not None:
             what = f"{gap.phase} {gap.date} is short now: {gap.detail}"
             found[day] = f"{what}. {ENQUEUE} repairs both"
+            continue
+        left = now.unready_upstream(phase, day)
+        if left is not None:
+            found[day] = f"{left.phase} {left.date} is {left.reason} now: {left.detail}"
     return found
