@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from planner.doctor.tables import Check
-from planner.gaps.beyond import how_to_go_on, rows_beyond
+from planner.gaps.beyond import how_to_go_on, rows_before, rows_beyond
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.pipeline import Pipeline
 from sql import WarehouseError
@@ -22,9 +22,12 @@ def check_calendar(warehouse: Warehouse, pipeline: Pipeline, *, today: date) -> 
     until = "with an open end" if calendar.last is None else f"until {calendar.last}"
     span = f"{calendar.first} {until}, in {pipeline.timezone}"
     try:
-        found = rows_beyond(warehouse, pipeline, today)
+        found, earlier = rows_beyond(warehouse, pipeline, today), rows_before(warehouse, pipeline)
     except WarehouseError:
         return
+    if earlier:
+        names = ", ".join(dict.fromkeys(left.phase for left in earlier))
+        span += f"; {names} holds rows before it, which are not judged"
     if not found:
         yield Check(what="calendar", ok=True, detail=span)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 
 from planner.gaps.gaps import Skipped, SkipReason
@@ -11,6 +12,8 @@ from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from sql.counting import count
 from sql.warehouse import Table, Warehouse
+
+_EARLIEST = date(1900, 1, 1)
 
 
 def days_beyond(pipeline: Pipeline, today: date) -> Window | None:
@@ -28,19 +31,31 @@ def rows_beyond(warehouse: Warehouse, pipeline: Pipeline, today: date) -> tuple[
     window = days_beyond(pipeline, today)
     if window is None:
         return ()
+    last = moved(window.start, -1)
+    told = f"it holds rows, and the calendar ends on {last}: {how_to_go_on(pipeline)}"
+    return tuple(_outside(warehouse, pipeline, window, told))
+
+
+def rows_before(warehouse: Warehouse, pipeline: Pipeline) -> tuple[Skipped, ...]:
+    """The dates before the calendar's start on which a source holds rows.
+
+    Where a pipeline begins is its owner's choice, so these are no finding. Raises
+    `sql.WarehouseError`.
+    """
+    first = Calendar(pipeline=pipeline).first
+    window = Window(start=_EARLIEST, end=moved(first, -1))
+    told = f"it holds rows, and the calendar begins on {first}"
+    return tuple(_outside(warehouse, pipeline, window, told))
+
+
+def _outside(
+    warehouse: Warehouse, pipeline: Pipeline, window: Window, told: str
+) -> Iterator[Skipped]:
     found = count(warehouse, _bare(pipeline), window.start, window.end).coverage
-    return tuple(
-        Skipped(
-            phase=phase.name,
-            date=day,
-            reason=SkipReason.BEYOND,
-            detail=f"it holds rows, and the calendar ends on {moved(window.start, -1)}: "
-            f"{how_to_go_on(pipeline)}",
-        )
-        for phase in pipeline.phases
-        if phase.is_source
-        for day in sorted({day for spec in phase.tables for day in found[spec.name]})
-    )
+    for phase in pipeline.phases:
+        if phase.is_source:
+            for day in sorted({day for spec in phase.tables for day in found[spec.name]}):
+                yield Skipped(phase=phase.name, date=day, reason=SkipReason.BEYOND, detail=told)
 
 
 def bytes_beyond(warehouse: Warehouse, pipeline: Pipeline, today: date) -> int:

@@ -57,6 +57,8 @@ class Unsettled:
 
     def rests_on_nothing(self, phase: Phase, day: date) -> bool:
         """Whether a phase holds rows on a day on which rows are due, and no source holds any."""
+        if any(spec.name not in self.evidence.coverage for spec in phase.tables):
+            return False  # it is judged elsewhere
         above = self._sources_of(phase)
         return self.evidence.holds(phase, day) and not any(
             self.evidence.holds(source, day) for source in above

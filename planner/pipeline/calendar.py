@@ -97,6 +97,11 @@ class Calendar:
             raise UsageError(
                 f"--end {end} is in the future: give {today}, which is today, or earlier."
             )
+        if start is not None and end is None and self.last is not None and start > self.last:
+            raise UsageError(
+                f"--start {start} is after the calendar's end, {self.last}: give --end too, or "
+                "move the end in the pipeline file."
+            )
         start = start or self.first
         end = end or min(self.last or today, today)
         if end < start:

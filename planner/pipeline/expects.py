@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from planner.pipeline.conditions import ConditionSpec
 from planner.pipeline.duration import Duration
@@ -44,10 +44,35 @@ class Listing(Model):
         return self.model_dump_json()
 
 
+def _kind(value: Any) -> str | None:
+    """Which way of naming days a value is; None where it is none."""
+    match value:
+        case str():
+            return "word"
+        case list() | tuple():
+            return "weekdays"
+        case dict() | Listing():
+            return "table"
+    return None
+
+
+Days = Annotated[
+    Annotated[Literal["any", "daily"], Tag("word")]
+    | Annotated[tuple[Weekday, ...], Tag("weekdays")]
+    | Annotated[Listing, Tag("table")],
+    Discriminator(
+        _kind,
+        custom_error_type="no_days",
+        custom_error_message='write "any", "daily", weekdays such as ["mon"], or a table',
+    ),
+]
+"""Days as the file names them. A mistake is told of the way that was meant."""
+
+
 class Expects(Model):
     """On which days a source has to hold rows, and of what."""
 
-    days: Literal["any", "daily"] | tuple[Weekday, ...] | Listing = "any"
+    days: Days = "any"
     """`any`: those on which it does; else every day, some weekdays, or those that a table lists."""
     entities: dict[Name, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     """Entity → how many a date holds, at least."""

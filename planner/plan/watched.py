@@ -32,7 +32,8 @@ def watched(
     for (name, day), gap in gaps.items():
         if day in scope:
             names = waiting.get((name, day), {})
-            holds_up = f", and {', '.join(names)} waits for it" if names else ""
+            wait = "wait" if len(names) > 1 else "waits"
+            holds_up = f", and {', '.join(names)} {wait} for it" if names else ""
             yield Skipped(
                 phase=name,
                 date=day,

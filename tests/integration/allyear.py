@@ -83,7 +83,13 @@ class AllYear:
     """A warehouse without rows, and commands on it."""
 
     def __init__(
-        self, place: Path, *, calendar: str = OPEN_END, orders: str = "", tables: str = ""
+        self,
+        place: Path,
+        *,
+        calendar: str = OPEN_END,
+        orders: str = "",
+        tables: str = "",
+        broker_url: str = "embedded",
     ) -> None:
         self.place = place
         text = PIPELINE.format(calendar=calendar, orders=orders, tables=tables)
@@ -101,6 +107,7 @@ class AllYear:
             warehouse=f"local:{place / 'warehouse'}",
             pipeline=str(place / "shop.toml"),
             home=place / "home",
+            broker_url=broker_url,
         )
 
     def fill(

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
+import redis
 
+from planner import clock
+from planner.plan.states import STEP_ENDED
+from planner.report.report import Report
+from planner.settings import Settings
+from sql.warehouse import Table
 from tests.integration.allyear import LEAGUE, AllYear, jan, noon
+from worker.run.finalize import finalize
+from worker.step.context import Context
+from worker.step.errors import Requeue, StepFailed
+from worker.step.visit import visit
 
 Make = Callable[..., AllYear]
 
@@ -126,7 +138,7 @@ def test_a_source_that_loads_nothing_is_late_and_never_legitimately_empty(make: 
     repair = shop.enqueue(now=now)
     assert repair.code == 1
     assert "orders 2024-01-11, 2024-01-12, 2024-01-13: watched" in repair.err
-    assert "orders has no runner here, and daily, trend waits for it" in repair.err
+    assert "orders has no runner here, and daily, trend wait for it" in repair.err
     assert shop.planned(now=now) == {}
 
 
@@ -445,3 +457,125 @@ def test_a_source_with_older_rows_has_a_hole_and_no_retention(make: Make) -> Non
     assert {(gap["date"], gap["reason"]) for gap in found} == {
         (f"2024-01-{day}", "orphan") for day in (10, 11, 12)
     }
+
+
+# -- runs ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def with_redis(make: Make, client: redis.Redis, redis_settings: Settings) -> Make:
+    return partial(make, broker_url=redis_settings.redis_url)
+
+
+def visit_all(shop: AllYear, run_id: str) -> Report:
+    """Do the steps of a run by hand, and end it."""
+    context = Context(shop.settings, patient=False)
+    for _ in range(20):
+        for step, state in context.ledger.steps(run_id).items():
+            if state not in STEP_ENDED:
+                with suppress(Requeue, StepFailed):
+                    visit(context, run_id, step, worker="me")
+    finalize(context, run_id)
+    return Report.model_validate_json(context.ledger.report(run_id) or "")
+
+
+def test_an_open_date_that_was_asked_for_is_judged_by_its_run(
+    with_redis: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a plan of today, which was asked for, kept in a file
+    shop, now = with_redis(), noon(jan(10))
+    shop.fill_all(jan(1), jan(9))
+    shop.fill("orders", jan(10), stores=6)
+    made = shop.say("plan", "--include-open", "--out", "plan.json", now=now)
+    assert made.code == 0, made.err
+    sent = shop.say("enqueue", "--plan", "plan.json", "--json", now=now)
+    assert sent.code == 0, sent.err
+
+    # When it is run on that day
+    monkeypatch.setattr(clock, "now", lambda: now)
+    report = visit_all(shop, sent.json["run_id"])
+
+    # Then it is complete, and rows that come later are found when the day is closed
+    assert report.state == "complete"
+    assert (report.validation.passed, report.validation.remaining) == (True, 0)
+    shop.fill("orders", jan(10), stores=6, since=7)
+    assert shop.gaps(now=now).code == 0
+    assert shop.planned(now=noon(jan(11))) == {"daily": [jan(10)], "trend": [jan(10)]}
+
+
+def test_rows_that_go_away_after_the_plan_block_what_reads_them(
+    with_redis: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a date that is planned, and whose window is gone when its turn comes
+    shop, now = with_redis(), noon(jan(14))
+    shop.fill_all(jan(1), jan(13))
+    shop.lose("trend", jan(13))
+    sent = shop.say("enqueue", "--gaps", "--json", now=now)
+    for table in ("orders", "daily"):
+        shop.lose(table, jan(1), jan(8))
+
+    monkeypatch.setattr(clock, "now", lambda: now)
+    report = visit_all(shop, sent.json["run_id"])
+
+    assert report.state == "failed"
+    assert jan(13) not in shop.warehouse.coverage(
+        Table(name="s.trend", date="day"), jan(13), jan(13)
+    )
+    (failure,) = report.failures
+    assert "daily 2024-01-07 is unjudged now" in failure.reason
+
+
+def test_a_run_is_no_all_clear_while_a_source_goes_on_beyond_the_calendar(
+    with_redis: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, now = with_redis(calendar=LEAGUE), noon(jan(40))
+    shop.fill_all(jan(1), jan(31))
+    shop.lose("trend", jan(31))
+    shop.fill("orders", jan(32), jan(33))
+    sent = shop.say("enqueue", "--gaps", "--json", now=now)
+
+    monkeypatch.setattr(clock, "now", lambda: now)
+    report = visit_all(shop, sent.json["run_id"])
+
+    assert (report.state, report.validation.remaining) == ("complete", 2)
+
+
+# -- validate and doctor ---------------------------------------------------------------------------
+
+
+def test_a_validation_does_not_hold_while_dates_are_unjudged(make: Make) -> None:
+    shop = make()
+    shop.fill_all(jan(1), jan(20))
+    assert shop.say("validate", now=noon(jan(21))).code == 0
+    shop.lose("orders", jan(1), jan(10))
+
+    done = shop.say("validate", now=noon(jan(21)))
+
+    assert done.code == 1
+    assert "10 dates cannot be judged" in done.out
+    kept = shop.say("validate", "--json", now=noon(jan(21))).json
+    assert (kept["holds"], len(kept["notices"])) == (False, 1)
+
+
+def test_today_is_no_gap_to_a_validation(make: Make) -> None:
+    shop = make()
+    shop.fill_all(jan(1), jan(9))
+    shop.fill("orders", jan(10), stores=6)
+
+    assert shop.say("validate", now=noon(jan(10))).code == 0
+    assert shop.say("validate", now=noon(jan(11))).code == 1
+
+
+def test_doctor_looks_at_tables_that_list_days_and_at_what_is_watched(make: Make) -> None:
+    listing = 'expects = { days = { table = "s.schedule", date = "dya" } }'
+    shop = make(orders=listing)
+    text = (shop.place / "shop.toml").read_text()
+    runner = 'runners = [{ kind = "sql", statements = ["daily"] }]\n'
+    (shop.place / "shop.toml").write_text(text.replace(runner, ""))
+    shop.fill("orders", jan(-3), jan(3))
+
+    said = shop.say("doctor", now=noon(jan(4))).out
+
+    assert "✗ expects: s.schedule: it has no column 'dya' → correct the pipeline file" in said
+    assert "✓ daily: watched: it has no runner: others fill it" in said
+    assert "✓ calendar: 2024-01-01 with an open end, in UTC; orders holds rows before it" in said

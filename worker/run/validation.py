@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import date
 
-from planner.gaps.gaps import RECOMPUTE, SHORT, Assessment, Gap
+from planner.gaps.gaps import RECOMPUTE, SHORT, Assessment, Gap, SkipReason
 from planner.gaps.snapshot import COMPLETE, Snapshot, State
 from planner.gaps.stale import newer_upstream
 from planner.pipeline.phase import Phase
@@ -56,6 +56,9 @@ def validate(
         for phase, gaps in assessment.gaps.items()
         for day in gaps
     )
+    # What nothing can judge, or the calendar leaves out, is as little in order as a gap.
+    outside = (SkipReason.UNJUDGED, SkipReason.BEYOND)
+    remaining += sum(left.reason in outside for left in plan.skipped)
     return Validation(passed=not short, checked=len(taken), short=tuple(short), remaining=remaining)
 
 
