@@ -96,6 +96,8 @@ class _FromGaps:
             plan_id=self._wanted.plan_id,
             stale=options.stale,
             max_bytes=options.max_bytes,
+            include_open=options.include_open,
+            beyond=options.is_until_today,
         )
         self.plan = self.replan()
 
@@ -127,7 +129,11 @@ class _FromFile:
         from worker.run.enqueue import require_now
 
         assessment, _ = read_assessment(
-            self._context, self.plan.scope, plan_id=self.plan.plan_id, max_bytes=self._max_bytes
+            self._context,
+            self.plan.scope,
+            plan_id=self.plan.plan_id,
+            max_bytes=self._max_bytes,
+            included=self.plan.dates,
         )
         require_now(self._context, self.plan, assessment)
 

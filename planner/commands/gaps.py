@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,15 +15,29 @@ from planner.commands.groups import Counting, grouped
 from planner.commands.output import count_table, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
 from planner.errors import Exit, UsageError
-from planner.gaps.gaps import FLAWS, OUTDATED, SHORT, Assessment, Gap, GapReason, recomputed
+from planner.gaps.gaps import (
+    FLAWS,
+    OUTDATED,
+    SHORT,
+    Assessment,
+    Gap,
+    GapReason,
+    SkipReason,
+    recomputed,
+)
 from planner.gaps.matrix import matrix
+from planner.gaps.notices import notices
 from planner.gaps.read import ALL_IDS, IDS_NAMED
+from planner.pipeline.calendar import Calendar
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.cost import Cost
 from planner.plan.plan import Plan
 from planner.report.history import open_gaps, write_gaps
 from planner.text import date_ranges
+
+if TYPE_CHECKING:
+    from worker.step.context import Context
 
 DETAILS_SHOWN = 10  # gaps that are explained one by one; the table has them all
 MISSING = GapReason.MISSING
@@ -47,10 +61,14 @@ def gaps(
     missing and partial dates lack ids that upstream holds; duplicate, audit, unfilled and surplus
     are flaws of rows that are there; orphan rows stand where nothing upstream holds any.
 
-    Dates on which nothing is expected are no gaps: off_day (the source holds nothing), bootstrap
-    (the first days of a season, too early for the phase), excluded (by the pipeline file).
+    A source is late, missing or partial by what the pipeline file expects of it.
 
-    Exit code 0 when there are no gaps, 1 when there are.
+    Dates on which nothing is expected are no gaps: off_day (the source holds nothing), bootstrap
+    (the warm-up: the first days of a season or period, too early for the phase), excluded (by the
+    pipeline file), open (the day is not closed). Unjudged dates, whose source's rows are gone, are
+    no gaps, and not in order either; nor are rows beyond the calendar.
+
+    Exit code 0 when there are no gaps and all could be judged, 1 when not.
     """
     from worker.run.plan import Wanted, plan_gaps
 
@@ -69,33 +87,62 @@ def gaps(
         stale=options.stale,
         max_bytes=options.max_bytes,
         ids_named=ALL_IDS if entities else IDS_NAMED,
+        include_open=options.include_open,
+        beyond=options.is_until_today,
     )
+    told = notices(context.pipeline, assessment, scope)
     plan = plan_gaps(context, assessment, wanted, ledger=None)
     found = all_gaps(context.pipeline, assessment, plan, scope)
     if record and dataset is not None:
-        write_gaps(
-            context.warehouse.labelled(plan_id=wanted.plan_id, phase="history"),
-            dataset,
-            context.pipeline.name,
-            open_gaps(assessment, {}, scope),
-            counted=scope,
-            detected=counted_at,
-            now=counted_at.timestamp(),
-        )
+        _record(context, dataset, assessment, scope, counted_at, plan_id=wanted.plan_id)
     if json:
         print_json(gaps_json(context.pipeline, assessment, scope, found, cost))
     else:
-        _print(context.pipeline, assessment, scope, found, entities=entities)
-    raise typer.Exit(Exit.GAPS if found else Exit.DONE)
+        _print(context.pipeline, assessment, scope, found, told, entities=entities)
+    raise typer.Exit(Exit.GAPS if found or told else Exit.DONE)
+
+
+def _record(
+    context: Context,
+    dataset: str,
+    assessment: Assessment,
+    scope: Window,
+    counted_at: datetime,
+    *,
+    plan_id: str,
+) -> None:
+    """Write the gaps into the history in the warehouse."""
+    write_gaps(
+        context.warehouse.labelled(plan_id=plan_id, phase="history"),
+        dataset,
+        context.pipeline.name,
+        open_gaps(assessment, {}, scope),
+        counted=scope,
+        detected=counted_at,
+        now=counted_at.timestamp(),
+    )
 
 
 def _print(
-    pipeline: Pipeline, assessment: Assessment, scope: Window, found: list[Gap], *, entities: bool
+    pipeline: Pipeline,
+    assessment: Assessment,
+    scope: Window,
+    found: list[Gap],
+    told: list[str],
+    *,
+    entities: bool,
 ) -> None:
+    for line in told:
+        out.print(line, style="red", soft_wrap=True, markup=False)
     counts = matrix(pipeline, assessment, scope)
     out.print(matrix_table(counts, f"{scope.start} to {scope.end}", pipeline.entity))
-    _print_gaps(pipeline, found, entities=entities)
+    if found or not told:
+        _print_gaps(pipeline, found, entities=entities)
+    else:
+        out.print("No gaps among the dates that can be judged.")
+    _print_open(assessment, scope)
     _print_empty(assessment, scope)
+    _print_end(pipeline)
 
 
 def gaps_json(
@@ -136,6 +183,8 @@ def gaps_json(
             for day, left in sorted(assessment.empty[phase.name].items())
             if day in scope
         ],
+        "beyond": [{"phase": left.phase, "date": left.date} for left in assessment.beyond],
+        "notices": notices(pipeline, assessment, scope),
         "cost": cost and cost.model_dump(),
     }
 
@@ -187,7 +236,7 @@ def _print_gaps(pipeline: Pipeline, found: list[Gap], *, entities: bool) -> None
 
 def _print_advice(pipeline: Pipeline, found: list[Gap]) -> None:
     """What repairs which of the gaps."""
-    sources = dict.fromkeys(gap.phase for gap in found if pipeline.by_name[gap.phase].is_source)
+    sources = dict.fromkeys(gap.phase for gap in found if pipeline.by_name[gap.phase].is_watched)
     reasons = {reason for gap in found if gap.phase not in sources for reason in gap.reasons}
     flaws = [reason for reason in FLAWS if reason in reasons]
     if not reasons.isdisjoint(SHORT | OUTDATED):
@@ -206,7 +255,32 @@ def _print_advice(pipeline: Pipeline, found: list[Gap]) -> None:
         out.print("Orphans are left as they are: a repair deletes no rows.", soft_wrap=True)
 
 
+def _print_open(assessment: Assessment, scope: Window) -> None:
+    """Days that are left alone, because they are not over."""
+    found = assessment.unsettled(SkipReason.OPEN, scope)
+    for days in dict.fromkeys(map(tuple, found.values())):
+        names = [phase for phase, dates in found.items() if tuple(dates) == days]
+        told = assessment.empty[names[0]][days[0]].detail
+        out.print(
+            f"Open, and left alone: {date_ranges(days)} of {', '.join(names)} ({told}"
+            f"{', the first of them' if len(days) > 1 else ''}). "
+            "--include-open judges what is there.",
+            soft_wrap=True,
+            markup=False,
+        )
+
+
+def _print_end(pipeline: Pipeline) -> None:
+    last = Calendar(pipeline=pipeline).last
+    if last is not None and last < opt.today(pipeline):
+        note(f"The calendar of the pipeline file ends on {last}: later days are not judged.")
+
+
 def _print_empty(assessment: Assessment, scope: Window) -> None:
     for phase, days in assessment.empty.items():
-        reasons = Counter(str(left.reason) for day, left in days.items() if day in scope)
+        reasons = Counter(
+            str(left.reason)
+            for day, left in days.items()
+            if day in scope and left.reason not in (SkipReason.OPEN, SkipReason.UNJUDGED)
+        )
         note(f"legitimately empty: {phase}: {counted(reasons)}")

@@ -32,8 +32,13 @@ class Scope:
     def window(self, pipeline: Pipeline) -> Window:
         """The days. Raises `UsageError` for days that are reversed, or not there yet."""
         return Calendar(pipeline=pipeline).scope(
-            today=opt.today(), start=self.start, end=self.end, season=self.season
+            today=opt.today(pipeline), start=self.start, end=self.end, season=self.season
         )
+
+    @property
+    def is_until_today(self) -> bool:
+        """Whether it is about every day until now, so that the calendar's end should not be one."""
+        return self.end is None and self.season is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,7 @@ class Counting(Scope):
 
     no_cascade: opt.NoCascade = False
     stale: opt.Stale = False
+    include_open: opt.IncludeOpen = False
     max_bytes: opt.MaxBytes = None
 
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from planner import clock
 from planner.commands import options as opt
 from planner.commands.groups import Scope, grouped
 from planner.commands.output import count_table, err, note, out, print_json
 from planner.errors import Exit, UsageError
+from planner.gaps.beyond import rows_beyond
+from planner.gaps.notices import notices
+from planner.pipeline.closing import Closing
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from planner.settings import load_settings
 from planner.text import DATES_SHOWN, date_ranges
 
@@ -24,8 +29,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from planner.validation.baseline import Baseline, Comparison
+    from planner.validation.counts import Counts
     from planner.validation.judge import CriterionRow
     from planner.validation.results import MatrixRow, Results
+    from sql.warehouse import Warehouse
 
 FOLDER = "baselines"  # in BACKFILL_HOME
 
@@ -63,10 +70,8 @@ def validate(
     The queries: counts, matrix, gaps, density, grades, criteria. Exit code 0 when all success
     criteria hold and no date is short, flawed, an orphan or outside its band; 1 when not.
     """
-    from planner.doctor.names import explained
     from planner.validation.baseline import baseline_of, checked_name
     from planner.validation.baseline import save as save_baseline
-    from planner.validation.counts import count_tables
     from planner.validation.queries import check_name, printed, query_of
     from sql import open_warehouse
 
@@ -85,15 +90,8 @@ def validate(
     warehouse = open_warehouse(
         settings.warehouse, location=settings.location, max_bytes=settings.max_bytes
     ).labelled(phase="validate")
-    with err.status("Counting …") as status:
-        counts = count_tables(
-            warehouse,
-            pipeline,
-            window,
-            on_table=lambda table: status.update(f"Counting {table} …"),
-            on_error=lambda table, error: explained(warehouse, table, error),
-        )
-    found = baseline_of(counts, warehouse=warehouse.name, now=datetime.now(UTC))
+    counts, told = _counted(warehouse, pipeline, window, beyond=scope.is_until_today)
+    found = baseline_of(counts, warehouse=warehouse.name, now=clock.now(), notices=tuple(told))
     if save is not None:
         note(f"Kept in {save_baseline(settings.folder(FOLDER), save, found)}.")
     if json:
@@ -104,9 +102,32 @@ def validate(
     elif query is not None:
         _print_rows(query, getattr(found.results, query))
     else:
+        for line in told:
+            out.print(line, style="red", soft_wrap=True, markup=False)
         _print_suite(pipeline, found.results, f"{window.start} to {window.end}")
     _conclude(pipeline, found)
     raise typer.Exit(Exit.DONE if found.holds else Exit.GAPS)
+
+
+def _counted(
+    warehouse: Warehouse, pipeline: Pipeline, window: Window, *, beyond: bool
+) -> tuple[Counts, list[str]]:
+    """The counts, and what could not be judged; with `beyond`, rows after the calendar's end."""
+    from planner.doctor.names import explained
+    from planner.validation.counts import count_tables
+
+    closing = Closing(pipeline=pipeline, now=clock.now())
+    with err.status("Counting …") as status:
+        counts = count_tables(
+            warehouse,
+            pipeline,
+            window,
+            closing=closing,
+            on_table=lambda table: status.update(f"Counting {table} …"),
+            on_error=lambda table, error: explained(warehouse, table, error),
+        )
+        after = rows_beyond(warehouse, pipeline, closing.today) if beyond else ()
+    return counts, notices(pipeline, replace(counts.assessment, beyond=after), window)
 
 
 def compare(before: BeforeAfter, after: BeforeAfter, json: opt.Json = False) -> None:

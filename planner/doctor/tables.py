@@ -10,6 +10,7 @@ from itertools import chain
 
 from planner.errors import BadPipeline
 from planner.gaps.audits import check_audit
+from planner.pipeline.calendar import Calendar
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
@@ -148,7 +149,7 @@ def _nearest_table(warehouse: Warehouse, name: str) -> str:
 def _partitions(
     what: str, pipeline: Pipeline, spec: TableSpec, found: Partitioning, *, today: date
 ) -> Check:
-    oldest = pipeline.seasons[0].start
+    oldest = Calendar(pipeline=pipeline).first
     if found.expires_days is not None and (today - oldest).days > found.expires_days:
         return Check(
             what=what,

@@ -8,7 +8,7 @@ the pipeline file describes. Never by numbers of dates, and never by what a plan
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -26,7 +26,9 @@ from planner.gaps.gaps import (
     SkipReason,
     count_due,
 )
+from planner.gaps.unsettled import Unsettled
 from planner.pipeline.calendar import Calendar
+from planner.pipeline.closing import Closing
 from planner.pipeline.measures import Place
 from planner.pipeline.model import exact
 from planner.pipeline.phase import Phase
@@ -35,7 +37,8 @@ from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import Window
 
 _WORST_FIRST = {
-    reason: n for n, reason in enumerate((GapReason.MISSING, GapReason.PARTIAL, *FLAWS))
+    reason: n
+    for n, reason in enumerate((GapReason.LATE, GapReason.MISSING, GapReason.PARTIAL, *FLAWS))
 }
 
 
@@ -45,13 +48,15 @@ def assess(
     window: Window,
     *,
     phases: Collection[str] | None = None,
+    closing: Closing | None = None,
 ) -> Assessment:
     """Judge phases on every day of `window`; all of them, unless some are named.
 
     `evidence` holds the tables that `tables_to_judge` names, over at least the window. What is
-    absent from it raises `KeyError`: no evidence, no judgement.
+    absent from it raises `KeyError`: no evidence, no judgement. Without `closing`, every day has
+    long been over.
     """
-    judge = _Judge(pipeline=pipeline, evidence=evidence)
+    judge = _Judge(pipeline=pipeline, evidence=evidence, closing=closing, last=window.end)
     gaps: dict[str, dict[date, Gap]] = {}
     orphans: dict[str, dict[date, Gap]] = {}
     empty: dict[str, dict[date, Skipped]] = {}
@@ -67,7 +72,8 @@ def assess(
         for day in window.days():
             why = judge.empty(phase, day)
             if why is not None:
-                empty[name][day] = Skipped(phase=name, date=day, reason=why)
+                told = judge.unsettled.told(phase, day, why)
+                empty[name][day] = Skipped(phase=name, date=day, reason=why, detail=told)
                 orphan = judge.orphan(phase, day, why)
                 if orphan is not None:
                     orphans[name][day] = orphan
@@ -89,7 +95,15 @@ def assess(
         expected=expected,
         held=held,
         orphans={name: days for name, days in orphans.items() if days},
+        holding={name: judge.holding(pipeline.by_name[name], window) for name in empty},
+        gone={name: judge.gone(pipeline.by_name[name], days) for name, days in empty.items()},
     )
+
+
+def gate_phases(phase: Phase) -> tuple[str, ...]:
+    """The phases to judge before one may run: those that it reads. Where its window reaches back,
+    its own rows tell that days without rows of a source are no days off."""
+    return (*phase.after, phase.name) if phase.lookback_days else phase.after
 
 
 def tables_to_judge(pipeline: Pipeline, phases: Collection[str]) -> tuple[TableSpec, ...]:
@@ -119,6 +133,8 @@ def tables_to_judge(pipeline: Pipeline, phases: Collection[str]) -> tuple[TableS
 class _Judge:
     pipeline: Pipeline
     evidence: Evidence
+    closing: Closing | None
+    last: date
     _empty: dict[tuple[str, date], SkipReason | None] = field(default_factory=dict)
     _counted: dict[tuple[Place, str, date], tuple[int, int]] = field(default_factory=dict)
     _beginnings: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
@@ -126,6 +142,12 @@ class _Judge:
     @cached_property
     def _calendar(self) -> Calendar:
         return Calendar(pipeline=self.pipeline)
+
+    @cached_property
+    def unsettled(self) -> Unsettled:
+        return Unsettled(
+            pipeline=self.pipeline, evidence=self.evidence, closing=self.closing, last=self.last
+        )
 
     # -- what is due -------------------------------------------------------------------------
 
@@ -139,10 +161,15 @@ class _Judge:
     def _why_empty(self, phase: Phase, day: date) -> SkipReason | None:
         if self._calendar.excluded(day) is not None:
             return SkipReason.EXCLUDED
+        if self.unsettled.is_open(phase, day):
+            return SkipReason.OPEN
         if phase.is_source:
-            return None if self._holds(phase, day) else SkipReason.OFF_DAY
+            return self.unsettled.why_source_empty(phase, day)
         above = [self.empty(self.pipeline.by_name[name], day) for name in phase.after]
         absent = [why for why in above if why is not None]
+        for why in (SkipReason.UNJUDGED, SkipReason.OPEN):
+            if why in absent:
+                return why
         if len(absent) == len(above):
             return absent[0]
         if absent:
@@ -150,10 +177,22 @@ class _Judge:
             return SkipReason.BOOTSTRAP if is_early else SkipReason.UPSTREAM_MISSING
         if phase.skips_bootstrap and self._calendar.is_bootstrap(day):
             return SkipReason.BOOTSTRAP
-        return None
+        return SkipReason.UNJUDGED if self.unsettled.rests_on_nothing(phase, day) else None
 
     def _holds(self, phase: Phase, day: date) -> bool:
-        return any(day in self.evidence.coverage[spec.name] for spec in phase.tables)
+        return self.evidence.holds(phase, day)
+
+    def holding(self, phase: Phase, window: Window) -> frozenset[date]:
+        """The dates on which a phase holds any row."""
+        return frozenset(day for day in window.days() if self._holds(phase, day))
+
+    def gone(self, phase: Phase, empty: Mapping[date, Skipped]) -> frozenset[date]:
+        """The unjudged dates of a phase from which nothing may be computed."""
+        return frozenset(
+            day
+            for day, left in empty.items()
+            if left.reason is SkipReason.UNJUDGED and self.unsettled.is_gone(phase, day)
+        )
 
     def orphan(self, phase: Phase, day: date, why: SkipReason) -> Gap | None:
         """Rows of a phase on a day on which none of its sources holds any."""
@@ -256,7 +295,8 @@ class _Judge:
         found.sort(key=lambda finding: _WORST_FIRST[finding.reason])
         reason = found[0].reason
         if short:
-            reason = GapReason.PARTIAL if self._holds(phase, day) else GapReason.MISSING
+            if reason is not GapReason.LATE or self._holds(phase, day):
+                reason = GapReason.PARTIAL if self._holds(phase, day) else GapReason.MISSING
             worst = min(short, key=lambda finding: finding.found / finding.expected)
             want, have = worst.expected, worst.found
         else:
@@ -279,6 +319,8 @@ class _Judge:
             yield short[0]
         elif not cell.rows and not phase.is_source:  # one source is enough
             yield Finding(table=spec.name, reason=GapReason.PARTIAL, expected=1, found=0)
+        if phase.is_source:
+            yield from self.unsettled.sources.findings(phase, spec, day)
         if not spec.allow_surplus:
             yield from self._surplus(place, spec, day)
         if cell.duplicates:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from planner.pipeline.measures import Place
+from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from sql.warehouse import Cell, Coverage
 
@@ -42,10 +43,20 @@ class Evidence:
     """Place → date and entity → what is apart, for every date that `unsure` names."""
     audited: Mapping[str, Mapping[str, frozenset[date]]] = field(default_factory=dict)
     """Table → audit → dates that it found wrong."""
+    listed: Mapping[str, Coverage] = field(default_factory=dict)
+    """Key of a listing → what it lists on each date, for every source that was counted."""
+    unlisted: Mapping[Place, Mapping[tuple[date, str], Difference]] = field(default_factory=dict)
+    """Table of a source → date and entity → how its ids differ from those that `against` lists."""
+    held_before: frozenset[str] = frozenset()
+    """Sources that hold rows before the days that were counted, as far as it was asked."""
 
     def cell(self, table: str, day: date) -> Cell:
         """What a table holds on a date."""
         return self.coverage[table].get(day, EMPTY)
+
+    def holds(self, phase: Phase, day: date) -> bool:
+        """Whether any table of a phase holds rows on a date."""
+        return any(day in self.coverage[spec.name] for spec in phase.tables)
 
     def is_alike(self, pipeline: Pipeline, place: Place, entity: str, day: date) -> bool:
         """Whether the fingerprints show that a table holds just the ids it is measured by."""

@@ -13,6 +13,7 @@ from datetime import date
 from planner.gaps.assess import tables_to_judge
 from planner.gaps.audits import run_audits
 from planner.gaps.evidence import Difference, Evidence, unsure
+from planner.gaps.expectations import with_expectations
 from planner.pipeline.measures import Place
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
@@ -71,6 +72,7 @@ def complete_evidence(
         cancel=warehouse.cancel,
     )
     specs = [spec for name in phases for spec in pipeline.by_name[name].tables]
+    counted = with_expectations(warehouse, pipeline, counted, window, ids_named=ids_named)
     return replace(
         counted,
         differences=dict(zip(apart, found, strict=True)),

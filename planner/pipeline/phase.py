@@ -6,9 +6,12 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from planner.pipeline.duration import Duration
+from planner.pipeline.expects import Expects
 from planner.pipeline.model import Line, Model, Name
 from planner.pipeline.runners import Resume, Runner, ScriptRunner
 from planner.pipeline.tables import TableSpec
+from planner.pipeline.timezone import TimeZone
 from planner.text import nearest
 
 
@@ -27,6 +30,13 @@ class Phase(Model):
     skips_bootstrap: bool = False
     """Whether the first `bootstrap_days` of a season legitimately hold nothing."""
     runners: tuple[Runner, ...] = ()
+    """What fills it. None: it is watched, and filled by others."""
+    expects: Expects | None = None
+    """What is expected of each table of a source that says nothing of its own."""
+    timezone: TimeZone | None = None
+    """Whose days its dates are. None: the pipeline's."""
+    closes_after: Duration | None = None
+    """How long after its end a day is open. None: as the pipeline says."""
     queue: Name | None = None
     concurrency: int = Field(default=16, ge=1, le=10_000)
     """Steps of this phase that may run at once, over the whole fleet."""
@@ -41,6 +51,15 @@ class Phase(Model):
     @property
     def is_source(self) -> bool:
         return not self.after
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether nothing here fills it: what it lacks is reported, and waited for."""
+        return not self.runners
+
+    def expected(self, spec: TableSpec) -> Expects | None:
+        """What is expected of one of its tables."""
+        return spec.expects or self.expects
 
     @property
     def queue_name(self) -> str:
@@ -59,14 +78,32 @@ class Phase(Model):
 
     @model_validator(mode="after")
     def _runnable(self) -> Self:
-        if self.after and not self.runners:
-            raise ValueError(f"phase {self.name!r} comes after others, so it needs a runner")
+        if self.after and any(self.expected(spec) for spec in self.tables):
+            raise ValueError(
+                f"phase {self.name!r} has `expects`, and comes after others: those say what it "
+                "has to hold. Leave out one of the two"
+            )
+        for spec in self.tables:
+            self._check_expected(spec)
         if self.runners and not self.after:
             raise ValueError(f"phase {self.name!r} has a runner, so it must say what it is `after`")
         for runner in self.runners:
             if isinstance(runner, ScriptRunner) and runner.resume:
                 self._check_resume(runner.resume)
         return self
+
+    def _check_expected(self, spec: TableSpec) -> None:
+        expects = self.expected(spec)
+        if expects is None:
+            return
+        listed = expects.against.entities if expects.against else {}
+        for entity in (*expects.entities, *listed):
+            if not any(entity in each.entities for each in self.tables):
+                known = sorted({name for each in self.tables for name in each.entities})
+                raise ValueError(
+                    f"expects: no table of {self.name!r} counts {entity!r}; "
+                    f"{nearest(entity, known, what='entities')}"
+                )
 
     def _check_resume(self, resume: Resume) -> None:
         named = [name for tables in resume.tables for name in tables]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal, Self
@@ -17,11 +17,13 @@ from typing import Literal, Self
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from planner.pipeline.criteria import CompleteCriterion, Criterion, EntitiesCriterion
+from planner.pipeline.duration import Duration
 from planner.pipeline.measures import Measures, Place, measures
 from planner.pipeline.model import Model, Name
 from planner.pipeline.phase import Phase
 from planner.pipeline.publish import Publish
 from planner.pipeline.tables import TableSpec
+from planner.pipeline.timezone import TimeZone
 from planner.pipeline.windows import DAY, Excluded, Season
 from planner.text import nearest
 from sql.warehouse import Table
@@ -32,11 +34,20 @@ class Pipeline(Model):
 
     name: Name
     description: str = ""
+    timezone: TimeZone = "UTC"
+    """Whose days the partition dates are: an IANA name, such as `America/New_York`."""
     bootstrap_days: int = Field(default=0, ge=0, le=366)
     """Days at a season's start that phases with `skips_bootstrap` leave empty."""
     chunk_dates: int = Field(default=1, ge=1, le=366)
     """Partition dates per chunk, at most."""
-    seasons: tuple[Season, ...] = Field(min_length=1)
+    closes_after: Duration | None = None
+    """How long after its end a day is open: rows may still come, and it is left alone. None: until
+    the midnight that ends it."""
+    start: date | None = None
+    """The first day that the pipeline covers. None: that of the first season."""
+    end: date | None = None
+    """The last one. None: with `start` there is none, else that of the last season."""
+    seasons: tuple[Season, ...] = ()
     exclude: tuple[Excluded, ...] = ()
     phases: tuple[Phase, ...] = Field(min_length=2)
     compare: dict[Name, Literal["ids", "count"]] = Field(default_factory=dict)
@@ -77,6 +88,8 @@ class Pipeline(Model):
             seen.append(phase.name)
         if not any(phase.after for phase in phases):
             raise ValueError("no phase is after another, so there is nothing to repair")
+        if all(phase.is_watched for phase in phases):
+            raise ValueError("no phase has a runner, so there is nothing to repair with")
         counted: dict[str, Table] = {}
         for spec in (spec for phase in phases for spec in phase.tables):
             if counted.setdefault(spec.name, spec.table) != spec.table:
@@ -95,9 +108,23 @@ class Pipeline(Model):
         return phases
 
     @model_validator(mode="after")
+    def _covers_its_seasons(self) -> Self:
+        if self.start is None and not self.seasons:
+            raise ValueError(
+                "it covers no days: give it a start, such as start = 2024-01-01, or [[seasons]]"
+            )
+        first = self.start or self.seasons[0].start
+        if self.seasons and self.seasons[0].start < first:
+            raise ValueError(f"season {self.seasons[0].name!r} begins before start, {first}")
+        last = self.seasons[-1].end if self.seasons else first
+        if self.end is not None and self.end < last:
+            raise ValueError(f"end is {self.end}, and the days that it names go on until {last}")
+        return self
+
+    @model_validator(mode="after")
     def _publishes_what_is_repaired(self) -> Self:
         if self.publish is not None:
-            runnable = [phase.name for phase in self.phases if not phase.is_source]
+            runnable = [phase.name for phase in self.phases if not phase.is_watched]
             if self.publish.after not in runnable:
                 raise ValueError(
                     f"publish: {self.publish.after!r} is no phase that is repaired; "

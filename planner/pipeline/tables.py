@@ -9,6 +9,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from planner.pipeline.conditions import ConditionSpec
+from planner.pipeline.expects import Expects
 from planner.pipeline.model import ColumnName, Line, Model, Name, TableName
 from sql.warehouse import GradeColumns, Table
 
@@ -47,6 +48,8 @@ class TableSpec(Model):
     """What is counted per date: the entity's name → its column. The first is the one shown."""
     where: dict[ColumnName, ConditionSpec] = Field(default_factory=dict)
     """Rows that count: column → what it has to hold."""
+    expects: Expects | None = None
+    """What is expected of a source's table, in place of what its phase says."""
     min_coverage: float = Field(default=1.0, ge=0.0, le=1.0)
     """Share of the upstream entities that makes a date complete."""
     against: tuple[Line, ...] = ()

@@ -1,6 +1,6 @@
 """What to do about the gaps: which phases and dates a plan takes, which it skips, and why.
 
-Pure. Five rules, applied phase by phase in order:
+Pure. Seven rules, applied phase by phase in order:
 
 - **stale**: where the user asks for it, dates whose upstream was written after them are
   recomputed as if they were short (`_short`);
@@ -11,6 +11,10 @@ Pure. Five rules, applied phase by phase in order:
 - **flaws**: rows that are there, and are not as they should be, are repaired only when the user
   asks for the reason, since to run a script that appends once more would make them worse; they
   keep nothing else from being done (`_flawed`);
+- **open**: a date that is not closed is left, and so is what reads one whose source is still
+  waited for (`_unsettled`, `_unready`);
+- **unjudged**: a date whose source's rows are gone is left, and so is what would be computed from
+  rows that are gone (`_unready`);
 - **in flight**: a date that another run holds is left to that run, and so is every date that
   is computed from it (`_in_flight`).
 """
@@ -36,6 +40,7 @@ from planner.pipeline.lookback import lookback, reach
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
+from planner.plan.watched import watched
 
 Dates = Mapping[str, Collection[date]]
 """Phase → dates."""
@@ -123,7 +128,8 @@ def _decide(
     """Go through the phases in order with the gaps that are to be done."""
     decided = _Decided()
     for phase in pipeline.phases:
-        if phase.is_source:
+        decided.skipped.extend(_unsettled(assessment, phase, scope, phases))
+        if phase.is_watched:
             decided.skipped.extend(_flawed(assessment, phase, scope, ()))
             continue
         due = owed.get(phase.name, ())
@@ -144,10 +150,12 @@ def _decide(
                 else:
                     decided.skipped.append(skipped)
         decided.todo[phase.name] = taken
-        decided.left[phase.name] = frozenset(recompute - set(taken))
+        later = set(_cascade_open(assessment, phase, decided)) if cascade else set()
+        decided.left[phase.name] = frozenset((recompute | later) - set(taken))
+    decided.skipped.extend(watched(pipeline, assessment, scope, decided.skipped))
     return Repair(
         todo={name: days for name, days in decided.todo.items() if days},
-        skipped=tuple(decided.skipped),
+        skipped=(*decided.skipped, *assessment.beyond),
         owed={name: days for name, days in decided.left.items() if days},
     )
 
@@ -199,7 +207,7 @@ def _flawed(
     for day, gap in sorted(assessment.gaps[phase.name].items()):
         if day in scope and day not in wanted and gap.reason not in SHORT:
             how = f"--reasons {gap.reason} takes it"
-            if phase.is_source:
+            if phase.is_watched:
                 how = "no phase writes it, so it has to be mended where it comes from"
             yield Skipped(
                 phase=phase.name,
@@ -259,6 +267,28 @@ def _cascade(assessment: Assessment, phase: Phase, decided: _Decided) -> Iterato
                     yield day
 
 
+def _cascade_open(assessment: Assessment, phase: Phase, decided: _Decided) -> Iterator[date]:
+    """Open dates that hold rows already, computed from what changes: due when they are closed."""
+    for upstream in phase.after:
+        for changed in decided.changed(upstream):
+            for day in reach(changed, phase):
+                left = assessment.empty[phase.name].get(day)
+                is_open = left is not None and left.reason is SkipReason.OPEN
+                if is_open and day in assessment.holding[phase.name]:
+                    yield day
+
+
+def _unsettled(
+    assessment: Assessment, phase: Phase, scope: Window, phases: Collection[str]
+) -> Iterator[Skipped]:
+    """The rule **open**: dates that may still change; and those of sources that are unjudged."""
+    for day, left in sorted(assessment.empty[phase.name].items()):
+        is_open = left.reason is SkipReason.OPEN and phase.name in phases
+        is_unjudged = left.reason is SkipReason.UNJUDGED and phase.is_source
+        if day in scope and (is_open or is_unjudged):
+            yield left
+
+
 def _doubtful(
     pipeline: Pipeline,
     assessment: Assessment,
@@ -289,6 +319,7 @@ def _skipped(
     for name in phase.after:
         for past in lookback(day, phase).days():
             found = _in_flight(phase, day, (name, past), in_flight)
+            found = found or _unready(assessment, phase, day, (name, past))
             found = found or _not_ready(assessment, phase, day, (name, past), decided)
             if found is not None:
                 return found
@@ -309,6 +340,22 @@ def _in_flight(
         reason=SkipReason.IN_FLIGHT,
         detail="" if name == phase.name else f"{name} {past} is being repaired",
         run_id=run,
+    )
+
+
+def _unready(
+    assessment: Assessment, phase: Phase, day: date, needed: tuple[str, date]
+) -> Skipped | None:
+    """The rules **open** and **unjudged**: rows of `needed` may still come, or are gone."""
+    left = assessment.unready(*needed)
+    if left is None:
+        return None
+    name, past = needed
+    return Skipped(
+        phase=phase.name,
+        date=day,
+        reason=left.reason,
+        detail=f"it is computed from {name} {past}: {left.detail}",
     )
 
 

@@ -18,8 +18,8 @@ from pydantic import Field, ValidationError
 from planner.data import Data
 from planner.errors import BadPlan
 from planner.files import MB, read_capped
-from planner.gaps.assess import tables_to_judge
-from planner.gaps.gaps import RECOMPUTE, Assessment, Expected, Gap, GapReason, Skipped, SkipReason
+from planner.gaps.assess import gate_phases, tables_to_judge
+from planner.gaps.gaps import NO_GAPS, RECOMPUTE, Assessment, Expected, Gap, GapReason, Skipped
 from planner.gaps.matrix import Matrix, matrix
 from planner.gaps.snapshot import Snapshot, snapshot
 from planner.pipeline.lookback import lookback
@@ -142,14 +142,19 @@ class Plan(Data):
 
     @property
     def leaves_gaps(self) -> bool:
-        """Whether something is short or flawed that no run is at: then all is not well."""
-        return any(left.reason is not SkipReason.IN_FLIGHT for left in self.skipped)
+        """Whether something is wrong that no run is at: then all is not well."""
+        return any(left.reason not in NO_GAPS for left in self.skipped)
 
     def steps(self) -> Iterator[tuple[str, Step]]:
         """Every step with its id."""
         for chunk in self.chunks:
             for step in chunk.steps:
                 yield step_id(chunk.id, step.phase), step
+
+    @property
+    def dates(self) -> frozenset[date]:
+        """Every date that it takes, in any phase."""
+        return frozenset(day for chunk in self.chunks for day in chunk.dates)
 
     @property
     def recompute(self) -> dict[str, dict[date, GapReason]]:
@@ -274,7 +279,7 @@ def _queries(
     """
     days = list(dates)
     tables = len(phase.tables)
-    queries = len(tables_to_judge(pipeline, phase.after))
+    queries = len(tables_to_judge(pipeline, gate_phases(phase)))
     queries += len(tables_to_judge(pipeline, [phase.name]))
     is_full = any(todo[phase.name][day].reason in RECOMPUTE for day in days)
     is_changed = any(

@@ -28,7 +28,7 @@ from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import Window
 from planner.text import nearest
-from planner.validation.counts import criterion_seasons, skips_bootstrap, sources_of
+from planner.validation.counts import criterion_seasons, known_seasons, skips_bootstrap, sources_of
 from planner.validation.results import QUERIES
 from sql.coverage import coverage_query
 from sql.parameters import scalar_type
@@ -49,7 +49,7 @@ def query_of(pipeline: Pipeline, name: str, scope: Window) -> tuple[str, Paramet
         raise UsageError(f"No table of pipeline {pipeline.name!r} has `grades`.")
     values: dict[str, Scalar | Sequence[Scalar]] = {
         **_calendar(pipeline, scope),
-        **_criterion_seasons(pipeline),
+        **_criterion_seasons(pipeline, scope),
     }
     parts = {
         "pipeline": _pipeline(pipeline),
@@ -150,15 +150,16 @@ def _pipeline(pipeline: Pipeline) -> str:
 def _calendar(pipeline: Pipeline, scope: Window) -> Parameters:
     """The calendar as parameters, the same for every query; no list of them is empty."""
     spans: list[tuple[str, str, int, Window]] = []
-    for season in pipeline.seasons:
+    seasons = known_seasons(pipeline, scope)
+    for season in seasons:
         spans.append((season.name, "", season.year, season))
         spans += [(season.name, part, season.year, w) for part, w in season.windows.items()]
     spans += [("", "", 0, excluded) for excluded in pipeline.exclude]
-    years = sorted({season.year for season in pipeline.seasons if season.common(scope)})
+    years = sorted({season.year for season in seasons if season.common(scope)})
     return {
         "start_date": scope.start,
         "end_date": scope.end,
-        "season_years": years or [season.year for season in pipeline.seasons],
+        "season_years": years or [season.year for season in seasons],
         "span_seasons": [season for season, _, _, _ in spans],
         "span_parts": [part for _, part, _, _ in spans],
         "span_years": [year for _, _, year, _ in spans],
@@ -237,11 +238,11 @@ def _criterion_rows(pipeline: Pipeline) -> list[str]:
     ]
 
 
-def _criterion_seasons(pipeline: Pipeline) -> Parameters:
+def _criterion_seasons(pipeline: Pipeline, scope: Window) -> Parameters:
     named = [
         (criterion.name, season.name)
         for criterion in pipeline.success_criteria
-        for season in criterion_seasons(pipeline, criterion)
+        for season in criterion_seasons(pipeline, criterion, scope)
     ]
     return {
         "criterion_names": [name for name, _ in named],

@@ -20,7 +20,7 @@ from planner.address import OPTIONS
 from planner.cli import COMMANDS, app
 from planner.errors import Exit
 from planner.gaps.gaps import GapReason
-from planner.pipeline import conditions, criteria, phase, publish, runners, tables, windows
+from planner.pipeline import conditions, criteria, expects, phase, publish, runners, tables, windows
 from planner.pipeline.load import FILE_BYTES
 from planner.pipeline.model import Model
 from planner.pipeline.pipeline import Pipeline
@@ -44,6 +44,8 @@ SECTIONS: dict[type[Model], str] = {
     phase.Phase: "`[[phases]]`",
     tables.TableSpec: "`[[phases.tables]]`",
     conditions.ConditionSpec: "`where`",
+    expects.Expects: "`[phases.expects]`",
+    expects.Listing: "A table that lists days",
     tables.Band: "`rows_per_entity`",
     tables.GradesSpec: "`grades`",
     runners.ScriptRunner: "`[[phases.runners]]` of kind `script`",

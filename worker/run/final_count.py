@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 
+from planner import clock
+from planner.pipeline.closing import Closing
 from planner.plan.plan import Plan
 from planner.plan.states import RunState
 from planner.report.report import NOT_COUNTED, Short, Validation
@@ -42,7 +44,10 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
     try:
         warehouse = context.warehouse.labelled(plan_id=plan.plan_id, phase="final")
         lookback = max(phase.lookback_days for phase in context.pipeline.phases)
-        return count_tables(warehouse, context.pipeline, plan.reach, days_before=lookback)
+        closing = Closing(pipeline=context.pipeline, now=clock.now(), included=plan.dates)
+        return count_tables(
+            warehouse, context.pipeline, plan.reach, days_before=lookback, closing=closing
+        )
     except WarehouseUnreachable as error:
         why = redacted(str(error))
         if run.state is not RunState.CANCELLING:

@@ -101,8 +101,8 @@ def plan_repair(
 
 
 def _days_with_rows(assessment: Assessment, phase: str) -> set[date]:
-    gaps, orphans = assessment.gaps[phase], assessment.orphans.get(phase, {})
-    return {*assessment.complete[phase], *gaps, *orphans}
+    gaps, holding = assessment.gaps[phase], assessment.holding[phase]
+    return {*assessment.complete[phase], *gaps, *holding}
 
 
 def owed_now(context: Context, ledger: Ledger | None) -> list[Owed]:

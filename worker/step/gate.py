@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from planner.gaps.assess import assess
-from planner.gaps.read import read_evidence
+from planner import clock
+from planner.gaps.assess import assess, gate_phases, tables_to_judge
+from planner.gaps.gaps import Assessment, SkipReason
+from planner.gaps.read import complete_evidence, read_coverage
+from planner.pipeline.closing import Closing
 from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
@@ -70,18 +73,31 @@ def short_upstream(
     window = Window(
         start=min(each.start for each in windows), end=max(each.end for each in windows)
     )
-    evidence = read_evidence(warehouse, pipeline, phase.after, window)
-    now = assess(pipeline, evidence, window, phases=phase.after)
+    tables = tables_to_judge(pipeline, gate_phases(phase))
+    coverage = read_coverage(warehouse, tables, window)
+    evidence = complete_evidence(warehouse, pipeline, coverage, phase.after, window)
+    closing = Closing(pipeline=pipeline, now=clock.now(), include_open=True)
+    now = assess(pipeline, evidence, window, phases=phase.after, closing=closing)
     found: dict[date, str] = {}
     for day in dates:
         gap = now.short_upstream(phase, day)
-        undue = [name for name in phase.after if day in now.empty[name]]
         if gap is not None:
             what = f"{gap.phase} {gap.date} is short now: {gap.detail}"
             found[day] = f"{what}. {ENQUEUE} repairs both"
+            continue
+        left = now.unready_upstream(phase, day)
+        undue = [name for name in phase.after if _is_off(now, name, day)]
+        if left is not None:
+            found[day] = f"{left.phase} {left.date} is {left.reason} now: {left.detail}"
         elif undue:
             found[day] = (
                 f"the source of {undue[0]} holds nothing of {day} any more, so nothing is due. "
                 f"{ENQUEUE} plans what is due now"
             )
     return found
+
+
+def _is_off(now: Assessment, phase: str, day: date) -> bool:
+    """Whether a phase has nothing to hold on a day, because its source holds nothing."""
+    left = now.empty[phase].get(day)
+    return left is not None and left.reason is SkipReason.OFF_DAY

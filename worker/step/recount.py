@@ -11,9 +11,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from planner import clock
 from planner.gaps.assess import assess
 from planner.gaps.gaps import OUTDATED, RECOMPUTE, SHORT, Assessment, Finding, GapReason, count_due
 from planner.gaps.read import read_evidence
+from planner.pipeline.closing import Closing
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
@@ -60,7 +62,8 @@ def recount(
     """
     window = Window(start=tasks[0].date, end=tasks[-1].date)
     evidence = read_evidence(warehouse, pipeline, [phase.name], window)
-    now = assess(pipeline, evidence, window, phases=[phase.name])
+    closing = Closing(pipeline=pipeline, now=clock.now(), include_open=True)
+    now = assess(pipeline, evidence, window, phases=[phase.name], closing=closing)
     flaws = flaws_of(phase, evidence.coverage, evidence.audited)
     after = versions_of(warehouse, phase, {t.date for t in tasks if t.reason in RECOMPUTE})
     short: dict[date, str] = {}

@@ -19,6 +19,7 @@ REASON_CHARS = 600  # of a failure, in a cell's details; the table of failures h
 STATES: dict[State, tuple[str, str]] = {
     COMPLETE: ("complete", "holds what its upstream phases hold"),
     GapReason.MISSING: ("missing", "no rows"),
+    GapReason.LATE: ("late", "the source should hold rows, and has held none since"),
     GapReason.PARTIAL: ("partial", "short of entities, or of whole tables; the fill is the share"),
     GapReason.DUPLICATE: ("duplicate", "rows share a key that is unique"),
     GapReason.AUDIT: ("audit", "an audit of the pipeline file finds it wrong"),
@@ -34,6 +35,8 @@ STATES: dict[State, tuple[str, str]] = {
     SkipReason.BOOTSTRAP: ("bootstrap", "too early in the season for this phase"),
     SkipReason.EXCLUDED: ("excluded", "the pipeline file expects nothing"),
     SkipReason.UPSTREAM_MISSING: ("no upstream", "what it is computed from is not there"),
+    SkipReason.OPEN: ("open", "the day is not closed: rows may still come"),
+    SkipReason.UNJUDGED: ("unjudged", "nothing tells what it should hold: its source holds none"),
     SkipReason.IN_FLIGHT: ("in flight", "another run is repairing it"),
 }
 """State → what it is called, and what it means."""
