@@ -50,7 +50,12 @@ class Table:
     name: str
     """`dataset.table`, or `project.dataset.table`."""
     date: str
-    """The DATE column that partitions it."""
+    """The column that tells the day of a row."""
+    kind: str = "DATE"
+    """What that column is: DATE, DATETIME, TIMESTAMP, or the names of shards. `Warehouse.dated`
+    finds out."""
+    zone: str = "UTC"
+    """The time zone that the days of a TIMESTAMP are told in."""
     entities: Mapping[str, str] = field(default_factory=dict)
     """What is counted: the entity's name → the column that identifies it."""
     where: Mapping[str, Condition] = field(default_factory=dict)
@@ -175,6 +180,13 @@ class Warehouse(Protocol):
         """End what other threads are waiting for."""
         ...
 
+    def dated(self, table: Table) -> Table:
+        """The table with the kind of its date column, which statements about it depend on.
+
+        Raises `WarehouseRefused` where its rows cannot be told apart by day by that column.
+        """
+        ...
+
     def coverage(self, table: Table, start: date, end: date) -> Coverage:
         """Count rows and distinct entities per date, both ends included, in one query."""
         ...
@@ -200,7 +212,7 @@ class Warehouse(Protocol):
         ...
 
     def columns(self, table: str) -> Mapping[str, str]:
-        """Column → GoogleSQL type. Raises `TableNotFound`."""
+        """Column → GoogleSQL type, pseudo-columns that tell a day too. Raises `TableNotFound`."""
         ...
 
     def partitioning(self, table: str) -> Partitioning:

@@ -10,6 +10,7 @@ from planner.pipeline.model import Line, Model, Name
 from planner.pipeline.runners import Resume, Runner, ScriptRunner
 from planner.pipeline.tables import TableSpec
 from planner.text import nearest
+from sql.days import is_sharded
 
 
 class Phase(Model):
@@ -63,6 +64,11 @@ class Phase(Model):
             raise ValueError(f"phase {self.name!r} comes after others, so it needs a runner")
         if self.runners and not self.after:
             raise ValueError(f"phase {self.name!r} has a runner, so it must say what it is `after`")
+        for spec in self.tables:
+            if self.runners and is_sharded(spec.name):
+                raise ValueError(
+                    f"phase {self.name!r} writes {spec.name!r}: a table in shards can only be read"
+                )
         for runner in self.runners:
             if isinstance(runner, ScriptRunner) and runner.resume:
                 self._check_resume(runner.resume)

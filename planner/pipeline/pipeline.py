@@ -13,8 +13,9 @@ from datetime import timedelta
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from planner.pipeline.criteria import CompleteCriterion, Criterion, EntitiesCriterion
 from planner.pipeline.measures import Measures, measures
@@ -23,7 +24,7 @@ from planner.pipeline.phase import Phase
 from planner.pipeline.publish import Publish
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import DAY, Excluded, Season
-from planner.text import nearest
+from planner.text import WORD_CHARS, nearest
 from sql.warehouse import Table
 
 
@@ -32,6 +33,8 @@ class Pipeline(Model):
 
     name: Name
     description: str = ""
+    timezone: str = "UTC"
+    """The IANA name of the time zone whose midnight ends a day."""
     bootstrap_days: int = Field(default=0, ge=0, le=366)
     """Days at a season's start that phases with `skips_bootstrap` leave empty."""
     chunk_dates: int = Field(default=1, ge=1, le=366)
@@ -60,6 +63,27 @@ class Pipeline(Model):
         if len({season.name for season in seasons}) < len(seasons):
             raise ValueError("two seasons have one name")
         return seasons
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            hint = nearest(name, sorted(available_timezones()))
+            if not hint.endswith("?"):  # it names them all
+                hint = "write one such as America/New_York"
+            raise ValueError(f"there is no time zone {name[:WORD_CHARS]!r}; {hint}") from None
+        return name
+
+    @field_validator("phases")
+    @classmethod
+    def _days_in_zone(cls, phases: tuple[Phase, ...], info: ValidationInfo) -> tuple[Phase, ...]:
+        zone = info.data.get("timezone", "UTC")  # absent where it is refused
+        return tuple(
+            phase.model_copy(update={"tables": tuple(spec.in_zone(zone) for spec in phase.tables)})
+            for phase in phases
+        )
 
     @field_validator("phases")
     @classmethod
