@@ -282,11 +282,9 @@ class LocalWarehouse:
     def _show_shards(self, name: str, reference: exp.Table) -> None:
         """Make all tables that begin alike visible as one, as BigQuery does."""
         parts = []
-        for suffix, shard in shards(self.folder, name):
+        for suffix, shard in shards(self.folder, name) or [("", name)]:  # which is not there
             self._show(shard, table := table_of(shard))
             parts.append(f"SELECT {text(suffix)} AS {SUFFIX}, * FROM {table.sql('duckdb')}")
-        if not parts:
-            raise TableNotFound(f"{self.name} has no table {name}.")
         view = f"CREATE OR REPLACE VIEW {reference.sql('duckdb', identify=True)}"
         with refusals():
             self._connection.execute(f"{view} AS {' UNION ALL BY NAME '.join(parts)}")

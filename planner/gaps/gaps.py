@@ -70,6 +70,8 @@ class SkipReason(StrEnum):
     """What it is computed from is not there, and is not repaired by this plan."""
     FLAWED = "flawed"
     """Its rows are there and not as they should be, and the plan was not asked to repair them."""
+    LEFT_OUT = "left_out"
+    """The user left the date out of this plan."""
     IN_FLIGHT = "in_flight"
     """Another run is repairing it, or what it is computed from."""
 

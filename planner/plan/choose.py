@@ -1,6 +1,6 @@
 """What to do about the gaps: which phases and dates a plan takes, which it skips, and why.
 
-Pure. Five rules, applied phase by phase in order:
+Pure. Six rules, applied phase by phase in order:
 
 - **stale**: where the user asks for it, dates whose upstream was written after them are
   recomputed as if they were short (`_short`);
@@ -11,6 +11,7 @@ Pure. Five rules, applied phase by phase in order:
 - **flaws**: rows that are there, and are not as they should be, are repaired only when the user
   asks for the reason, since to run a script that appends once more would make them worse; they
   keep nothing else from being done (`_flawed`);
+- **left out**: a date that the user excludes is no part of the plan (`_left_out`);
 - **in flight**: a date that another run holds is left to that run, and so is every date that
   is computed from it (`_in_flight`).
 """
@@ -79,6 +80,7 @@ def choose(
     cascade: bool = True,
     limit: int | None = None,
     newest_first: bool = False,
+    exclude: Collection[date] = (),
     owed: Dates | None = None,
     in_flight: InFlight | None = None,
 ) -> Repair:
@@ -86,12 +88,13 @@ def choose(
 
     `assessment` reaches at least `pipeline.lookback_total` before and after `scope`. `phases` are
     the ones that may be run; `reasons` are flaws that are repaired too; `limit` keeps the first so
-    many dates that have a gap; `owed` are dates that earlier runs repaired the upstream of and did
-    not come to; `in_flight` maps a phase and date to the run that holds it.
+    many dates that have a gap; `exclude` are dates that the user leaves out; `owed` are dates that
+    earlier runs repaired the upstream of and did not come to; `in_flight` maps a phase and date to
+    the run that holds it.
     """
     short = _short(pipeline, assessment, scope, phases, SHORT.union(reasons))
     if limit is not None:
-        short = _limited(short, limit, newest_first=newest_first)
+        short = _limited(short, limit, exclude, newest_first=newest_first)
     decided = _Decided()
     for phase in pipeline.phases:
         if phase.is_source:
@@ -109,7 +112,9 @@ def choose(
             decided.skipped.extend(_doubtful(pipeline, assessment, phase, scope, wanted))
             decided.skipped.extend(_flawed(assessment, phase, scope, wanted))
             for day, gap in sorted(wanted.items()):
-                skipped = _skipped(assessment, phase, day, decided, in_flight or {})
+                skipped = _left_out(phase, day, exclude) or _skipped(
+                    assessment, phase, day, decided, in_flight or {}
+                )
                 if skipped is None:
                     taken[day] = gap
                 else:
@@ -189,11 +194,16 @@ def _flawed(
 
 
 def _limited(
-    short: Mapping[str, Mapping[date, Gap]], limit: int, *, newest_first: bool
+    short: Mapping[str, Mapping[date, Gap]],
+    limit: int,
+    exclude: Collection[date],
+    *,
+    newest_first: bool,
 ) -> dict[str, dict[date, Gap]]:
-    """The gaps of the first `limit` dates that have any, in every phase."""
-    dates = sorted({day for days in short.values() for day in days}, reverse=newest_first)
-    kept = set(dates[:limit])
+    """The gaps of the first `limit` dates that have any, in every phase; those that are left out
+    anyway do not count."""
+    dates = {day for days in short.values() for day in days}
+    kept = {*exclude, *sorted(dates.difference(exclude), reverse=newest_first)[:limit]}
     return {
         name: {day: gap for day, gap in days.items() if day in kept} for name, days in short.items()
     }
@@ -240,6 +250,14 @@ def _doubtful(
                 detail=f"it looks stale, but what it is computed from holds {due} of its {held} "
                 f"{pipeline.entity}s now",
             )
+
+
+def _left_out(phase: Phase, day: date, exclude: Collection[date]) -> Skipped | None:
+    """The rule **left out**: the user says so."""
+    if day not in exclude:
+        return None
+    detail = "--exclude names it"
+    return Skipped(phase=phase.name, date=day, reason=SkipReason.LEFT_OUT, detail=detail)
 
 
 def _skipped(
