@@ -21,10 +21,15 @@ def columns_of(table: DeltaTable) -> dict[str, str]:
     return {field.name: google_type(field.type) for field in schema}
 
 
+def has_dates(table: DeltaTable, asked: Table) -> bool:
+    """Whether a partition holds rows of one date: of the DATE column that they are counted by."""
+    is_date = kind_of(asked, columns_of(table)) == "DATE"
+    return is_date and asked.date in table.metadata().partition_columns
+
+
 def is_by_date(table: DeltaTable, asked: Table) -> bool:
     """Whether a table is partitioned by the DATE column that it is counted by, and by no other."""
-    columns = table.metadata().partition_columns
-    return columns == [asked.date] and kind_of(asked, columns_of(table)) == "DATE"
+    return has_dates(table, asked) and len(table.metadata().partition_columns) == 1
 
 
 def shards(folder: Path, name: str) -> list[tuple[str, str]]:

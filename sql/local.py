@@ -31,7 +31,7 @@ from sqlglot import exp
 from sql.coverage import coverage_of, coverage_query
 from sql.days import SUFFIX, dated, is_sharded
 from sql.delta_log import DeltaLog
-from sql.delta_tables import columns_of, is_by_date, newest_shard, shards
+from sql.delta_tables import columns_of, has_dates, is_by_date, newest_shard, shards
 from sql.dialect import (
     Query,
     arrow_type,
@@ -151,7 +151,7 @@ class LocalWarehouse:
         keeps does not, since it says that it changed data.
         """
         opened = self._open(newest_shard(self.folder, table.name))
-        if table.date not in opened.metadata().partition_columns:
+        if not has_dates(opened, table):
             raise Unsupported(
                 f"{table.name} is not partitioned by {table.date}, so nothing tells when the rows "
                 "of a date were written anew: counts alone decide there."

@@ -13,7 +13,7 @@ from datetime import timedelta
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import available_timezones
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
@@ -26,6 +26,9 @@ from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import DAY, Excluded, Season
 from planner.text import WORD_CHARS, nearest
 from sql.warehouse import Table
+
+NO_PLACES = {"Factory", "localtime"}
+"""Time zones by name alone: what they are differs from machine to machine."""
 
 
 class Pipeline(Model):
@@ -67,13 +70,12 @@ class Pipeline(Model):
     @field_validator("timezone")
     @classmethod
     def _known_timezone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            hint = nearest(name, sorted(available_timezones()))
+        known = available_timezones() - NO_PLACES
+        if name not in known:
+            hint = nearest(name, sorted(known))
             if not hint.endswith("?"):  # it names them all
                 hint = "write one such as America/New_York"
-            raise ValueError(f"there is no time zone {name[:WORD_CHARS]!r}; {hint}") from None
+            raise ValueError(f"there is no time zone {name[:WORD_CHARS]!r}; {hint}")
         return name
 
     @field_validator("phases")
