@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from sql.coverage import as_id
+from sql.days import days_of
 from sql.filters import filters_of
 from sql.statements import load, quote_column, quote_table, quote_text, without_comments
 from sql.warehouse import Parameters, Scalar, Table
@@ -58,7 +59,7 @@ def _ids(side: Side, entity: str, values: dict[str, Scalar | Sequence[Scalar]]) 
     filters, bound = filters_of(table.where, f"filter_{len(values)}_")
     values.update(bound)
     ids = without_comments(load("ids")).format(
-        date=quote_column(table.date),
+        **days_of(table, "@first_date", "@last_date")._asdict(),
         entity=quote_text(entity),
         id=as_id(quote_column(table.entities[entity])),
         table=quote_table(table.name),

@@ -13,9 +13,10 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from planner.commands import options as opt
+from planner.errors import UsageError
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.windows import Window
+from planner.pipeline.windows import Picked, Window
 
 if TYPE_CHECKING:
     from worker.run.plan import Wanted
@@ -45,10 +46,30 @@ class Scope:
 class Counting(Scope):
     """What counts as a gap, and what counting may cost."""
 
+    dates: opt.Dates = None
     no_cascade: opt.NoCascade = False
     stale: opt.Stale = False
     include_open: opt.IncludeOpen = False
     max_bytes: opt.MaxBytes = None
+
+    @property
+    def is_until_today(self) -> bool:
+        """Whether it is about every day until now, so that the calendar's end should not be one."""
+        return self.dates is None and super().is_until_today
+
+    def window(self, pipeline: Pipeline) -> Window:
+        """The days, or those of them that `--dates` lists. Raises `UsageError`."""
+        if self.dates is None:
+            return super().window(pipeline)
+        if self.season or self.start or self.end:
+            raise UsageError("Give --dates, or --season, --start and --end, not both.")
+        today = opt.today(pipeline)
+        if max(self.dates) > today:
+            raise UsageError(
+                f"--dates names {max(self.dates)}, which is in the future: leave out what is "
+                f"after {today}, which is today."
+            )
+        return Picked.of(self.dates)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +81,7 @@ class Planning(Counting):
     chunk_dates: opt.ChunkDates = None
     newest_first: opt.NewestFirst = False
     limit: opt.Limit = None
+    exclude: opt.Exclude = None
     reasons: opt.Reasons = None
     reason: opt.ReasonText = ""
 
@@ -83,6 +105,7 @@ class Planning(Counting):
             chunk_dates=self.chunk_dates,
             newest_first=self.newest_first,
             limit=self.limit,
+            exclude=self.exclude or frozenset(),
             reasons=opt.choose_reasons(self.reasons),
             reason=self.reason,
         )

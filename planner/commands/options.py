@@ -16,9 +16,11 @@ from planner.pipeline.closing import Closing
 from planner.pipeline.duration import seconds_of
 from planner.pipeline.model import RUN_ID
 from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from planner.text import nearest, printable
 
 LINE_CHARS = 500  # of text that is kept with a run
+DAYS_MAX = 36_600  # a century: a range that is longer is a slip of the keyboard
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _RUN_ID = re.compile(RUN_ID)
@@ -70,9 +72,19 @@ def choose_reasons(text: str | None) -> tuple[GapReason, ...]:
     return tuple(known[name] for name in names)
 
 
-def parse_days(text: str) -> list[date]:
-    """Dates with commas between."""
-    return [parse_day(day.strip()) for day in text.split(",")]
+def parse_days(text: str) -> frozenset[date]:
+    """Dates as people list them: `2026-03-01..2026-03-07,2026-03-11`, both ends included."""
+    days: set[date] = set()
+    for part in text.split(","):
+        first, dots, last = part.partition("..")
+        start = parse_day(first.strip())
+        end = parse_day(last.strip()) if dots else start
+        if end < start:
+            raise typer.BadParameter(f"{part.strip()!r} is reversed: write the first date first")
+        if (end - start).days >= DAYS_MAX:
+            raise typer.BadParameter(f"{part.strip()!r} is more than {DAYS_MAX:,} dates")
+        days.update(Window(start=start, end=end).days())
+    return frozenset(days)
 
 
 def parse_duration(text: str) -> int:
@@ -132,6 +144,24 @@ Start = Annotated[
 ]
 End = Annotated[
     date | None, typer.Option("--end", parser=parse_day, metavar="DATE", help="Last date.")
+]
+Dates = Annotated[
+    frozenset[date] | None,
+    typer.Option(
+        "--dates",
+        parser=parse_days,
+        metavar="DATES",
+        help="Only these dates: 2026-03-01..2026-03-07,2026-03-11.",
+    ),
+]
+Exclude = Annotated[
+    frozenset[date] | None,
+    typer.Option(
+        "--exclude",
+        parser=parse_days,
+        metavar="DATES",
+        help="Leave these dates out, and what rests on them: 2026-03-01..2026-03-07,2026-03-11.",
+    ),
 ]
 SeasonOption = Annotated[
     str | None,

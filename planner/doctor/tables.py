@@ -131,12 +131,6 @@ def _columns(spec: TableSpec, columns: Mapping[str, str]) -> tuple[str, str] | N
         if name.lower() not in known:
             hint = nearest(name, sorted(known.values()))
             return f"it has no column {name!r}", f"correct the pipeline file: {hint}"
-    kind = columns[known[spec.date.lower()]]
-    if kind != "DATE":
-        return (
-            f"it is counted by {spec.date!r}, which is a {kind}",
-            "name its DATE column as its date in the pipeline file, or a view that has one",
-        )
     return None
 
 

@@ -76,5 +76,4 @@ def how_to_go_on(pipeline: Pipeline) -> str:
 def _bare(pipeline: Pipeline) -> list[Table]:
     """The sources' tables, of which rows alone are counted."""
     tables = [spec for phase in pipeline.phases if phase.is_source for spec in phase.tables]
-    found = {spec.name: spec.table for spec in tables}
-    return [Table(name=each.name, date=each.date, where=each.where) for each in found.values()]
+    return list({spec.name: spec.table.bare for spec in tables}.values())

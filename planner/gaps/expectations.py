@@ -22,7 +22,7 @@ from planner.pipeline.windows import Window
 from sql.counting import count
 from sql.differences import Side, differences_query
 from sql.together import together
-from sql.warehouse import Coverage, Table, Warehouse
+from sql.warehouse import Coverage, Warehouse
 
 
 def listings(pipeline: Pipeline, coverage: Mapping[str, Coverage]) -> dict[str, Listing]:
@@ -84,8 +84,8 @@ def _unlisted(
     if not days:
         return {}
     statement, parameters = differences_query(
-        spec.table,
-        {entity: [Side(table=against.counted)] for entity in entities},
+        warehouse.dated(spec.table),
+        {entity: [Side(table=warehouse.dated(against.counted))] for entity in entities},
         days,
         ids_shown=ids_named,
     )
@@ -110,10 +110,7 @@ def _held_before(
     retention = Retention(pipeline=pipeline, evidence=evidence)
     for phase in _counted_sources(pipeline, evidence.coverage):
         if retention.begins_late(phase.name):
-            bare = [
-                Table(name=spec.name, date=spec.date, where=spec.table.where)
-                for spec in phase.tables
-            ]
+            bare = [spec.table.bare for spec in phase.tables]
             found = count(warehouse, bare, first, moved(window.start, -1))
             if any(found.coverage.values()):
                 yield phase.name

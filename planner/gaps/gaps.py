@@ -80,6 +80,8 @@ class SkipReason(StrEnum):
     """It is short, and the phase has no runner: what fills it is not run from here."""
     BEYOND = "beyond"
     """A source holds rows on it, and it is later than the calendar's end."""
+    LEFT_OUT = "left_out"
+    """The user left the date out of this plan."""
     IN_FLIGHT = "in_flight"
     """Another run is repairing it, or what it is computed from."""
 

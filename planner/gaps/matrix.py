@@ -37,7 +37,7 @@ def matrix(pipeline: Pipeline, assessment: Assessment, scope: Window) -> Matrix:
         parts: dict[str, Window] = {season.name: season}
         parts |= {f"{season.name}/{name}": window for name, window in season.windows.items()}
         for name, window in parts.items():
-            part = window.common(scope)
+            part = scope.common(window)
             if part is not None:
                 counted[name] = {
                     phase.name: _count(assessment, phase.name, part) for phase in pipeline.phases

@@ -88,7 +88,7 @@ def compare_ids(
     dates: Sequence[date],
 ) -> Mapping[date, Difference]:
     """What is apart between a table and all that others hold. Raises `sql.WarehouseError`."""
-    sides = [Side(table=other.table) for other in others]
+    sides = [Side(table=warehouse.dated(other.table)) for other in others]
     found = _ask(warehouse, spec, {entity: sides}, dates, IDS_NAMED)
     return {day: apart for (day, _), apart in found.items()}
 
@@ -99,7 +99,9 @@ def _differences(
     """What is apart between a table and those it is measured by; nothing where nothing is."""
     spec = pipeline.places[place]
     others = {
-        entity: [_side(pipeline, other, entity) for other in pipeline.measures[place, entity]]
+        entity: [
+            _side(warehouse, pipeline, other, entity) for other in pipeline.measures[place, entity]
+        ]
         for entity in pipeline.compared_by_ids(place)
     }
     return _ask(warehouse, spec, others, dates, ids_named)
@@ -115,7 +117,8 @@ def _ask(
     found = {(day, entity): Difference() for day in dates for entity in others}
     if not found:
         return found
-    statement, parameters = differences_query(spec.table, others, dates, ids_shown=ids_named)
+    table = warehouse.dated(spec.table)
+    statement, parameters = differences_query(table, others, dates, ids_shown=ids_named)
     for row in warehouse.rows(statement, parameters):
         key = (row["date"], row["entity"])
         known = found[key]
@@ -126,7 +129,9 @@ def _ask(
     return found
 
 
-def _side(pipeline: Pipeline, place: Place, entity: str) -> Side:
+def _side(warehouse: Warehouse, pipeline: Pipeline, place: Place, entity: str) -> Side:
     """A table that another is measured by, less the ids that it has too many itself."""
-    within = tuple(_side(pipeline, each, entity) for each in pipeline.measures[place, entity])
-    return Side(table=pipeline.places[place].table, within=within)
+    within = tuple(
+        _side(warehouse, pipeline, each, entity) for each in pipeline.measures[place, entity]
+    )
+    return Side(table=warehouse.dated(pipeline.places[place].table), within=within)

@@ -6,7 +6,7 @@ from datetime import date
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 
 from planner.pipeline.conditions import ConditionSpec
 from planner.pipeline.duration import Duration
@@ -28,12 +28,21 @@ class Listing(Model):
     entities: dict[Name, ColumnName] = Field(default_factory=dict)
     """The entity's name → its column: what is compared by `against`."""
 
+    _zone: str = PrivateAttr(default="UTC")
+
+    def in_zone(self, zone: str) -> Self:
+        """The listing with the days of its moments told in a time zone."""
+        other = self.model_copy()
+        other._zone = zone
+        return other
+
     @cached_property
     def counted(self) -> Table:
         """What a warehouse is asked to count."""
         return Table(
             name=self.table,
             date=self.date,
+            zone=self._zone,
             entities=self.entities,
             where={column: spec.condition for column, spec in self.where.items()},
         )
@@ -41,7 +50,7 @@ class Listing(Model):
     @cached_property
     def key(self) -> str:
         """What tells it from any other listing, of the same table too."""
-        return self.model_dump_json()
+        return f"{self._zone} {self.model_dump_json()}"
 
 
 def _kind(value: Any) -> str | None:
@@ -88,6 +97,12 @@ class Expects(Model):
         if self.days == ():
             raise ValueError("days is empty: name weekdays, such as mon, or leave it out")
         return self
+
+    def in_zone(self, zone: str) -> Self:
+        """The same with the days of what it lists told in a time zone."""
+        days = self.days.in_zone(zone) if isinstance(self.days, Listing) else self.days
+        against = self.against and self.against.in_zone(zone)
+        return self.model_copy(update={"days": days, "against": against})
 
     @property
     def lists_days(self) -> Listing | None:

@@ -13,6 +13,7 @@ from planner.pipeline.runners import Resume, Runner, ScriptRunner
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.timezone import TimeZone
 from planner.text import nearest
+from sql.days import is_sharded
 
 
 class Phase(Model):
@@ -47,6 +48,16 @@ class Phase(Model):
     """Work that one date is known to take: what a report calls planned."""
     retry_seconds: float = Field(default=15, gt=0)
     """Pause before the first retry; doubles, with jitter."""
+
+    def in_zone(self, zone: str) -> Self:
+        """The phase with the days of its tables told in its own time zone, or in the pipeline's."""
+        own = self.timezone or zone
+        return self.model_copy(
+            update={
+                "tables": tuple(spec.in_zone(own) for spec in self.tables),
+                "expects": self.expects and self.expects.in_zone(own),
+            }
+        )
 
     @property
     def is_source(self) -> bool:
@@ -87,6 +98,11 @@ class Phase(Model):
             self._check_expected(spec)
         if self.runners and not self.after:
             raise ValueError(f"phase {self.name!r} has a runner, so it must say what it is `after`")
+        for spec in self.tables:
+            if self.runners and is_sharded(spec.name):
+                raise ValueError(
+                    f"phase {self.name!r} writes {spec.name!r}: a table in shards can only be read"
+                )
         for runner in self.runners:
             if isinstance(runner, ScriptRunner) and runner.resume:
                 self._check_resume(runner.resume)

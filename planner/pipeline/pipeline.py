@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Literal, Self
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from planner.pipeline.criteria import CompleteCriterion, Criterion, EntitiesCriterion
 from planner.pipeline.duration import Duration
@@ -71,6 +71,12 @@ class Pipeline(Model):
         if len({season.name for season in seasons}) < len(seasons):
             raise ValueError("two seasons have one name")
         return seasons
+
+    @field_validator("phases")
+    @classmethod
+    def _days_in_zone(cls, phases: tuple[Phase, ...], info: ValidationInfo) -> tuple[Phase, ...]:
+        zone = info.data.get("timezone", "UTC")  # absent where it is refused
+        return tuple(phase.in_zone(zone) for phase in phases)
 
     @field_validator("phases")
     @classmethod

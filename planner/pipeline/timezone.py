@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Annotated
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator
 
-from planner.text import WORD_CHARS
+from planner.text import WORD_CHARS, nearest
+
+NO_PLACES = {"Factory", "localtime"}
+"""Names of which it differs from machine to machine what they are."""
 
 
 def _known(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (KeyError, OSError, ValueError):  # not there, a folder, no name at all
-        near = get_close_matches(value[:WORD_CHARS], available_timezones(), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "write an IANA name, as Europe/Berlin"
-        raise ValueError(f"{value[:WORD_CHARS]!r} is no time zone; {hint}") from None
+    known = available_timezones() - NO_PLACES
+    if value not in known:
+        hint = nearest(value, sorted(known))
+        if not hint.endswith("?"):  # it names them all
+            hint = "write one such as America/New_York"
+        raise ValueError(f"there is no time zone {value[:WORD_CHARS]!r}; {hint}")
     return value
 
 

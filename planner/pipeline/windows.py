@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from typing import Self
 
@@ -37,6 +37,28 @@ class Window(Model):
         """Every day, in order."""
         for n in range((self.end - self.start).days + 1):
             yield self.start + n * DAY
+
+
+class Picked(Window):
+    """Some of the days from the first to the last of them."""
+
+    picked: frozenset[date]
+
+    @classmethod
+    def of(cls, days: Iterable[date]) -> Self:
+        """These days, at least one."""
+        picked = frozenset(days)
+        return cls(start=min(picked), end=max(picked), picked=picked)
+
+    def __contains__(self, day: object) -> bool:
+        return day in self.picked
+
+    def common(self, other: Window) -> Window | None:
+        both = [day for day in self.picked if day in other]
+        return self.of(both) if both else None
+
+    def days(self) -> Iterator[date]:
+        yield from sorted(self.picked)
 
 
 class Season(Window):

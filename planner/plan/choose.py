@@ -1,6 +1,6 @@
 """What to do about the gaps: which phases and dates a plan takes, which it skips, and why.
 
-Pure. Seven rules, applied phase by phase in order:
+Pure. Eight rules, applied phase by phase in order:
 
 - **stale**: where the user asks for it, dates whose upstream was written after them are
   recomputed as if they were short (`_short`);
@@ -15,6 +15,7 @@ Pure. Seven rules, applied phase by phase in order:
   waited for (`_unsettled`, `_unready`);
 - **unjudged**: a date whose source's rows are gone is left, and so is what would be computed from
   rows that are gone (`_unready`);
+- **left out**: a date that the user excludes is no part of the plan (`_left_out`);
 - **in flight**: a date that another run holds is left to that run, and so is every date that
   is computed from it (`_in_flight`).
 """
@@ -84,6 +85,7 @@ def choose(
     cascade: bool = True,
     limit: int | None = None,
     newest_first: bool = False,
+    exclude: Collection[date] = (),
     owed: Dates | None = None,
     in_flight: InFlight | None = None,
 ) -> Repair:
@@ -91,8 +93,9 @@ def choose(
 
     `assessment` reaches at least `pipeline.lookback_total` before and after `scope`. `phases` are
     the ones that may be run; `reasons` are flaws that are repaired too; `limit` keeps the first so
-    many dates that have a gap and can be done; `owed` are dates that earlier runs repaired the
-    upstream of and did not come to; `in_flight` maps a phase and date to the run that holds it.
+    many dates that have a gap and can be done; `exclude` are dates that the user leaves out; `owed`
+    are dates that earlier runs repaired the upstream of and did not come to; `in_flight` maps a
+    phase and date to the run that holds it.
     """
     short = _short(pipeline, assessment, scope, phases, SHORT.union(reasons))
 
@@ -104,6 +107,7 @@ def choose(
             scope=scope,
             phases=phases,
             cascade=cascade,
+            exclude=exclude,
             owed=owed or {},
             in_flight=in_flight or {},
         )
@@ -122,6 +126,7 @@ def _decide(
     scope: Window,
     phases: Collection[str],
     cascade: bool,
+    exclude: Collection[date],
     owed: Dates,
     in_flight: InFlight,
 ) -> Repair:
@@ -144,7 +149,9 @@ def _decide(
             decided.skipped.extend(_doubtful(pipeline, assessment, phase, scope, wanted))
             decided.skipped.extend(_flawed(assessment, phase, scope, wanted))
             for day, gap in sorted(wanted.items()):
-                skipped = _skipped(assessment, phase, day, decided, in_flight)
+                skipped = _left_out(phase, day, exclude) or _skipped(
+                    assessment, phase, day, decided, in_flight
+                )
                 if skipped is None:
                     taken[day] = gap
                 else:
@@ -308,6 +315,14 @@ def _doubtful(
                 detail=f"it looks stale, but what it is computed from holds {due} of its {held} "
                 f"{pipeline.entity}s now",
             )
+
+
+def _left_out(phase: Phase, day: date, exclude: Collection[date]) -> Skipped | None:
+    """The rule **left out**: the user says so."""
+    if day not in exclude:
+        return None
+    detail = "--exclude names it"
+    return Skipped(phase=phase.name, date=day, reason=SkipReason.LEFT_OUT, detail=detail)
 
 
 def _skipped(

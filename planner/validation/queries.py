@@ -31,6 +31,7 @@ from planner.text import nearest
 from planner.validation.counts import criterion_seasons, known_seasons, skips_bootstrap, sources_of
 from planner.validation.results import QUERIES
 from sql.coverage import coverage_query
+from sql.days import dated
 from sql.parameters import scalar_type
 from sql.statements import load, quote_text, without_comments
 from sql.warehouse import Parameters, Scalar, Table
@@ -84,6 +85,9 @@ def printed(statement: str, parameters: Parameters) -> str:
     # In a comment nothing may begin a line.
     head += [f"--     {' '.join(option.split())} \\" for option in options]
     head.append("--     < query.sql")
+    head.append(
+        "-- Date columns are taken for DATEs here. Of a TIMESTAMP, write DATE(it, 'a time zone')."
+    )
     return "\n".join([*head, statement.rstrip()]) + "\n"
 
 
@@ -209,8 +213,10 @@ def _graded(pipeline: Pipeline) -> Iterator[TableSpec]:
 def _coverage(
     table: Table, n: int | str, scope: Window, values: dict[str, Scalar | Sequence[Scalar]]
 ) -> str:
+    # A statement that is printed is made without asking the warehouse what its dates are.
+    known = dated(table, lambda _: {})
     statement, parameters = coverage_query(
-        table, scope.start, scope.end, filters=f"table_{n}_filter_", counts_only=True
+        known, scope.start, scope.end, filters=f"table_{n}_filter_", counts_only=True
     )
     values.update(parameters)
     return textwrap.indent(without_comments(statement), "  ").lstrip()

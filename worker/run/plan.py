@@ -33,6 +33,8 @@ class Wanted:
     chunk_dates: int | None = None
     newest_first: bool = False
     limit: int | None = None
+    exclude: Collection[date] = ()
+    """Dates that are left out, and with them what is computed from them."""
     reasons: Collection[GapReason] = ()
     """Flaws that are repaired too."""
     reason: str = ""
@@ -61,6 +63,7 @@ def plan_gaps(
         cascade=wanted.cascade,
         limit=wanted.limit,
         newest_first=wanted.newest_first,
+        exclude=wanted.exclude,
         owed=owed_files.merged(owed_now(context, ledger)),
         in_flight=in_flight,
     )
@@ -79,7 +82,7 @@ def plan_gaps(
         chunks,
         warehouse=context.warehouse.name,
         warehouse_id=context.warehouse.identity,
-        scope=wanted.scope,
+        scope=Window(start=wanted.scope.start, end=wanted.scope.end),
         reason=wanted.reason,
         plan_id=wanted.plan_id,
         cost=cost,
