@@ -77,8 +77,8 @@ def gaps(
             context.warehouse.labelled(plan_id=wanted.plan_id, phase="history"),
             dataset,
             context.pipeline.name,
-            open_gaps(assessment, {}, scope),
-            counted=scope,
+            open_gaps(assessment, {}, scope.whole),
+            counted=scope.whole,  # of which `--dates` shows a part
             detected=counted_at,
             now=counted_at.timestamp(),
         )
@@ -93,7 +93,7 @@ def _print(
     pipeline: Pipeline, assessment: Assessment, scope: Window, found: list[Gap], *, entities: bool
 ) -> None:
     counts = matrix(pipeline, assessment, scope)
-    out.print(matrix_table(counts, f"{scope.start} to {scope.end}", pipeline.entity))
+    out.print(matrix_table(counts, scope.title, pipeline.entity))
     _print_gaps(pipeline, found, entities=entities)
     _print_empty(assessment, scope)
 
