@@ -356,7 +356,7 @@ class LocalWarehouse:
         target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
         new = self._select(tree.expression, parameters)
         if isinstance(tree.this, exp.Schema):
-            new = new.renamecolumns_of([column.name for column in tree.this.expressions])
+            new = new.rename_columns([column.name for column in tree.this.expressions])
         return self._write(table_name(target), new, predicate=None)
 
     def _write(self, name: str, new: pa.Table, *, predicate: str | None) -> int:
