@@ -94,7 +94,7 @@ def gaps(
     plan = plan_gaps(context, assessment, wanted, ledger=None)
     found = all_gaps(context.pipeline, assessment, plan, scope)
     if record and dataset is not None:
-        _record(context, dataset, assessment, scope, counted_at, plan_id=wanted.plan_id)
+        _record(context, dataset, assessment, scope.whole, counted_at, plan_id=wanted.plan_id)
     if json:
         print_json(gaps_json(context.pipeline, assessment, scope, found, cost))
     else:
@@ -135,7 +135,7 @@ def _print(
     for line in told:
         out.print(line, style="red", soft_wrap=True, markup=False)
     counts = matrix(pipeline, assessment, scope)
-    out.print(matrix_table(counts, f"{scope.start} to {scope.end}", pipeline.entity))
+    out.print(matrix_table(counts, scope.title, pipeline.entity))
     if found or not told:
         _print_gaps(pipeline, found, entities=entities)
     else:

@@ -9,6 +9,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from planner.pipeline.model import Line, Model, Name, SeasonName
+from planner.text import date_ranges
 
 DAY = timedelta(days=1)
 
@@ -38,6 +39,16 @@ class Window(Model):
         for n in range((self.end - self.start).days + 1):
             yield self.start + n * DAY
 
+    @property
+    def whole(self) -> Window:
+        """Every day from the first to the last."""
+        return Window(start=self.start, end=self.end)
+
+    @property
+    def title(self) -> str:
+        """Which days they are, for people."""
+        return f"{self.start} to {self.end}"
+
 
 class Picked(Window):
     """Some of the days from the first to the last of them."""
@@ -59,6 +70,10 @@ class Picked(Window):
 
     def days(self) -> Iterator[date]:
         yield from sorted(self.picked)
+
+    @property
+    def title(self) -> str:
+        return date_ranges(self.picked)
 
 
 class Season(Window):

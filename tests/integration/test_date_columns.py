@@ -117,6 +117,7 @@ def say(request: pytest.FixtureRequest) -> Iterator[Say]:
                 "BACKFILL_HOME": str(shop.place / "home"),
                 "BACKFILL_BROKER_URL": "redis://127.0.0.1:1/0",
                 "BACKFILL_WAREHOUSE": f"local:{folder}",
+                "BACKFILL_HISTORY_DATASET": os.environ.get("HISTORY", ""),
             }
             if request.param == "bigquery":
                 server = stack.enter_context(BigQueryServer(folder))
@@ -271,6 +272,25 @@ def test_a_list_of_dates_is_all_that_gaps_and_plan_see(tmp_path: Path, say: Say)
         done = say(shop, "gaps", *wrong)
         assert done.code == 2
         assert why in " ".join(done.err.replace("│", " ").split())
+
+
+def test_gaps_that_a_list_of_dates_passes_over_are_not_recorded_as_healed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Say
+) -> None:
+    monkeypatch.setenv("HISTORY", "ops")
+    shop = Shop(tmp_path, "DATE", "UTC")
+    shop.run("DELETE FROM m.daily WHERE day = DATE '2026-03-05'")
+    assert say(shop, "history", "--create").code == 0
+
+    say(shop, "gaps", *SPAN, "--record")
+    done = say(shop, "gaps", "--dates", "2026-03-04,2026-03-06,2026-03-11", "--record")
+
+    assert "2026-03-04, 2026-03-06, 2026-03-11" in " ".join(done.out.split())
+    rows = shop.warehouse.rows("SELECT date, status FROM ops.data_gaps ORDER BY date", {})
+    assert [(str(row["date"]), row["status"]) for row in rows] == [
+        ("2026-03-05", "open"),
+        (str(LOST), "open"),
+    ]
 
 
 def test_dates_that_a_plan_leaves_out_are_told(tmp_path: Path, say: Say) -> None:

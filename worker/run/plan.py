@@ -82,7 +82,7 @@ def plan_gaps(
         chunks,
         warehouse=context.warehouse.name,
         warehouse_id=context.warehouse.identity,
-        scope=Window(start=wanted.scope.start, end=wanted.scope.end),
+        scope=wanted.scope.whole,
         reason=wanted.reason,
         plan_id=wanted.plan_id,
         cost=cost,
