@@ -162,22 +162,6 @@ def test_an_unknown_key_is_told_with_its_place_and_the_nearest_known_one(
     assert str(refused.value) == f"shop.toml: {said}"
 
 
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("Europe/Berln", "did you mean 'Europe/Berlin'?"),
-        ("Eastern", "is no time zone"),
-        ("../../etc/passwd", "write an IANA name"),
-        ("America", "is no time zone"),
-        ("", "is no time zone"),
-    ],
-)
-def test_a_time_zone_is_one_that_is_known(name: str, said: str) -> None:
-    assert eg.pipeline(timezone="America/New_York").timezone == "America/New_York"
-
-    assert said in refusal(eg.content(timezone=name))
-
-
 def test_every_mistake_has_its_line(load: Any) -> None:
     text = GOOD.replace("year = 2024", "year = 12").replace('date = "day"', 'date = "d a y"')
 
