@@ -191,6 +191,14 @@ Stale = Annotated[
         "--stale", help="Recompute dates, too, whose upstream was written after them: a hint."
     ),
 ]
+Redo = Annotated[
+    bool,
+    typer.Option(
+        "--redo",
+        help="Write anew dates that are complete, of --phases or all, with what rests on them.",
+    ),
+]
+All = Annotated[bool, typer.Option("--all", help="With --redo: every date there is.")]
 MaxBytes = Annotated[
     int | None,
     typer.Option(

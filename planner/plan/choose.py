@@ -1,7 +1,9 @@
 """What to do about the gaps: which phases and dates a plan takes, which it skips, and why.
 
-Pure. Five rules, applied phase by phase in order:
+Pure. Six rules, applied phase by phase in order:
 
+- **redo**: dates that the user asks for are written anew as if they were short, except those that
+  hold what upstream does not, whose rows would be lost (`_redone`);
 - **stale**: where the user asks for it, dates whose upstream was written after them are
   recomputed as if they were short (`_short`);
 - **cascade**: a date that is repaired makes every later date wrong whose lookback window holds
@@ -76,6 +78,8 @@ def choose(
     scope: Window,
     phases: Collection[str],
     reasons: Collection[GapReason] = (),
+    redo: Collection[str] = (),
+    gaps: bool = True,
     cascade: bool = True,
     limit: int | None = None,
     newest_first: bool = False,
@@ -85,11 +89,15 @@ def choose(
     """Decide what a plan does.
 
     `assessment` reaches at least `pipeline.lookback_total` before and after `scope`. `phases` are
-    the ones that may be run; `reasons` are flaws that are repaired too; `limit` keeps the first so
-    many dates that have a gap and can be done; `owed` are dates that earlier runs repaired the
-    upstream of and did not come to; `in_flight` maps a phase and date to the run that holds it.
+    the ones that may be run; `reasons` are flaws that are repaired too; `redo` are phases whose
+    complete dates are written anew, and without `gaps` only theirs are taken; `limit` keeps the
+    first so many dates that have a gap and can be done; `owed` are dates that earlier runs repaired
+    the upstream of and did not come to; `in_flight` maps a phase and date to the run that holds it.
     """
-    short = _short(pipeline, assessment, scope, phases, SHORT.union(reasons))
+    named = phases if gaps else redo
+    short = _short(pipeline, assessment, scope, named, SHORT.union(reasons))
+    for name in redo:
+        short[name] = _redone(pipeline.by_name[name], assessment, scope) | short[name]
 
     def decide(gaps: Mapping[str, Mapping[date, Gap]]) -> Repair:
         return _decide(
@@ -180,6 +188,17 @@ def _short(
             if day in scope and can_recompute(assessment, phase, day) and day not in short[name]
         }
     return short
+
+
+def _redone(phase: Phase, assessment: Assessment, scope: Window) -> dict[date, Gap]:
+    """The rule **redo**: the dates of a phase that hold their rows, and no more."""
+    found: dict[date, Gap] = {}
+    for day in scope.days():
+        gap = assessment.gaps[phase.name].get(day)
+        has_more = gap is not None and GapReason.SURPLUS in gap.reasons
+        if can_recompute(assessment, phase, day) and not has_more:
+            found[day] = recomputed(phase, day, assessment, GapReason.REDO)
+    return found
 
 
 def _asked(gap: Gap, reasons: Collection[GapReason]) -> Gap:
