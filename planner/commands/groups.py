@@ -83,6 +83,8 @@ class Planning(Counting):
     limit: opt.Limit = None
     exclude: opt.Exclude = None
     reasons: opt.Reasons = None
+    redo: opt.Redo = False
+    everything: opt.All = False
     reason: opt.ReasonText = ""
 
     @property
@@ -94,13 +96,33 @@ class Planning(Counting):
             if each.name != "max_bytes"
         )
 
-    def wanted(self, pipeline: Pipeline) -> Wanted:
-        """What to plan. Raises `UsageError` for a phase that cannot be run."""
+    def _require_dates(self) -> None:
+        named = (self.start, self.end, self.season, self.dates)
+        if not any(named) and not self.everything:
+            raise UsageError(
+                "--redo writes complete dates anew: say which, by --dates, --start and --end or "
+                "--season; --all is every date."
+            )
+
+    def wanted(self, pipeline: Pipeline, *, gaps: bool = True) -> Wanted:
+        """What to plan. Raises `UsageError` for a phase that cannot be run, and for a `--redo` of
+        everything that does not say so.
+
+        What rests on a phase that is written anew may be run, whatever `--phases` names.
+        """
         from worker.run.plan import Wanted
 
+        phases = opt.choose_phases(pipeline, self.phases, self.from_phase)
+        redo = phases if self.redo else ()
+        if self.redo:
+            self._require_dates()
+            below = {n for n in pipeline.by_name if not pipeline.ancestors[n].isdisjoint(phases)}
+            phases = [n for n in pipeline.by_name if n in phases or n in below]
         return Wanted(
             scope=self.window(pipeline),
-            phases=opt.choose_phases(pipeline, self.phases, self.from_phase),
+            phases=phases,
+            redo=redo,
+            gaps=gaps,
             cascade=not self.no_cascade,
             chunk_dates=self.chunk_dates,
             newest_first=self.newest_first,

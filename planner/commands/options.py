@@ -228,6 +228,14 @@ IncludeOpen = Annotated[
         help="Judge days, too, that are not closed: whose rows may still come.",
     ),
 ]
+Redo = Annotated[
+    bool,
+    typer.Option(
+        "--redo",
+        help="Write anew dates that are complete, of --phases or all, with what rests on them.",
+    ),
+]
+All = Annotated[bool, typer.Option("--all", help="With --redo: every date there is.")]
 MaxBytes = Annotated[
     int | None,
     typer.Option(

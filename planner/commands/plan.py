@@ -30,14 +30,16 @@ def plan(
     *,
     options: Planning,
     out_file: opt.OutFile = None,
-    gaps: Annotated[bool, typer.Option("--gaps", hidden=True)] = True,  # all that can be planned
+    gaps: Annotated[
+        bool, typer.Option("--gaps", help="The gaps, too, beside --redo; without it they are all.")
+    ] = False,
     json: opt.Json = False,
 ) -> None:
     """Plan the repair of the gaps, and do nothing. `--out` keeps it for `enqueue --plan`."""
     from worker.run.plan import plan_repair
 
     context = open_context()
-    wanted = options.wanted(context.pipeline)
+    wanted = options.wanted(context.pipeline, gaps=gaps or not options.redo)
     ledger = ledger_if_any(context)
     assessment, cost = read_assessment(
         context,

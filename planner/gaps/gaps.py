@@ -42,6 +42,8 @@ class GapReason(StrEnum):
     """Its rows are there, and were computed from rows that are repaired now."""
     STALE = "stale"
     """Its rows are there, and what they are computed from was written after them."""
+    REDO = "redo"
+    """Its rows are there, and the user asked for them to be written anew."""
 
 
 SHORT = frozenset({GapReason.MISSING, GapReason.PARTIAL, GapReason.LATE})
@@ -54,7 +56,7 @@ more would make them worse, so a repair takes them only when it is asked to."""
 OUTDATED = frozenset({GapReason.CASCADE, GapReason.STALE})
 """Rows are there, and were computed before what they are computed from."""
 
-RECOMPUTE = OUTDATED | frozenset(FLAWS)
+RECOMPUTE = OUTDATED | frozenset(FLAWS) | {GapReason.REDO}
 """Rows are all there by count, and have to be written anew: only new versions of them show that it
 was done."""
 

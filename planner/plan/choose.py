@@ -1,9 +1,11 @@
 """What to do about the gaps: which phases and dates a plan takes, which it skips, and why.
 
-Pure. Eight rules, applied phase by phase in order:
+Pure. Nine rules, applied phase by phase in order:
 
+- **redo**: dates that the user asks for are written anew as if they were short, except those that
+  hold what upstream does not, whose rows would be lost (`asked_for`);
 - **stale**: where the user asks for it, dates whose upstream was written after them are
-  recomputed as if they were short (`_short`);
+  recomputed as if they were short (`asked_for`);
 - **cascade**: a date that is repaired makes every later date wrong whose lookback window holds
   it, so those are recomputed, unless the user says no (`_cascade`);
 - **ready**: a date is taken only when everything in its lookback window is complete and right,
@@ -27,7 +29,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from planner.gaps.gaps import (
-    FLAWS,
     RECOMPUTE,
     SHORT,
     Assessment,
@@ -41,6 +42,7 @@ from planner.pipeline.lookback import lookback, reach
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
+from planner.plan.asked import asked_for, can_recompute, limited
 from planner.plan.watched import watched
 
 Dates = Mapping[str, Collection[date]]
@@ -82,6 +84,8 @@ def choose(
     scope: Window,
     phases: Collection[str],
     reasons: Collection[GapReason] = (),
+    redo: Collection[str] = (),
+    gaps: bool = True,
     cascade: bool = True,
     limit: int | None = None,
     newest_first: bool = False,
@@ -92,12 +96,16 @@ def choose(
     """Decide what a plan does.
 
     `assessment` reaches at least `pipeline.lookback_total` before and after `scope`. `phases` are
-    the ones that may be run; `reasons` are flaws that are repaired too; `limit` keeps the first so
-    many dates that have a gap and can be done; `exclude` are dates that the user leaves out; `owed`
-    are dates that earlier runs repaired the upstream of and did not come to; `in_flight` maps a
-    phase and date to the run that holds it.
+    the ones that may be run; `reasons` are flaws that are repaired too; `redo` are phases whose
+    complete dates are written anew, and without `gaps` only theirs are taken; `limit` keeps the
+    first so many dates that have a gap and can be done; `exclude` are dates that the user leaves
+    out; `owed` are dates that earlier runs repaired the upstream of and did not come to;
+    `in_flight` maps a phase and date to the run that holds it.
     """
-    short = _short(pipeline, assessment, scope, phases, SHORT.union(reasons))
+    named = phases if gaps else redo
+    short = asked_for(
+        pipeline, assessment, scope, phases=named, reasons=SHORT.union(reasons), redo=redo
+    )
 
     def decide(gaps: Mapping[str, Mapping[date, Gap]]) -> Repair:
         return _decide(
@@ -115,7 +123,7 @@ def choose(
     repair = decide(short)
     if limit is None:
         return repair
-    return decide(_limited(short, limit, repair.todo, newest_first=newest_first))
+    return decide(limited(short, limit, repair.todo, newest_first=newest_first))
 
 
 def _decide(
@@ -167,46 +175,6 @@ def _decide(
     )
 
 
-def can_recompute(assessment: Assessment, phase: Phase, day: date) -> bool:
-    """Whether a date can be recomputed: its rows are there, and its whole window is known."""
-    known = lookback(day, phase).start >= assessment.window.start
-    return known and assessment.is_full(phase.name, day)
-
-
-def _short(
-    pipeline: Pipeline,
-    assessment: Assessment,
-    scope: Window,
-    phases: Collection[str],
-    reasons: Collection[GapReason],
-) -> dict[str, dict[date, Gap]]:
-    """The rule **stale**: per phase that may be run, its gaps in scope, and its stale dates."""
-    short: dict[str, dict[date, Gap]] = {}
-    for name in phases:
-        phase = pipeline.by_name[name]
-        short[name] = {
-            day: _asked(gap, reasons)
-            for day, gap in assessment.gaps[name].items()
-            if day in scope and not gap.reasons.isdisjoint(reasons)
-        }
-        short[name] |= {
-            day: recomputed(phase, day, assessment, GapReason.STALE)
-            for day in assessment.stale.get(name, ())
-            if day in scope and can_recompute(assessment, phase, day) and day not in short[name]
-        }
-    return short
-
-
-def _asked(gap: Gap, reasons: Collection[GapReason]) -> Gap:
-    """The gap by the worst of the reasons that are asked for; the worst of all may be another."""
-    named = [finding.reason for finding in gap.findings if finding.reason in reasons]
-    return replace(
-        gap,
-        reason=gap.reason if gap.reason in reasons else named[0],
-        asked=tuple(dict.fromkeys(reason for reason in named if reason in FLAWS)),
-    )
-
-
 def _flawed(
     assessment: Assessment, phase: Phase, scope: Window, wanted: Collection[date]
 ) -> Iterator[Skipped]:
@@ -230,26 +198,6 @@ def _flawed(
                 reason=SkipReason.FLAWED,
                 detail=f"{gap.detail}: a repair deletes no rows",
             )
-
-
-def _limited(
-    short: Mapping[str, Mapping[date, Gap]],
-    limit: int,
-    todo: Mapping[str, Mapping[date, Gap]],
-    *,
-    newest_first: bool,
-) -> dict[str, dict[date, Gap]]:
-    """The gaps up to the last of the first `limit` dates of which any can be done.
-
-    Those before it that cannot be done stay, so that the plan says why.
-    """
-    dates = sorted({day for days in short.values() for day in days}, reverse=newest_first)
-    able = [day for day in dates if any(day in short[n] and day in todo.get(n, ()) for n in short)]
-    last = dates.index(able[limit - 1]) + 1 if len(able) >= limit else len(dates)
-    kept = set(dates[:last])
-    return {
-        name: {day: gap for day, gap in days.items() if day in kept} for name, days in short.items()
-    }
 
 
 def _with_owed(short: Mapping[date, Gap], owed: Collection[date]) -> dict[date, Gap]:

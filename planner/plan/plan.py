@@ -161,12 +161,12 @@ class Plan(Data):
         """Phase → dates that are complete by count and have to be recomputed → why.
 
         Those of a cascade are wrong from the moment their upstream is repaired; some are owed,
-        and not done by this plan.
+        and not done by this plan. Those that the user asked for are right by every count.
         """
         dates = {name: dict.fromkeys(days, GapReason.CASCADE) for name, days in self.owed.items()}
         for _, step in self.steps():
             for task in step.tasks:
-                if task.reason in RECOMPUTE:
+                if task.reason in RECOMPUTE - {GapReason.REDO}:
                     dates.setdefault(step.phase, {})[task.date] = task.reason
         return dates
 
@@ -228,7 +228,9 @@ def make_plan(
     }
     for phase, gaps in repair.todo.items():
         recompute[phase] |= {
-            day: gap.reason for day, gap in gaps.items() if gap.reason in RECOMPUTE
+            day: gap.reason
+            for day, gap in gaps.items()
+            if gap.reason in RECOMPUTE - {GapReason.REDO}
         }
     return Plan(
         plan_id=plan_id or new_id("plan", created),

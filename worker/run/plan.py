@@ -37,6 +37,10 @@ class Wanted:
     """Dates that are left out, and with them what is computed from them."""
     reasons: Collection[GapReason] = ()
     """Flaws that are repaired too."""
+    redo: Collection[str] = ()
+    """Phases whose complete dates are written anew."""
+    gaps: bool = True
+    """Whether gaps of other phases than `redo` names are repaired."""
     reason: str = ""
     plan_id: str = field(default_factory=lambda: new_id("plan", datetime.now(UTC)))
     """Known before the plan is made: the queries that it rests on carry it."""
@@ -60,6 +64,8 @@ def plan_gaps(
         scope=wanted.scope,
         phases=wanted.phases,
         reasons=wanted.reasons,
+        redo=wanted.redo,
+        gaps=wanted.gaps,
         cascade=wanted.cascade,
         limit=wanted.limit,
         newest_first=wanted.newest_first,

@@ -141,7 +141,7 @@ def data_script(report: Report) -> Markup:
     content = {
         "entity": report.entity,
         "states": [[str(state), *words] for state, words in STATES.items()],
-        "short": [CODES[reason] for reason in GapReason],
+        "short": [CODES[reason] for reason in GapReason if reason in CODES],
         "phases": report.phases,
         "maps": [
             {
