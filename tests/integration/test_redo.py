@@ -117,7 +117,7 @@ def test_without_gaps_only_what_is_asked_for_is_taken(mart: Mart, say: Say) -> N
         (("enqueue", "--redo"), "--redo writes complete dates anew: say which"),
         (("enqueue", "--redo", *SPAN), "5 phase-dates that hold all their rows are written anew."),
         (("enqueue", "--redo", *SPAN, "--json"), "Nobody can be asked here: add --yes."),
-        (("enqueue", "--redo", "--phases", "sales", *SPAN), "'sales' is a source"),
+        (("enqueue", "--redo", "--phases", "sales", *SPAN), "'sales' has no runner"),
     ],
 )
 def test_what_would_be_a_surprise_is_refused(
