@@ -201,3 +201,38 @@ def test_what_a_watched_phase_holds_up_is_named_along_the_chain() -> None:
     assert left.detail == (
         "shop.raw holds 3 of 4 orders; raw has no runner here, and clean, report wait for it"
     )
+
+
+def test_the_week_of_the_page_about_days_is_as_it_is_drawn() -> None:
+    # Given the week of docs/which-days.md, from a Monday, on its Friday at noon
+    monday = date(2024, 1, 1)
+    week = [monday + timedelta(days=n) for n in range(5)]
+    of = eg.pipeline(
+        eg.phase("raw", expects={"days": "daily", "late_after": "36h"}),
+        eg.phase("clean", "raw"),
+        eg.phase("report", "clean", lookback_days=3, skips_bootstrap=True),
+        seasons=[],
+        start=monday,
+        bootstrap_days=3,
+        closes_after="6h",
+    )
+    cover = eg.covered(of, week[:2])
+    cover["shop.report"] = {}
+    noon = datetime.combine(week[4], time(12), UTC)
+
+    scope = Window(start=monday, end=week[4])
+    found = assess(of, eg.shown(of, cover, scope), scope, closing=Closing(pipeline=of, now=noon))
+
+    def states(phase: str) -> list[str]:
+        gaps, empty = found.gaps[phase], found.empty[phase]
+        return [
+            str(gaps[each].reason if each in gaps else empty[each].reason)
+            if each in gaps or each in empty
+            else "complete"
+            for each in week
+        ]
+
+    assert states("raw") == ["complete", "complete", "late", "open", "open"]
+    assert states("clean") == ["complete", "complete", "missing", "open", "open"]
+    assert states("report") == ["bootstrap", "bootstrap", "bootstrap", "open", "open"]
+    assert choose(of, found, scope=scope, phases=phases_of(of)).todo == {}
