@@ -16,6 +16,7 @@ from planner.pipeline.closing import Closing
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.choose import choose
+from planner.report.history import open_gaps
 from tests.unit import examples as eg
 from tests.unit.examples import day, days, window
 from tests.unit.worlds import DAYS, SCOPE, World, bounded, phases_of, worlds
@@ -236,3 +237,16 @@ def test_the_week_of_the_page_about_days_is_as_it_is_drawn() -> None:
     assert states("clean") == ["complete", "complete", "missing", "open", "open"]
     assert states("report") == ["bootstrap", "bootstrap", "bootstrap", "open", "open"]
     assert choose(of, found, scope=scope, phases=phases_of(of)).todo == {}
+
+
+def test_a_gap_whose_source_is_gone_is_not_healed_in_the_history() -> None:
+    of = eg.pipeline(start=day(0), seasons=[])
+    cover = eg.covered(of, days(0, 9))
+    eg.empty(cover, "raw", *days(0, 4))
+    eg.empty(cover, "clean", day(3))
+
+    found = open_gaps(eg.judge(of, cover, window(0, 9)), {}, window(0, 9))
+
+    reasons = {(gap.phase, gap.date): gap.reason for gap in found}
+    assert reasons["clean", day(3)] == "unjudged"
+    assert set(reasons) == {(name, each) for name in of.by_name for each in days(0, 4)}
