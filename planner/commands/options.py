@@ -167,6 +167,7 @@ SeasonOption = Annotated[
     str | None,
     typer.Option(
         "--season",
+        "--period",
         metavar="NAME",
         help="One season or period: a part of the calendar that the pipeline file names, such as "
         "2021-22, or a year.",

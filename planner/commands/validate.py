@@ -81,6 +81,8 @@ def validate(
     if print_ is not None:
         if query or save or json:
             raise UsageError("Give --print alone, or with --season, --start and --end.")
+        if any(phase.expected(spec) for phase in pipeline.phases for spec in phase.tables):
+            note("This SQL knows nothing of `expects`, by which `planner gaps` judges sources.")
         typer.echo(printed(*query_of(pipeline, print_, window)), nl=False)
         return
     if query is not None:

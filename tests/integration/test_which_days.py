@@ -525,6 +525,25 @@ def test_rows_that_go_away_after_the_plan_block_what_reads_them(
     assert "daily 2024-01-07 is unjudged now" in failure.reason
 
 
+def test_a_source_that_shrinks_after_the_plan_blocks_its_steps(
+    with_redis: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, now = with_redis(orders=TWELVE), noon(jan(11))
+    shop.fill_all(jan(1), jan(10))
+    shop.lose("daily", jan(10))
+    sent = shop.say("enqueue", "--gaps", "--json", now=now)
+    shop.lose("orders", jan(10))
+    shop.fill("orders", jan(10), stores=3)
+
+    monkeypatch.setattr(clock, "now", lambda: now)
+    report = visit_all(shop, sent.json["run_id"])
+
+    assert report.state == "failed"
+    told = [each.reason for each in report.failures if each.phase == "daily"]
+    assert "orders 2024-01-10 is short now: s.orders holds 3 of 12 stores" in told[0]
+    assert "it has no runner here" in told[0]
+
+
 def test_a_run_is_no_all_clear_while_a_source_goes_on_beyond_the_calendar(
     with_redis: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

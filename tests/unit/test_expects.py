@@ -16,6 +16,7 @@ from planner.pipeline.closing import Closing
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.choose import choose
+from planner.report.history import open_gaps
 from tests.unit import examples as eg
 from tests.unit.examples import day, days, window
 from tests.unit.worlds import DAYS, SCOPE, World, bounded, phases_of, worlds
@@ -201,3 +202,51 @@ def test_what_a_watched_phase_holds_up_is_named_along_the_chain() -> None:
     assert left.detail == (
         "shop.raw holds 3 of 4 orders; raw has no runner here, and clean, report wait for it"
     )
+
+
+def test_the_week_of_the_page_about_days_is_as_it_is_drawn() -> None:
+    # Given the week of docs/which-days.md, from a Monday, on its Friday at noon
+    monday = date(2024, 1, 1)
+    week = [monday + timedelta(days=n) for n in range(5)]
+    of = eg.pipeline(
+        eg.phase("raw", expects={"days": "daily", "late_after": "36h"}),
+        eg.phase("clean", "raw"),
+        eg.phase("report", "clean", lookback_days=3, skips_bootstrap=True),
+        seasons=[],
+        start=monday,
+        bootstrap_days=3,
+        closes_after="6h",
+    )
+    cover = eg.covered(of, week[:2])
+    cover["shop.report"] = {}
+    noon = datetime.combine(week[4], time(12), UTC)
+
+    scope = Window(start=monday, end=week[4])
+    found = assess(of, eg.shown(of, cover, scope), scope, closing=Closing(pipeline=of, now=noon))
+
+    def states(phase: str) -> list[str]:
+        gaps, empty = found.gaps[phase], found.empty[phase]
+        return [
+            str(gaps[each].reason if each in gaps else empty[each].reason)
+            if each in gaps or each in empty
+            else "complete"
+            for each in week
+        ]
+
+    assert states("raw") == ["complete", "complete", "late", "open", "open"]
+    assert states("clean") == ["complete", "complete", "missing", "open", "open"]
+    assert states("report") == ["bootstrap", "bootstrap", "bootstrap", "open", "open"]
+    assert choose(of, found, scope=scope, phases=phases_of(of)).todo == {}
+
+
+def test_a_gap_whose_source_is_gone_is_not_healed_in_the_history() -> None:
+    of = eg.pipeline(start=day(0), seasons=[])
+    cover = eg.covered(of, days(0, 9))
+    eg.empty(cover, "raw", *days(0, 4))
+    eg.empty(cover, "clean", day(3))
+
+    found = open_gaps(eg.judge(of, cover, window(0, 9)), {}, window(0, 9))
+
+    reasons = {(gap.phase, gap.date): gap.reason for gap in found}
+    assert reasons["clean", day(3)] == "unjudged"
+    assert set(reasons) == {(name, each) for name in of.by_name for each in days(0, 4)}

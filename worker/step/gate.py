@@ -83,7 +83,9 @@ def short_upstream(
         gap = now.short_upstream(phase, day)
         if gap is not None:
             what = f"{gap.phase} {gap.date} is short now: {gap.detail}"
-            found[day] = f"{what}. {ENQUEUE} repairs both"
+            is_watched = pipeline.by_name[gap.phase].is_watched
+            advice = "it has no runner here" if is_watched else f"{ENQUEUE} repairs both"
+            found[day] = f"{what}. {advice}"
             continue
         left = now.unready_upstream(phase, day)
         undue = [name for name in phase.after if _is_off(now, name, day)]
