@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from planner.commands.output import err, note
 from planner.gaps.gaps import Assessment
 from planner.gaps.read import IDS_NAMED
 from planner.gaps.survey import bytes_to_count, survey
+from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.cost import Cost, check_limit, cost_of
 from planner.settings import Settings, load_settings, masked
+from sql import TableNotFound, Warehouse
 
 if TYPE_CHECKING:
     from worker.ledger.ledger import Ledger
@@ -44,6 +48,23 @@ def ledger_if_any(context: Context) -> Ledger | None:
         return None
 
 
+@contextmanager
+def right_file(warehouse: Warehouse, pipeline: Pipeline, settings: Settings) -> Iterator[None]:
+    """Say it in one line when a table is absent because every table of the file is.
+
+    Raises `sql.TableNotFound` in place of the one that the block raises.
+    """
+    try:
+        yield
+    except TableNotFound:
+        from planner.doctor.names import none_of
+
+        told = none_of(warehouse, pipeline, settings.pipeline)
+        if told is None:
+            raise
+        raise told from None
+
+
 def read_assessment(
     context: Context,
     scope: Window,
@@ -59,7 +80,10 @@ def read_assessment(
     `TooExpensive` when it is above `max_bytes`.
     """
     warehouse = context.warehouse.labelled(plan_id=plan_id, phase="planning")
-    with err.status("Counting …") as status:
+    with (
+        err.status("Counting …") as status,
+        right_file(warehouse, context.pipeline, context.settings),
+    ):
         cost = None
         billed = bytes_to_count(warehouse, context.pipeline, scope)
         if billed is not None:

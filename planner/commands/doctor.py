@@ -14,6 +14,7 @@ from planner.commands import options as opt
 from planner.commands.context import open_context
 from planner.commands.output import out, print_json
 from planner.doctor.ids import check_ids
+from planner.doctor.names import none_of
 from planner.doctor.tables import Check, check_audits, check_tables
 from planner.errors import Exit
 from planner.report.history import GAPS, RUNS
@@ -52,12 +53,22 @@ def _checks() -> Iterator[Check]:
     warehouse = _warehouse(context)
     yield warehouse
     if warehouse.ok:
-        tables = context.warehouse.labelled(phase="doctor")
-        yield from check_tables(tables, pipeline, today=opt.today())
-        yield from check_audits(tables, pipeline)
-        yield from check_ids(tables, pipeline, today=opt.today())
+        yield from _tables(context)
         yield from _history(context)
     yield from check_runners(context)
+
+
+def _tables(context: Context) -> Iterator[Check]:
+    """The tables, or in one line that none is there: then the file or the warehouse is wrong."""
+    tables, pipeline = context.warehouse.labelled(phase="doctor"), context.pipeline
+    told = none_of(tables, pipeline, context.settings.pipeline)
+    if told is not None:
+        detail, _, advice = str(told).partition(": set ")
+        yield Check(what="tables", ok=False, detail=detail, advice=f"set {advice}")
+        return
+    yield from check_tables(tables, pipeline, today=opt.today())
+    yield from check_audits(tables, pipeline)
+    yield from check_ids(tables, pipeline, today=opt.today())
 
 
 def _history(context: Context) -> Iterator[Check]:

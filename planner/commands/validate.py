@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from planner.commands import options as opt
+from planner.commands.context import right_file
 from planner.commands.groups import Scope, grouped
 from planner.commands.output import count_table, err, note, out, print_json
 from planner.errors import Exit, UsageError
@@ -85,7 +86,7 @@ def validate(
     warehouse = open_warehouse(
         settings.warehouse, location=settings.location, max_bytes=settings.max_bytes
     ).labelled(phase="validate")
-    with err.status("Counting …") as status:
+    with err.status("Counting …") as status, right_file(warehouse, pipeline, settings):
         counts = count_tables(
             warehouse,
             pipeline,
