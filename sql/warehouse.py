@@ -44,6 +44,16 @@ class Condition:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Entity:
+    """What is counted in a table, where one column does not say it."""
+
+    columns: tuple[str, ...]
+    """The columns that identify it together. A row with NULL in one of them is none."""
+    where: Mapping[str, Condition] = field(default_factory=dict)
+    """Rows that are one, of those that count: column → what it has to hold."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
     """A date-partitioned table, and what is counted in it."""
 
@@ -51,8 +61,8 @@ class Table:
     """`dataset.table`, or `project.dataset.table`."""
     date: str
     """The DATE column that partitions it."""
-    entities: Mapping[str, str] = field(default_factory=dict)
-    """What is counted: the entity's name → the column that identifies it."""
+    entities: Mapping[str, str | Entity] = field(default_factory=dict)
+    """What is counted: the entity's name → the column that identifies it, or more of it."""
     where: Mapping[str, Condition] = field(default_factory=dict)
     """Rows that count: column → what it has to hold."""
     key: tuple[str, ...] = ()
@@ -63,6 +73,14 @@ class Table:
     """A column that says when a row was written."""
     grades: GradeColumns | None = None
     """What else is summed; None: rows and entities are all that is asked."""
+
+    @property
+    def entity_columns(self) -> tuple[str, ...]:
+        """Every column that tells entities, in order."""
+        found: list[str] = []
+        for each in self.entities.values():
+            found += [each] if isinstance(each, str) else [*each.columns, *each.where]
+        return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -72,7 +72,7 @@ def none_of(warehouse: Warehouse, pipeline: Pipeline, setting: str) -> TableNotF
 
 def _asked(table: Table) -> Iterator[str]:
     yield table.date
-    yield from table.entities.values()
+    yield from table.entity_columns
     yield from table.where
     if table.grades is not None:
         yield from (table.grades.system, table.grades.error, table.grades.correct)

@@ -94,6 +94,9 @@ class Secret(Model):
 class RunnerSpec(Model):
     """What every kind of runner says of itself."""
 
+    note: Line | None = None
+    """What to know where it is the one that is used: `planner doctor` and plans say it."""
+
     @property
     def is_polled(self) -> bool:
         """Whether its steps are short visits, and parked between them: no worker waits."""
