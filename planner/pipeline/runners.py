@@ -117,6 +117,11 @@ class RunnerSpec(Model):
         """Whether every range that it is given is one date."""
         return False
 
+    @property
+    def folder(self) -> str | None:
+        """The folder whose code it runs, as the file says it; None where it runs none."""
+        return None
+
     def writes_as_worker(self, credentials: str) -> bool:
         """Whether it writes with the worker's own credentials: those in that variable."""
         return False
@@ -149,6 +154,10 @@ class ScriptRunner(RunnerSpec):
                     "start"
                 )
         return env
+
+    @property
+    def folder(self) -> str | None:
+        return self.cwd
 
     def writes_as_worker(self, credentials: str) -> bool:
         return credentials not in self.env

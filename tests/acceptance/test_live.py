@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import httpx
 import pytest
 
 from planner.pipeline.load import SHIPPED, load_pipeline
@@ -20,7 +22,7 @@ from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql import open_warehouse
 from tests.commands import Done, planner
-from tests.live.coordinator import SECRET, LiveCoordinator, live_coordinator
+from tests.live.coordinator import PAGE, SECRET, LiveCoordinator, live_coordinator
 from tests.live.tables import PREDICTIONS, TABLES, fill, fill_raw
 from worker.processes.embedded_redis import embedded_broker
 from worker.processes.workers import run_workers
@@ -35,6 +37,9 @@ TWELVE = [LOST, *(date(2021, 11, n) for n in range(5, 16))]
 LOCK_SECONDS = 4
 CACHE = "nba_precompute.player_daily_cache"
 OFFENSE = "nba_analytics.team_offense_game_summary"
+FACTORS = "nba_precompute.player_composite_factors"
+STORE = "nba_predictions.ml_feature_store_v2"
+GRADED = "nba_predictions.prediction_accuracy"
 SPECS = [spec for phase in load_pipeline("nba-live").phases for spec in phase.tables]
 PRECOMPUTE = (
     "team_defense_zone_analysis",
@@ -154,8 +159,9 @@ def start(whole: Path, tmp_path: Path) -> Iterator[Callable[..., Live]]:
                 "COORDINATOR_TOKEN": SECRET,
                 "LOCK_SECONDS": str(LOCK_SECONDS),
             }
-            stack.enter_context(embedded_broker(settings))
-            stack.enter_context(run_workers(settings, workers=workers, environment=environment))
+            if workers:
+                stack.enter_context(embedded_broker(settings))
+                stack.enter_context(run_workers(settings, workers=workers, environment=environment))
             return Live(
                 place=tmp_path,
                 whole=whole,
@@ -191,6 +197,7 @@ def make_root(root: Path) -> None:
         path = root / script
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(WRAPPER.format(job=job))
+    (root / ".gitignore").write_text("__pycache__\n*.json\n*.lock\n*.dies\ncalls\n")
     phase_4 = root / "bin/backfill/run_phase4_backfill.sh"
     own = root / ".venv/bin/python3"
     for path, text in (
@@ -200,6 +207,17 @@ def make_root(root: Path) -> None:
         path.parent.mkdir(parents=True)
         path.write_text(text)
         path.chmod(0o755)
+    git(root, "init", "--quiet")
+    git(root, "add", ".")
+    git(root, "commit", "--quiet", "--message", "as it runs")
+
+
+def git(folder: Path, *arguments: str) -> str:
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.com")
+    done = subprocess.run(
+        ["git", "-C", str(folder), *who, *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
 
 
 def published(text: str) -> str:
@@ -299,11 +317,153 @@ def test_a_repair_is_as_a_rebuild_and_ends_with_publishing(start: Callable[..., 
         f"publish --date {day} --only results,performance" for day in sorted({*graded, LAST})
     ]
     assert (live.place / "root" / "latest.json").read_text() == str(LAST)
+    commit = git(live.place / "root", "rev-parse", "HEAD")[:12]
+    assert [seen["code"] for seen in done.json["status"]["code"]] == [f"{commit}, clean"]
     publication = done.json["status"]["publication"]
     assert publication["verified"] is False
     assert publication["failed"] == {}
     report = live.settings.home_dir / "reports" / done.json["run_id"] / "report.md"
     assert "Not verified: no table shows what was published" in report.read_text()
+
+
+def run_job(live: Live, script: str, *arguments: str, path: str | None = None) -> tuple[int, str]:
+    """A script as the file runs it; its exit code, and what it said."""
+    root = live.place / "root"
+    environment = {**os.environ, **live.environment, "PYTHONPATH": "."}
+    done = subprocess.run(
+        [str(root / ".venv/bin/python3"), script, *arguments]
+        if script.endswith(".py")
+        else [str(root / script), *arguments],
+        env={**environment, "PATH": path or environment["PATH"]},
+        cwd=root,
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stderr
+
+
+def job(phase: str) -> str:
+    """The script of a phase."""
+    runner = load_pipeline("nba-live-phases").by_name[phase].runners[-1]
+    assert isinstance(runner, ScriptRunner)
+    return runner.command[1]
+
+
+def held(live: Live, table: str, day: date, where: str = "TRUE") -> int:
+    warehouse = open_warehouse(live.settings.warehouse)
+    column = next(spec.date for spec in SPECS if spec.name == table)
+    (row,) = warehouse.rows(
+        f"SELECT COUNT(*) AS n FROM {table} WHERE {column} = @day AND {where}", {"day": day}
+    )
+    warehouse.close()
+    return int(row["n"])
+
+
+def days(first: date, last: date) -> tuple[str, ...]:
+    return ("--start-date", str(first), "--end-date", str(last))
+
+
+def test_the_stand_ins_behave_as_the_scripts_were_seen_to(start: Callable[..., Live]) -> None:
+    live = start("nba-live", workers=0)
+    first, second, third = date(2021, 11, 5), date(2021, 11, 6), date(2021, 11, 7)
+    root = live.place / "root"
+
+    # Composite factors leave a range undone, successfully, where rosters are below 90 % of those
+    # who played on one date
+    live.lose([second], lambda name: name.endswith("upcoming_player_game_context"))
+    live.lose([first, second], lambda name: name == FACTORS)
+    code, said = run_job(live, job("composite"), *days(first, second), "--no-resume")
+    assert (code, held(live, FACTORS, first)) == (0, 0)
+    assert "below 90 %" in said
+
+    # So do predictions, where the feature store is, or the zones hold too few teams
+    live.lose([third], lambda name: name in (STORE, PREDICTIONS))
+    code, said = run_job(live, job("predictions"), *days(third, third), "--no-resume")
+    assert (code, held(live, PREDICTIONS, third)) == (0, 0)
+    assert "below 90 %" in said
+
+    # Predictions are made once: a date that has some is left alone
+    other = date(2021, 11, 8)
+    code, said = run_job(live, job("predictions"), *days(other, other), "--no-resume")
+    assert code == 0
+    assert "already have predictions (use --force)" in said
+
+    # And what the script writes cannot be graded: a placeholder for a line, and no source
+    live.lose([other], lambda name: name == PREDICTIONS)
+    run_job(live, job("predictions"), *days(other, other), "--no-resume")
+    assert held(live, PREDICTIONS, other) > 0
+    assert held(live, PREDICTIONS, other, "line_source IS NULL AND current_points_line = 20") == (
+        held(live, PREDICTIONS, other)
+    )
+
+    # After dates of which the first failed, a range that is resumed never does the first
+    defense = "nba_analytics.team_defense_game_summary"
+    live.lose([first, second], lambda name: name == defense)
+    (root / f"{defense}-{first}.fails").touch()
+    for _ in range(2):
+        assert run_job(live, job("team-defense"), *days(first, second))[0] == 0
+    assert (held(live, defense, first), held(live, defense, second) > 0) == (0, True)
+    assert run_job(live, job("team-defense"), *days(first, second), "--no-resume")[0] == 0
+    assert held(live, defense, first) > 0
+
+    # The orchestrating script calls a bare python3: another one has not what the jobs need
+    fake = live.place / "fake"
+    fake.mkdir()
+    (fake / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (fake / "python3").chmod(0o755)
+    script, span = "bin/backfill/run_phase4_backfill.sh", days(other, other)
+    assert run_job(live, script, *span, path=f"{fake}:{os.environ['PATH']}")[0] == 1
+    own = f"{root / '.venv/bin'}:{os.environ['PATH']}"
+    assert run_job(live, script, *span, "--no-resume", path=own)[0] == 0
+
+    # Grading fails on a date without predictions
+    live.lose([other], lambda name: name == PREDICTIONS)
+    assert run_job(live, job("grading"), *span, "--no-resume")[0] == 1
+
+    # Publishing a range exits 0 whatever failed; a date does not
+    (root / f"publish-{other}.fails").touch()
+    export = "backfill_jobs/publishing/daily_export.py"
+    assert run_job(live, export, *span)[0] == 0
+    assert run_job(live, export, "--date", str(other))[0] == 1
+
+
+@pytest.mark.parametrize("headers", [{"X-API-Key": SECRET}, {"Authorization": f"Bearer {SECRET}"}])
+def test_the_stand_in_of_the_service_takes_either_header(
+    headers: dict[str, str], start: Callable[..., Live]
+) -> None:
+    live = start("nba-live", workers=0)
+    body = {"game_date": str(LOST), "reason": "a test"}
+    before = held(live, PREDICTIONS, LOST)
+
+    assert httpx.post(f"{live.coordinator.url}{PAGE}", json=body).status_code == 401
+    answer = httpx.post(f"{live.coordinator.url}{PAGE}", json=body, headers=headers)
+
+    assert answer.status_code == 202
+    assert answer.json()["batch_id"]
+    assert held(live, PREDICTIONS, LOST, "is_active") == before
+    assert held(live, PREDICTIONS, LOST, "NOT is_active") == before
+
+
+def test_where_the_page_is_not_there_the_script_is_used_and_doctor_says_what_that_means(
+    start: Callable[..., Live],
+) -> None:
+    # Given a service without the page, and a date without predictions, and what rests on them
+    live = start("nba-live", has_page=False)
+    live.lose([LAST], lambda name: name in (PREDICTIONS, GRADED))
+
+    doctor = live.planner("doctor")
+    assert doctor.code == 0, doctor.out
+    (line,) = [line for line in doctor.out.splitlines() if "predictions: script 2" in line]
+    assert "what it writes cannot be graded" in line
+
+    # When the gaps are repaired
+    done = live.planner("enqueue", "--gaps", "--wait", "--end", str(LAST))
+
+    # Then predictions are there, and nothing of them is due in grading
+    assert held(live, PREDICTIONS, LAST) > 0
+    assert held(live, GRADED, LAST) == 0
+    assert "what it writes cannot be graded" in done.err
+    assert live.planner("gaps", "--end", str(LAST)).code == 0
 
 
 def test_every_script_that_holds_locks_is_tried_again_after_their_lifetime() -> None:

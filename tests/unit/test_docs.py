@@ -43,6 +43,7 @@ SECTIONS: dict[type[Model], str] = {
     windows.Excluded: "`[[exclude]]`",
     phase.Phase: "`[[phases]]`",
     tables.TableSpec: "`[[phases.tables]]`",
+    tables.EntitySpec: "An entity",
     conditions.ConditionSpec: "`where`",
     tables.Band: "`rows_per_entity`",
     tables.GradesSpec: "`grades`",
