@@ -238,6 +238,7 @@ def is_late_or_offense(table: str) -> bool:
     return table == OFFENSE or table.startswith(("nba_precompute", "nba_predictions"))
 
 
+@pytest.mark.slow
 def test_twelve_dates_from_analytics_to_grading_and_what_rests_on_them(
     start: Callable[..., Live],
 ) -> None:
@@ -276,6 +277,7 @@ def test_twelve_dates_from_analytics_to_grading_and_what_rests_on_them(
     assert live.planner("gaps", "--end", str(LAST)).code == 0
 
 
+@pytest.mark.slow
 def test_a_repair_is_as_a_rebuild_and_ends_with_publishing(start: Callable[..., Live]) -> None:
     # Given two dates without team rows, with all that is computed from them; a lock that a killed
     # job left; a processor that will be killed; and publishing, which is asked for
@@ -363,6 +365,7 @@ def days(first: date, last: date) -> tuple[str, ...]:
     return ("--start-date", str(first), "--end-date", str(last))
 
 
+@pytest.mark.slow
 def test_the_stand_ins_behave_as_the_scripts_were_seen_to(start: Callable[..., Live]) -> None:
     live = start("nba-live", workers=0)
     first, second, third = date(2021, 11, 5), date(2021, 11, 6), date(2021, 11, 7)
@@ -444,6 +447,7 @@ def test_the_stand_in_of_the_service_takes_either_header(
     assert held(live, PREDICTIONS, LOST, "NOT is_active") == before
 
 
+@pytest.mark.slow
 def test_where_the_page_is_not_there_the_script_is_used_and_doctor_says_what_that_means(
     start: Callable[..., Live],
 ) -> None:
