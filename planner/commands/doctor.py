@@ -17,7 +17,7 @@ from planner.doctor.ids import check_ids
 from planner.doctor.names import none_of
 from planner.doctor.tables import Check, check_audits, check_tables
 from planner.errors import Exit
-from planner.report.history import GAPS, RUNS
+from planner.report.history import GAPS, RUNS, check_columns
 from sql import WarehouseError, load
 
 if TYPE_CHECKING:
@@ -74,6 +74,13 @@ def _tables(context: Context) -> Iterator[Check]:
 def _history(context: Context) -> Iterator[Check]:
     """The tables of the run history, where one is asked for."""
     dataset = context.settings.history_dataset
+    try:
+        if dataset:
+            check_columns(context.warehouse, dataset)
+    except WarehouseError as error:
+        advice = "name another dataset for the history: planner history --create makes its tables"
+        yield Check(what="run history", ok=False, detail=str(error), advice=advice)
+        return
     for table in (f"{dataset}.{name}" for name in (RUNS, GAPS) if dataset):
         try:
             context.warehouse.columns(table)
