@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -10,7 +10,16 @@ from sql.days import days_of
 from sql.errors import WarehouseRefused
 from sql.filters import filters_of
 from sql.statements import load, quote_column, quote_table
-from sql.warehouse import EVERY_SYSTEM, Cell, Coverage, Grade, Parameters, Table
+from sql.warehouse import (
+    EVERY_SYSTEM,
+    Cell,
+    Coverage,
+    Entity,
+    Grade,
+    Parameters,
+    Scalar,
+    Table,
+)
 
 # A prefix that no parameter of a pipeline can have, so that filters never collide with dates.
 FILTER = "filter_"
@@ -30,8 +39,10 @@ def coverage_query(
     them. `counts_only` leaves all of these out. `filters` begins the names of the parameters that
     `table.where` is bound to.
     """
-    counts = "".join(f",\n  {column}" for column in _counted(table, counts_only=counts_only))
     conditions, values = filters_of(table.where, filters)
+    bound = dict(values)
+    counted = _counted(table, filters, bound, counts_only=counts_only)
+    counts = "".join(f",\n  {column}" for column in counted)
     names = {
         "table": quote_table(table.name),
         **days_of(table)._asdict(),
@@ -47,17 +58,21 @@ def coverage_query(
             error=quote_column(table.grades.error),
             correct=quote_column(table.grades.correct),
         )
-    return statement, {"start_date": start, "end_date": end, **values}
+    return statement, {"start_date": start, "end_date": end, **bound}
 
 
-def _counted(table: Table, *, counts_only: bool) -> Iterator[str]:
-    columns = [quote_column(column) for column in table.entities.values()]
-    for n, column in enumerate(columns):
-        yield f"COUNT(DISTINCT {column}) AS entity_{n}"
+def _counted(
+    table: Table, filters: str, values: dict[str, Scalar | Sequence[Scalar]], *, counts_only: bool
+) -> Iterator[str]:
+    """The columns of the answer; what their conditions are bound to goes into `values`."""
+    ids = [id_of(each, f"{filters}{n}_", values) for n, each in enumerate(table.entities.values())]
+    for n, each in enumerate(table.entities.values()):
+        value = quote_column(each) if isinstance(each, str) else ids[n]
+        yield f"COUNT(DISTINCT {value}) AS entity_{n}"
     if counts_only:
         return
-    for n, column in enumerate(columns):
-        yield f"BIT_XOR(DISTINCT FARM_FINGERPRINT({as_id(column)})) AS print_{n}"
+    for n, text in enumerate(ids):
+        yield f"BIT_XOR(DISTINCT FARM_FINGERPRINT({text})) AS print_{n}"
     if table.key:
         yield f"COUNT(*) - COUNT(DISTINCT {_key(table.key)}) AS duplicates"
     for n, column in enumerate(table.filled):
@@ -71,6 +86,22 @@ def _counted(table: Table, *, counts_only: bool) -> Iterator[str]:
 def as_id(column: str) -> str:
     """A quoted column as an id: text, so that 7 in one table is '7' in another."""
     return f"CAST({column} AS STRING)"
+
+
+def id_of(entity: str | Entity, prefix: str, values: dict[str, Scalar | Sequence[Scalar]]) -> str:
+    """An entity's id: that of its column, or of its columns with `|` between; NULL is no id.
+
+    What its conditions are bound to goes into `values`, under names that begin with `prefix`.
+    """
+    if isinstance(entity, str):
+        return as_id(quote_column(entity))
+    conditions, bound = filters_of(entity.where, prefix)
+    values.update(bound)
+    texts = [as_id(quote_column(column)) for column in entity.columns]
+    there = " AND ".join(f"{quote_column(column)} IS NOT NULL" for column in entity.columns)
+    between = ", '|', "
+    text = f"CONCAT({between.join(texts)})" if len(texts) > 1 else texts[0]
+    return f"IF({there}{conditions}, {text}, NULL)"
 
 
 def _key(columns: Iterable[str]) -> str:

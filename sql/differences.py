@@ -6,10 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from sql.coverage import as_id
+from sql.coverage import id_of
 from sql.days import days_of
 from sql.filters import filters_of
-from sql.statements import load, quote_column, quote_table, quote_text, without_comments
+from sql.statements import load, quote_table, quote_text, without_comments
 from sql.warehouse import Parameters, Scalar, Table
 
 
@@ -58,10 +58,11 @@ def _ids(side: Side, entity: str, values: dict[str, Scalar | Sequence[Scalar]]) 
     table = side.table
     filters, bound = filters_of(table.where, f"filter_{len(values)}_")
     values.update(bound)
+    own = id_of(table.entities[entity], f"entity_{len(values)}_", values)
     ids = without_comments(load("ids")).format(
         **days_of(table, "@first_date", "@last_date")._asdict(),
         entity=quote_text(entity),
-        id=as_id(quote_column(table.entities[entity])),
+        id=own,
         table=quote_table(table.name),
         filters=filters,
     )

@@ -44,6 +44,16 @@ class Condition:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Entity:
+    """What is counted in a table, where one column does not say it."""
+
+    columns: tuple[str, ...]
+    """The columns that identify it together. A row with NULL in one of them is none."""
+    where: Mapping[str, Condition] = field(default_factory=dict)
+    """Rows that are one, of those that count: column → what it has to hold."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
     """A date-partitioned table, and what is counted in it."""
 
@@ -56,8 +66,8 @@ class Table:
     finds out."""
     zone: str = "UTC"
     """The time zone that the days of a TIMESTAMP are told in."""
-    entities: Mapping[str, str] = field(default_factory=dict)
-    """What is counted: the entity's name → the column that identifies it."""
+    entities: Mapping[str, str | Entity] = field(default_factory=dict)
+    """What is counted: the entity's name → the column that identifies it, or more of it."""
     where: Mapping[str, Condition] = field(default_factory=dict)
     """Rows that count: column → what it has to hold."""
     key: tuple[str, ...] = ()
@@ -75,6 +85,14 @@ class Table:
         return Table(
             name=self.name, date=self.date, kind=self.kind, zone=self.zone, where=self.where
         )
+
+    @property
+    def entity_columns(self) -> tuple[str, ...]:
+        """Every column that tells entities, in order."""
+        found: list[str] = []
+        for each in self.entities.values():
+            found += [each] if isinstance(each, str) else [*each.columns, *each.where]
+        return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
@@ -14,9 +15,11 @@ from planner.gaps.gaps import Assessment
 from planner.gaps.read import IDS_NAMED
 from planner.gaps.survey import bytes_to_count, survey
 from planner.pipeline.closing import Closing
+from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.cost import Cost, check_limit, cost_of
 from planner.settings import Settings, load_settings, masked
+from sql import TableNotFound, Warehouse
 
 if TYPE_CHECKING:
     from worker.ledger.ledger import Ledger
@@ -50,6 +53,23 @@ def ledger_if_any(context: Context) -> Ledger | None:
         return None
 
 
+@contextmanager
+def right_file(warehouse: Warehouse, pipeline: Pipeline, settings: Settings) -> Iterator[None]:
+    """Say it in one line when a table is absent because every table of the file is.
+
+    Raises `sql.TableNotFound` in place of the one that the block raises.
+    """
+    try:
+        yield
+    except TableNotFound:
+        from planner.doctor.names import none_of
+
+        told = none_of(warehouse, pipeline, settings.pipeline)
+        if told is None:
+            raise
+        raise told from None
+
+
 def read_assessment(
     context: Context,
     scope: Window,
@@ -73,7 +93,10 @@ def read_assessment(
     closing = Closing(
         pipeline=context.pipeline, now=clock.now(), include_open=include_open, included=included
     )
-    with err.status("Counting …") as status:
+    with (
+        err.status("Counting …") as status,
+        right_file(warehouse, context.pipeline, context.settings),
+    ):
         cost = None
         billed = bytes_to_count(warehouse, context.pipeline, scope)
         if billed is not None:

@@ -16,9 +16,10 @@ from planner.commands.output import out, print_json
 from planner.doctor.calendar import check_calendar
 from planner.doctor.ids import check_ids
 from planner.doctor.listings import check_listings
+from planner.doctor.names import none_of
 from planner.doctor.tables import Check, check_audits, check_tables
 from planner.errors import Exit
-from planner.report.history import GAPS, RUNS
+from planner.report.history import GAPS, RUNS, check_columns
 from sql import WarehouseError, load
 
 if TYPE_CHECKING:
@@ -54,19 +55,37 @@ def _checks() -> Iterator[Check]:
     warehouse = _warehouse(context)
     yield warehouse
     if warehouse.ok:
-        tables = context.warehouse.labelled(phase="doctor")
-        yield from check_calendar(tables, pipeline, today=opt.today(pipeline))
-        yield from check_tables(tables, pipeline, today=opt.today(pipeline))
-        yield from check_listings(tables, pipeline)
-        yield from check_audits(tables, pipeline)
-        yield from check_ids(tables, pipeline, today=opt.today(pipeline))
+        yield from _tables(context)
         yield from _history(context)
     yield from check_runners(context)
+
+
+def _tables(context: Context) -> Iterator[Check]:
+    """The tables, or in one line that none is there: then the file or the warehouse is wrong."""
+    tables, pipeline = context.warehouse.labelled(phase="doctor"), context.pipeline
+    told = none_of(tables, pipeline, context.settings.pipeline)
+    if told is not None:
+        detail, _, advice = str(told).partition(": set ")
+        yield Check(what="tables", ok=False, detail=detail, advice=f"set {advice}")
+        return
+    today = opt.today(pipeline)
+    yield from check_calendar(tables, pipeline, today=today)
+    yield from check_tables(tables, pipeline, today=today)
+    yield from check_listings(tables, pipeline)
+    yield from check_audits(tables, pipeline)
+    yield from check_ids(tables, pipeline, today=today)
 
 
 def _history(context: Context) -> Iterator[Check]:
     """The tables of the run history, where one is asked for."""
     dataset = context.settings.history_dataset
+    try:
+        if dataset:
+            check_columns(context.warehouse, dataset)
+    except WarehouseError as error:
+        advice = "name another dataset for the history: planner history --create makes its tables"
+        yield Check(what="run history", ok=False, detail=str(error), advice=advice)
+        return
     for table in (f"{dataset}.{name}" for name in (RUNS, GAPS) if dataset):
         try:
             context.warehouse.columns(table)

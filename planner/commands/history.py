@@ -10,7 +10,7 @@ from planner.commands import options as opt
 from planner.commands.context import open_context
 from planner.commands.output import note, out, print_json
 from planner.errors import UsageError
-from planner.report.history import GAPS, RUNS, create_statements
+from planner.report.history import GAPS, RUNS, check_columns, create_statements
 
 
 def history(
@@ -28,6 +28,7 @@ def history(
     statements = create_statements(dataset)
     if create:
         warehouse = context.warehouse.labelled(phase="history")
+        check_columns(warehouse, dataset)
         for statement in statements:
             warehouse.run(statement, {})
     if json:

@@ -104,6 +104,8 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
         if runner.absent:
             why = "; ".join(runner.absent)
             note(f"{phase} is run by its runner {runner.number} ({runner.kind}), because {why}")
+        if runner.note:
+            note(f"{phase}, runner {runner.number} ({runner.kind}): {runner.note}")
     if plan.publishes:
         days = date_ranges(plan.publishes)
         note(f"published when the run has ended, and never verified, as no table shows it: {days}")

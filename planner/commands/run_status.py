@@ -52,6 +52,7 @@ def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
         "validation": record.validation,
         "publication": record.publication,
         "failures": failures_json(context, record),
+        "code": [each.model_dump() for each in context.ledger.code(record.id)],
     }
 
 

@@ -116,6 +116,9 @@ def _print_status(found: dict[str, Any]) -> None:
         out.print(f"deadline: {found['deadline']}{passed if found['stopped_by'] else ''}")
     if found["note"]:
         out.print(found["note"], markup=False)
+    if len(found["code"]) > 1:
+        codes = ", then ".join(each["code"] for each in found["code"])
+        out.print(f"the scripts' code changed during the run: {codes}", markup=False)
     ahead = found["estimate"]
     if found["state"] in ("running", "paused") and ahead["left_seconds"] is not None:
         out.print(f"about {duration(ahead['left_seconds'])} left{_against(ahead)}")

@@ -205,17 +205,18 @@ def _broken(
     """
     from planner.sandbox.build import build as build_warehouse
     from planner.sandbox.punch import punch_plan
+    from planner.sandbox.ranged import ranged
     from planner.sandbox.workers import environment_of
     from sql import open_warehouse
 
     with err.status("Making seasons …"):
         scores = _boxscores(pipeline, boxscores, seasons, seed)
+    shutil.rmtree(load_settings().folder("demo"))
     place = load_settings().folder("demo")
-    shutil.rmtree(place)
     settings = Settings(
         _env_file=None,  # type: ignore[call-arg]
         warehouse=f"local:{place / 'warehouse'}",
-        pipeline="nba",
+        pipeline=str(ranged(place)),
         broker_url="embedded",
         home=place,
         poll_max_seconds=DEMO_POLL_SECONDS,

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from planner import clock
 from planner.commands import options as opt
+from planner.commands.context import right_file
 from planner.commands.groups import Scope, grouped
 from planner.commands.output import count_table, err, note, out, print_json
 from planner.errors import Exit, UsageError
@@ -92,7 +93,8 @@ def validate(
     warehouse = open_warehouse(
         settings.warehouse, location=settings.location, max_bytes=settings.max_bytes
     ).labelled(phase="validate")
-    counts, told = _counted(warehouse, pipeline, window, beyond=scope.is_until_today)
+    with right_file(warehouse, pipeline, settings):
+        counts, told = _counted(warehouse, pipeline, window, beyond=scope.is_until_today)
     found = baseline_of(counts, warehouse=warehouse.name, now=clock.now(), notices=tuple(told))
     if save is not None:
         note(f"Kept in {save_baseline(settings.folder(FOLDER), save, found)}.")

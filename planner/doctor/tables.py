@@ -127,7 +127,7 @@ def _columns(spec: TableSpec, columns: Mapping[str, str]) -> tuple[str, str] | N
     """What is wrong with the columns that are read, and what to do; None when nothing is."""
     known = {name.lower(): name for name in columns}  # BigQuery's names have no case
     judged = chain.from_iterable(spec.judged_columns.values())
-    for name in (spec.date, *spec.entities.values(), *spec.where, *judged):
+    for name in (spec.date, *spec.table.entity_columns, *spec.where, *judged):
         if name.lower() not in known:
             hint = nearest(name, sorted(known.values()))
             return f"it has no column {name!r}", f"correct the pipeline file: {hint}"

@@ -317,7 +317,7 @@ class _Judge:
         if short:
             # The first entity is the one that people know the table by.
             yield short[0]
-        elif not cell.rows and not phase.is_source:  # one source is enough
+        elif not cell.rows and not phase.is_source and not self._holds_nothing_due(place, day):
             yield Finding(table=spec.name, reason=GapReason.PARTIAL, expected=1, found=0)
         if phase.is_source:
             yield from self.unsettled.sources.findings(phase, spec, day)
@@ -347,20 +347,29 @@ class _Judge:
                     table=spec.name, reason=GapReason.AUDIT, expected=0, found=1, about=audit
                 )
 
+    def _holds_nothing_due(self, place: Place, day: date) -> bool:
+        """Whether all that a table is measured by holds rows, and none that it ought to hold."""
+        entities = self.pipeline.places[place].entities
+        others = [self.pipeline.measures[place, entity] for entity in entities]
+        if not (others and all(others)) or any(self._counts(place, e, day)[0] for e in entities):
+            return False
+        return all(self.evidence.cell(other[1], day).rows for each in others for other in each)
+
     def _is_short(self, place: Place, day: date) -> bool:
         """Whether a table lacks rows of a date."""
         phase, table = place
         if self.pipeline.by_name[phase].is_source:
             return False
-        lacks = self._lacks(place, self.pipeline.places[place], day)
-        return not self.evidence.cell(table, day).rows or any(True for _ in lacks)
+        if any(True for _ in self._lacks(place, self.pipeline.places[place], day)):
+            return True
+        return not self.evidence.cell(table, day).rows and not self._holds_nothing_due(place, day)
 
     def _lacks(self, place: Place, spec: TableSpec, day: date) -> Iterator[Finding]:
         for entity in spec.entities:
             if not self.pipeline.measures[place, entity]:
                 continue
             want, have = self._counts(place, entity, day)
-            needed = _share(want, spec.min_coverage)
+            needed = _share(want, spec.share(entity))
             if have < needed:
                 apart = self.evidence.differences.get(place, {}).get((day, entity))
                 yield Finding(

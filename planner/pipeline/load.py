@@ -56,10 +56,14 @@ def _audits(pipeline: Pipeline, path: Path) -> dict[str, str]:
     return texts
 
 
+def shipped() -> list[str]:
+    """Names of the pipeline files that ship."""
+    return sorted(file.stem for file in SHIPPED.glob("*.toml"))
+
+
 def pipeline_path(setting: str) -> Path:
     """Where the pipeline file is. Raises `BadPipeline` when there is none."""
-    shipped = sorted(file.stem for file in SHIPPED.glob("*.toml"))
-    if setting in shipped:
+    if setting in shipped():
         return SHIPPED / f"{setting}.toml"
     try:
         path = Path(setting).expanduser()
@@ -69,7 +73,7 @@ def pipeline_path(setting: str) -> Path:
     if not is_there:
         raise BadPipeline(
             f"There is no pipeline file {setting!r}: set BACKFILL_PIPELINE to a TOML file, "
-            f"or to one that ships: {', '.join(shipped)}."
+            f"or to one that ships: {', '.join(shipped())}."
         )
     return path
 

@@ -94,6 +94,9 @@ class Secret(Model):
 class RunnerSpec(Model):
     """What every kind of runner says of itself."""
 
+    note: Line | None = None
+    """What to know where it is the one that is used: `planner doctor` and plans say it."""
+
     @property
     def is_polled(self) -> bool:
         """Whether its steps are short visits, and parked between them: no worker waits."""
@@ -113,6 +116,11 @@ class RunnerSpec(Model):
     def takes_one_date(self) -> bool:
         """Whether every range that it is given is one date."""
         return False
+
+    @property
+    def folder(self) -> str | None:
+        """The folder whose code it runs, as the file says it; None where it runs none."""
+        return None
 
     def writes_as_worker(self, credentials: str) -> bool:
         """Whether it writes with the worker's own credentials: those in that variable."""
@@ -146,6 +154,10 @@ class ScriptRunner(RunnerSpec):
                     "start"
                 )
         return env
+
+    @property
+    def folder(self) -> str | None:
+        return self.cwd
 
     def writes_as_worker(self, credentials: str) -> bool:
         return credentials not in self.env

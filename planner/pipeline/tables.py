@@ -11,8 +11,9 @@ from pydantic import Field, PrivateAttr, model_validator
 from planner.pipeline.conditions import ConditionSpec
 from planner.pipeline.expects import Expects
 from planner.pipeline.model import ColumnName, Line, Model, Name, TableName
+from planner.text import nearest
 from sql.days import SUFFIX, is_sharded
-from sql.warehouse import GradeColumns, Table
+from sql.warehouse import Entity, GradeColumns, Table
 
 
 class Band(Model):
@@ -39,6 +40,24 @@ class GradesSpec(Model):
     """BOOL: whether it was right."""
 
 
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class EntitySpec(Model):
+    """What is counted, where one column does not say it."""
+
+    columns: tuple[ColumnName, ...] = Field(min_length=1)
+    """The columns that tell it apart together. A row with NULL in one of them is none."""
+    where: dict[ColumnName, ConditionSpec] = Field(default_factory=dict)
+    """Rows that are one, of those that the table counts: column → what it has to hold."""
+
+    @property
+    def entity(self) -> Entity:
+        """As a warehouse is asked for it."""
+        where = {column: spec.condition for column, spec in self.where.items()}
+        return Entity(columns=self.columns, where=where)
+
+
 class TableSpec(Model):
     """A table of a phase."""
 
@@ -46,14 +65,16 @@ class TableSpec(Model):
     date: ColumnName
     """The column that tells the day of a row: a DATE, a DATETIME, or a TIMESTAMP, which is told in
     the file's time zone; `_PARTITIONDATE`, or `_TABLE_SUFFIX` of a table in shards."""
-    entities: dict[Name, ColumnName] = Field(default_factory=dict)
-    """What is counted per date: the entity's name → its column. The first is the one shown."""
+    entities: dict[Name, ColumnName | EntitySpec] = Field(default_factory=dict)
+    """What is counted per date: the entity's name → its column, or more of it. The first is the one
+    shown."""
     where: dict[ColumnName, ConditionSpec] = Field(default_factory=dict)
     """Rows that count: column → what it has to hold."""
     expects: Expects | None = None
     """What is expected of a source's table, in place of what its phase says."""
-    min_coverage: float = Field(default=1.0, ge=0.0, le=1.0)
-    """Share of the upstream entities that makes a date complete."""
+    min_coverage: Share | dict[Name, Share] = 1.0
+    """Share of the upstream entities that makes a date complete; or entity → share, of the others
+    every one."""
     against: tuple[Line, ...] = ()
     """Phases or tables upstream that it is measured by; none: those that its phase names."""
     key: tuple[ColumnName, ...] = ()
@@ -100,6 +121,20 @@ class TableSpec(Model):
             )
         return self
 
+    @model_validator(mode="after")
+    def _shares_of_what_is_counted(self) -> Self:
+        for entity in self.min_coverage if isinstance(self.min_coverage, dict) else ():
+            if entity not in self.entities:
+                hint = nearest(entity, self.entities, what="entities")
+                raise ValueError(f"min_coverage: {self.name!r} counts no {entity!r}; {hint}")
+        return self
+
+    def share(self, entity: str) -> float:
+        """The share of an entity that is enough."""
+        if isinstance(self.min_coverage, dict):
+            return self.min_coverage.get(entity, 1.0)
+        return self.min_coverage
+
     def in_zone(self, zone: str) -> Self:
         """The table with the days of its moments told in a time zone."""
         other = self.model_copy(update={"expects": self.expects and self.expects.in_zone(zone)})
@@ -124,7 +159,10 @@ class TableSpec(Model):
             name=self.name,
             date=self.date,
             zone=self._zone,
-            entities=self.entities,
+            entities={
+                name: each if isinstance(each, str) else each.entity
+                for name, each in self.entities.items()
+            },
             where={column: spec.condition for column, spec in self.where.items()},
             key=self.key,
             filled=tuple(self.filled),

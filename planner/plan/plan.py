@@ -86,6 +86,8 @@ class PlannedRunner(Data):
     kind: str
     absent: tuple[str, ...]
     """The runners before it, which do not exist: what was looked for, and where."""
+    note: str = ""
+    """What the pipeline file says to know of it."""
 
 
 class PlanCost(Data):

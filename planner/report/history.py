@@ -6,6 +6,7 @@ statement per run, and idempotently: a run that is finalized twice gives the sam
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,10 +15,11 @@ from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.pipeline.windows import Window
 from planner.plan.plan import Plan
 from planner.report.report import Report
-from sql import Warehouse, load
+from sql import TableNotFound, Warehouse, WarehouseRefused, load
 from sql.statements import quote_table
 
 RUNS, GAPS = "backfill_runs", "data_gaps"
+_COLUMN = re.compile(r"^  (\w+) ", re.MULTILINE)
 OPEN, HEALED = "open", "healed"
 
 
@@ -36,6 +38,24 @@ class FoundGap:
 def create_statements(dataset: str) -> list[str]:
     """GoogleSQL that creates both tables where they are missing."""
     return [load(f"history/create/{name}").format(**_names(dataset)) for name in (RUNS, GAPS)]
+
+
+def check_columns(warehouse: Warehouse, dataset: str) -> None:
+    """Raises `WarehouseRefused` where a table of that name is there and is another one.
+
+    A pipeline may well have a `data_gaps` of its own. Tables that are absent are no error here.
+    """
+    for name, statement in zip((RUNS, GAPS), create_statements(dataset), strict=True):
+        try:
+            columns = {column.lower() for column in warehouse.columns(f"{dataset}.{name}")}
+        except TableNotFound:
+            continue
+        absent = [each for each in _COLUMN.findall(statement) if each not in columns]
+        if absent:
+            raise WarehouseRefused(
+                f"{dataset}.{name} is another table than that of the run history: it has no column "
+                f"{absent[0]!r}. Set BACKFILL_HISTORY_DATASET to a dataset of its own."
+            )
 
 
 def write_run(warehouse: Warehouse, dataset: str, report: Report) -> None:

@@ -10,6 +10,7 @@ from planner.report.report import (
     Failure,
     Report,
     bare_seasons,
+    code_lines,
     loss_lines,
     ordered_failures,
     phase_times,
@@ -40,6 +41,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"- plan: {plain(report.plan_id)}"
     if report.reason:
         yield f"- reason: {plain(report.reason)}"
+    for line in code_lines(report):
+        yield f"- {plain(line)}"
     yield f"- ended: {moment(report.ended)}, after {duration(report.ended - report.created)}"
     yield ""
     yield from _summary(report)

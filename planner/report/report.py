@@ -15,7 +15,7 @@ from planner.gaps.snapshot import Snapshot
 from planner.pipeline.model import RunId
 from planner.pipeline.publish import Publication
 from planner.pipeline.windows import Season, Window
-from planner.text import date_runs
+from planner.text import date_runs, moment
 from planner.validation.judge import CriterionRow
 
 CONSEQUENCES = ("blocked", "cancelled", "pending")
@@ -67,6 +67,15 @@ class Failure(Data):
     reason: str
     retry: str
     """The command that tries them again."""
+
+
+class CodeSeen(Data):
+    """Code that steps of the run were run by."""
+
+    code: str
+    """The commit of the folder that the scripts are in, and whether it was changed since."""
+    since: float
+    """When a step first met it, in seconds since the epoch."""
 
 
 class Remark(Data):
@@ -144,6 +153,8 @@ class Report(Data):
     """Dates that hold rows though nothing upstream does."""
     remarks: tuple[Remark, ...] = ()
     """What to know of dates that are done."""
+    code: tuple[CodeSeen, ...] = ()
+    """By which code the scripts were run; more than one when it changed during the run."""
 
     @property
     def phases(self) -> list[str]:
@@ -236,6 +247,14 @@ def loss_lines(report: Report) -> list[str]:
         f"Lost: {each.phase} {each.date} held all rows when the plan was made. {each.detail}."
         for each in report.losses[:LINES_SHOWN]
     ] + _and_more(len(report.losses))
+
+
+def code_lines(report: Report) -> list[str]:
+    """By which code the run was made, and since when where there was more than one."""
+    if len(report.code) < 2:
+        return [f"code: {each.code}" for each in report.code]
+    told = [f"{each.code} (from {moment(each.since)})" for each in report.code]
+    return [f"code: it changed during the run: {', then '.join(told)}"]
 
 
 def remark_lines(report: Report) -> list[str]:

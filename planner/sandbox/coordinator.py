@@ -1,7 +1,8 @@
-"""The prediction coordinator: an HTTP service that predicts a range of dates, one batch at a time.
+"""The prediction coordinator: an HTTP service that predicts dates, one batch at a time.
 
     GET  /health             200
-    POST /start              {"start_date", "end_date", "force"}
+    POST /start              {"game_date"}, or as it was planned {"start_date", "end_date"}; other
+                             keys are ignored, and without a date it is today's, as at the real one
                              202 started · 200 no_games_scheduled · 400 · 401 · 409 already_running
     GET  /status?batch_id=   200 with `progress` · 401 · 404 not_found
 
@@ -20,7 +21,7 @@ import sys
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Lock, Thread
 from typing import Any
@@ -128,11 +129,8 @@ class Coordinator:
     def begin(self, body: bytes) -> Answer:
         """Start a batch for the body's dates."""
         try:
-            plan = json.loads(body)
-            start, end = (date.fromisoformat(plan[key]) for key in ("start_date", "end_date"))
-            if end < start:
-                raise ValueError(f"{end} is before {start}")
-        except (ValueError, KeyError, TypeError) as error:
+            start, end = dates_of(json.loads(body))
+        except (ValueError, TypeError, AttributeError) as error:
             return 400, {"error": f"not a plan: {error!r}"}
         with self._lock:
             if self._running is not None:
@@ -186,6 +184,18 @@ class Coordinator:
             with self._lock:
                 self._running = None
             batch.status = status
+
+
+def dates_of(body: dict[str, Any]) -> tuple[date, date]:
+    """First and last date of a batch. Raises `ValueError`, `TypeError` or `AttributeError`."""
+    one = body.get("game_date")
+    if one is not None or not body.keys() >= {"start_date", "end_date"}:
+        day = datetime.now(UTC).date() if one is None else date.fromisoformat(one)
+        return day, day
+    start, end = (date.fromisoformat(body[key]) for key in ("start_date", "end_date"))
+    if end < start:
+        raise ValueError(f"{end} is before {start}")
+    return start, end
 
 
 def _handler(coordinator: Coordinator) -> type[BaseHTTPRequestHandler]:

@@ -146,7 +146,7 @@ def _games(warehouse: Warehouse, pipeline: Pipeline, day: date) -> list[str]:
     statement = load("sandbox/games").format(
         table=quote_table(source.name),
         date=quote_column(source.date),
-        game=quote_column(source.entities["game"]),
+        game=quote_column(_column(source, "game")),
     )
     return [row["game"] for row in warehouse.rows(statement, {"day": day})]
 
@@ -194,18 +194,26 @@ def _members(
 ) -> tuple[str, list[Scalar]]:
     """A column of the table, and its values that belong to the game."""
     if "game" in table.entities:
-        return table.entities["game"], [game]
-    for entity, column in table.entities.items():
+        return _column(table, "game"), [game]
+    for entity in table.entities:
         if entity in source.entities:
             statement = load("sandbox/members").format(
-                column=quote_column(source.entities[entity]),
+                column=quote_column(_column(source, entity)),
                 table=quote_table(source.name),
                 date=quote_column(source.date),
-                game=quote_column(source.entities["game"]),
+                game=quote_column(_column(source, "game")),
             )
             rows = warehouse.rows(statement, {"day": day, "game": game})
-            return column, [row["member"] for row in rows]
+            return _column(table, entity), [row["member"] for row in rows]
     raise UsageError(f"{table.name} has no entity that its source knows too.")
+
+
+def _column(table: TableSpec, entity: str) -> str:
+    """The column of an entity. Raises `UsageError` where it takes several."""
+    column = table.entities[entity]
+    if not isinstance(column, str):
+        raise UsageError(f"{table.name} tells a {entity} by several columns: no sandbox does.")
+    return column
 
 
 def _delete(

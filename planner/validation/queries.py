@@ -136,7 +136,7 @@ def _pipeline(pipeline: Pipeline) -> str:
             # Rows come last: they are what a table is short of only when no entity is.
             for n, entity in enumerate([*spec.entities, _ROWS]):
                 counted.append(
-                    _row(phase.name, spec.name, place, entity, n, exact(spec.min_coverage))
+                    _row(phase.name, spec.name, place, entity, n, exact(spec.share(entity)))
                 )
     return (
         load("queries/shared/pipeline")

@@ -12,6 +12,7 @@ from planner.commands import gaps
 from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown
 from planner.report.report import Report
+from sql import TableNotFound
 from tests.integration.shop import RUN, SCOPE, Shop, day, drain
 from worker.ledger.ledger import Ledger
 from worker.run.finalize import finalize
@@ -116,3 +117,27 @@ def test_a_history_that_cannot_be_written_is_a_note_and_no_failure(shop: Shop) -
 
 def report_of(shop: Shop) -> Report:
     return Report.model_validate_json(shop.ledger.report(RUN) or "")
+
+
+def test_a_table_of_the_pipelines_own_that_has_the_name_is_left_alone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a dataset that has a table of that name, with other columns
+    for name in ("warehouse", "pipeline", "home"):
+        monkeypatch.setenv(f"BACKFILL_{name.upper()}", str(getattr(shop.context.settings, name)))
+    monkeypatch.setenv("BACKFILL_HISTORY_DATASET", "ops")
+    shop.context.warehouse.run(
+        "CREATE TABLE ops.data_gaps (gap_id STRING, game_date DATE, severity STRING)", {}
+    )
+
+    created = CliRunner().invoke(app, ["history", "--create"])
+
+    told = (
+        "ops.data_gaps is another table than that of the run history: it has no column 'detected'"
+    )
+    assert told in str(created.exception)
+    doctor = CliRunner().invoke(app, ["doctor"]).output
+    assert f"✗ run history: {told}" in doctor
+    assert "✓ run history" not in doctor
+    with pytest.raises(TableNotFound):
+        shop.context.warehouse.columns("ops.backfill_runs")

@@ -6,17 +6,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 
 from planner.pipeline.load import load_pipeline
+from planner.pipeline.runners import HttpBatchRunner
 from planner.sandbox.boxscores import generate_boxscores
 from planner.sandbox.build import build
-from planner.sandbox.coordinator import Coordinator
+from planner.sandbox.coordinator import Coordinator, dates_of
+from planner.sandbox.ranged import ranged
 from sql import Table, open_warehouse
+from worker.runners.environment import fill
 
 PIPELINE = load_pipeline("nba")
 SEASON = PIPELINE.seasons[0]
@@ -146,11 +149,53 @@ def test_dates_without_games_to_predict_start_nothing(
 
 
 @pytest.mark.parametrize(
+    ("body", "days"),
+    [
+        ({"game_date": "2021-11-05", "prediction_run_mode": "BACKFILL", "x": 1}, "2021-11-05"),
+        ({"game_date": "2021-11-05", "start_date": "2021-11-03"}, "2021-11-05"),
+        ({"start_date": "2021-11-03", "end_date": "2021-11-05", "x": {}}, "2021-11-03/2021-11-05"),
+        ({"force": False, "start_date": "2021-11-05"}, "today"),
+        ({}, "today"),
+    ],
+)
+def test_one_date_or_a_range_or_today_whatever_else_is_said(
+    body: dict[str, object], days: str
+) -> None:
+    days = days.replace("today", datetime.now(UTC).date().isoformat())
+    first, _, last = days.partition("/")
+
+    assert dates_of(body) == (date.fromisoformat(first), date.fromisoformat(last or first))
+
+
+def test_a_batch_of_one_date_as_the_shipped_file_asks_for_it(client: httpx.Client) -> None:
+    """Given the body of the shipped file, when it is sent, then that date alone is predicted."""
+    runner = PIPELINE.by_name["predictions"].runners[0]
+    assert isinstance(runner, HttpBatchRunner)
+    assert runner.takes_one_date
+    body = {
+        key: fill(value, (END,)) if isinstance(value, str) else value
+        for key, value in runner.body.items()
+    }
+    assert body == {
+        "game_date": END.isoformat(),
+        "prediction_run_mode": "BACKFILL",
+        "force": False,
+    }
+
+    one = client.post("/start", json=body).json()
+    ended(client, one["batch_id"])
+    whole = client.post("/start", json=plan()).json()
+
+    assert 0 < one["published"] < whole["published"]
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"{",
         b"[]",
-        b"{}",
+        b'{"game_date": "tomorrow"}',
+        b'{"game_date": 7}',
         b'{"start_date": "today", "end_date": "2021-11-05"}',
         b'{"start_date": 1, "end_date": 2}',
         b'{"start_date": "2021-11-06", "end_date": "2021-11-05"}',
@@ -203,3 +248,12 @@ def test_as_a_process_it_says_its_address_when_it_is_ready(warehouse: str) -> No
         assert process.stdout.read() == ""
 
     assert process.returncode == 0
+
+
+def test_the_demo_uses_the_option_that_the_shipped_file_names(tmp_path: Path) -> None:
+    """A range a batch: then a demo of three playoffs is one of a minute."""
+    runner = load_pipeline(str(ranged(tmp_path))).by_name["predictions"].runners[0]
+
+    assert isinstance(runner, HttpBatchRunner)
+    assert not runner.takes_one_date
+    assert runner.body == {"start_date": "{start}", "end_date": "{end}", "force": False}

@@ -79,6 +79,10 @@ TABLES = {
         date="game_date",
         query="""SELECT player_lookup, game_id, game_date, team_abbr, points AS actual_games_count
             FROM nba_analytics.player_game_summary
+            WHERE game_date BETWEEN @start_date AND @end_date
+            UNION ALL
+            SELECT DISTINCT CONCAT('bench', team_abbr), game_id, game_date, team_abbr, 0
+            FROM nba_analytics.player_game_summary
             WHERE game_date BETWEEN @start_date AND @end_date""",
     ),
     "nba_analytics.upcoming_team_game_context": Filled(
@@ -136,22 +140,39 @@ TABLES = {
         date="game_date",
         query="""SELECT player_lookup, game_id, game_date, system_id,
               CAST(feature_count + LENGTH(system_id) AS NUMERIC) AS predicted_points,
-              is_active
-            FROM nba_predictions.ml_feature_store_v2, UNNEST(['a', 'bb']) AS system_id,
-              UNNEST([TRUE, FALSE]) AS is_active
+              TRUE AS is_active, CAST(10.5 AS NUMERIC) AS current_points_line,
+              'ODDS_API' AS line_source
+            FROM nba_predictions.ml_feature_store_v2, UNNEST(['a', 'bb']) AS system_id
             WHERE game_date BETWEEN @start_date AND @end_date""",
     ),
     "nba_predictions.prediction_accuracy": Filled(
         date="game_date",
         query="""SELECT guess.player_lookup, guess.game_id, guess.game_date, guess.system_id,
-              ABS(guess.predicted_points - summary.points) AS absolute_error, FALSE AS is_voided
+              ABS(guess.predicted_points - summary.points) AS absolute_error
             FROM nba_predictions.player_prop_predictions AS guess
             JOIN nba_analytics.player_game_summary AS summary
               ON summary.game_date = guess.game_date
               AND summary.player_lookup = guess.player_lookup
-            WHERE guess.game_date BETWEEN @start_date AND @end_date AND guess.is_active""",
+            WHERE guess.game_date BETWEEN @start_date AND @end_date AND guess.is_active
+              AND guess.line_source IS NOT NULL""",
     ),
 }
+
+PREDICTIONS = "nba_predictions.player_prop_predictions"
+REGENERATED = f"""
+    {TABLES[PREDICTIONS].query}
+    UNION ALL
+    SELECT player_lookup, game_id, game_date, system_id, predicted_points, FALSE AS is_active,
+      current_points_line, line_source
+    FROM {PREDICTIONS}
+    WHERE game_date BETWEEN @start_date AND @end_date"""
+"""What the coordinator leaves: new rows, and those that they supersede."""
+
+BY_SCRIPT = """
+    SELECT player_lookup, game_id, game_date, system_id, predicted_points, is_active,
+      CAST(20.0 AS NUMERIC) AS current_points_line, CAST(NULL AS STRING) AS line_source
+    FROM ({query})"""
+"""What the backfill script leaves: a placeholder for the line, and no source of it."""
 
 REPLACE = """
 MERGE {table} USING (SELECT {columns} FROM ({query})) ON FALSE
@@ -160,13 +181,16 @@ WHEN NOT MATCHED BY TARGET THEN INSERT ROW
 """
 
 
-def fill(warehouse: Warehouse, table: str, start: date, end: date) -> None:
-    """Replace the rows of some dates."""
+def fill(
+    warehouse: Warehouse, table: str, start: date, end: date, *, query: str | None = None
+) -> None:
+    """Replace the rows of some dates; by what the table's own query gives, unless told another."""
     filled = TABLES[table]
+    query = query or filled.query
     statement = REPLACE.format(
         table=table,
-        columns=_columns(warehouse, table, filled.query),
-        query=filled.query,
+        columns=_columns(warehouse, table, query),
+        query=query,
         date=filled.date,
     )
     warehouse.run(statement, {"start_date": start, "end_date": end})

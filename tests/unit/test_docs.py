@@ -43,6 +43,7 @@ SECTIONS: dict[type[Model], str] = {
     windows.Excluded: "`[[exclude]]`",
     phase.Phase: "`[[phases]]`",
     tables.TableSpec: "`[[phases.tables]]`",
+    tables.EntitySpec: "An entity",
     conditions.ConditionSpec: "`where`",
     expects.Expects: "`[phases.expects]`",
     expects.Listing: "A table that lists days",

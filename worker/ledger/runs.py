@@ -12,7 +12,8 @@ from planner.errors import UsageError
 from planner.pipeline.model import RUN_ID
 from planner.plan.plan import Plan, parse_plan
 from planner.plan.states import RunState
-from worker.ledger.connection import Connected, script
+from planner.report.report import CodeSeen
+from worker.ledger.connection import Connected, now, script
 from worker.ledger.keys import RUNS, date_field, held_key, parse_date_field, run_key, step_key
 from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.record import MISMATCHES, RunEnding, RunHeader, RunRecord, as_text, run_record
@@ -200,6 +201,19 @@ class RunLedger(Connected):
         """A run's report, JSON; None before the run has ended."""
         found = self.client.get(run_key(run_id, "report"))
         return None if found is None else str(found)
+
+    def note_code(self, run_id: str, code: str) -> str | None:
+        """Note by which code a run's steps are run; the latest one before it, where it is new."""
+        key = run_key(run_id, "code")
+        before = cast("list[str]", self.client.zrange(key, -1, -1))
+        is_new = self.client.zadd(key, {code: now(self.client)}, nx=True)
+        return before[0] if is_new and before else None
+
+    def code(self, run_id: str) -> tuple[CodeSeen, ...]:
+        """By which code a run's steps were run, in the order in which it was first seen."""
+        found = self.client.zrange(run_key(run_id, "code"), 0, -1, withscores=True)
+        seen = cast("list[tuple[str, float]]", found)  # decode_responses
+        return tuple(CodeSeen(code=text, since=since) for text, since in seen)
 
     def _keys(self, run_id: str) -> list[str]:
         return list(self.client.scan_iter(f"{run_key(run_id)}*", count=KEYS_AT_ONCE))

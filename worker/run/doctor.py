@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 from planner.doctor.tables import Check
 from planner.errors import Unreachable
@@ -44,10 +45,12 @@ def check_runners(context: Context) -> Iterator[Check]:
                 what=f"{phase.name}: watched", ok=True, detail="it has no runner: others fill it"
             )
         if phase.runners:
-            is_there = choose(phase, context.pipeline_dir).number is not None
+            chosen = choose(phase, context.pipeline_dir).number
             for number, spec in enumerate(phase.runners):
                 what = f"{phase.name}: {spec.kind} {number + 1}"
-                yield _check(context, what, spec, may_be_absent=is_there)
+                check = _check(context, what, spec, may_be_absent=chosen is not None)
+                is_told = number == chosen and spec.note
+                yield replace(check, detail=f"{check.detail}; {spec.note}") if is_told else check
     publishing = context.pipeline.publish
     if publishing is not None:
         yield _check(context, "publish: script", publishing.runner)

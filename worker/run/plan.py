@@ -149,8 +149,10 @@ def with_runners(context: Context, plan: Plan) -> Plan:
                 f"Nothing can run {name}: {'; '.join(choice.absent)}. "
                 "`planner doctor` shows what is missing."
             )
-        kind = phase.runners[choice.number].kind
-        found[name] = PlannedRunner(number=choice.number + 1, kind=kind, absent=choice.absent)
+        spec = phase.runners[choice.number]
+        found[name] = PlannedRunner(
+            number=choice.number + 1, kind=spec.kind, absent=choice.absent, note=spec.note or ""
+        )
     publishes = _publishes(context, plan)
     return plan.model_copy(update={"runners": found, "publishes": publishes}).sealed()
 

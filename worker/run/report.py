@@ -124,6 +124,7 @@ def report_of(
         losses=losses(plan.days_before, assessment) if assessment else (),
         orphans=orphans(assessment, reach) if assessment else (),
         remarks=standing.remarks,
+        code=context.ledger.code(run.id),
     )
 
 

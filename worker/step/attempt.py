@@ -12,11 +12,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from redis import RedisError
 
 from planner.pipeline.phase import Phase
+from planner.pipeline.runners import RunnerSpec
 from planner.plan.plan import Step, Task
 from sql import Warehouse, WarehouseError, WarehouseRefused
 from worker.ledger.budget import Exceeded, spend
@@ -35,6 +37,8 @@ from worker.runners import (
     TooLarge,
     runner_for,
 )
+from worker.runners.code import code_of
+from worker.runners.environment import Unset, expand
 from worker.step import progress
 from worker.step.before import Before, read_before
 from worker.step.checkpoint import Checkpoint, Range
@@ -244,6 +248,9 @@ class Attempt:
         except NoRunner as error:
             return Failed(error=str(error), is_permanent=True)
 
+        if not checkpoint.runner:
+            self._note_code(self.phase.runners[checkpoint.which])
+
         def note(written: dict[str, Any]) -> bool:
             checkpoint.runner = written
             return self.note(checkpoint.as_json())
@@ -270,6 +277,20 @@ class Attempt:
             force=self.force,
         )
         return runner.run(job)
+
+    def _note_code(self, spec: RunnerSpec) -> None:
+        """Note which code a range is run by, and say it when it is other code than before."""
+        try:
+            folder = expand(spec.folder) if spec.folder else None
+        except Unset:
+            return  # the runner says so
+        if folder is not None:
+            code = code_of(Path(folder).expanduser())
+            before = self.context.ledger.note_code(self.run_id, code)
+            if before is not None:
+                log.warning(
+                    "%s: the code in %s is %s now, and was %s", self.run_id, folder, code, before
+                )
 
     # -- what the warehouse shows ------------------------------------------------------------
 

@@ -16,7 +16,14 @@ from planner.report.html import tables
 from planner.report.html.heatmap import data_script, legend, maps
 from planner.report.html.markup import Markup, el, join
 from planner.report.html.timeline import timeline
-from planner.report.report import Report, loss_lines, publication_lines, remark_lines, verdict
+from planner.report.report import (
+    Report,
+    code_lines,
+    loss_lines,
+    publication_lines,
+    remark_lines,
+    verdict,
+)
 from planner.text import duration, moment
 
 HERE = Path(__file__).parent
@@ -69,6 +76,7 @@ def _header(report: Report) -> Markup:
     ]
     if report.reason:
         facts.insert(0, ("reason", report.reason))
+    facts += [("code", line.removeprefix("code: ")) for line in code_lines(report)]
     look = "good" if report.state == "complete" else "bad"
     return join(
         [
