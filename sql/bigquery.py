@@ -32,7 +32,14 @@ from sql.billing import MAXIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED, billed_bytes
 from sql.coverage import coverage_of, coverage_query
 from sql.errors import Unsupported, WarehouseRefused
 from sql.parameters import scalar_type
-from sql.partitions import by_day, is_by_day, partitions_of, quote_dataset, version_of
+from sql.partitions import (
+    by_day,
+    is_by_day,
+    partitions_of,
+    quote_dataset,
+    rows_of,
+    version_of,
+)
 from sql.statements import load, quote_table
 from sql.together import together
 from sql.warehouse import (
@@ -163,9 +170,10 @@ class BigQueryWarehouse:
         if partitioning is None or (partitioning.field or "").lower() != table.date.lower():
             version = version_of(about.modified, about.num_rows)
             return dict.fromkeys(days, (version,))
+        short = table.name.rpartition(".")[2]
         written = {
             row["partition_id"]: (version_of(row["last_modified_time"], row["total_rows"]),)
-            for row in self._records([table.name], start, end)
+            for row in rows_of(short, self._records([table.name], start, end))
         }
         return {
             day: written[partition]
@@ -194,12 +202,11 @@ class BigQueryWarehouse:
         for named, rows in zip(daily.values(), answers, strict=True):
             for name, about in named.items():
                 short = name.rpartition(".")[2]
-                own = [row for row in rows if row["table_name"] == short]
-                found[name] = by_day(about, own, start, end)
+                found[name] = by_day(about, rows_of(short, rows), start, end)
         return found
 
     def bytes_to_count(self, tables: Sequence[Table], start: date, end: date) -> int:
-        """By dry run of every count over all dates, which may be more than is counted then."""
+        """By dry run of every count."""
         asked = [coverage_query(table, start, end) for table in tables]
         read = self._together(lambda each: self.dry_run_bytes(*each), asked)
         datasets = {table.name.rpartition(".")[0] for table in tables}
@@ -210,7 +217,7 @@ class BigQueryWarehouse:
         return self.rows(
             load("partitions").format(dataset=quote_dataset(names[0])),
             {
-                "table_names": [name.rpartition(".")[2] for name in names],
+                "table_names": [name.rpartition(".")[2].lower() for name in names],
                 "first_partition": start.isoformat()[:4],
                 "last_partition": end.isoformat().replace("-", ""),
             },
