@@ -41,6 +41,7 @@ from sql.partitions import (
     is_partitioned_by,
     pseudo_columns,
     quote_dataset,
+    rows_of,
     version_of,
     versions_of,
 )
@@ -182,7 +183,8 @@ class BigQueryWarehouse:
             return dict.fromkeys(days, (version,))
         table = replace(table, kind=kind_of(table, columns_of(about)))
         held = {day: utc_days(table, day) for day in days}  # each partition is of days in UTC
-        return versions_of(held, self._records([table.name], held[start][0], held[end][-1]))
+        records = self._records([table.name], held[start][0], held[end][-1])
+        return versions_of(held, rows_of(table.name.rpartition(".")[2], records))
 
     def partitions(
         self, tables: Sequence[Table], start: date, end: date
@@ -204,12 +206,11 @@ class BigQueryWarehouse:
         for named, rows in zip(daily.values(), answers, strict=True):
             for name, about in named.items():
                 short = name.rpartition(".")[2]
-                own = [row for row in rows if row["table_name"] == short]
-                found[name] = by_day(about, own, start, end)
+                found[name] = by_day(about, rows_of(short, rows), start, end)
         return found
 
     def bytes_to_count(self, tables: Sequence[Table], start: date, end: date) -> int:
-        """By dry run of every count over all dates, which may be more than is counted then."""
+        """By dry run of every count."""
         read = self._together(
             lambda table: self.dry_run_bytes(*coverage_query(self.dated(table), start, end)), tables
         )
@@ -221,7 +222,7 @@ class BigQueryWarehouse:
         return self.rows(
             load("partitions").format(dataset=quote_dataset(names[0])),
             {
-                "table_names": [name.rpartition(".")[2] for name in names],
+                "table_names": [name.rpartition(".")[2].lower() for name in names],
                 "first_partition": start.isoformat()[:4],
                 "last_partition": end.isoformat().replace("-", ""),
             },

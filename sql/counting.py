@@ -1,8 +1,8 @@
-"""Counts many tables: first what the warehouse's own records say, then only what holds rows.
+"""Counts many tables over all dates asked for, and looks into the warehouse's own records.
 
-The records (BigQuery's `INFORMATION_SCHEMA.PARTITIONS`, Delta's log) tell rows and times of every
-partition of a dataset in one query, and nothing of entities. So they decide which tables and
-dates are counted, and never how many rows there are.
+The records (BigQuery's `INFORMATION_SCHEMA.PARTITIONS`, Delta's log) tell times of writing, rows
+without a date, and rows that a count does not see. BigQuery's may lag behind the rows, and miss a
+table that is named in another case: so they never decide which tables and dates are counted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Counted:
     modified: Mapping[str, Mapping[date, datetime]] = field(default_factory=dict)
     """Table → date → last write, UTC. A table that is not partitioned by day is absent."""
     unread: AccessDenied | None = None
-    """Why the records could not be read: everything was counted instead."""
+    """Why the records could not be read: no times are known."""
     notes: tuple[str, ...] = ()
     """What was odd: rows that belong to no date, records that may not be read."""
 
@@ -41,7 +41,7 @@ def count(
 ) -> Counted:
     """Count every table from `start` to `end`, several at once where the warehouse can.
 
-    Records that may not be read cost nothing but money: every table is counted over all dates.
+    Records that may not be read hide no rows: the note says what is not known without them.
     Raises `WarehouseError` when any table cannot be counted; `on_error` may say it better. Raises
     `WarehouseRefused` when a table's count lacks dates that its records have rows of.
     """
@@ -55,12 +55,9 @@ def count(
         absent = error  # the count of that table will say so too, and `on_error` says it better
 
     def cells(table: Table) -> Coverage:
-        dates = dates_to_count(records.get(table.name), start, end)
-        if dates is None:
-            return {}
         on_table(table.name)
         try:
-            found = warehouse.coverage(table, *dates)
+            found = warehouse.coverage(table, start, end)
         except WarehouseError as error:
             better = on_error(table, error)
             if better is error:
@@ -89,17 +86,6 @@ def count(
     )
 
 
-def dates_to_count(found: Partitions | None, start: date, end: date) -> tuple[date, date] | None:
-    """The first and last date to count; None when the records say that there are no rows.
-
-    Rows in the streaming buffer have dates that no record tells, so they are looked for in all.
-    """
-    if found is None or found.by_day is None or found.buffered:
-        return start, end
-    held = [day for day, part in found.by_day.items() if part.rows]
-    return (min(held), max(held)) if held else None
-
-
 def _check_seen(table: Table, told: Partitions | None, found: Coverage) -> None:
     """Refuse a count that lacks dates which hold rows: they would all be called missing.
 
@@ -113,7 +99,7 @@ def _check_seen(table: Table, told: Partitions | None, found: Coverage) -> None:
         raise WarehouseRefused(
             f"{table.name}: by its records {len(unseen):,} date(s) hold rows that the count does "
             f"not see ({which}). Either a row access policy hides them: grant a filter of TRUE to "
-            "who counts. Or the table was written meanwhile: try again."
+            "who counts. Or they were deleted a moment ago, and the records lag: try again."
         )
 
 
@@ -123,7 +109,10 @@ def _notes(records: Mapping[str, Partitions], unread: AccessDenied | None) -> It
         if told:
             yield f"{name}: {told}"
     if unread is not None:
-        yield f"{unread} Until then, every table is counted over all dates: that costs more."
+        yield (
+            f"{unread} Until then, rows without a date and rows that a row access policy hides are "
+            "not told."
+        )
 
 
 def undated(found: Partitions) -> str:

@@ -53,6 +53,16 @@ def is_by_day(about: bigquery.Table, table: Table, columns: Mapping[str, str]) -
     )
 
 
+def rows_of(name: str, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those of `partitions.sql`'s rows that are of table `name`.
+
+    In a case-insensitive dataset a table answers to any case of its name, and is recorded under
+    the one that it was made with.
+    """
+    exact = [row for row in rows if row["table_name"] == name]
+    return exact or [row for row in rows if row["table_name"].lower() == name.lower()]
+
+
 def by_day(
     about: bigquery.Table, rows: Sequence[Mapping[str, Any]], start: date, end: date
 ) -> Partitions:

@@ -83,7 +83,9 @@ def _undated(warehouse: Warehouse, spec: TableSpec, *, today: date) -> str:
     try:
         return undated(warehouse.partitions([spec.table], today, today)[spec.name])
     except AccessDenied as error:
-        return f"its partitions may not be looked into, so more is counted than holds rows: {error}"
+        return (
+            f"its partitions may not be looked into, so rows without a date are not told: {error}"
+        )
 
 
 def _unproved(warehouse: Warehouse, spec: TableSpec, *, today: date) -> str:

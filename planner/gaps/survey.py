@@ -1,8 +1,8 @@
 """Reads the coverage of a pipeline's tables from the warehouse and judges it.
 
-One query per dataset, one per table that holds rows, and one per table that differs from what it
-is measured by. An error of the warehouse is an error,
-never a gap: nothing is judged unless every table answered.
+One query per dataset, one per table, and one more per table that differs from what it is measured
+by. An error of the warehouse is an error, never a gap: nothing is judged unless every table
+answered.
 """
 
 from __future__ import annotations

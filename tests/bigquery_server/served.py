@@ -98,6 +98,7 @@ class ServedWarehouse(LocalWarehouse):
                 continue
             name = ".".join(part.name for part in reference.parts)
             parts = self.folder_name(name, project).split(".")
+            reference.set("this", exp.to_identifier(parts[-1], quoted=True))
             if len(parts) == 2:
                 reference.set("catalog", None)
             else:

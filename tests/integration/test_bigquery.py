@@ -292,6 +292,7 @@ def test_a_month_is_the_partition_of_its_dates(
     )
     written = [
         {
+            "table_name": "games",
             "partition_id": f"2024{month}",
             "total_rows": 1,
             "last_modified_time": datetime(2024, 3, 1),
