@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
-from planner.gaps.assess import tables_to_judge
 from planner.gaps.audits import run_audits
+from planner.gaps.counted import tables_to_judge
 from planner.gaps.evidence import Difference, Evidence, unsure
 from planner.gaps.expectations import with_expectations
 from planner.pipeline.measures import Place

@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 from planner.data import Data
 from planner.errors import BadPlan
 from planner.files import MB, read_capped
-from planner.gaps.assess import gate_phases, tables_to_judge
+from planner.gaps.counted import gate_phases, tables_to_judge
 from planner.gaps.gaps import NO_GAPS, RECOMPUTE, Assessment, Expected, Gap, GapReason, Skipped
 from planner.gaps.matrix import Matrix, matrix
 from planner.gaps.snapshot import Snapshot, snapshot

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from planner import clock
-from planner.gaps.assess import assess, gate_phases, tables_to_judge
+from planner.gaps.assess import assess
+from planner.gaps.counted import gate_phases, tables_to_judge
 from planner.gaps.gaps import Assessment, SkipReason
 from planner.gaps.read import complete_evidence, read_coverage
 from planner.pipeline.closing import Closing
