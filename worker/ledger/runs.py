@@ -10,17 +10,23 @@ from typing import cast
 
 from planner.errors import UsageError
 from planner.pipeline.model import RUN_ID
-from planner.plan.plan import Plan, parse_plan
+from planner.plan.plan import Plan
 from planner.plan.states import RunState
 from worker.ledger.connection import Connected, script
 from worker.ledger.keys import RUNS, date_field, held_key, parse_date_field, run_key, step_key
 from worker.ledger.orders import PLAIN, Orders
+from worker.ledger.plans import written
 from worker.ledger.record import MISMATCHES, RunEnding, RunHeader, RunRecord, as_text, run_record
 
 KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
 KEYS_AT_ONCE = 1000  # per SCAN
 
 _RUN_ID = re.compile(RUN_ID)
+
+
+def is_run_id(run_id: object) -> bool:
+    """Whether what a message or Redis calls a run can be one: it becomes a part of paths."""
+    return isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) is not None
 
 
 class StillHeld(Exception):
@@ -53,6 +59,7 @@ class RunLedger(Connected):
             state=RunState.INCOMPLETE,
         )
         dates = [date_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
+        text, chunks = written(plan)
         held = script(self.client, "register")(
             keys=[
                 RUNS,
@@ -61,14 +68,16 @@ class RunLedger(Connected):
                 run_key(run_id, "plan"),
                 run_key(run_id, "steps"),
                 run_key(run_id, "dates"),
+                run_key(run_id, "chunks"),
             ],
             args=[
                 run_id,
                 json.dumps(header.as_hash()),
-                plan.model_dump_json(),
+                text,
                 json.dumps([step for step, _ in plan.steps()]),
                 json.dumps(dates),
                 as_text(orders.deadline_seconds),
+                *(word for pair in chunks.items() for word in pair),
             ],
         )
         if held:
@@ -144,8 +153,8 @@ class RunLedger(Connected):
 
         One whose deadline has passed is `cancelling`.
         """
-        if not isinstance(run_id, str) or _RUN_ID.fullmatch(run_id) is None:
-            return None  # from a message, or from Redis: it would be part of paths
+        if not is_run_id(run_id):
+            return None
         answer = script(self.client, "look")(keys=[run_key(run_id)])
         found = dict(zip(answer[::2], answer[1::2], strict=True))
         return run_record(run_id, found) if found else None
@@ -165,11 +174,6 @@ class RunLedger(Connected):
         if expired:
             self.client.zrem(RUNS, *expired)
         return [record for record in found.values() if record is not None]
-
-    def plan(self, run_id: str) -> Plan | None:
-        """The plan of a run."""
-        text = self.client.get(run_key(run_id, "plan"))
-        return None if text is None else parse_plan(json.loads(text), where=f"the plan of {run_id}")
 
     def held(self, pipeline: str) -> dict[tuple[str, date], str]:
         """Phase and date → the run that is repairing it."""
