@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from planner.commands.run_status import status_json
 from planner.settings import Settings
 from tests.bench.worlds import PHASES, RUN, Sized, idle_attempts, round_trips
 from tests.integration.shop import RUN as SHOP_RUN
@@ -109,3 +110,20 @@ def test_a_step_begins_only_with_its_lease_and_gives_it_back_with_its_end(shop: 
     assert shop.visit(step) == "succeeded"
     assert shop.ledger.step(SHOP_RUN, step).attempt == 1
     assert shop.ledger.client.hgetall(owners) == {}
+
+
+def test_status_and_runs_take_as_many_round_trips_for_many_steps_as_for_few(
+    tmp_path: Path, client: redis.Redis, redis_settings: Settings
+) -> None:
+    counts = []
+    for chunks in (SMALL, LARGE):
+        client.flushdb()
+        made = sized(tmp_path / str(chunks), redis_settings, chunks)
+        with round_trips() as sent:
+            found = status_json(made.context, made.context.ledger.require(RUN))
+            assert found["steps"]["pending"] == chunks * len(PHASES)
+            assert [run.id for run in made.context.ledger.runs()] == [RUN]
+        counts.append(len(sent))
+
+    # The run, states, steps, plan, dates, problems; the names of runs, and all of them
+    assert counts == [8, 8]

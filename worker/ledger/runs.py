@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import cast
 
@@ -17,6 +17,7 @@ from worker.ledger.keys import RUNS, date_field, held_key, parse_date_field, run
 from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.plans import written
 from worker.ledger.record import MISMATCHES, RunEnding, RunHeader, RunRecord, as_text, run_record
+from worker.ledger.together import Together
 
 KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
 KEYS_AT_ONCE = 1000  # per SCAN
@@ -153,11 +154,8 @@ class RunLedger(Connected):
 
         One whose deadline has passed is `cancelling`.
         """
-        if not is_run_id(run_id):
-            return None
-        answer = script(self.client, "look")(keys=[run_key(run_id)])
-        found = dict(zip(answer[::2], answer[1::2], strict=True))
-        return run_record(run_id, found) if found else None
+        (record,) = self._records([run_id])
+        return record
 
     def require(self, run_id: str) -> RunRecord:
         """A run. Raises `UsageError` when there is none."""
@@ -169,7 +167,7 @@ class RunLedger(Connected):
     def runs(self) -> list[RunRecord]:
         """Every run that Redis still holds, newest first."""
         ids = [str(run_id) for run_id in self.client.zrevrange(RUNS, 0, -1)]
-        found = {run_id: self.run(run_id) for run_id in ids}
+        found = dict(zip(ids, self._records(ids), strict=True))
         expired = [run_id for run_id, record in found.items() if record is None]
         if expired:
             self.client.zrem(RUNS, *expired)
@@ -204,6 +202,19 @@ class RunLedger(Connected):
         """A run's report, JSON; None before the run has ended."""
         found = self.client.get(run_key(run_id, "report"))
         return None if found is None else str(found)
+
+    def _records(self, run_ids: Sequence[str]) -> list[RunRecord | None]:
+        """Some runs, in one round trip; None for those that Redis does not hold."""
+        together = Together(self.client)
+        asked = [run_id for run_id in run_ids if is_run_id(run_id)]
+        for run_id in asked:
+            together.script("look", keys=[run_key(run_id)], args=[])
+        found = {
+            run_id: run_record(run_id, dict(zip(answer[::2], answer[1::2], strict=True)))
+            for run_id, answer in zip(asked, together.send(), strict=True)
+            if answer
+        }
+        return [found.get(run_id) if is_run_id(run_id) else None for run_id in run_ids]
 
     def _keys(self, run_id: str) -> list[str]:
         return list(self.client.scan_iter(f"{run_key(run_id)}*", count=KEYS_AT_ONCE))

@@ -63,10 +63,10 @@ class StepLedger(Connected):
         found = self._hash(run_key(run_id, "steps"))
         return {step_id: StepState(state) for step_id, state in found.items()}
 
-    def step_records(self, run_id: str, step_ids: Iterable[str]) -> list[StepRecord]:
-        """All that is known of some steps, in one round trip."""
+    def step_records(self, run_id: str, step_ids: Iterable[str] | None = None) -> list[StepRecord]:
+        """All that is known of some steps, or of every step of the run, in two round trips."""
         states = self.steps(run_id)
-        wanted = [step_id for step_id in step_ids if step_id in states]
+        wanted = [each for each in (states if step_ids is None else step_ids) if each in states]
         pipe = self.client.pipeline(transaction=False)
         for step_id in wanted:
             pipe.hgetall(step_key(run_id, step_id))
@@ -75,17 +75,18 @@ class StepLedger(Connected):
             for step_id, found in zip(wanted, pipe.execute(), strict=True)
         ]
 
+    def told(self, run_id: str, step_ids: Sequence[str], name: str) -> dict[str, dict[date, Any]]:
+        """Step id → what its field `problems`, `remarks` or `counts` says of its dates, of some
+        steps in one round trip."""
+        pipe = self.client.pipeline(transaction=False)
+        for step_id in step_ids:
+            pipe.hget(step_key(run_id, step_id), name)
+        found = zip(step_ids, pipe.execute(), strict=True)
+        return {step_id: _dated(text) for step_id, text in found}
+
     def problems(self, run_id: str, step_id: str) -> dict[date, str]:
         """The dates of a settled step that are not done, each with what is wrong."""
-        return self._by_date(run_id, step_id, "problems")
-
-    def remarks(self, run_id: str, step_id: str) -> dict[date, str]:
-        """What to know of dates of a step that are done."""
-        return self._by_date(run_id, step_id, "remarks")
-
-    def counts(self, run_id: str, step_id: str) -> dict[date, tuple[int, int]]:
-        """Entities that were due, and that were there, at the last recount of a step's dates."""
-        return _counts(self._by_date(run_id, step_id, "counts"))
+        return self.told(run_id, [step_id], "problems")[step_id]
 
     def flaws(self, run_id: str, step_id: str) -> dict[str, dict[str, int]]:
         """Date (ISO) → the flaws that it had before the run wrote it for the first time."""
@@ -211,11 +212,6 @@ class StepLedger(Connected):
     def note_config_match(self, run_id: str, step_id: str) -> None:
         """Start that count anew: a worker with the plan's pipeline file received the step."""
         self.client.hdel(step_key(run_id, step_id), MISMATCHES)
-
-    def _by_date(self, run_id: str, step_id: str, name: str) -> dict[date, Any]:
-        """A field of a step that says something of each of some dates."""
-        text = self.client.hget(step_key(run_id, step_id), name)
-        return _dated(None if text is None else str(text))
 
 
 def _started(dates: Sequence[tuple[str, date]], answer: Sequence[str]) -> Started:
