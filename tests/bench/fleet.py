@@ -1,4 +1,4 @@
-"""Steps that do nothing on a real worker, and the same canvas on bare Celery: CPU and round trips."""
+"""Steps that do nothing on a real worker, and the same canvas on bare Celery."""
 
 from __future__ import annotations
 
@@ -37,33 +37,33 @@ class Cost:
     """Of them Redis, the worker's main process, its child."""
     trips: float
     """Round trips of the child; 0 when they were not counted."""
+    megabytes: tuple[float, float]
+    """Resident memory of the worker's main process, and of its child, at the end."""
     commands: float
     """Of all clients; those inside scripts count too."""
 
 
-def ours(settings: Settings, place: Path, chunks: int, *, count: bool = False) -> Cost:
-    """A run of the product."""
+def ours(
+    settings: Settings, place: Path, chunks: int, *, sent: int | None = None, count: bool = False
+) -> Cost:
+    """A run of the product; of a large one only the first `sent` chunks."""
     place.mkdir()
     client = connect(settings, patient=False)
     client.flushall()
     sized = Sized(place=place, broker_url=settings.redis_url, chunks=chunks)
     sized.register()
+    ids = [step for step, _ in sized.plan.steps()][: (sent or chunks) * len(PHASES)]
     of_run = sized.context.settings
     environment = _environment(environment_of(of_run), place, count=count)
     worker = worker_process(of_run, 1, environment=environment)
 
     def send() -> None:
-        code = (
-            "from planner.settings import load_settings; from worker.step.context import Context; "
-            "from worker.run.enqueue import send_run; c = Context(load_settings(), patient=False); "
-            f"send_run(c, {RUN!r}, c.plan({RUN!r}))"
-        )
-        _python(["-c", code], environment)
+        _python(["-m", "tests.bench.send", RUN, str(len(ids))], environment)
 
     def ended() -> bool:
-        return set(client.hvals(f"backfill:run:{RUN}:steps")) == {"succeeded"}
+        return set(client.hmget(f"backfill:run:{RUN}:steps", ids)) == {"succeeded"}
 
-    return _measure(client, worker, place, chunks * len(PHASES), send, ended)
+    return _measure(client, worker, place, len(ids), send, ended)
 
 
 def bare(settings: Settings, place: Path, chunks: int, *, count: bool = False) -> Cost:
@@ -108,6 +108,7 @@ def _measure(client, worker, place, steps, send, ended) -> Cost:  # type: ignore
         return Cost(
             milliseconds=sum(spent),
             parts=(spent[0], spent[1], sum(spent[2:])),
+            megabytes=(_rss(main), max(_rss(each) for each in processes[2:])),
             trips=(_trips(place, children) - trips) / steps,
             commands=(_commands(client) - commands) / steps,
         )
@@ -127,6 +128,10 @@ def _python(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
 
 def _cpu(processes: Sequence[psutil.Process]) -> float:
     return sum(sum(each.cpu_times()[:2]) for each in processes)
+
+
+def _rss(process: psutil.Process) -> float:
+    return float(process.memory_info().rss) / 1e6
 
 
 def _commands(client: redis.Redis) -> int:

@@ -1,4 +1,4 @@
-"""Workers whose steps do nothing, and that count what they send to Redis when BENCH_TRIPS says so."""
+"""Workers whose steps do nothing; with BENCH_TRIPS they count what they send to Redis."""
 
 import os
 import sys
@@ -8,9 +8,7 @@ if "celery" in sys.orig_argv and "worker" in sys.orig_argv:
         from worker.step import attempt
 
         def _make(self):
-            return attempt.Ended(
-                done=tuple(self.dates), counts=dict.fromkeys(self.dates, (1, 1))
-            )
+            return attempt.Ended(done=tuple(self.dates), counts=dict.fromkeys(self.dates, (1, 1)))
 
         attempt.Attempt.make = _make
 
