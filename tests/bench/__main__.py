@@ -26,7 +26,7 @@ from worker.processes.embedded_redis import embedded_broker
 from worker.step.visit import visit
 
 SIZES = (100, 1_000, 10_000)
-CHAINS = 300  # of four steps, on one slot
+CHAINS = 100  # of four steps, on one slot
 LARGE = 10_000  # chunks
 COUNTED = 50  # chains of which round trips are counted; a count needs no more
 VISITED = 30  # chunks per round
