@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 
 import typer
 
-from planner.commands import (
-    control,
-    doctor,
-    enqueue,
-    gaps,
-    history,
-    plan,
-    runs,
-    sandbox,
-    settings,
-    up,
-    validate,
-    watch,
-)
+from planner.commands.lazy import Lazy, LazyGroup
 from planner.commands.output import err
 from planner.errors import Exit, FleetError
-from sql.errors import WarehouseError
 
 EPILOG = """
 Exit codes: 0 done; 1 gaps remain, or a validation failed; 2 bad usage or input;
@@ -34,8 +19,121 @@ Try it: planner demo · See the holes: planner gaps · Fill them: planner enqueu
 One machine: planner up --workers 4 · Settings: planner settings
 """
 
+RUN = "run-20260102-k7xq3w"
+
+# In the order of `planner --help`; examples are to be pasted.
+COMMANDS = (
+    Lazy(
+        "gaps:gaps",
+        "Show which phases and dates are short of what their upstream holds, and why.",
+        "planner gaps --season 2021-22",
+        "planner gaps --json | jq '.gaps[] | .date'",
+    ),
+    Lazy(
+        "plan:plan",
+        "Plan the repair of the gaps, and do nothing. `--out` keeps it for `enqueue --plan`.",
+        "planner plan --from-phase precompute --newest-first",
+        "planner plan --limit 3 --out plan.json && planner enqueue --plan plan.json",
+    ),
+    Lazy(
+        "validate:validate",
+        "Run every query of the validation suite, reading each table once.",
+        "planner validate --save before",
+        "planner validate --season 2024-25",
+    ),
+    Lazy(
+        "validate:compare",
+        "Show what changed between two validations, per season and phase.",
+        "planner compare before after",
+    ),
+    Lazy(
+        "enqueue:enqueue",
+        "Find the gaps, and send their repair to the workers.",
+        "planner enqueue --gaps --dry-run",
+        "planner enqueue --gaps --limit 3 --wait",
+        "planner enqueue --gaps --start 2022-04-16 --end 2022-06-16 --deadline 6h",
+    ),
+    Lazy("runs:runs", "List runs, newest first.", "planner runs"),
+    Lazy(
+        "runs:status",
+        "Show where a run is. The exit code is that of the run: 0, 1 or 4; 0 while it runs.",
+        f"planner status {RUN}",
+        f"planner status {RUN} --json | jq .steps",
+    ),
+    Lazy(
+        "watch:watch",
+        "Watch a run until it ends. Ctrl-C stops watching, not the run.",
+        f"planner watch {RUN}",
+    ),
+    Lazy(
+        "runs:report",
+        "Show a run's report, and write it to `BACKFILL_HOME/reports`: Markdown, JSON, and a page.",
+        f"planner report {RUN}",
+    ),
+    Lazy(
+        "control:pause",
+        "Start no more steps of a run; those that run go on to their end.",
+        f"planner pause {RUN}",
+    ),
+    Lazy(
+        "control:resume",
+        "Go on with a paused run, or with one that was only half sent.",
+        f"planner resume {RUN}",
+    ),
+    Lazy(
+        "control:cancel",
+        "Stop a run: end what runs, start nothing, and report what is there.",
+        f"planner cancel {RUN}",
+    ),
+    Lazy(
+        "control:retry",
+        "Try the failed, blocked and cancelled dates of an ended run again.",
+        f"planner retry {RUN}",
+        f"planner retry {RUN} --phase grading --dates 2024-11-02,2024-11-03 --wait",
+    ),
+    Lazy(
+        "up:up",
+        "Run the embedded Redis and some workers until Ctrl-C.",
+        "planner up --workers 4",
+    ),
+    Lazy(
+        "history:history",
+        "Show the statements that create the tables of the run history; with --create, run them.",
+        "BACKFILL_HISTORY_DATASET=ops planner history --create",
+    ),
+    Lazy(
+        "doctor:doctor",
+        "Check broker, warehouse, tables, columns, partitions, scripts, services and clock.",
+        "planner doctor",
+        "planner doctor --json | jq '.checks[] | select(.ok | not)'",
+    ),
+    Lazy(
+        "settings:settings",
+        "Show every setting, its value (secrets masked), and where it came from.",
+        "planner settings",
+    ),
+    Lazy(
+        "sandbox:demo",
+        "Build a pipeline with the holes of a real one, repair it with a fleet, and prove it.",
+        "planner demo",
+    ),
+    Lazy("sandbox:app", "A small real pipeline to try the planner on.", name="sandbox"),
+)
+
+
+class Commands(LazyGroup):
+    """All commands, and a name of before."""
+
+    lazy = (
+        *COMMANDS,
+        Lazy("history:history", "Its name is `history` now.", name="ledger", hidden=True),
+    )
+
+
 app = typer.Typer(
     name="planner",
+    cls=Commands,
+    callback=lambda: None,
     help="Find the holes in a phased pipeline, repair them in phase order, and prove it.",
     epilog=EPILOG,
     no_args_is_help=True,
@@ -43,62 +141,6 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-RUN = "run-20260102-k7xq3w"
-
-# In the order of `planner --help`; examples are to be pasted.
-COMMANDS: tuple[tuple[Callable[..., None], tuple[str, ...]], ...] = (
-    (
-        gaps.gaps,
-        ("planner gaps --season 2021-22", "planner gaps --json | jq '.gaps[] | .date'"),
-    ),
-    (
-        plan.plan,
-        (
-            "planner plan --from-phase precompute --newest-first",
-            "planner plan --limit 3 --out plan.json && planner enqueue --plan plan.json",
-        ),
-    ),
-    (
-        validate.validate,
-        ("planner validate --save before", "planner validate --season 2024-25"),
-    ),
-    (validate.compare, ("planner compare before after",)),
-    (
-        enqueue.enqueue,
-        (
-            "planner enqueue --gaps --dry-run",
-            "planner enqueue --gaps --limit 3 --wait",
-            "planner enqueue --gaps --start 2022-04-16 --end 2022-06-16 --deadline 6h",
-        ),
-    ),
-    (runs.runs, ("planner runs",)),
-    (runs.status, (f"planner status {RUN}", f"planner status {RUN} --json | jq .steps")),
-    (watch.watch, (f"planner watch {RUN}",)),
-    (runs.report, (f"planner report {RUN}",)),
-    (control.pause, (f"planner pause {RUN}",)),
-    (control.resume, (f"planner resume {RUN}",)),
-    (control.cancel, (f"planner cancel {RUN}",)),
-    (
-        control.retry,
-        (
-            f"planner retry {RUN}",
-            f"planner retry {RUN} --phase grading --dates 2024-11-02,2024-11-03 --wait",
-        ),
-    ),
-    (up.up, ("planner up --workers 4",)),
-    (history.history, ("BACKFILL_HISTORY_DATASET=ops planner history --create",)),
-    (
-        doctor.doctor,
-        ("planner doctor", "planner doctor --json | jq '.checks[] | select(.ok | not)'"),
-    ),
-    (settings.settings, ("planner settings",)),
-    (sandbox.demo, ("planner demo",)),
-)
-for command, examples in COMMANDS:
-    app.command(epilog="\n".join(["Such as:", *examples]))(command)
-app.command(name="ledger", hidden=True)(history.history)  # its name before
-app.add_typer(sandbox.app, name="sandbox")
 
 
 def main() -> None:
@@ -109,8 +151,6 @@ def main() -> None:
         app()
     except FleetError as error:
         _complain(str(error), error.exit)
-    except WarehouseError as error:
-        _complain(str(error), Exit.UNREACHABLE)
     except KeyboardInterrupt:
         _complain("Interrupted.", Exit.INTERRUPTED)
     except OSError as error:
@@ -122,6 +162,10 @@ def main() -> None:
             Exit.USAGE,
         )
     except Exception as error:
+        from sql.errors import WarehouseError
+
+        if isinstance(error, WarehouseError):
+            _complain(str(error), Exit.UNREACHABLE)
         if type(error).__module__.partition(".")[0] not in ("redis", "kombu"):
             raise
         _complain(f"Redis went away: {error}. Try again when it is back.", Exit.UNREACHABLE)

@@ -22,6 +22,8 @@ from typing import Any
 COMMAND_SECONDS = 240.0
 IMPORTED = [
     "planner.cli",
+    "planner.commands.enqueue",
+    "planner.commands.runs",
     "planner.gaps.survey",
     "worker.run.control",
     "worker.run.enqueue",

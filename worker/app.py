@@ -96,9 +96,9 @@ def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
         # Longer than any run: a chord whose key expires never calls back.
         "result_expires": 30 * DAYS,
         "result_chord_expires": 30 * DAYS,
-        # What Flower shows.
+        # What Flower shows. That a task has started comes as an event: in its result it would cost
+        # two round trips of every step (`task_track_started`).
         "result_extended": True,
-        "task_track_started": True,
         "worker_send_task_events": True,
         "task_send_sent_event": True,
         "worker_cancel_long_running_tasks_on_connection_loss": False,

@@ -29,10 +29,14 @@ def canvas(run_id: str, plan: Plan, pipeline: Pipeline, steps: Collection[str]) 
     return chord(header, final_message(run_id).on_error(final_message(run_id)))
 
 
+def ids_of(chunk: PlannedChunk) -> list[str]:
+    """The ids of a chunk's steps, in order."""
+    return [step_id(chunk.id, step.phase) for step in chunk.steps]
+
+
 def unsettled(chunk: PlannedChunk, states: Mapping[str, StepState]) -> list[str]:
     """The steps of a chunk that have not settled, in order."""
-    ids = [step_id(chunk.id, step.phase) for step in chunk.steps]
-    return [each for each in ids if states.get(each) not in STEP_ENDED]
+    return [each for each in ids_of(chunk) if states.get(each) not in STEP_ENDED]
 
 
 def rest(run_id: str, steps: Collection[str], pipeline: Pipeline) -> Signature:

@@ -9,13 +9,15 @@ delivery is at least once, so a surplus message finds its step settled or leased
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import redis
 from kombu.exceptions import OperationalError
 
 from planner.errors import FleetError
-from planner.plan.states import RUN_ACTIVE, RunState
+from planner.plan.plan import chunk_of
+from planner.plan.states import RUN_ACTIVE, STEP_ENDED, RunState, StepState
 from sql import WarehouseError
 from worker.app import app, queue_names
 from worker.canvas import final_message, rest, unsettled
@@ -81,21 +83,30 @@ def _reconcile_one(context: Context, run: RunRecord, there: set[tuple[str, str]]
 
 
 def _reconcile_run(context: Context, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:
-    plan = context.plan(run.id)
-    if plan is None or run.pipeline != context.pipeline.name:
+    if run.pipeline != context.pipeline.name:
         return []
     states = context.ledger.steps(run.id)
-    unfinished = {chunk.id: left for chunk in plan.chunks if (left := unsettled(chunk, states))}
-    wanted = {*unfinished} if unfinished else {FINAL}
+    if not states:
+        return []
+    # The plan is not read: it is large, and as a rule nothing is lost.
+    wanted = {chunk_of(step) for step, at in states.items() if at not in STEP_ENDED} or {FINAL}
     missing = {each for each in wanted if (run.id, each) not in there}
     lost = _lost_long_enough(context, run.id, missing)
-    for each in lost:
-        if each == FINAL:
-            final_message(run.id).apply_async()
-        else:
-            rest(run.id, unfinished[each], context.pipeline).apply_async()
+    sent = [each for each in sorted(lost) if _send(context, run.id, each, states)]
+    for each in sent:
         log.warning("%s: resent: %s", run.id, each or "the finalization")
-    return [Resent(run_id=run.id, chunk=each) for each in sorted(lost)]
+    return [Resent(run_id=run.id, chunk=each) for each in sent]
+
+
+def _send(context: Context, run_id: str, chunk_id: str, states: Mapping[str, StepState]) -> bool:
+    """Send the finalization, or what is left of a chunk; False when there is no such chunk."""
+    if chunk_id == FINAL:
+        final_message(run_id).apply_async()
+        return True
+    chunk = context.chunk(run_id, chunk_id)
+    if chunk is not None:
+        rest(run_id, unsettled(chunk, states), context.pipeline).apply_async()
+    return chunk is not None
 
 
 def _lost_long_enough(context: Context, run_id: str, missing: set[str]) -> set[str]:

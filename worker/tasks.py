@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError
 
 from planner.plan.plan import chunk_of
 from worker.app import app
-from worker.canvas import rest, unsettled
+from worker.canvas import ids_of, rest, unsettled
 from worker.messages.transport import WAIT
 from worker.run.finalize import finalize as finalize_run
 from worker.step.context import Context, context_here
@@ -54,13 +54,13 @@ def _send_rest(context: Context, run_id: str, step_id: str) -> None:
 
     The reconciler does it when this process dies before, or Redis does not answer.
     """
-    plan = context.plan(run_id)
     chunk_id = chunk_of(step_id)
     try:
-        states = context.ledger.steps(run_id)
-        for chunk in plan.chunks if plan else ():
-            if chunk.id == chunk_id and (left := unsettled(chunk, states)):
-                rest(run_id, left, context.pipeline).apply_async()
+        chunk = context.chunk(run_id, chunk_id)
+        if chunk is not None and (
+            left := unsettled(chunk, context.ledger.states(run_id, ids_of(chunk)))
+        ):
+            rest(run_id, left, context.pipeline).apply_async()
     except (OperationalError, redis.RedisError) as error:
         log.warning("%s: could not send what is left of %s: %s", run_id, chunk_id, error)
 

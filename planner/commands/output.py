@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.segment import Segment
 from rich.table import Table
 
-from planner.gaps.matrix import Count, Matrix
 from planner.text import printable
+
+if TYPE_CHECKING:
+    from planner.gaps.matrix import Count, Matrix
 
 WIDE_COLUMNS = 104  # a matrix of five phases with its counts of entities fits
 

@@ -38,7 +38,7 @@ def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
     """The documented shape of `planner status --json`."""
     from worker.run.forecast import outlook
 
-    steps = context.ledger.step_records(record.id, context.ledger.steps(record.id))
+    steps = context.ledger.step_records(record.id)
     tally = Counter(str(step.state) for step in steps)
     return {
         "run_id": record.id,

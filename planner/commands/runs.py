@@ -7,17 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import ValidationError
-from rich.markdown import Markdown
 
 from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.output import count_table, note, out, print_json
 from planner.commands.run_status import run_exit, shown_state, status_json
 from planner.errors import Exit, FleetError, UsageError
-from planner.report.handoff import append_note, handoff_note
-from planner.report.markdown import render_markdown
-from planner.report.report import Report
 from planner.text import date_ranges, duration
 
 
@@ -70,6 +65,13 @@ def report(
     json: opt.Json = False,
 ) -> None:
     """Show a run's report, and write it to `BACKFILL_HOME/reports`: Markdown, JSON, and a page."""
+    from pydantic import ValidationError
+    from rich.markdown import Markdown
+
+    from planner.report.handoff import append_note, handoff_note
+    from planner.report.markdown import render_markdown
+    from planner.report.report import Report
+
     context = open_context()
     ledger = required_ledger(context)
     record = ledger.require(run)

@@ -35,6 +35,7 @@ app = typer.Typer(
     name="sandbox",
     help="A small real pipeline to try the planner on.",
     no_args_is_help=True,
+    add_completion=False,
 )
 
 Boxscores = Annotated[

@@ -54,7 +54,7 @@ def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
     with _view(context, quiet=quiet) as show:
         while True:
             record = context.ledger.require(run_id)
-            steps = context.ledger.step_records(run_id, context.ledger.steps(run_id))
+            steps = context.ledger.step_records(run_id)
             if time.monotonic() >= next_forecast or record.is_ended:
                 next_forecast = time.monotonic() + LINE_SECONDS
                 ahead = outlook(context, record, steps)

@@ -367,13 +367,29 @@ def parse_plan(content: Any, *, where: str) -> Plan:
     if plan.checksum != plan._digest():
         raise BadPlan(f"{where} was edited: its checksum does not match. Make a new plan.")
     for chunk in plan.chunks:
-        wrong = _config_mismatch(chunk)
-        if wrong is not None:
-            raise BadPlan(f"{where} is not a plan: chunk {chunk.id!r}: {wrong}. Make a new one.")
+        _check(chunk, where=where)
     dates = [day for chunk in plan.chunks for day in chunk.dates]
     if len(set(dates)) < len(dates):
         raise BadPlan(f"{where} is not a plan: two chunks share a date. Make a new one.")
     return plan
+
+
+def parse_chunk(text: str, chunk_id: str, *, where: str) -> PlannedChunk:
+    """Validate the JSON of one chunk of a plan. Raises `BadPlan`."""
+    try:
+        chunk = PlannedChunk.model_validate_json(text)
+    except ValidationError:
+        raise BadPlan(f"{where} is not a plan: chunk {chunk_id!r} cannot be read.") from None
+    if chunk.id != chunk_id:
+        raise BadPlan(f"{where} is not a plan: chunk {chunk_id!r} is {chunk.id!r}.")
+    _check(chunk, where=where)
+    return chunk
+
+
+def _check(chunk: PlannedChunk, *, where: str) -> None:
+    wrong = _config_mismatch(chunk)
+    if wrong is not None:
+        raise BadPlan(f"{where} is not a plan: chunk {chunk.id!r}: {wrong}. Make a new one.")
 
 
 def _config_mismatch(chunk: PlannedChunk) -> str | None:

@@ -7,7 +7,7 @@ import atexit
 import shutil
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cache
@@ -68,12 +68,10 @@ WAIT_SECONDS = 30.0
 
 @dataclass(kw_only=True)
 class NoLedger:
-    """A ledger that knows of some dates that the run repairs upstream."""
+    """What a visit would know by the ledger."""
 
     changed: set[tuple[str, date]] = field(default_factory=set)
-
-    def dates(self, run_id: str, wanted: Iterable[tuple[str, date]]) -> dict[Any, str]:
-        return {pair: "done" for pair in wanted if pair in self.changed}
+    """Dates that the run repairs upstream."""
 
 
 @cache
@@ -172,6 +170,7 @@ class Bench:
             note=note,
             force=self.force,
             checkpoint=dict(checkpoint or {}),
+            in_run=self.ledger.changed,
         ).make()
 
     def to_the_end(self, runners: str, dates: Sequence[date] = DAYS, **options: Any) -> Ended:

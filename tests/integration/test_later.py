@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+import redis
+
+from tests.bench.worlds import round_trips
 from tests.integration.tiny import Tiny
 from tests.waiting import until
+from worker.messages.later import IDLE_SECONDS, WAKE, Delivery, put_off, waiting, wake
 from worker.processes.children import supervised
 from worker.processes.workers import worker_process
 from worker.run import control
@@ -39,3 +46,66 @@ def test_a_step_that_waits_is_taken_by_whoever_is_free(tmp_path: Path) -> None:
         assert not tiny.ledger.require(long).is_ended
         tiny.let_go(works)
         assert str(tiny.ended(long).state) == "complete"
+
+
+@pytest.fixture
+def delivery(client: redis.Redis) -> Iterator[Delivery]:
+    """The delivery of a worker, which has found nothing and sleeps."""
+    thread = Delivery(client, ["a", "b"])
+    thread.start()
+    until(lambda: _blocked(client) == 1)
+    yield thread
+    thread.stop()
+    wake(client)
+    thread.join()
+
+
+def _blocked(client: redis.Redis) -> int:
+    return int(client.info("clients")["blocked_clients"])
+
+
+def test_a_delivery_with_nothing_to_do_asks_redis_for_nothing(
+    client: redis.Redis, delivery: Delivery
+) -> None:
+    """Ten looks a second of every worker were most of what an idle fleet asked of Redis."""
+    with round_trips() as sent:
+        asleep = time.monotonic() + 1.0
+        until(lambda: time.monotonic() > asleep)
+    assert len(sent) <= 2  # one look, and one wait, where it woke by itself in that second
+
+
+def test_a_message_wakes_a_delivery_when_it_is_the_first_to_be_due(
+    client: redis.Redis, delivery: Delivery
+) -> None:
+    # Given one that sleeps until something is due in a minute
+    put_off(client, "b", "late", 60)
+    until(lambda: not client.llen(WAKE) and _blocked(client) == 1)
+
+    # When a message is delayed that is due before, then it comes at its time
+    begun = time.monotonic()
+    put_off(client, "a", "soon", 0.3)
+    until(lambda: client.llen("a"))
+    assert 0.2 < time.monotonic() - begun < IDLE_SECONDS - 1
+    assert client.zcard(waiting("b")) == 1
+
+    # And one that is due after others wakes nothing
+    until(lambda: _blocked(client) == 1)
+    with round_trips() as sent:
+        put_off(client, "b", "later still", 90)
+    assert len(sent) == 1
+    assert client.llen(WAKE) == 0
+
+
+def test_a_delivery_that_ends_leaves_its_wake_to_another(
+    client: redis.Redis, delivery: Delivery
+) -> None:
+    delivery.stop()
+    put_off(client, "a", "soon", 0.1)
+    delivery.join()
+
+    other = Delivery(client, ["a"])
+    other.start()
+    until(lambda: client.llen("a"), seconds=IDLE_SECONDS - 1)
+    other.stop()
+    wake(client)
+    other.join()

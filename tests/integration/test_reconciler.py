@@ -117,7 +117,8 @@ def test_status_reconciles(idle: Tiny) -> None:
 
 def test_a_run_that_nobody_can_read_is_not_in_the_way_of_others(idle: Tiny) -> None:
     broken, run_id = lost(idle, 1), lost(idle, 1)
-    idle.client.set(f"backfill:run:{broken}:plan", '{"of": "another version"}')
+    for chunk in idle.client.hkeys(f"backfill:run:{broken}:chunks"):
+        idle.client.hset(f"backfill:run:{broken}:chunks", chunk, '{"of": "another version"}')
 
     until(lambda: idle.say("reconcile", "1") != "0")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import shlex
@@ -18,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from planner.address import OPTIONS
 from planner.cli import COMMANDS, app
+from planner.commands.lazy import Lazy
 from planner.errors import Exit
 from planner.gaps.gaps import GapReason
 from planner.pipeline import conditions, criteria, expects, phase, publish, runners, tables, windows
@@ -140,16 +142,21 @@ def commands(text: str) -> Iterator[str]:
     yield from re.findall(r'"retry": "([^"]+)"', text)
 
 
+def loaded(command: Any) -> Any:
+    return command.load() if isinstance(command, Lazy) else command
+
+
 def parse(arguments: list[str]) -> None:
     """Parse a command line as `planner` would, and do nothing. Raises what the parser raises."""
     command: Any = typer.main.get_command(app)
-    while arguments and hasattr(command, "commands"):
+    while arguments and hasattr(command := loaded(command), "commands"):
         if arguments[0].startswith("-"):
             assert arguments == ["--help"], f"{arguments[0]} is no option of {command.name}"
             return
         name = arguments.pop(0)
         assert name in command.commands, f"there is no command {name!r}"
         command = command.commands[name]
+    command = loaded(command)
     if not arguments and hasattr(command, "commands"):
         return  # a group, by its name
     if command.name == "run" and "--" in arguments:  # `planner sandbox run -- COMMAND …`
@@ -172,13 +179,19 @@ def test_commands_exist_with_these_options(path: Path) -> None:
 
 
 def test_every_command_has_examples_that_exist() -> None:
-    for command, examples in COMMANDS:
-        for example in examples:
+    for command in COMMANDS:
+        for example in command.examples:
             planned = [part for part in re.split(r" && | \| ", example) if "planner " in part]
             lines = [part.partition("planner ")[2] for part in planned]
-            assert lines[0].split()[0] == command.__name__
+            assert lines[0].split()[0] == command.name
             for line in lines:
                 parse(shlex.split(line))
+
+
+def test_every_command_is_listed_as_it_says_of_itself() -> None:
+    for command in COMMANDS:
+        told = inspect.cleandoc(command.load().help).partition("\n\n")[0].replace("\n", " ")
+        assert told == command.help
 
 
 def test_every_command_is_mentioned() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.ledger.connection import LUA, _text
+from worker.ledger.connection import LUA, script_text
 from worker.ledger.header import ENUMS, SETS, header
 
 SCRIPTS = sorted(LUA.glob("*.lua"))
@@ -46,7 +46,7 @@ def test_a_script_names_states_and_sets_that_exist(path: Path) -> None:
 
 @script
 def test_line_numbers_in_errors_are_the_files(path: Path) -> None:
-    assert len(_text(path.stem).splitlines()) == len(path.read_text().splitlines())
+    assert len(script_text(path.stem).splitlines()) == len(path.read_text().splitlines())
 
 
 def code(path: Path) -> str:

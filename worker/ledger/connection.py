@@ -6,6 +6,7 @@ answer: a planner gives up after about a second, a worker does not.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -85,14 +86,20 @@ def now(client: redis.Redis) -> float:
 
 
 @cache
-def _text(name: str) -> str:
+def script_text(name: str) -> str:
     """A script with the header on its first line: both on one, so that line numbers stay."""
     return f"{header()} {(LUA / f'{name}.lua').read_text(encoding='utf-8')}"
 
 
+@cache
+def script_id(name: str) -> str:
+    """The hash by which Redis knows a script that it has run before."""
+    return hashlib.sha1(script_text(name).encode(), usedforsecurity=False).hexdigest()
+
+
 def script(client: redis.Redis, name: str) -> Callable[..., Any]:
     """A Lua script of `worker/ledger/lua`: `script(client, "beat")(keys=[…], args=[…])`."""
-    registered: Callable[..., Any] = client.register_script(_text(name))
+    registered: Callable[..., Any] = client.register_script(script_text(name))
     return registered
 
 

@@ -20,10 +20,12 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import redis
 
 from worker.ledger.connection import script
+from worker.ledger.together import Together
 from worker.processes.identity import is_dead, owner
 
 PREFIX = "backfill:lease"
@@ -59,6 +61,8 @@ class Lease:
         self.token = uuid.uuid4().hex
         self.on_beat: Callable[[], None] = lambda: None
         """Called after every heartbeat, in its thread: the place to ask Redis for more."""
+        self.is_released = False
+        """Whether its resources were given back, alone or with what ended there."""
         self._client = client
         self._resources = resources
         self._seconds = seconds
@@ -75,10 +79,23 @@ class Lease:
 
         `instead_of` are tokens to take over from: of leases that were parked on purpose.
         """
+        return self.acquire_then(lambda together: None, instead_of=instead_of) is not None
+
+    def acquire_then(
+        self, add: Callable[[Together], None], *, instead_of: Collection[str] = ()
+    ) -> list[Any] | None:
+        """Take every resource as `acquire` does, and send what `add` adds in the same round trip;
+        the answers to that, or None when the resources were not taken.
+
+        What is added is sent in any case, so it has to ask whether the lease is held: `OWNERS` has
+        its token then.
+        """
         gone = set(instead_of)
         while True:
             asked = _now()
-            answer = script(self._client, "acquire")(
+            together = Together(self._client)
+            together.script(
+                "acquire",
                 keys=[OWNERS, SUSPECTS, *(r.key for r in self._resources)],
                 args=[
                     self.token,
@@ -89,13 +106,16 @@ class Lease:
                     *gone,
                 ],
             )
+            add(together)
+            answer, *more = together.send()
             if answer[0] == 1:
                 self._alive_until = asked + SILENT_LEASES_MAX * self._seconds
-                return True
+                self.is_released = False
+                return more
             holders = dict(zip(answer[1::2], answer[2::2], strict=True))
             dead = {token for token, who in holders.items() if is_dead(who)} - gone
             if not dead:
-                return False
+                return None
             gone |= dead
 
     def full(self) -> str:
@@ -119,10 +139,17 @@ class Lease:
         return bool(alive)
 
     def release(self) -> None:
-        """Give the resources back."""
-        script(self._client, "release")(
-            keys=[OWNERS, SUSPECTS, *(r.key for r in self._resources)], args=[self.token]
-        )
+        """Give the resources back, unless they were."""
+        if not self.is_released:
+            self.release_with(Together(self._client))
+
+    def release_with(self, together: Together) -> list[Any]:
+        """Send what was added, and give the resources back in the same round trip; the answers."""
+        keys = [OWNERS, SUSPECTS, *(r.key for r in self._resources)]
+        together.script("release", keys=keys, args=[self.token])
+        answers = together.send()
+        self.is_released = True
+        return answers
 
     @contextmanager
     def kept_alive(self) -> Iterator[None]:

@@ -5,7 +5,8 @@ Keys, below `backfill:`
     runs                  sorted set   run id → when it was registered
     held:PIPELINE         hash         `phase|date` → the run that is repairing it
     run:ID                hash         plan, pipeline, state, times, validation: `RunRecord`
-    run:ID:plan           string       the plan, JSON
+    run:ID:plan           string       the plan, JSON, with the ids of its chunks alone
+    run:ID:chunks         hash         chunk id → the chunk, JSON
     run:ID:steps          hash         step id → state
     run:ID:dates          hash         `phase|date` → state
     run:ID:published      set          dates that were published
@@ -19,11 +20,13 @@ Every transition is one Lua script, and so atomic. Ended runs stay for a month.
 from __future__ import annotations
 
 from worker.ledger.connection import now
+from worker.ledger.look import LookLedger
+from worker.ledger.plans import PlanLedger
 from worker.ledger.runs import RunLedger
 from worker.ledger.steps import StepLedger
 
 
-class Ledger(RunLedger, StepLedger):
+class Ledger(RunLedger, PlanLedger, StepLedger, LookLedger):
     """Reads and writes the ledger through one Redis client."""
 
     def now(self) -> float:

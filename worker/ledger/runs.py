@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import cast
 
 from planner.errors import UsageError
 from planner.pipeline.model import RUN_ID
-from planner.plan.plan import Plan, parse_plan
+from planner.plan.plan import Plan
 from planner.plan.states import RunState
 from planner.report.report import CodeSeen
 from worker.ledger.connection import Connected, now, script
 from worker.ledger.keys import RUNS, date_field, held_key, parse_date_field, run_key, step_key
 from worker.ledger.orders import PLAIN, Orders
+from worker.ledger.plans import written
 from worker.ledger.record import MISMATCHES, RunEnding, RunHeader, RunRecord, as_text, run_record
+from worker.ledger.together import Together
 
 KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
 KEYS_AT_ONCE = 1000  # per SCAN
 
 _RUN_ID = re.compile(RUN_ID)
+
+
+def is_run_id(run_id: object) -> bool:
+    """Whether what a message or Redis calls a run can be one: it becomes a part of paths."""
+    return isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) is not None
 
 
 class StillHeld(Exception):
@@ -54,6 +61,7 @@ class RunLedger(Connected):
             state=RunState.INCOMPLETE,
         )
         dates = [date_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
+        text, chunks = written(plan)
         held = script(self.client, "register")(
             keys=[
                 RUNS,
@@ -62,14 +70,16 @@ class RunLedger(Connected):
                 run_key(run_id, "plan"),
                 run_key(run_id, "steps"),
                 run_key(run_id, "dates"),
+                run_key(run_id, "chunks"),
             ],
             args=[
                 run_id,
                 json.dumps(header.as_hash()),
-                plan.model_dump_json(),
+                text,
                 json.dumps([step for step, _ in plan.steps()]),
                 json.dumps(dates),
                 as_text(orders.deadline_seconds),
+                *(word for pair in chunks.items() for word in pair),
             ],
         )
         if held:
@@ -145,11 +155,8 @@ class RunLedger(Connected):
 
         One whose deadline has passed is `cancelling`.
         """
-        if not isinstance(run_id, str) or _RUN_ID.fullmatch(run_id) is None:
-            return None  # from a message, or from Redis: it would be part of paths
-        answer = script(self.client, "look")(keys=[run_key(run_id)])
-        found = dict(zip(answer[::2], answer[1::2], strict=True))
-        return run_record(run_id, found) if found else None
+        (record,) = self._records([run_id])
+        return record
 
     def require(self, run_id: str) -> RunRecord:
         """A run. Raises `UsageError` when there is none."""
@@ -161,16 +168,11 @@ class RunLedger(Connected):
     def runs(self) -> list[RunRecord]:
         """Every run that Redis still holds, newest first."""
         ids = [str(run_id) for run_id in self.client.zrevrange(RUNS, 0, -1)]
-        found = {run_id: self.run(run_id) for run_id in ids}
+        found = dict(zip(ids, self._records(ids), strict=True))
         expired = [run_id for run_id, record in found.items() if record is None]
         if expired:
             self.client.zrem(RUNS, *expired)
         return [record for record in found.values() if record is not None]
-
-    def plan(self, run_id: str) -> Plan | None:
-        """The plan of a run."""
-        text = self.client.get(run_key(run_id, "plan"))
-        return None if text is None else parse_plan(json.loads(text), where=f"the plan of {run_id}")
 
     def held(self, pipeline: str) -> dict[tuple[str, date], str]:
         """Phase and date → the run that is repairing it."""
@@ -214,6 +216,19 @@ class RunLedger(Connected):
         found = self.client.zrange(run_key(run_id, "code"), 0, -1, withscores=True)
         seen = cast("list[tuple[str, float]]", found)  # decode_responses
         return tuple(CodeSeen(code=text, since=since) for text, since in seen)
+
+    def _records(self, run_ids: Sequence[str]) -> list[RunRecord | None]:
+        """Some runs, in one round trip; None for those that Redis does not hold."""
+        together = Together(self.client)
+        asked = [run_id for run_id in run_ids if is_run_id(run_id)]
+        for run_id in asked:
+            together.script("look", keys=[run_key(run_id)], args=[])
+        found = {
+            run_id: run_record(run_id, dict(zip(answer[::2], answer[1::2], strict=True)))
+            for run_id, answer in zip(asked, together.send(), strict=True)
+            if answer
+        }
+        return [found.get(run_id) if is_run_id(run_id) else None for run_id in run_ids]
 
     def _keys(self, run_id: str) -> list[str]:
         return list(self.client.scan_iter(f"{run_key(run_id)}*", count=KEYS_AT_ONCE))

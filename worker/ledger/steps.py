@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 from planner.plan.states import DateState, StepState
 from worker.ledger.connection import Connected, script
 from worker.ledger.keys import date_field, parse_date_field, run_key, step_key
+from worker.ledger.lease import OWNERS, Lease
 from worker.ledger.record import MISMATCHES, StepRecord, step_record
+from worker.ledger.together import Together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +24,14 @@ class Started:
     """Attempts so far that were taken over: their worker died, or their lease expired."""
     checkpoint: dict[str, Any]
     """What the attempt before wrote down."""
+    dates: dict[date, DateState]
+    """The step's dates that were asked for, as they stand: no other attempt can move them now."""
+    problems: dict[date, str]
+    """Its dates that are not done, each with what is wrong, by earlier attempts."""
+    remarks: dict[date, str]
+    """What earlier attempts said of its dates that are done."""
+    counts: dict[date, tuple[int, int]]
+    """Entities that were due, and that were there, at the last recount of its dates."""
 
 
 class StepLedger(Connected):
@@ -37,15 +47,26 @@ class StepLedger(Connected):
         state = self.step_state(run_id, step_id) or StepState.PENDING
         return step_record(step_id, state, self._hash(step_key(run_id, step_id)))
 
+    def states(self, run_id: str, step_ids: Sequence[str]) -> dict[str, StepState]:
+        """Step id → state, for some steps; those that are not in the run are absent."""
+        if not step_ids:
+            return {}
+        found = self.client.hmget(run_key(run_id, "steps"), step_ids)
+        return {
+            step_id: StepState(str(state))
+            for step_id, state in zip(step_ids, found, strict=True)
+            if state is not None
+        }
+
     def steps(self, run_id: str) -> dict[str, StepState]:
         """Step id → state, for the whole run."""
         found = self._hash(run_key(run_id, "steps"))
         return {step_id: StepState(state) for step_id, state in found.items()}
 
-    def step_records(self, run_id: str, step_ids: Iterable[str]) -> list[StepRecord]:
-        """All that is known of some steps, in one round trip."""
+    def step_records(self, run_id: str, step_ids: Iterable[str] | None = None) -> list[StepRecord]:
+        """All that is known of some steps, or of every step of the run, in two round trips."""
         states = self.steps(run_id)
-        wanted = [step_id for step_id in step_ids if step_id in states]
+        wanted = [each for each in (states if step_ids is None else step_ids) if each in states]
         pipe = self.client.pipeline(transaction=False)
         for step_id in wanted:
             pipe.hgetall(step_key(run_id, step_id))
@@ -54,18 +75,18 @@ class StepLedger(Connected):
             for step_id, found in zip(wanted, pipe.execute(), strict=True)
         ]
 
+    def told(self, run_id: str, step_ids: Sequence[str], name: str) -> dict[str, dict[date, Any]]:
+        """Step id → what its field `problems`, `remarks` or `counts` says of its dates, of some
+        steps in one round trip."""
+        pipe = self.client.pipeline(transaction=False)
+        for step_id in step_ids:
+            pipe.hget(step_key(run_id, step_id), name)
+        found = zip(step_ids, pipe.execute(), strict=True)
+        return {step_id: _dated(text) for step_id, text in found}
+
     def problems(self, run_id: str, step_id: str) -> dict[date, str]:
         """The dates of a settled step that are not done, each with what is wrong."""
-        return self._by_date(run_id, step_id, "problems")
-
-    def remarks(self, run_id: str, step_id: str) -> dict[date, str]:
-        """What to know of dates of a step that are done."""
-        return self._by_date(run_id, step_id, "remarks")
-
-    def counts(self, run_id: str, step_id: str) -> dict[date, tuple[int, int]]:
-        """Entities that were due, and that were there, at the last recount of a step's dates."""
-        found = self._by_date(run_id, step_id, "counts")
-        return {day: (due, there) for day, (due, there) in found.items()}
+        return self.told(run_id, [step_id], "problems")[step_id]
 
     def flaws(self, run_id: str, step_id: str) -> dict[str, dict[str, int]]:
         """Date (ISO) → the flaws that it had before the run wrote it for the first time."""
@@ -101,16 +122,36 @@ class StepLedger(Connected):
         return {parse_date_field(key): DateState(state) for key, state in found.items()}
 
     def start(
-        self, run_id: str, step_id: str, *, token: str, worker: str, parked: str = ""
-    ) -> Started | str:
-        """Begin an attempt; else the state (of the run or the step) that forbids it."""
-        answer = script(self.client, "start")(
-            keys=[run_key(run_id), run_key(run_id, "steps"), step_key(run_id, step_id)],
-            args=[step_id, token, worker, parked],
-        )
-        if answer[0] != "go":
-            return str(answer[0])
-        return Started(crashes=int(answer[1]), checkpoint=json.loads(answer[2]))
+        self,
+        run_id: str,
+        step_id: str,
+        *,
+        token: str,
+        worker: str,
+        parked: str = "",
+        dates: Sequence[tuple[str, date]] = (),
+        lease: Lease | None = None,
+    ) -> Started | str | None:
+        """Begin an attempt; else the state (of the run or the step) that forbids it.
+
+        `lease` is acquired in the same round trip; None when it cannot be had. Without one, the
+        caller holds it.
+        """
+        keys = [run_key(run_id), run_key(run_id, "steps"), step_key(run_id, step_id)]
+        keys += [run_key(run_id, "dates"), *([OWNERS] if lease else [])]
+        args = [step_id, token, worker, parked, *(date_field(*pair) for pair in dates)]
+
+        def add(together: Together) -> None:
+            together.script("start", keys=keys, args=args)
+
+        if lease is None:
+            answers: list[Any] | None = [script(self.client, "start")(keys=keys, args=args)]
+        else:
+            answers = lease.acquire_then(add, instead_of=[parked] if parked else [])
+        if answers is None:
+            return None
+        (answer,) = answers
+        return str(answer[0]) if answer[0] != "go" else _started(dates, answer[1:])
 
     def transition(
         self,
@@ -122,13 +163,16 @@ class StepLedger(Connected):
         fields: Mapping[str, str] | None = None,
         dates: Mapping[tuple[str, date], DateState] | None = None,
         with_steps: Mapping[str, StepState] | None = None,
+        release: Lease | None = None,
     ) -> bool:
         """Settle a step, requeue it, or save its checkpoint; False when it was taken over.
 
         `token` is the fencing token, empty for a step that is settled without having started.
-        `with_steps` are settled with it, where they are pending.
+        `with_steps` are settled with it, where they are pending; `release` is given back with it.
         """
-        answer = script(self.client, "transition")(
+        together = Together(self.client)
+        together.script(
+            "transition",
             keys=[
                 run_key(run_id, "steps"),
                 run_key(run_id, "dates"),
@@ -143,7 +187,8 @@ class StepLedger(Connected):
                 json.dumps(dict(with_steps or {})),
             ],
         )
-        return bool(answer)
+        answers = together.send() if release is None else release.release_with(together)
+        return bool(answers[0])
 
     def note_checkpoint(
         self, run_id: str, step_id: str, checkpoint: Mapping[str, Any], *, token: str
@@ -168,8 +213,28 @@ class StepLedger(Connected):
         """Start that count anew: a worker with the plan's pipeline file received the step."""
         self.client.hdel(step_key(run_id, step_id), MISMATCHES)
 
-    def _by_date(self, run_id: str, step_id: str, name: str) -> dict[date, Any]:
-        """A field of a step that says something of each of some dates."""
-        text = self.client.hget(step_key(run_id, step_id), name)
-        found = json.loads(text) if text else {}
-        return {date.fromisoformat(day): value for day, value in found.items()}
+
+def _started(dates: Sequence[tuple[str, date]], answer: Sequence[str]) -> Started:
+    """What `start.lua` tells: the states of some dates, then every field of the step."""
+    states, rest = answer[: len(dates)], answer[len(dates) :]
+    fields = dict(zip(rest[::2], rest[1::2], strict=True))
+    # Bridge: steps that were parked before 0.2 have their checkpoint under `memory`.
+    checkpoint = fields.get("checkpoint") or fields.get("memory") or "{}"
+    return Started(
+        crashes=int(fields.get("crashes") or 0),
+        checkpoint=json.loads(checkpoint),
+        dates={day: DateState(at) for (_, day), at in zip(dates, states, strict=True) if at},
+        problems=_dated(fields.get("problems")),
+        remarks=_dated(fields.get("remarks")),
+        counts=_counts(_dated(fields.get("counts"))),
+    )
+
+
+def _dated(text: str | None) -> dict[date, Any]:
+    """What a field of a step says of each of some dates."""
+    found = json.loads(text) if text else {}
+    return {date.fromisoformat(day): value for day, value in found.items()}
+
+
+def _counts(found: Mapping[date, Sequence[int]]) -> dict[date, tuple[int, int]]:
+    return {day: (due, there) for day, (due, there) in found.items()}

@@ -3,8 +3,9 @@
 Stock Celery delivers a message with a countdown at once, and the worker that receives it holds it
 until it is due, and longer while that worker is busy: a step that waited a second for its upstream
 stood for an hour behind a script, while other workers were idle. The due time comes from the
-sender's clock, and is kept by the receiver's. Here every worker looks for messages that are due and
-moves them into their queues, where any free worker takes them.
+sender's clock, and is kept by the receiver's. Here every worker moves messages that are due into
+their queues, where any free worker takes them. Between two looks it sleeps in Redis, until the next
+is due.
 """
 
 from __future__ import annotations
@@ -20,8 +21,13 @@ from worker.processes.secrets import redacted
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.1  # between two looks of one worker; a look takes Redis some 10 µs
+LOOK_SECONDS = 0.1  # between two looks of one worker, at least
+IDLE_SECONDS = 5.0  # between two looks where nothing is due before; a socket's patience is 10
 AT_ONCE = 100  # messages of one queue per look
+WAKE = "backfill:later-wake"
+"""A list with one entry when a message was delayed that is due before all others of its queue: one
+worker takes it, and looks when the next is due. Should that worker die, another looks within
+`IDLE_SECONDS`."""
 
 
 def waiting(queue: str) -> str:
@@ -31,13 +37,25 @@ def waiting(queue: str) -> str:
 
 def put_off(client: redis.Redis, queue: str, message: str, seconds: float) -> None:
     """Delay a message: it enters its queue after some seconds."""
-    script(client, "later")(keys=[waiting(queue)], args=[message, seconds])
+    script(client, "later")(keys=[waiting(queue), WAKE], args=[message, seconds])
 
 
-def deliver(client: redis.Redis, queues: Iterable[str]) -> None:
-    """Move messages that are due into their queues. Safe from any number of workers at once."""
+def wake(client: redis.Redis) -> None:
+    """Let a worker look for due messages now."""
+    pipe = client.pipeline()
+    pipe.lpush(WAKE, 1)
+    pipe.ltrim(WAKE, 0, 0)
+    pipe.execute()
+
+
+def deliver(client: redis.Redis, queues: Iterable[str]) -> float | None:
+    """Move messages that are due into their queues; seconds until the next one is, None without.
+
+    Safe from any number of workers at once.
+    """
     keys = [key for queue in queues for key in (waiting(queue), queue)]
-    script(client, "due")(keys=keys, args=[AT_ONCE])
+    seconds = script(client, "due")(keys=keys, args=[AT_ONCE])
+    return float(seconds) if seconds else None
 
 
 class Delivery(threading.Thread):
@@ -54,12 +72,21 @@ class Delivery(threading.Thread):
         trouble = ""
         while not self._ended.wait(LOOK_SECONDS):
             try:
-                deliver(self._client, self._queues)
+                self._await(deliver(self._client, self._queues))
                 trouble = ""
             except Exception as error:  # retried at the next look, and logged once
                 if str(error) != trouble:
                     trouble = str(error)
                     log.warning("delayed messages cannot be delivered: %s", redacted(trouble))
+
+    def _await(self, seconds: float | None) -> None:
+        """Wait until the next message is due, or one is delayed that is due earlier."""
+        wait = IDLE_SECONDS if seconds is None else min(seconds - LOOK_SECONDS, IDLE_SECONDS)
+        if wait <= 0:
+            return
+        woken = self._client.blpop([WAKE], timeout=wait)
+        if woken and self._ended.is_set():
+            wake(self._client)  # another worker's: this one looks no more
 
     def stop(self) -> None:
         """End the thread at its next look."""

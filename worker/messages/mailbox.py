@@ -15,7 +15,7 @@ from typing import Any
 import redis
 
 from planner.plan.plan import chunk_of
-from worker.messages.later import waiting
+from worker.messages.later import waiting, wake
 
 AT_ONCE = 500  # messages per round trip
 UNACKED = "unacked"  # kombu's name for the hash of delivered messages
@@ -36,6 +36,8 @@ def call_in(client: redis.Redis, queues: Iterable[str], runs: Collection[str]) -
             whose = _whose(str(message))
             if whose is not None and whose[0] in runs:
                 client.zadd(waiting(queue), {str(message): 0}, xx=True)
+    if runs:
+        wake(client)
 
 
 def correct_times(client: redis.Redis) -> None:

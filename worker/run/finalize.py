@@ -38,13 +38,16 @@ def finalize(context: Context, run_id: str) -> str:
 
     Idempotent: safe to call at any time, from any worker, any number of times.
     """
-    run, plan = context.ledger.run(run_id), context.plan(run_id)
-    if run is None or plan is None:
+    run = context.ledger.run(run_id)
+    if run is None:
         return "forgotten"
     if run.is_ended:
         return str(run.state)
     if not all(state in STEP_ENDED for state in context.ledger.steps(run_id).values()):
         raise Requeue(UNSETTLED_LOOK_SECONDS)
+    plan = context.plan(run_id)  # large, so not before it is needed
+    if plan is None:
+        return "forgotten"
     resources = [Resource(name=f"final:{run_id}")]
     if context.settings.history_dataset:  # exclusive: of two concurrent writers one would lose rows
         resources.append(Resource(name=f"ledger:{context.settings.history_dataset}"))

@@ -130,18 +130,22 @@ def report_of(
 
 def recounts(context: Context, run: RunRecord, plan: Plan) -> dict[Pair, tuple[int, int]]:
     """What the recounts of a run's steps showed: entities due, and there, by phase and date."""
+    steps = dict(plan.steps())
+    told = context.ledger.told(run.id, [*steps], "counts")
     return {
-        (step.phase, day): counts
-        for name, step in plan.steps()
-        for day, counts in context.ledger.counts(run.id, name).items()
+        (step.phase, day): (due, there)
+        for name, step in steps.items()
+        for day, (due, there) in told[name].items()
     }
 
 
 def remarks(context: Context, run: RunRecord, plan: Plan) -> tuple[Remark, ...]:
     """What there is to know of dates that are done, one entry per phase and text."""
     groups: dict[tuple[str, str], list[date]] = defaultdict(list)
-    for name, step in plan.steps():
-        for day, text in context.ledger.remarks(run.id, name).items():
+    steps = dict(plan.steps())
+    told = context.ledger.told(run.id, [*steps], "remarks")
+    for name, step in steps.items():
+        for day, text in told[name].items():
             groups[step.phase, text].append(day)
     return tuple(
         Remark(phase=phase, dates=tuple(sorted(days)), text=text)
@@ -201,10 +205,11 @@ def failures(
 ) -> tuple[Failure, ...]:
     """Dates that are not done, grouped by phase, state and reason."""
     groups: dict[tuple[str, str, str], list[date]] = defaultdict(list)
+    told = context.ledger.told(run.id, [name for name, _ in plan.steps()], "problems")
     for chunk in plan.chunks:
         cause = ""
         for step in chunk.steps:
-            problems = context.ledger.problems(run.id, step_id(chunk.id, step.phase))
+            problems = told[step_id(chunk.id, step.phase)]
             for day in step.dates:
                 state = dates.get((step.phase, day), DateState.PENDING)
                 if state is not DateState.DONE:

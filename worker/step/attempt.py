@@ -8,7 +8,7 @@ Celery, and settles nothing: it returns a value that the visit acts on.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -43,7 +43,7 @@ from worker.step import progress
 from worker.step.before import Before, read_before
 from worker.step.checkpoint import Checkpoint, Range
 from worker.step.context import Context
-from worker.step.gate import short_upstream
+from worker.step.gate import Pair, short_upstream
 from worker.step.recount import Recount, recount
 
 log = logging.getLogger(__name__)
@@ -102,6 +102,8 @@ class Attempt:
     """Whether the user lets a service end what it is doing for others."""
     checkpoint: dict[str, Any] = field(default_factory=dict)
     plan_id: str = ""
+    in_run: Container[Pair] = ()
+    """Of what the dates are computed from, the phases and dates that the run repairs."""
 
     @cached_property
     def _warehouse(self) -> Warehouse:
@@ -129,7 +131,8 @@ class Attempt:
                 )
                 self._keep_flaws(checkpoint.before)
                 # Before anything is written: who takes over after a crash compares with this.
-                if not self.note(_kept(checkpoint)):
+                # Where there is nothing to compare with, there will be nothing then either.
+                if checkpoint.before != Before() and not self.note(_kept(checkpoint)):
                     return Stopped(why=LEASE_LOST)
             while checkpoint.left:
                 dates = checkpoint.left[0]
@@ -300,7 +303,7 @@ class Attempt:
     @cached_property
     def _outdated(self) -> list[date]:
         tasks = self._tasks(self.dates)
-        return progress.outdated(self.context.ledger, self.run_id, self.phase, tasks)
+        return progress.outdated(self.in_run, self.phase, tasks)
 
     def _filled(self, dates: Range, checkpoint: Checkpoint) -> frozenset[str]:
         return progress.filled(
@@ -322,20 +325,29 @@ class Attempt:
             own_word=checkpoint.own_word,
         )
 
+    def _pause(self, checkpoint: Checkpoint, counted: Recount) -> float | None:
+        """Seconds until the next recount, where rows may still appear; None when this one holds."""
+        patience = checkpoint.settle_seconds
+        if counted.unchanged:  # its only fault, and the records that tell so may lag
+            patience = max(patience, self._warehouse.records_lag_seconds)
+        if not patience or counted.short.keys() <= checkpoint.errors.keys():
+            return None
+        now = self.now()
+        if checkpoint.settle_since is None:
+            checkpoint.settle_since = now
+        waited = max(0.0, now - checkpoint.settle_since)
+        return (
+            min(SETTLE_LOOK_SECONDS, 0.5 + waited, patience - waited) if waited < patience else None
+        )
+
     def _recount(self, checkpoint: Checkpoint) -> Ended | Park:
         dates = self._ready(checkpoint)
         if not dates:
             return Ended(done=(), blocked=checkpoint.upstream, checkpoint=_kept(checkpoint))
         counted = self._counted(dates, checkpoint)
         short = counted.short
-        if checkpoint.settle_since is None:
-            checkpoint.settle_since = self.now()
-        waited = max(0.0, self.now() - checkpoint.settle_since)
-        patience = checkpoint.settle_seconds
-        if counted.unchanged:  # its only fault, and the records that tell so may lag
-            patience = max(patience, self._warehouse.records_lag_seconds)
-        if short.keys() - checkpoint.errors.keys() and waited < patience:
-            pause = min(SETTLE_LOOK_SECONDS, 0.5 + waited, patience - waited)
+        pause = self._pause(checkpoint, counted)
+        if pause is not None:
             return Park(seconds=pause, checkpoint=checkpoint.as_json())
         said = checkpoint.notes | checkpoint.errors
         told = {d: f"{said[d]} ({what})" if d in said else what for d, what in short.items()}

@@ -12,7 +12,7 @@ import redis
 
 from planner.pipeline.load import load_pipeline, pipeline_path
 from planner.pipeline.pipeline import Pipeline
-from planner.plan.plan import Plan, Step
+from planner.plan.plan import Plan, PlannedChunk
 from planner.settings import Settings, load_settings
 from sql import Warehouse, open_warehouse
 from worker.ledger.connection import connect
@@ -65,10 +65,14 @@ class Context:
         """The plan of a run, read once; None when Redis does not hold it (any more)."""
         return self._plan(run_id)
 
-    def step(self, run_id: str, step_id: str) -> Step | None:
-        """One step of a run's plan."""
+    def chunk(self, run_id: str, chunk_id: str) -> PlannedChunk | None:
+        """One chunk of a run's plan."""
+        return self.ledger.chunk(run_id, chunk_id) or self.chunk_of_plan(run_id, chunk_id)
+
+    def chunk_of_plan(self, run_id: str, chunk_id: str) -> PlannedChunk | None:
+        """A chunk that is not by itself: of a run that was registered before 0.2."""
         plan = self.plan(run_id)
-        return None if plan is None else dict(plan.steps()).get(step_id)
+        return next((each for each in (plan.chunks if plan else ()) if each.id == chunk_id), None)
 
     def _read_plan(self, run_id: str) -> Plan | None:
         return self.ledger.plan(run_id)

@@ -7,7 +7,7 @@ its whole lookback window.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -24,7 +24,9 @@ from planner.pipeline.windows import Window
 from planner.plan.states import DateState
 from planner.report.advice import ENQUEUE
 from sql.warehouse import Warehouse
-from worker.ledger.ledger import Ledger
+
+Pair = tuple[str, date]
+"""A phase and a date."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,23 +40,26 @@ class Verdict:
     """The first upstream phase and date that is still to come."""
 
 
-def check(ledger: Ledger, run_id: str, phase: Phase, dates: Sequence[date]) -> Verdict:
-    """Ask about every date of a step at once."""
-    windows = {
+def upstream_of(phase: Phase, dates: Iterable[date]) -> dict[date, list[Pair]]:
+    """Date → the phases and dates that it is computed from: the gate asks the ledger of these."""
+    return {
         day: [(name, past) for name in phase.after for past in lookback(day, phase).days()]
         for day in dates
     }
-    upstream = ledger.dates(run_id, dict.fromkeys(pair for w in windows.values() for pair in w))
+
+
+def check(states: Mapping[Pair, DateState], phase: Phase, dates: Iterable[date]) -> Verdict:
+    """What the ledger's states of everything upstream say of a step's dates."""
     ready: list[date] = []
     blocked: dict[date, str] = {}
     waiting_for: tuple[str, date] | None = None
-    for day, window in windows.items():
-        states = {pair: upstream[pair] for pair in window if pair in upstream}
-        broken = [p for p, s in states.items() if s not in (DateState.DONE, DateState.PENDING)]
-        pending = [pair for pair, state in states.items() if state is DateState.PENDING]
+    for day, window in upstream_of(phase, dates).items():
+        known = {pair: states[pair] for pair in window if pair in states}
+        broken = [p for p, s in known.items() if s not in (DateState.DONE, DateState.PENDING)]
+        pending = [pair for pair, state in known.items() if state is DateState.PENDING]
         if broken:
             name, past = broken[0]
-            blocked[day] = f"{name} {past} {states[broken[0]]}"
+            blocked[day] = f"{name} {past} {known[broken[0]]}"
         elif pending:
             waiting_for = waiting_for or pending[0]
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from datetime import date
 
 from planner import clock
@@ -11,26 +11,21 @@ from planner.gaps.assess import assess
 from planner.gaps.gaps import RECOMPUTE, SHORT
 from planner.gaps.read import read_coverage, read_evidence
 from planner.pipeline.closing import Closing
-from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.plan import Task
 from sql.warehouse import Warehouse
-from worker.ledger.ledger import Ledger
 from worker.step.before import Before, is_unchanged, versions_of
+from worker.step.gate import Pair, upstream_of
 
 
-def outdated(ledger: Ledger, run_id: str, phase: Phase, tasks: Sequence[Task]) -> list[date]:
+def outdated(changed: Container[Pair], phase: Phase, tasks: Sequence[Task]) -> list[date]:
     """Dates whose rows, where there are any, were computed before this run changed their upstream.
 
-    However complete they look, they have to be written anew.
+    However complete they look, they have to be written anew. `changed` is what is in the run.
     """
-    windows = {
-        task.date: [(up, past) for up in phase.after for past in lookback(task.date, phase).days()]
-        for task in tasks
-    }
-    changed = ledger.dates(run_id, dict.fromkeys(pair for w in windows.values() for pair in w))
+    windows = upstream_of(phase, (task.date for task in tasks))
     return [
         task.date
         for task in tasks

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from planner.plan.plan import Step, chunk_of, step_id
+from planner.plan.plan import PlannedChunk, Step, step_id
 from planner.plan.states import DateState, StepState
+from worker.ledger.lease import Lease
 from worker.ledger.record import RunRecord, StepRecord
+from worker.ledger.steps import Started
 from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
 
@@ -27,6 +29,10 @@ class Settlement:
     run: RunRecord
     id: str
     step: Step
+    chunk: PlannedChunk
+    started: Started | None = None
+    """What the ledger said when the attempt began; None without one: then it is asked. Fenced as
+    the attempt is, it holds until the attempt's own end is written."""
 
     def settle(
         self,
@@ -37,8 +43,11 @@ class Settlement:
         failed: Mapping[date, str] | None = None,
         blocked: Mapping[date, str] | None = None,
         fields: Mapping[str, str] | None = None,
+        release: Lease | None = None,
     ) -> str:
         """Write the step's end into the ledger, with that of later steps that cannot run now.
+
+        `release` is the lease that ends with it.
 
         Raises `StepFailed` unless it succeeded, and `Requeue` when it was taken over.
         """
@@ -62,6 +71,7 @@ class Settlement:
             },
             dates=dates | later_dates,
             with_steps=steps,
+            release=release,
         )
         if not kept:
             raise Requeue(LOST_SECONDS)  # taken over and settled by another worker: replay that
@@ -98,6 +108,8 @@ class Settlement:
 
     def own_dates(self) -> dict[date, DateState]:
         """The states of the step's dates, in the ledger."""
+        if self.started is not None:
+            return self.started.dates
         pairs = [(self.step.phase, day) for day in self.step.dates]
         found = self.context.ledger.dates(self.run.id, pairs)
         return {day: state for (_, day), state in found.items()}
@@ -118,27 +130,23 @@ class Settlement:
 
         What an earlier attempt said of a date that was counted again no longer holds.
         """
-        ledger = self.context.ledger
-        told = {
-            day: text
-            for day, text in ledger.remarks(self.run.id, self.id).items()
-            if day not in counts
-        } | dict(remarks)
-        known = ledger.counts(self.run.id, self.id) | dict(counts)
+        before = self.started
+        said, counted = (before.remarks, before.counts) if before else ({}, {})
+        told = {day: text for day, text in said.items() if day not in counts} | dict(remarks)
+        known = counted | dict(counts)
         return {
             "remarks": _texts(told),
             "counts": json.dumps({str(day): pair for day, pair in known.items()}),
         }
 
     def _problems_before(self) -> dict[date, str]:
+        if self.started is not None:
+            return self.started.problems
         return self.context.ledger.problems(self.run.id, self.id)
 
     def _later_steps(self) -> list[Step]:
-        plan = self.context.plan(self.run.id)
-        chunks = plan.chunks if plan else ()
-        steps = next((chunk.steps for chunk in chunks if chunk.id == chunk_of(self.id)), ())
-        names = [step.phase for step in steps]
-        return list(steps[names.index(self.step.phase) + 1 :])
+        names = [step.phase for step in self.chunk.steps]
+        return list(self.chunk.steps[names.index(self.step.phase) + 1 :])
 
     def _rest_of_chunk(self, state: StepState) -> tuple[dict[str, StepState], DateStates]:
         """The end of the later steps of a chunk that ends here: no message will come for them.
@@ -146,8 +154,9 @@ class Settlement:
         What they have done before, as when another step of the chunk is retried, stays done.
         """
         to = StepState.CANCELLED if state is StepState.CANCELLED else StepState.BLOCKED
-        ledger, states = self.context.ledger, self.context.ledger.steps(self.run.id)
-        ids = {step_id(chunk_of(self.id), step.phase): step for step in self._later_steps()}
+        ledger = self.context.ledger
+        ids = {step_id(self.chunk.id, step.phase): step for step in self._later_steps()}
+        states = ledger.states(self.run.id, [*ids])
         left = {each: of for each, of in ids.items() if states.get(each) is StepState.PENDING}
         pairs = [(step.phase, day) for step in left.values() for day in step.dates]
         dates = ledger.dates(self.run.id, pairs)

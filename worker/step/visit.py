@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property, partial
 from typing import NoReturn
 
 from planner.pipeline.phase import Phase
-from planner.plan.plan import Step
+from planner.plan.plan import PlannedChunk, Step, chunk_of, phase_of
 from planner.plan.states import RUN_ENDED, STEP_ENDED, DateState, RunState, StepState
 from worker.ledger.connection import now
 from worker.ledger.lease import Lease, Resource
@@ -37,12 +37,25 @@ CRASHES_MAX = 20  # takeovers of one step: so often, the step itself kills its w
 
 
 @dataclass(frozen=True, kw_only=True)
+class Taken:
+    """What an attempt holds."""
+
+    lease: Lease
+    started: Started
+    blocked: Mapping[date, str]
+    """Dates of the step that the gate does not let through, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Visit:
     """One delivery of a step's message."""
 
     context: Context
     run: RunRecord
     id: str
+    record: StepRecord
+    """How the step stood when its message was delivered."""
+    chunk: PlannedChunk
     step: Step
     phase: Phase
     """Any, when this worker's pipeline file does not name the step's: it can only be settled."""
@@ -50,8 +63,7 @@ class Visit:
 
     def make(self) -> str:
         """Do what is due. Returns what happened, or raises `Requeue` or `StepFailed`."""
-        ledger = self.context.ledger
-        record = ledger.step(self.run.id, self.id)
+        ledger, record = self.context.ledger, self.record
         if record.state in STEP_ENDED:
             return self._settlement.replay(record)
         if self.run.state is RunState.CANCELLING:
@@ -67,73 +79,85 @@ class Visit:
         if record.config_mismatches:
             ledger.note_config_match(self.run.id, self.id)
 
-        states = ledger.dates(self.run.id, [(self.phase.name, day) for day in self.step.dates])
+        upstream = gate.upstream_of(self.phase, self.step.dates)
+        asked = dict.fromkeys(
+            [*self._dates, *(pair for each in upstream.values() for pair in each)]
+        )
+        states = ledger.dates(self.run.id, asked)
         left = [d for d in self.step.dates if states.get((self.phase.name, d)) is DateState.PENDING]
-        verdict = gate.check(ledger, self.run.id, self.phase, left)
+        verdict = gate.check(states, self.phase, left)
         if verdict.waiting_for is not None:
             raise self._wait(f"{verdict.waiting_for[0]} of its days")
         if not verdict.ready:
             return self._settlement.settle(
                 token="", state=StepState.BLOCKED, blocked=verdict.blocked
             )
-        return self._take(record, verdict.ready, verdict.blocked)
+        return self._take(verdict.ready, verdict.blocked, states)
+
+    @property
+    def _dates(self) -> list[gate.Pair]:
+        """The phase and dates of the step."""
+        return [(self.phase.name, day) for day in self.step.dates]
 
     @cached_property
     def _settlement(self) -> Settlement:
-        return Settlement(context=self.context, run=self.run, id=self.id, step=self.step)
+        return Settlement(
+            context=self.context, run=self.run, id=self.id, step=self.step, chunk=self.chunk
+        )
 
     # -- an attempt --------------------------------------------------------------------------
 
-    def _take(self, record: StepRecord, ready: Sequence[date], blocked: Mapping[date, str]) -> str:
+    def _take(
+        self,
+        ready: Sequence[date],
+        blocked: Mapping[date, str],
+        states: Mapping[gate.Pair, DateState],
+    ) -> str:
         """Take the step's resources, make an attempt, and act on how it ended."""
+        record = self.record
         which = None if record.parked else which_of(self.phase, self.context.pipeline_dir)
         services = services_of(self.phase, parked=bool(record.parked), which=which)
-        lease = self._lease(record, ready, services)
+        lease = self._lease(ready, services)
         keep = False
         try:
             started = self.context.ledger.start(
-                self.run.id, self.id, token=lease.token, worker=self.worker, parked=record.parked
+                self.run.id,
+                self.id,
+                token=lease.token,
+                worker=self.worker,
+                parked=record.parked,
+                dates=self._dates,
+                lease=lease,
             )
+            if started is None:
+                keep = True  # there is nothing to give back
+                raise self._wait(lease.full())
             if not isinstance(started, Started):
                 raise Requeue(FIRST_WAIT_SECONDS)  # paused, cancelled or ended since: look anew
+            taken = Taken(lease=lease, started=started, blocked=blocked)
             if started.crashes >= CRASHES_MAX:
-                why = f"gave up: {CRASHES_MAX} workers died while they ran it"
-                return self._settlement.settle(
-                    token=lease.token,
-                    state=StepState.FAILED,
-                    failed=dict.fromkeys(ready, why),
-                    blocked=blocked,
-                )
+                return self._give_up(taken, ready)
             with lease.kept_alive():
-                outcome = self._attempt(record, ready, lease, started, which).make()
+                outcome = self._attempt(ready, taken, which, states).make()
             keep = isinstance(outcome, Park)
-            return self._act_on(outcome, record, lease, blocked)
+            return self._act_on(outcome, taken)
         finally:
             if not keep:
                 lease.release()
 
-    def _lease(
-        self, record: StepRecord, dates: Sequence[date], services: Sequence[Resource]
-    ) -> Lease:
-        """The lease on all that the step needs, taken over where it was parked.
-
-        Raises `Requeue` while others hold any of it.
-        """
+    def _lease(self, dates: Sequence[date], services: Sequence[Resource]) -> Lease:
+        """A lease on all that the step needs, to be acquired."""
         resources = [*resources_of(self.run, self.step, self.phase, dates), *services]
-        lease = Lease(self.context.redis, resources, seconds=self.context.settings.lease_seconds)
-        if not lease.acquire(instead_of=[record.parked] if record.parked else []):
-            raise self._wait(lease.full())
-        return lease
+        return Lease(self.context.redis, resources, seconds=self.context.settings.lease_seconds)
 
     def _attempt(
         self,
-        record: StepRecord,
         dates: Sequence[date],
-        lease: Lease,
-        started: Started,
+        taken: Taken,
         which: int | None,
+        states: Mapping[gate.Pair, DateState],
     ) -> Attempt:
-        ledger = self.context.ledger
+        ledger, lease = self.context.ledger, taken.lease
         return Attempt(
             context=self.context,
             run_id=self.run.id,
@@ -141,95 +165,104 @@ class Visit:
             step=self.step,
             phase=self.phase,
             dates=dates,
-            number=record.failures + 1,
+            number=self.record.failures + 1,
             stop=Stop(self.context, self.run.id, lease),
             now=partial(now, self.context.redis),
             note=partial(ledger.note_checkpoint, self.run.id, self.id, token=lease.token),
             which=which,
             force=self.run.force_service,
-            checkpoint=started.checkpoint,
+            checkpoint=taken.started.checkpoint,
             plan_id=self.run.plan_id,
+            in_run=states,
         )
 
-    def _act_on(
-        self,
-        outcome: Ended | Park | Stopped | OverBudget,
-        record: StepRecord,
-        lease: Lease,
-        blocked: Mapping[date, str],
-    ) -> str:
+    def _give_up(self, taken: Taken, ready: Sequence[date]) -> str:
+        """Settle a step that kills its workers."""
+        why = f"gave up: {CRASHES_MAX} workers died while they ran it"
+        return self._settlement_of(taken).settle(
+            token=taken.lease.token,
+            state=StepState.FAILED,
+            failed=dict.fromkeys(ready, why),
+            blocked=taken.blocked,
+            release=taken.lease,
+        )
+
+    def _settlement_of(self, taken: Taken) -> Settlement:
+        """The settlement of an attempt: it knows what the ledger said when that began."""
+        return replace(self._settlement, started=taken.started)
+
+    def _act_on(self, outcome: Ended | Park | Stopped | OverBudget, taken: Taken) -> str:
         if isinstance(outcome, Park):
-            self._park(lease, outcome)
+            self._park(taken.lease, outcome)
         if isinstance(outcome, OverBudget):
-            self._wait_for_budget(lease, record, outcome)
+            self._wait_for_budget(taken.lease, outcome)
         if isinstance(outcome, Stopped):
-            return self._stopped(lease, outcome)
-        return self._ended(lease, record, outcome, blocked)
+            return self._stopped(taken, outcome)
+        return self._ended(taken, outcome)
 
     def _park(self, lease: Lease, park: Park) -> NoReturn:
         """Keep the lease without a worker: announce a silence until the next look is overdue."""
         lease.beat(silent_seconds=park.seconds + self.context.settings.visibility_seconds)
-        self._put_back(
-            lease,
-            StepState.RUNNING,
-            {"parked": lease.token, "checkpoint": json.dumps(park.checkpoint)},
+        parked = {"parked": lease.token, "checkpoint": json.dumps(park.checkpoint)}
+        self.context.ledger.transition(
+            self.run.id, self.id, token=lease.token, state=StepState.RUNNING, fields=parked
         )
         raise Requeue(park.seconds)
 
-    def _wait_for_budget(self, lease: Lease, record: StepRecord, over: OverBudget) -> NoReturn:
+    def _wait_for_budget(self, lease: Lease, over: OverBudget) -> NoReturn:
         """Requeue the step with what is left of it: no retry spent, no resource held."""
         self._put_back(
             lease,
-            StepState.PENDING,
             {
-                "attempt": str(record.attempt),
+                "attempt": str(self.record.attempt),
                 "checkpoint": json.dumps(over.checkpoint),
                 "waiting": over.why,
             },
         )
         raise Requeue(min(over.seconds, self.context.settings.poll_max_seconds))
 
-    def _stopped(self, lease: Lease, outcome: Stopped) -> str:
+    def _stopped(self, taken: Taken, outcome: Stopped) -> str:
+        lease = taken.lease
         if outcome.why == Stop.CANCELLED:
-            return self._settlement.settle(token=lease.token, state=StepState.CANCELLED)
+            return self._settlement_of(taken).settle(
+                token=lease.token, state=StepState.CANCELLED, release=lease
+            )
         if outcome.why == Stop.SHUTDOWN:
-            checkpoint = {"checkpoint": json.dumps(outcome.checkpoint)}
-            self._put_back(lease, StepState.PENDING, checkpoint)
+            self._put_back(lease, {"checkpoint": json.dumps(outcome.checkpoint)})
             raise Requeue(0)  # to another worker
         raise self._wait()  # the lease expired: another worker takes the step over
 
-    def _ended(
-        self, lease: Lease, record: StepRecord, ended: Ended, blocked: Mapping[date, str]
-    ) -> str:
-        failures = record.failures + bool(ended.short or ended.permanent)
+    def _ended(self, taken: Taken, ended: Ended) -> str:
+        failures = self.record.failures + bool(ended.short or ended.permanent)
         retry = decide(self.phase, attempt=failures, is_permanent=not ended.short)
         if ended.short and retry is not None:
-            self._retry(lease, ended, retry, failures)
-        failed, blocked = {**ended.short, **ended.permanent}, {**blocked, **ended.blocked}
-        before = self._settlement.own_dates().values()
+            self._retry(taken, ended, retry, failures)
+        settlement = self._settlement_of(taken)
+        failed, blocked = {**ended.short, **ended.permanent}, {**taken.blocked, **ended.blocked}
+        before = settlement.own_dates().values()
         state = StepState.SUCCEEDED
         if failed or DateState.FAILED in before:
             state = StepState.FAILED
         elif blocked or DateState.BLOCKED in before:
             state = StepState.BLOCKED
-        return self._settlement.settle(
-            token=lease.token,
+        return settlement.settle(
+            token=taken.lease.token,
             state=state,
             done=ended.done,
             failed=failed,
             blocked=blocked,
             fields={
                 "failures": str(failures),
-                **self._settlement.recounted(ended.remarks, ended.counts),
+                **settlement.recounted(ended.remarks, ended.counts),
             },
+            release=taken.lease,
         )
 
-    def _retry(self, lease: Lease, ended: Ended, retry: Retry, failures: int) -> NoReturn:
+    def _retry(self, taken: Taken, ended: Ended, retry: Retry, failures: int) -> NoReturn:
         """Requeue the step for the dates that are short; the others are settled now."""
-        settlement = self._settlement
+        settlement = self._settlement_of(taken)
         kept = self._put_back(
-            lease,
-            StepState.PENDING,
+            taken.lease,
             {
                 "failures": str(failures),
                 "error": first(ended.short)[:ERROR_CHARS],
@@ -246,13 +279,18 @@ class Visit:
     def _put_back(
         self,
         lease: Lease,
-        state: StepState,
         fields: Mapping[str, str],
         dates: Mapping[tuple[str, date], DateState] | None = None,
     ) -> bool:
-        """End the attempt without settling the step; False when the step was taken over."""
+        """End the attempt and its lease without settling the step; False when it was taken over."""
         return self.context.ledger.transition(
-            self.run.id, self.id, token=lease.token, state=state, fields=fields, dates=dates
+            self.run.id,
+            self.id,
+            token=lease.token,
+            state=StepState.PENDING,
+            fields=fields,
+            dates=dates,
+            release=lease,
         )
 
     # -- without an attempt ------------------------------------------------------------------
@@ -262,10 +300,12 @@ class Visit:
     ) -> str:
         """Settle a step without an attempt, unless a worker holds it, which will settle it."""
         services = services_of(self.phase, parked=True, which=None) if record.parked else []
-        lease = self._lease(record, self.step.dates, services)
+        lease = self._lease(self.step.dates, services)
+        if not lease.acquire(instead_of=[record.parked] if record.parked else []):
+            raise self._wait(lease.full())
         try:
             token = record.token if record.state is StepState.RUNNING else ""
-            return self._settlement.settle(token=token, state=state, failed=failed)
+            return self._settlement.settle(token=token, state=state, failed=failed, release=lease)
         finally:
             lease.release()
 
@@ -285,17 +325,23 @@ class Visit:
 
 def visit(context: Context, run_id: str, step_id: str, *, worker: str) -> str:
     """Handle one delivery of a step's message. See `Visit.make`."""
-    run = context.ledger.run(run_id)
-    step = context.step(run_id, step_id) if run else None
-    if run is None or step is None:
+    look = context.ledger.look(run_id, step_id)
+    chunk = look.chunk if look else None
+    if look is not None and chunk is None:
+        chunk = context.chunk_of_plan(run_id, chunk_of(step_id))
+    steps = chunk.steps if chunk else ()
+    step = next((each for each in steps if each.phase == phase_of(step_id)), None)
+    if look is None or chunk is None or step is None:
         raise StepFailed(
             f"{step_id} was not run: {run_id} is forgotten, since Redis was emptied. "
             "`planner enqueue --gaps` plans its dates anew."
         )
     return Visit(
         context=context,
-        run=run,
+        run=look.run,
         id=step_id,
+        record=look.record,
+        chunk=chunk,
         step=step,
         phase=context.pipeline.by_name.get(step.phase) or context.pipeline.phases[0],
         worker=worker,

@@ -1,7 +1,7 @@
 -- Register a run, and hold its dates, unless another run holds one of them.
--- KEYS: runs, held, run, plan, steps, dates.
+-- KEYS: runs, held, run, plan, steps, dates, chunks.
 -- ARGV: run id, header (JSON object), plan (JSON), step ids (JSON list), dates (JSON list),
---   seconds from now to its deadline, or ''.
+--   seconds from now to its deadline, or '', then each chunk's id and JSON.
 -- Answers {} when registered, else {date, run, date, run, ...} of those held.
 local conflicts, dates = {}, cjson.decode(ARGV[5])
 for _, date in ipairs(dates) do
@@ -18,6 +18,7 @@ for field, value in pairs(cjson.decode(ARGV[2])) do redis.call('HSET', KEYS[3], 
 redis.call('HSET', KEYS[3], 'created', t[1] .. '.' .. string.format('%06d', t[2]))
 if ARGV[6] ~= '' then redis.call('HSET', KEYS[3], 'deadline', t[1] + ARGV[6]) end
 redis.call('SET', KEYS[4], ARGV[3])
+for i = 7, #ARGV, 2 do redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 1]) end
 for _, step in ipairs(cjson.decode(ARGV[4])) do redis.call('HSET', KEYS[5], step, STEP.PENDING) end
 for _, date in ipairs(dates) do
   redis.call('HSET', KEYS[6], date, DATE.PENDING)

@@ -1,7 +1,10 @@
 -- Begin an attempt at a step, or resume one that was parked. The lease's token is written down:
 -- it is the fencing token, which every later transition has to bring along.
--- KEYS: run, steps, step. ARGV: step id, token, worker, token it was parked under or ''.
--- Answers {'go', crashes, checkpoint}, or {state} of the run or step that forbids it.
+-- KEYS: run, steps, step, dates, and the owners of leases where the token has to be one of them.
+-- ARGV: step id, token, worker, token it was parked under or '', then the step's dates.
+-- Answers {'go', state of a date, ..., field of the step, value, ...}, or {state} of the run or step
+-- that forbids it.
+if KEYS[5] and redis.call('HEXISTS', KEYS[5], ARGV[2]) == 0 then return {'unheld'} end
 local run = redis.call('HGET', KEYS[1], 'state')
 local parked = redis.call('HGET', KEYS[3], 'parked') or ''
 -- A paused run starts no step; parked ones go on to their end.
@@ -24,6 +27,7 @@ redis.call('HSETNX', KEYS[3], 'started', now)
 redis.call('HSETNX', KEYS[1], 'started', now)
 redis.call('HSET', KEYS[3], 'token', ARGV[2], 'worker', ARGV[3], 'waits', 0, 'waiting', '')
 redis.call('HSET', KEYS[2], ARGV[1], STEP.RUNNING)
--- Bridge: steps that were parked before 0.2 have their checkpoint under `memory`.
-local checkpoint = redis.call('HGET', KEYS[3], 'checkpoint') or redis.call('HGET', KEYS[3], 'memory')
-return {'go', redis.call('HGET', KEYS[3], 'crashes') or 0, checkpoint or '{}'}
+local answer = {'go'}
+for i = 5, #ARGV do answer[#answer + 1] = redis.call('HGET', KEYS[4], ARGV[i]) or '' end
+for _, each in ipairs(redis.call('HGETALL', KEYS[3])) do answer[#answer + 1] = each end
+return answer

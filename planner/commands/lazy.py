@@ -1,0 +1,49 @@
+"""Commands that are imported when they are called: `planner --help` and `status` pay for no other.
+
+Their one-line helps stand in `planner/cli.py`; a test holds them to the docstrings.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, ClassVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+class Lazy(TyperCommand):
+    """A command, or a group of them, of which only the name and a line of help are known yet."""
+
+    def __init__(
+        self, place: str, told: str, *examples: str, name: str = "", hidden: bool = False
+    ) -> None:
+        self.place = place
+        """`module:attribute`, below `planner.commands`: a function, or a Typer app of several."""
+        self.examples = examples
+        super().__init__(name or place.partition(":")[2], help=told, hidden=hidden)
+
+    def load(self) -> Any:
+        """The command itself, as Typer makes it."""
+        module, _, attribute = self.place.partition(":")
+        found = getattr(import_module(f"planner.commands.{module}"), attribute)
+        app = found
+        if not isinstance(found, typer.Typer):
+            app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            epilog = "\n".join(["Such as:", *self.examples]) if self.examples else None
+            app.command(name=self.name, epilog=epilog)(found)
+        return typer.main.get_command(app)
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Import the command, and let it read its arguments."""
+        return self.load().make_context(*arguments, **options)
+
+
+class LazyGroup(TyperGroup):
+    """The group of a command line's lazy commands, in the order of its help."""
+
+    lazy: ClassVar[tuple[Lazy, ...]] = ()
+
+    def __init__(self, **attributes: Any) -> None:
+        commands = {str(each.name): each for each in self.lazy}
+        super().__init__(**{**attributes, "commands": commands})

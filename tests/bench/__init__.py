@@ -1,0 +1,1 @@
+"""Benchmarks: `make bench` prints their rows, and `docs/performance.md` keeps them."""

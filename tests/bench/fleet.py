@@ -1,0 +1,143 @@
+"""Steps that do nothing on a real worker, and the same canvas on bare Celery."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import redis
+
+from planner.sandbox.workers import environment_of
+from planner.settings import Settings
+from tests.bench.worlds import PHASES, RUN, Sized
+from tests.waiting import until
+from worker.ledger.connection import connect
+from worker.processes.children import Child, supervised
+from worker.processes.workers import worker_process
+
+ROOT = Path(__file__).parents[2]
+PATCHES = Path(__file__).with_name("patches")
+BARE = ["-m", "celery", "-A", "tests.bench.bare", "worker", "--concurrency", "1"]
+BARE += ["--loglevel", "WARNING", "--without-mingle", "--without-gossip", "-E"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What a step costs."""
+
+    milliseconds: float
+    """Of CPU time: the worker's main process, its child, and Redis."""
+    parts: tuple[float, float, float]
+    """Of them Redis, the worker's main process, its child."""
+    trips: float
+    """Round trips of the child; 0 when they were not counted."""
+    megabytes: tuple[float, float]
+    """Resident memory of the worker's main process, and of its child, at the end."""
+    commands: float
+    """Of all clients; those inside scripts count too."""
+
+
+def ours(
+    settings: Settings, place: Path, chunks: int, *, sent: int | None = None, count: bool = False
+) -> Cost:
+    """A run of the product; of a large one only the first `sent` chunks."""
+    place.mkdir()
+    client = connect(settings, patient=False)
+    client.flushall()
+    sized = Sized(place=place, broker_url=settings.redis_url, chunks=chunks)
+    sized.register()
+    ids = [step for step, _ in sized.plan.steps()][: (sent or chunks) * len(PHASES)]
+    of_run = sized.context.settings
+    environment = _environment(environment_of(of_run), place, count=count)
+    worker = worker_process(of_run, 1, environment=environment)
+
+    def send() -> None:
+        _python(["-m", "tests.bench.send", RUN, str(len(ids))], environment)
+
+    def ended() -> bool:
+        return set(client.hmget(f"backfill:run:{RUN}:steps", ids)) == {"succeeded"}
+
+    return _measure(client, worker, place, len(ids), send, ended)
+
+
+def bare(settings: Settings, place: Path, chunks: int, *, count: bool = False) -> Cost:
+    """The same canvas on Celery alone."""
+    place.mkdir()
+    client = connect(settings, patient=False)
+    client.flushall()
+    url = settings.redis_url.replace("unix://", "redis+socket://", 1)
+    environment = _environment({"BENCH_URL": url}, place, count=count)
+    worker = Child(
+        name="bare",
+        command=[sys.executable, *BARE],
+        log=place / "bare.log",
+        stop_seconds=10,
+        environment=environment,
+    )
+
+    def send() -> None:
+        _python(["-m", "tests.bench.bare", str(chunks), str(len(PHASES))], environment)
+
+    return _measure(
+        client, worker, place, chunks * len(PHASES), send, lambda: client.exists("bare-ended")
+    )
+
+
+def _measure(client, worker, place, steps, send, ended) -> Cost:  # type: ignore[no-untyped-def]
+    send()
+    with supervised([worker]):
+        server = psutil.Process(int(client.info("server")["process_id"]))
+        until(lambda: client.hlen("unacked") or ended(), seconds=60)
+        main = psutil.Process(worker.process.pid)
+        processes = [server, main, *main.children(recursive=True)]
+        cpu, commands = [_cpu([each]) for each in processes], _commands(client)
+        children = {str(each.pid) for each in processes[2:]}
+        trips = _trips(place, children)
+        while not ended():
+            time.sleep(0.25)
+        spent = [
+            (_cpu([each]) - before) / steps * 1e3
+            for each, before in zip(processes, cpu, strict=True)
+        ]
+        return Cost(
+            milliseconds=sum(spent),
+            parts=(spent[0], spent[1], sum(spent[2:])),
+            megabytes=(_rss(main), max(_rss(each) for each in processes[2:])),
+            trips=(_trips(place, children) - trips) / steps,
+            commands=(_commands(client) - commands) / steps,
+        )
+
+
+def _environment(more: Mapping[str, str], place: Path, *, count: bool) -> dict[str, str]:
+    paths = os.pathsep.join([str(PATCHES), str(ROOT)])
+    trips = {"BENCH_TRIPS": str(place / "trips")} if count else {}
+    return {**more, "PYTHONPATH": paths, **trips}
+
+
+def _python(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    subprocess.run(
+        [sys.executable, *arguments], env={**os.environ, **environment}, cwd=ROOT, check=True
+    )
+
+
+def _cpu(processes: Sequence[psutil.Process]) -> float:
+    return sum(sum(each.cpu_times()[:2]) for each in processes)
+
+
+def _rss(process: psutil.Process) -> float:
+    return float(process.memory_info().rss) / 1e6
+
+
+def _commands(client: redis.Redis) -> int:
+    return int(client.info("stats")["total_commands_processed"])
+
+
+def _trips(place: Path, pids: set[str]) -> int:
+    files = (path for path in place.glob("trips.*") if path.suffix[1:] in pids)
+    return sum(path.stat().st_size for path in files)

@@ -1,0 +1,129 @@
+"""What a step asks of Redis: counted, not timed, so that no load of the machine changes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from planner.commands.run_status import status_json
+from planner.settings import Settings
+from tests.bench.worlds import PHASES, RUN, Sized, idle_attempts, round_trips
+from tests.integration.shop import RUN as SHOP_RUN
+from tests.integration.shop import Shop, day
+from worker.ledger.lease import Lease, Resource
+from worker.ledger.plans import PlanLedger
+from worker.step.errors import Requeue
+from worker.step.visit import visit
+
+VISIT = 4  # look, states of its dates and upstream, lease and start, end and release
+SMALL, LARGE = 2, 200
+
+
+def sized(place: Path, settings: Settings, chunks: int) -> Sized:
+    place.mkdir()
+    made = Sized(place=place, broker_url=settings.redis_url, chunks=chunks)
+    made.register()
+    return made
+
+
+def visited(made: Sized) -> list[list[int]]:
+    """The bytes of each thing that is sent to Redis, for each step of a chunk."""
+    steps = [step for step, _ in made.plan.steps()][: len(PHASES)]
+    found = []
+    for step in steps:
+        with round_trips() as sent:
+            assert visit(made.context, RUN, step, worker="me") == "succeeded"
+        found.append(sent)
+    return found
+
+
+def test_a_visit_takes_four_round_trips_whatever_the_size_of_the_plan(
+    tmp_path: Path, client: redis.Redis, redis_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given processes that know the scripts, and no way to read a whole plan
+    with idle_attempts():
+        visited(sized(tmp_path / "first", redis_settings, 1))
+        monkeypatch.delattr(PlanLedger, "plan")
+        counts, texts = [], []
+        for chunks in (SMALL, LARGE):
+            client.flushdb()
+            made = sized(tmp_path / str(chunks), redis_settings, chunks)
+            out = client.info("stats")["total_net_output_bytes"]
+            sent = visited(made)
+            texts.append(client.info("stats")["total_net_output_bytes"] - out)
+            counts.append([len(each) for each in sent])
+
+    # Then a step of a large plan asks as often as one of a small, and is told as much
+    assert counts == [[VISIT] * len(PHASES)] * 2
+    assert abs(texts[1] - texts[0]) < 200
+
+
+def test_a_redis_that_forgot_the_scripts_is_told_them_again(
+    tmp_path: Path, client: redis.Redis, redis_settings: Settings
+) -> None:
+    made = sized(tmp_path / "world", redis_settings, 1)
+    with idle_attempts():
+        for step, _ in made.plan.steps():
+            client.script_flush()
+            assert visit(made.context, RUN, step, worker="me") == "succeeded"
+            assert made.context.ledger.step(RUN, step).attempt == 1
+    assert not client.exists("backfill:lease:owners")
+
+
+def test_a_run_that_was_registered_without_its_chunks_goes_on(
+    tmp_path: Path, client: redis.Redis, redis_settings: Settings
+) -> None:
+    # Given a run as earlier versions wrote it down: the whole plan in one text
+    made = sized(tmp_path / "world", redis_settings, 2)
+    client.delete(f"backfill:run:{RUN}:chunks")
+    client.set(f"backfill:run:{RUN}:plan", made.plan.model_dump_json())
+
+    # Then its steps are visited, and its plan is the same
+    assert made.context.ledger.plan(RUN) == made.plan
+    with idle_attempts():
+        for step, _ in made.plan.steps():
+            assert visit(made.context, RUN, step, worker="me") == "succeeded"
+
+
+def test_a_step_begins_only_with_its_lease_and_gives_it_back_with_its_end(shop: Shop) -> None:
+    """Lease and start go together; the start asks whether the lease was had."""
+    shop.lose_sessions(day(11))
+    step = f"{day(11)}/sessionise"
+    shop.register(shop.plan())
+    owners = "backfill:lease:owners"
+    other = Lease(
+        shop.ledger.client,
+        [Resource(name=f"{shop.context.pipeline.name}:sessionise:{day(11)}")],
+        seconds=30,
+    )
+    assert other.acquire()
+
+    with pytest.raises(Requeue):
+        shop.visit(step)
+    assert shop.ledger.step(SHOP_RUN, step).attempt == 0
+    assert shop.ledger.step(SHOP_RUN, step).waiting == "another step of its dates"
+    assert [*shop.ledger.client.hgetall(owners)] == [other.token]
+
+    other.release()
+    assert shop.visit(step) == "succeeded"
+    assert shop.ledger.step(SHOP_RUN, step).attempt == 1
+    assert shop.ledger.client.hgetall(owners) == {}
+
+
+def test_status_and_runs_take_as_many_round_trips_for_many_steps_as_for_few(
+    tmp_path: Path, client: redis.Redis, redis_settings: Settings
+) -> None:
+    counts = []
+    for chunks in (SMALL, LARGE):
+        client.flushdb()
+        made = sized(tmp_path / str(chunks), redis_settings, chunks)
+        with round_trips() as sent:
+            found = status_json(made.context, made.context.ledger.require(RUN))
+            assert found["steps"]["pending"] == chunks * len(PHASES)
+            assert [run.id for run in made.context.ledger.runs()] == [RUN]
+        counts.append(len(sent))
+
+    # The run, states, steps, plan, dates, problems; the names of runs, and all of them
+    assert counts == [8, 8]

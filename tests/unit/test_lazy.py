@@ -1,0 +1,60 @@
+"""What a command imports: no more than it needs, for importing is most of what a short one does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+CALL = """
+import sys
+from planner.cli import main
+sys.argv[0] = "planner"
+try:
+    main()
+except SystemExit as ended:
+    print(ended.code)
+print(*sys.modules)
+"""
+HEAVY = {
+    "celery", "kombu", "duckdb", "deltalake", "pyarrow", "sqlglot", "google", "jinja2", "psutil"
+}  # fmt: skip
+
+
+def imported(place: Path, *arguments: str) -> tuple[str, set[str]]:
+    """What a command ended with, and every module that it had imported by then."""
+    done = subprocess.run(
+        [sys.executable, "-c", CALL, *arguments],
+        cwd=place,
+        env={"BACKFILL_HOME": str(place / "home"), "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *_, code, modules = done.stdout.splitlines()
+    return code, set(modules.split())
+
+
+def test_help_imports_no_command_and_no_model(tmp_path: Path) -> None:
+    code, modules = imported(tmp_path, "--help")
+
+    assert code == "0"
+    ours = {name for name in modules if name.partition(".")[0] in ("planner", "worker", "sql")}
+    assert ours == {
+        "planner",
+        "planner.cli",
+        "planner.commands",
+        "planner.commands.lazy",
+        "planner.commands.output",
+        "planner.errors",
+        "planner.text",
+    }
+    assert not modules & {"pydantic", "redis", *HEAVY}
+
+
+def test_asking_for_runs_imports_no_warehouse_and_no_celery(tmp_path: Path) -> None:
+    for arguments in (["runs"], ["status", "run-20260102-k7xq3w"]):
+        code, modules = imported(tmp_path, *arguments)
+
+        assert code == "3", "there is no fleet here"
+        assert not modules & HEAVY
