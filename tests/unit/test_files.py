@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,7 @@ def test_a_pipe_is_written_into(pipe: Path) -> None:
     os.set_blocking(reader, True)
 
     def read() -> None:
+        select.select([reader], [], [])  # until a writer is there
         with os.fdopen(reader) as file:
             got.append(file.read())
 
