@@ -73,6 +73,8 @@ def _reconcile_one(context: Context, run: RunRecord, there: set[tuple[str, str]]
         return _reconcile_run(context, run, there)
     except FleetError as error:  # such as the plan of another version
         log.warning("%s: could not reconcile: %s", run.id, error)
+    except redis.ResponseError as error:  # a key of the run that is of another type
+        log.warning("%s: could not reconcile: %s", run.id, error)
     except (redis.RedisError, OperationalError):  # no other run could be reconciled now
         raise
     except Exception:

@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import cast
 
-from planner.errors import UsageError
+from planner.errors import BadRecord, UsageError
 from planner.pipeline.model import RUN_ID
 from planner.plan.plan import Plan, parse_plan
 from planner.plan.states import RunState
 from worker.ledger.connection import Connected, script
 from worker.ledger.keys import RUNS, date_field, held_key, parse_date_field, run_key, step_key
 from worker.ledger.orders import PLAIN, Orders
-from worker.ledger.record import MISMATCHES, RunEnding, RunHeader, RunRecord, as_text, run_record
+from worker.ledger.record import (
+    MISMATCHES,
+    RunEnding,
+    RunHeader,
+    RunRecord,
+    as_text,
+    reading,
+    run_record,
+)
 
 KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
 KEYS_AT_ONCE = 1000  # per SCAN
 
 _RUN_ID = re.compile(RUN_ID)
+log = logging.getLogger(__name__)
+
+
+def _log(error: BadRecord) -> None:
+    log.warning("%s", error)
 
 
 class StillHeld(Exception):
@@ -146,9 +160,10 @@ class RunLedger(Connected):
         """
         if not isinstance(run_id, str) or _RUN_ID.fullmatch(run_id) is None:
             return None  # from a message, or from Redis: it would be part of paths
-        answer = script(self.client, "look")(keys=[run_key(run_id)])
-        found = dict(zip(answer[::2], answer[1::2], strict=True))
-        return run_record(run_id, found) if found else None
+        with reading(run_id):
+            answer = script(self.client, "look")(keys=[run_key(run_id)])
+            found = dict(zip(answer[::2], answer[1::2], strict=True))
+            return run_record(run_id, found) if found else None
 
     def require(self, run_id: str) -> RunRecord:
         """A run. Raises `UsageError` when there is none."""
@@ -157,10 +172,19 @@ class RunLedger(Connected):
             raise UsageError(f"There is no run {run_id!r}: `planner runs` lists them.")
         return run
 
-    def runs(self) -> list[RunRecord]:
-        """Every run that Redis still holds, newest first."""
-        ids = [str(run_id) for run_id in self.client.zrevrange(RUNS, 0, -1)]
-        found = {run_id: self.run(run_id) for run_id in ids}
+    def runs(self, on_bad: Callable[[BadRecord], None] = _log) -> list[RunRecord]:
+        """Every run that Redis still holds, newest first.
+
+        One that cannot be read is told to `on_bad`, and passed over.
+        """
+        with reading("the list of runs"):
+            ids = [str(run_id) for run_id in self.client.zrevrange(RUNS, 0, -1)]
+        found: dict[str, RunRecord | None] = {}
+        for run_id in ids:
+            try:
+                found[run_id] = self.run(run_id)
+            except BadRecord as error:
+                on_bad(error)
         expired = [run_id for run_id, record in found.items() if record is None]
         if expired:
             self.client.zrem(RUNS, *expired)
@@ -168,13 +192,16 @@ class RunLedger(Connected):
 
     def plan(self, run_id: str) -> Plan | None:
         """The plan of a run."""
-        text = self.client.get(run_key(run_id, "plan"))
-        return None if text is None else parse_plan(json.loads(text), where=f"the plan of {run_id}")
+        with reading(f"the plan of {run_id}"):
+            text = self.client.get(run_key(run_id, "plan"))
+            content = None if text is None else json.loads(text)
+        return None if text is None else parse_plan(content, where=f"the plan of {run_id}")
 
     def held(self, pipeline: str) -> dict[tuple[str, date], str]:
         """Phase and date → the run that is repairing it."""
-        found = self._hash(held_key(pipeline))
-        return {parse_date_field(key): run_id for key, run_id in found.items()}
+        with reading(f"the dates that runs of {pipeline} hold"):
+            found = self._hash(held_key(pipeline))
+            return {parse_date_field(key): run_id for key, run_id in found.items()}
 
     def note_end_waits(self, run_id: str, what: str, *, config_mismatch: bool = False) -> int:
         """Write down what a run's end waits for; config mismatches in a row, this one included."""
@@ -193,13 +220,15 @@ class RunLedger(Connected):
 
     def published(self, run_id: str) -> set[date]:
         """The dates that a run has published so far."""
-        found = cast("set[str]", self.client.smembers(run_key(run_id, "published")))
-        return {date.fromisoformat(day) for day in found}
+        with reading(run_id):
+            found = cast("set[str]", self.client.smembers(run_key(run_id, "published")))
+            return {date.fromisoformat(day) for day in found}
 
     def report(self, run_id: str) -> str | None:
         """A run's report, JSON; None before the run has ended."""
-        found = self.client.get(run_key(run_id, "report"))
-        return None if found is None else str(found)
+        with reading(f"the report of {run_id}"):
+            found = self.client.get(run_key(run_id, "report"))
+            return None if found is None else str(found)
 
     def _keys(self, run_id: str) -> list[str]:
         return list(self.client.scan_iter(f"{run_key(run_id)}*", count=KEYS_AT_ONCE))

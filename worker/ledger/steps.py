@@ -11,7 +11,7 @@ from typing import Any
 from planner.plan.states import DateState, StepState
 from worker.ledger.connection import Connected, script
 from worker.ledger.keys import date_field, parse_date_field, run_key, step_key
-from worker.ledger.record import MISMATCHES, StepRecord, step_record
+from worker.ledger.record import MISMATCHES, StepRecord, reading, step_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,18 +29,21 @@ class StepLedger(Connected):
 
     def step_state(self, run_id: str, step_id: str) -> StepState | None:
         """The state of a step; None when Redis does not hold it."""
-        state = self.client.hget(run_key(run_id, "steps"), step_id)
-        return None if state is None else StepState(str(state))
+        with reading(run_id):
+            state = self.client.hget(run_key(run_id, "steps"), step_id)
+            return None if state is None else StepState(str(state))
 
     def step(self, run_id: str, step_id: str) -> StepRecord:
         """All that is known of a step."""
         state = self.step_state(run_id, step_id) or StepState.PENDING
-        return step_record(step_id, state, self._hash(step_key(run_id, step_id)))
+        with reading(f"{step_id} of {run_id}"):
+            return step_record(step_id, state, self._hash(step_key(run_id, step_id)))
 
     def steps(self, run_id: str) -> dict[str, StepState]:
         """Step id → state, for the whole run."""
-        found = self._hash(run_key(run_id, "steps"))
-        return {step_id: StepState(state) for step_id, state in found.items()}
+        with reading(run_id):
+            found = self._hash(run_key(run_id, "steps"))
+            return {step_id: StepState(state) for step_id, state in found.items()}
 
     def step_records(self, run_id: str, step_ids: Iterable[str]) -> list[StepRecord]:
         """All that is known of some steps, in one round trip."""
@@ -49,10 +52,11 @@ class StepLedger(Connected):
         pipe = self.client.pipeline(transaction=False)
         for step_id in wanted:
             pipe.hgetall(step_key(run_id, step_id))
-        return [
-            step_record(step_id, states[step_id], found)
-            for step_id, found in zip(wanted, pipe.execute(), strict=True)
-        ]
+        with reading(f"the steps of {run_id}"):
+            return [
+                step_record(step_id, states[step_id], found)
+                for step_id, found in zip(wanted, pipe.execute(), strict=True)
+            ]
 
     def problems(self, run_id: str, step_id: str) -> dict[date, str]:
         """The dates of a settled step that are not done, each with what is wrong."""
@@ -65,7 +69,8 @@ class StepLedger(Connected):
     def counts(self, run_id: str, step_id: str) -> dict[date, tuple[int, int]]:
         """Entities that were due, and that were there, at the last recount of a step's dates."""
         found = self._by_date(run_id, step_id, "counts")
-        return {day: (due, there) for day, (due, there) in found.items()}
+        with reading(f"{step_id} of {run_id}"):
+            return {day: (int(due), int(there)) for day, (due, there) in found.items()}
 
     def flaws(self, run_id: str, step_id: str) -> dict[str, dict[str, int]]:
         """Date (ISO) → the flaws that it had before the run wrote it for the first time."""
@@ -88,17 +93,20 @@ class StepLedger(Connected):
         pairs = list(wanted)
         if not pairs:
             return {}
-        found = self.client.hmget(run_key(run_id, "dates"), [date_field(*pair) for pair in pairs])
-        return {
-            pair: DateState(str(state))
-            for pair, state in zip(pairs, found, strict=True)
-            if state is not None
-        }
+        fields = [date_field(*pair) for pair in pairs]
+        with reading(run_id):
+            found = self.client.hmget(run_key(run_id, "dates"), fields)
+            return {
+                pair: DateState(str(state))
+                for pair, state in zip(pairs, found, strict=True)
+                if state is not None
+            }
 
     def all_dates(self, run_id: str) -> dict[tuple[str, date], DateState]:
         """Phase and date → state, for the whole run."""
-        found = self._hash(run_key(run_id, "dates"))
-        return {parse_date_field(key): DateState(state) for key, state in found.items()}
+        with reading(run_id):
+            found = self._hash(run_key(run_id, "dates"))
+            return {parse_date_field(key): DateState(state) for key, state in found.items()}
 
     def start(
         self, run_id: str, step_id: str, *, token: str, worker: str, parked: str = ""
@@ -170,6 +178,7 @@ class StepLedger(Connected):
 
     def _by_date(self, run_id: str, step_id: str, name: str) -> dict[date, Any]:
         """A field of a step that says something of each of some dates."""
-        text = self.client.hget(step_key(run_id, step_id), name)
-        found = json.loads(text) if text else {}
-        return {date.fromisoformat(day): value for day, value in found.items()}
+        with reading(f"{step_id} of {run_id}"):
+            text = self.client.hget(step_key(run_id, step_id), name)
+            found = json.loads(text) if text else {}
+            return {date.fromisoformat(day): value for day, value in found.items()}
