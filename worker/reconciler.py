@@ -22,6 +22,7 @@ from worker.canvas import final_message, rest, unsettled
 from worker.ledger.keys import run_key
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunRecord
+from worker.messages.aside import put_aside
 from worker.messages.mailbox import FINAL, call_in, chunks_with_messages, correct_times
 from worker.messages.transport import send_only
 from worker.step.context import Context
@@ -56,8 +57,9 @@ def reconcile(context: Context) -> list[Resent]:
         return []  # another process reconciles
     try:
         with lease.kept_alive():
-            correct_times(context.redis)
             queues = queue_names(context.pipeline)
+            put_aside(context.redis, queues)
+            correct_times(context.redis)
             # Their messages may be delayed for minutes by a retry, or for a day by a budget.
             cancelling = {run.id for run in active if run.state is RunState.CANCELLING}
             call_in(context.redis, queues, cancelling)
