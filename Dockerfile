@@ -2,7 +2,7 @@
 #
 #   docker build --tag backfill-fleet .
 #   docker run --rm backfill-fleet gaps --help
-#   docker run --rm --entrypoint celery backfill-fleet -A worker.app worker
+#   docker run --rm --entrypoint python backfill-fleet -P -m worker worker
 #
 # A pipeline whose scripts need packages of their own builds on it:
 #

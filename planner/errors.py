@@ -4,7 +4,8 @@
     ├── UsageError             2  a flag, a date, an id
     │   ├── BadPipeline        2  the pipeline file
     │   └── BadPlan            2  the plan file
-    └── Unreachable            3  broker or fleet
+    ├── Unreachable            3  broker or fleet
+    └── BadRecord              4  what Redis holds of a run
 
 Every message says what happened and what to do next. A warehouse's own errors are in
 `sql.errors`; the command line answers them with exit code 3.
@@ -59,3 +60,7 @@ class Unreachable(FleetError):
     """The broker cannot be reached."""
 
     exit = Exit.UNREACHABLE
+
+
+class BadRecord(FleetError):
+    """What Redis holds cannot be read."""

@@ -1,29 +1,71 @@
-"""Files of others, read whole up to a limit, and files of ours, written whole or not at all."""
+"""Files of others, read whole up to a limit, and files of ours, written whole or not at all.
+
+A path that a user names may be a link, a pipe or a device. Links are followed, pipes and devices
+stay what they are, and none of them is waited for without end.
+"""
 
 from __future__ import annotations
 
+import codecs
 import errno
 import os
+import select
+import stat
 import tempfile
 from pathlib import Path
 
 MB = 1_000_000
+PIPE_SECONDS = 10.0  # for the process at a pipe's other end to write something
 
 
 def read_capped(path: Path, limit: int) -> bytes:
-    """A file's bytes. Raises `OSError`, also when it holds more than `limit` of them."""
+    """A file's bytes, or a pipe's, less a byte order mark. Raises `OSError`.
+
+    It is one, too, when the file is a device, holds more than `limit`, or nothing comes.
+    """
+    # Not blocking: opening a pipe without a writer would wait for one.
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        kind = os.fstat(handle).st_mode
+        if not (stat.S_ISREG(kind) or stat.S_ISFIFO(kind) or stat.S_ISDIR(kind)):
+            raise OSError(errno.EINVAL, "it is a device, not a file", str(path))
+        return _read(handle, path, limit, is_pipe=stat.S_ISFIFO(kind))
+    finally:
+        os.close(handle)
+
+
+def _read(handle: int, path: Path, limit: int, *, is_pipe: bool) -> bytes:
     blocks, left = [], limit
-    with path.open("rb") as file:
-        while block := file.read(MB):  # reading all at once would reserve `limit` of memory
-            blocks.append(block)
-            left -= len(block)
-            if left < 0:
-                raise OSError(errno.EFBIG, f"it holds more than {limit:,} bytes", str(path))
-    return b"".join(blocks)
+    while True:
+        try:
+            block = os.read(handle, MB)  # reading all at once would reserve `limit` of memory
+        except BlockingIOError:  # a pipe that is held open for writing, and empty now
+            if select.select([handle], [], [], PIPE_SECONDS)[0]:
+                continue
+            why = f"it wrote nothing for {PIPE_SECONDS:g} s"
+            raise OSError(errno.ETIMEDOUT, why, str(path)) from None
+        if not block:
+            break
+        blocks.append(block)
+        left -= len(block)
+        if left < 0:
+            raise OSError(errno.EFBIG, f"it holds more than {limit:,} bytes", str(path))
+    if is_pipe and not blocks:
+        raise OSError(errno.ENODATA, "no process writes to this pipe", str(path))
+    return b"".join(blocks).removeprefix(codecs.BOM_UTF8)  # some editors for Windows write one
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file, for its owner alone, so that no reader sees half of it."""
+    """Write a file, for its owner alone, so that no reader sees half of it.
+
+    A link is followed. A pipe or a device is written into, never replaced. Raises `OSError`.
+    """
+    if path.exists() and not path.is_file():
+        _write_into(path, text)
+        return
+    path = Path(os.path.realpath(path))
+    if path.is_symlink():  # only a link that leads to itself is left
+        raise OSError(errno.ELOOP, "it is a link that leads to itself", str(path))
     make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -35,6 +77,24 @@ def write_whole(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _write_into(path: Path, text: str) -> None:
+    """Write into a pipe or a character device; anything else is refused."""
+    if path.is_block_device():
+        raise OSError(errno.EINVAL, "it is a disk, not a file", str(path))
+    try:
+        # Not blocking: opening a pipe without a reader would wait for one.
+        handle = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        raise OSError(errno.ENXIO, "no process reads from it", str(path)) from None
+    os.set_blocking(handle, True)
+    with os.fdopen(handle, "wb", buffering=0) as file:
+        left = memoryview(text.encode())
+        while left:
+            left = left[file.write(left) or 0 :]
 
 
 def make_folder(path: Path) -> None:

@@ -24,6 +24,7 @@ from worker.canvas import final_message, rest, unsettled
 from worker.ledger.keys import run_key
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunRecord
+from worker.messages.aside import put_aside
 from worker.messages.mailbox import FINAL, call_in, chunks_with_messages, correct_times
 from worker.messages.transport import send_only
 from worker.step.context import Context
@@ -58,8 +59,9 @@ def reconcile(context: Context) -> list[Resent]:
         return []  # another process reconciles
     try:
         with lease.kept_alive():
-            correct_times(context.redis)
             queues = queue_names(context.pipeline)
+            put_aside(context.redis, queues)
+            correct_times(context.redis)
             # Their messages may be delayed for minutes by a retry, or for a day by a budget.
             cancelling = {run.id for run in active if run.state is RunState.CANCELLING}
             call_in(context.redis, queues, cancelling)
@@ -74,6 +76,8 @@ def _reconcile_one(context: Context, run: RunRecord, there: set[tuple[str, str]]
     try:
         return _reconcile_run(context, run, there)
     except FleetError as error:  # such as the plan of another version
+        log.warning("%s: could not reconcile: %s", run.id, error)
+    except redis.ResponseError as error:  # a key of the run that is of another type
         log.warning("%s: could not reconcile: %s", run.id, error)
     except (redis.RedisError, OperationalError):  # no other run could be reconciled now
         raise

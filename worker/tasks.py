@@ -14,6 +14,7 @@ import redis
 from celery import Task
 from kombu.exceptions import OperationalError
 
+from planner.errors import BadRecord
 from planner.plan.plan import chunk_of
 from worker.app import app
 from worker.canvas import ids_of, rest, unsettled
@@ -25,6 +26,8 @@ from worker.step.visit import visit
 
 log = logging.getLogger(__name__)
 
+UNREADABLE_SECONDS = 10.0  # between two looks at a record that this version cannot read
+
 
 @app.task(bind=True, name="backfill.step", max_retries=None)
 def step(task: Task, run_id: str, step_id: str) -> str:
@@ -34,6 +37,9 @@ def step(task: Task, run_id: str, step_id: str) -> str:
         return visit(context, run_id, step_id, worker=_worker(task))
     except Requeue as requeue:
         raise _requeued(task, requeue.seconds) from None
+    except BadRecord as error:  # a worker of the version that wrote it can
+        log.warning("%s", error)
+        raise _requeued(task, UNREADABLE_SECONDS) from None
     except StepFailed as failed:
         if failed.goes_on:
             _send_rest(context, run_id, step_id)
@@ -47,6 +53,9 @@ def finalize(task: Task, run_id: str) -> str:
         return finalize_run(context_here(), run_id)
     except Requeue as requeue:
         raise _requeued(task, requeue.seconds) from None
+    except BadRecord as error:
+        log.warning("%s", error)
+        raise _requeued(task, UNREADABLE_SECONDS) from None
 
 
 def _send_rest(context: Context, run_id: str, step_id: str) -> None:

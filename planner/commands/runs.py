@@ -19,7 +19,7 @@ from planner.text import date_ranges, duration
 def runs(json: opt.Json = False) -> None:
     """List runs, newest first."""
     context = open_context()
-    records = required_ledger(context).runs()
+    records = required_ledger(context).runs(on_bad=lambda error: note(str(error)))
     rows = [
         {
             "run_id": record.id,
@@ -130,8 +130,8 @@ def _print_status(found: dict[str, Any]) -> None:
         check = found["validation"]
         out.print(
             f"final validation: {'passed' if check['passed'] else 'failed'}, "
-            f"{check['checked']} phase-dates checked, {check['short']} short, "
-            f"{check['remaining']} other gaps in scope"
+            f"{check.get('checked', '?')} phase-dates checked, {check.get('short', '?')} short, "
+            f"{check.get('remaining', '?')} other gaps in scope"
         )
     if found["publication"]:
         ran, failed = found["publication"]["ran"], found["publication"]["failed"]

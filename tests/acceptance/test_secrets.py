@@ -218,7 +218,7 @@ def everything_running(place: Path, environment: dict[str, str]) -> Iterator[str
     conf += ["bind 127.0.0.1", f"dir {place / 'redis'}", "appendonly yes", 'save ""']
     (place / "redis.conf").write_text("\n".join([*conf, f"requirepass {unquote(BROKER)}", ""]))
     home, port = settings.folder("logs"), free_port()
-    flower = [sys.executable, "-m", "celery", "-A", "worker.app", "flower"]
+    flower = [sys.executable, "-P", "-m", "worker", "flower"]
     flower += ["--address=127.0.0.1", f"--port={port}", "--read-only=True"]
     flower += [
         "--persistent=True",

@@ -60,6 +60,7 @@ def twice(plan: dict[str, Any]) -> dict[str, Any]:
         lambda plan: {**plan, "warehouse": "local:/elsewhere"},
         lambda plan: {**plan, "pipeline_checksum": "0" * 16},
         lambda plan: {**plan, "format": 2},
+        lambda plan: {**plan, "pipeline": "another"},
     ],
 )
 def test_a_plan_that_was_made_by_hand_is_read_as_if_by_an_enemy(

@@ -6,10 +6,12 @@ import json
 
 import pytest
 
+from planner.plan.plan import parse_plan
 from planner.plan.states import RunState, StepState
 from tests.integration.ledgers import rename
 from tests.integration.shop import RUN, Shop, day
 from worker.ledger.lease import Lease, Resource
+from worker.run.finalize import finalize
 from worker.step.errors import Requeue, StepFailed
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX
 
@@ -139,3 +141,39 @@ def test_a_step_before_a_renamed_phase_is_given_up(shop: Shop) -> None:
     # What a file of other rules says of the next step is for the next step
     assert failed.value.goes_on
     assert shop.states()[f"{day(11)}/gone"] is StepState.PENDING
+
+
+def rename_pipeline(shop: Shop, name: str = "another") -> None:
+    """From now on Redis says that the run is of a pipeline of another name."""
+    shop.ledger.client.hset(HEADER, "pipeline", name)
+
+
+def test_a_run_of_another_name_is_left_alone(shop: Shop) -> None:
+    """Under its own name its dates would be leased anew, and written twice at once."""
+    begin(shop)
+    rename_pipeline(shop)
+
+    come_by(shop, CONFIG_MISMATCHES_MAX)
+    assert list(shop.ledger.client.scan_iter("backfill:lease:another*")) == []
+    with pytest.raises(StepFailed, match="every worker's pipeline file differs"):
+        shop.visit(STEP)
+
+
+def test_a_plan_of_another_name_is_left_alone(shop: Shop) -> None:
+    begin(shop)
+    key = f"{HEADER}:plan"
+    plan = parse_plan(json.loads(str(shop.ledger.client.get(key))), where="Redis")
+    forged = plan.model_copy(update={"pipeline": "another"}).sealed()
+    shop.ledger.client.set(key, forged.model_dump_json())
+
+    come_by(shop, 1)
+
+
+def test_the_end_of_a_run_of_another_name_waits(shop: Shop) -> None:
+    begin(shop)
+    for step in shop.states():
+        shop.ledger.client.hset(f"{HEADER}:steps", step, str(StepState.SUCCEEDED))
+    rename_pipeline(shop)
+
+    with pytest.raises(Requeue):
+        finalize(shop.context, RUN)

@@ -213,10 +213,9 @@ def test_a_run_as_the_user_that_the_documents_make_and_over_tls(
     ping = subprocess.run(
         [
             sys.executable,
+            "-P",
             "-m",
-            "celery",
-            "-A",
-            "worker.app",
+            "worker",
             "inspect",
             "ping",
             "--timeout",

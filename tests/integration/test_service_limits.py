@@ -20,7 +20,7 @@ from planner.pipeline.runners import HttpBatchRunner, Secret
 from tests.integration.bench import TABLES, Bench
 from tests.integration.service import Service, served
 from tests.integration.test_http_runner import NO_BATCH, STARTED, of_batch, runner, say
-from worker.runners import choose, client, credentials
+from worker.runners import Stopped, choose, client, credentials, http_batch
 from worker.runners.client import ANSWER_BYTES, open_client
 from worker.runners.credentials import SECRET_BYTES, NoSecret, read
 
@@ -109,6 +109,74 @@ def test_an_answer_is_read_with_limits(
         assert tracemalloc.get_traced_memory()[1] < MEMORY
     finally:
         tracemalloc.stop()
+    assert time.monotonic() - began < 10
+
+
+def dripping_header() -> Iterator[bytes]:
+    yield b"X-Slow: "
+    while True:
+        yield b"x"
+        time.sleep(0.02)
+
+
+def interim() -> Iterator[bytes]:
+    while True:
+        yield b"HTTP/1.1 102 Processing\r\n\r\n"
+        time.sleep(0.02)
+
+
+SLOW = pytest.mark.parametrize(
+    ("head", "parts"),
+    [(b"HTTP/1.1 200 OK\r\n", dripping_header), (b"", interim), (b"", dripping_header)],
+    ids=["header by drips", "interim answers", "status line by drips"],
+)
+
+
+@SLOW
+def test_a_request_has_one_deadline(head: bytes, parts: Callable[[], Iterator[bytes]]) -> None:
+    began = time.monotonic()
+
+    with (
+        speaking(head, parts) as url,
+        open_client(url, seconds=0.5) as asking,
+        pytest.raises(httpx.TimeoutException),
+    ):
+        asking.get("/status")
+
+    assert time.monotonic() - began < 5
+
+
+@SLOW
+def test_a_probe_has_one_deadline(
+    monkeypatch: pytest.MonkeyPatch, head: bytes, parts: Callable[[], Iterator[bytes]]
+) -> None:
+    monkeypatch.setattr(http_batch, "PROBE_SECONDS", 0.5)
+    began = time.monotonic()
+
+    with speaking(head, parts) as url:
+        spec = HttpBatchRunner(kind="http_batch", url=url)
+        assert choose.absence(spec, Path()) is None
+        readiness = http_batch.HttpBatch(spec).readiness()
+
+    assert not readiness.ok
+    assert "does not answer" in readiness.detail
+    assert time.monotonic() - began < 5
+
+
+@SLOW
+def test_a_step_stops_while_its_service_is_slow(
+    bench: Bench, head: bytes, parts: Callable[[], Iterator[bytes]]
+) -> None:
+    began = time.monotonic()
+
+    def stop() -> str | None:
+        return "the run was cancelled" if time.monotonic() - began > 0.5 else None
+
+    with speaking(head, parts) as url:
+        ended = bench.attempt(runner(url), stop=stop)
+
+    assert isinstance(ended, Stopped)
+    assert ended.why == "the run was cancelled"
     assert time.monotonic() - began < 10
 
 

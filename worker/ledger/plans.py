@@ -12,30 +12,33 @@ import json
 from planner.plan.plan import Plan, PlannedChunk, parse_chunk, parse_plan
 from worker.ledger.connection import Connected
 from worker.ledger.keys import run_key
+from worker.ledger.record import reading
 
 
 class PlanLedger(Connected):
     """Reads the plans of runs."""
 
     def plan(self, run_id: str) -> Plan | None:
-        """The whole plan of a run. Raises `BadPlan`."""
-        pipe = self.client.pipeline(transaction=False)
-        pipe.get(run_key(run_id, "plan"))
-        pipe.hgetall(run_key(run_id, "chunks"))
-        text, chunks = pipe.execute()
-        if text is None:
-            return None
-        content = json.loads(text)
-        if chunks and isinstance(content, dict):
-            ids = content.get("chunks", ())
-            content["chunks"] = [
-                json.loads(chunks[str(each)]) for each in ids if str(each) in chunks
-            ]
+        """The whole plan of a run. Raises `BadPlan`, and `BadRecord` where there is no JSON."""
+        with reading(f"the plan of {run_id}"):
+            pipe = self.client.pipeline(transaction=False)
+            pipe.get(run_key(run_id, "plan"))
+            pipe.hgetall(run_key(run_id, "chunks"))
+            text, chunks = pipe.execute()
+            if text is None:
+                return None
+            content = json.loads(text)
+            if chunks and isinstance(content, dict):
+                ids = content.get("chunks", ())
+                content["chunks"] = [
+                    json.loads(chunks[str(each)]) for each in ids if str(each) in chunks
+                ]
         return parse_plan(content, where=f"the plan of {run_id}")
 
     def chunk(self, run_id: str, chunk_id: str) -> PlannedChunk | None:
         """One chunk of a run's plan; None when it is not by itself. Raises `BadPlan`."""
-        text = self.client.hget(run_key(run_id, "chunks"), chunk_id)
+        with reading(f"the plan of {run_id}"):
+            text = self.client.hget(run_key(run_id, "chunks"), chunk_id)
         return None if text is None else read_chunk(run_id, chunk_id, str(text))
 
 

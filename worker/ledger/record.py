@@ -7,23 +7,53 @@ no field at all.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+import redis
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
+from planner.errors import BadRecord
 from planner.plan.states import RUN_ENDED, RunState, StepState
+from planner.text import printable
 
 MISMATCHES = "misfits"
 """The field `config_mismatches`: its name before 0.2, so that counting survives an
 upgrade."""
+MOMENT_MAX = 253_402_300_799  # seconds until the year 10000, which no calendar here has
+WHY_CHARS = 200  # of what is wrong with a record, which may be of any size
 
 
 def _parsed(value: Any) -> Any:
     return json.loads(value) if isinstance(value, str) else value
 
 
+def _validation(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    if found is not None and not isinstance(found.get("passed"), bool):
+        raise ValueError("it does not say whether it passed")
+    return found
+
+
+def _publication(found: dict[str, Any] | None) -> dict[str, Any] | None:
+    if found is not None:
+        parts = (found.get("ran"), found.get("failed"))
+        if not (isinstance(parts[0], list) and isinstance(parts[1], dict)):
+            raise ValueError("it does not say what was published")
+    return found
+
+
 JsonObject = Annotated[dict[str, Any] | None, BeforeValidator(_parsed)]
+Moment = Annotated[float, Field(ge=0, le=MOMENT_MAX)]
 Mismatches = Annotated[
     int, Field(default=0, validation_alias=AliasChoices("config_mismatches", MISMATCHES))
 ]
@@ -32,7 +62,7 @@ Mismatches = Annotated[
 class Record(BaseModel):
     """Some fields of a hash. Others that it may hold are left alone."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -65,8 +95,8 @@ class RunHeader(Record):
 class RunEnding(Record):
     """The fields that a run is concluded with (`conclude.lua`)."""
 
-    validation: JsonObject = None
-    publication: JsonObject = None
+    validation: Annotated[JsonObject, AfterValidator(_validation)] = None
+    publication: Annotated[JsonObject, AfterValidator(_publication)] = None
     """What was published when the run had ended; None without any."""
     note: str = ""
     """What its end waits for, or why it ended without a count; empty as a rule."""
@@ -77,19 +107,19 @@ class RunRecord(RunHeader, RunEnding):
 
     id: str
     """In the key, not in the hash."""
-    created: float = 0.0
+    created: Moment = 0.0
     """Seconds since the epoch, as all times."""
-    started: float | None = None
-    ended: float | None = None
-    resumed: float | None = None
+    started: Moment | None = None
+    ended: Moment | None = None
+    resumed: Moment | None = None
     """When it was last retried."""
-    paused: float | None = None
+    paused: Moment | None = None
     """When it was last paused."""
     paused_seconds: float = 0.0
     """How long it was paused since the last retry, without a pause that goes on."""
     endings: int = 0
     """How often it was finalized: once, and once more for every retry."""
-    deadline: int | None = None
+    deadline: Annotated[int, Field(le=MOMENT_MAX)] | None = None
     """When it is to be cancelled, if it still goes on."""
     stopped_by: str = ""
     """`deadline` when that is what cancelled it."""
@@ -112,11 +142,11 @@ class StepRecord(Record):
     failures: int = 0
     """Attempts that failed; the others were taken over from a dead worker, or requeued."""
     worker: str = ""
-    started: float | None = None
+    started: Moment | None = None
     """Seconds since the epoch, by Redis' clock."""
-    began: float | None = None
+    began: Moment | None = None
     """When the attempt that is under way began."""
-    ended: float | None = None
+    ended: Moment | None = None
     error: str = ""
     token: str = ""
     """Of the lease under which it was started: its fencing token."""
@@ -150,3 +180,28 @@ def as_text(value: Any) -> str:
     if isinstance(value, bool):
         return str(int(value))
     return json.dumps(value) if isinstance(value, dict) else str(value)
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """While the block reads what Redis holds of something. Raises `BadRecord`, and names it."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        raise _unreadable(what, error) from None
+    except redis.ResponseError as error:
+        if "WRONGTYPE" not in str(error):  # such as a Redis that is read-only
+            raise
+        raise _unreadable(what, error) from None
+
+
+def _unreadable(what: str, error: Exception) -> BadRecord:
+    why = f"{type(error).__name__}: {error}"
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return BadRecord(
+        f"What Redis holds of {what} cannot be read ({printable(why)[:WHY_CHARS]}): it is damaged, "
+        "or of another version. Other runs go on; read it with the version that wrote it, or "
+        "repair its dates by another run when it is gone."
+    )

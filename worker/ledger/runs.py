@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
-from typing import cast
+from typing import Any, cast
 
-from planner.errors import UsageError
+from planner.errors import BadRecord, UsageError
 from planner.pipeline.model import RUN_ID
 from planner.plan.plan import Plan
 from planner.plan.states import RunState
@@ -17,13 +18,26 @@ from worker.ledger.connection import Connected, now, script
 from worker.ledger.keys import RUNS, date_field, held_key, parse_date_field, run_key, step_key
 from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.plans import written
-from worker.ledger.record import MISMATCHES, RunEnding, RunHeader, RunRecord, as_text, run_record
+from worker.ledger.record import (
+    MISMATCHES,
+    RunEnding,
+    RunHeader,
+    RunRecord,
+    as_text,
+    reading,
+    run_record,
+)
 from worker.ledger.together import Together
 
 KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
 KEYS_AT_ONCE = 1000  # per SCAN
 
 _RUN_ID = re.compile(RUN_ID)
+log = logging.getLogger(__name__)
+
+
+def _log(error: BadRecord) -> None:
+    log.warning("%s", error)
 
 
 def is_run_id(run_id: object) -> bool:
@@ -156,6 +170,8 @@ class RunLedger(Connected):
         One whose deadline has passed is `cancelling`.
         """
         (record,) = self._records([run_id])
+        if isinstance(record, BadRecord):
+            raise record
         return record
 
     def require(self, run_id: str) -> RunRecord:
@@ -165,19 +181,27 @@ class RunLedger(Connected):
             raise UsageError(f"There is no run {run_id!r}: `planner runs` lists them.")
         return run
 
-    def runs(self) -> list[RunRecord]:
-        """Every run that Redis still holds, newest first."""
-        ids = [str(run_id) for run_id in self.client.zrevrange(RUNS, 0, -1)]
+    def runs(self, on_bad: Callable[[BadRecord], None] = _log) -> list[RunRecord]:
+        """Every run that Redis still holds, newest first.
+
+        One that cannot be read is told to `on_bad`, and passed over.
+        """
+        with reading("the list of runs"):
+            ids = [str(run_id) for run_id in self.client.zrevrange(RUNS, 0, -1)]
         found = dict(zip(ids, self._records(ids), strict=True))
+        for record in found.values():
+            if isinstance(record, BadRecord):
+                on_bad(record)
         expired = [run_id for run_id, record in found.items() if record is None]
         if expired:
             self.client.zrem(RUNS, *expired)
-        return [record for record in found.values() if record is not None]
+        return [record for record in found.values() if isinstance(record, RunRecord)]
 
     def held(self, pipeline: str) -> dict[tuple[str, date], str]:
         """Phase and date → the run that is repairing it."""
-        found = self._hash(held_key(pipeline))
-        return {parse_date_field(key): run_id for key, run_id in found.items()}
+        with reading(f"the dates that runs of {pipeline} hold"):
+            found = self._hash(held_key(pipeline))
+            return {parse_date_field(key): run_id for key, run_id in found.items()}
 
     def note_end_waits(self, run_id: str, what: str, *, config_mismatch: bool = False) -> int:
         """Write down what a run's end waits for; config mismatches in a row, this one included."""
@@ -196,13 +220,15 @@ class RunLedger(Connected):
 
     def published(self, run_id: str) -> set[date]:
         """The dates that a run has published so far."""
-        found = cast("set[str]", self.client.smembers(run_key(run_id, "published")))
-        return {date.fromisoformat(day) for day in found}
+        with reading(run_id):
+            found = cast("set[str]", self.client.smembers(run_key(run_id, "published")))
+            return {date.fromisoformat(day) for day in found}
 
     def report(self, run_id: str) -> str | None:
         """A run's report, JSON; None before the run has ended."""
-        found = self.client.get(run_key(run_id, "report"))
-        return None if found is None else str(found)
+        with reading(f"the report of {run_id}"):
+            found = self.client.get(run_key(run_id, "report"))
+            return None if found is None else str(found)
 
     def note_code(self, run_id: str, code: str) -> str | None:
         """Note by which code a run's steps are run; the latest one before it, where it is new."""
@@ -217,18 +243,14 @@ class RunLedger(Connected):
         seen = cast("list[tuple[str, float]]", found)  # decode_responses
         return tuple(CodeSeen(code=text, since=since) for text, since in seen)
 
-    def _records(self, run_ids: Sequence[str]) -> list[RunRecord | None]:
+    def _records(self, run_ids: Sequence[str]) -> list[RunRecord | BadRecord | None]:
         """Some runs, in one round trip; None for those that Redis does not hold."""
         together = Together(self.client)
         asked = [run_id for run_id in run_ids if is_run_id(run_id)]
         for run_id in asked:
             together.script("look", keys=[run_key(run_id)], args=[])
-        found = {
-            run_id: run_record(run_id, dict(zip(answer[::2], answer[1::2], strict=True)))
-            for run_id, answer in zip(asked, together.send(), strict=True)
-            if answer
-        }
-        return [found.get(run_id) if is_run_id(run_id) else None for run_id in run_ids]
+        answers = dict(zip(asked, together.answers(), strict=True))
+        return [_record(run_id, answers.get(run_id)) for run_id in run_ids]
 
     def _keys(self, run_id: str) -> list[str]:
         return list(self.client.scan_iter(f"{run_key(run_id)}*", count=KEYS_AT_ONCE))
@@ -238,3 +260,15 @@ def _holders(answer: list[str]) -> dict[tuple[str, date], str]:
     """Phase and date → the run that holds it, from a flat list of both."""
     pairs = zip(answer[::2], answer[1::2], strict=True)
     return {parse_date_field(field): run_id for field, run_id in pairs}
+
+
+def _record(run_id: str, answer: Any) -> RunRecord | BadRecord | None:
+    """A run as `look.lua` answers; None for no run."""
+    try:
+        with reading(run_id):
+            if isinstance(answer, Exception):
+                raise answer
+            fields = dict(zip(answer[::2], answer[1::2], strict=True)) if answer else {}
+            return run_record(run_id, fields) if fields else None
+    except BadRecord as error:
+        return error

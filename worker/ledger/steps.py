@@ -12,7 +12,7 @@ from planner.plan.states import DateState, StepState
 from worker.ledger.connection import Connected, script
 from worker.ledger.keys import date_field, parse_date_field, run_key, step_key
 from worker.ledger.lease import OWNERS, Lease
-from worker.ledger.record import MISMATCHES, StepRecord, step_record
+from worker.ledger.record import MISMATCHES, StepRecord, reading, step_record
 from worker.ledger.together import Together
 
 
@@ -39,13 +39,15 @@ class StepLedger(Connected):
 
     def step_state(self, run_id: str, step_id: str) -> StepState | None:
         """The state of a step; None when Redis does not hold it."""
-        state = self.client.hget(run_key(run_id, "steps"), step_id)
-        return None if state is None else StepState(str(state))
+        with reading(run_id):
+            state = self.client.hget(run_key(run_id, "steps"), step_id)
+            return None if state is None else StepState(str(state))
 
     def step(self, run_id: str, step_id: str) -> StepRecord:
         """All that is known of a step."""
         state = self.step_state(run_id, step_id) or StepState.PENDING
-        return step_record(step_id, state, self._hash(step_key(run_id, step_id)))
+        with reading(f"{step_id} of {run_id}"):
+            return step_record(step_id, state, self._hash(step_key(run_id, step_id)))
 
     def states(self, run_id: str, step_ids: Sequence[str]) -> dict[str, StepState]:
         """Step id → state, for some steps; those that are not in the run are absent."""
@@ -60,8 +62,9 @@ class StepLedger(Connected):
 
     def steps(self, run_id: str) -> dict[str, StepState]:
         """Step id → state, for the whole run."""
-        found = self._hash(run_key(run_id, "steps"))
-        return {step_id: StepState(state) for step_id, state in found.items()}
+        with reading(run_id):
+            found = self._hash(run_key(run_id, "steps"))
+            return {step_id: StepState(state) for step_id, state in found.items()}
 
     def step_records(self, run_id: str, step_ids: Iterable[str] | None = None) -> list[StepRecord]:
         """All that is known of some steps, or of every step of the run, in two round trips."""
@@ -70,10 +73,11 @@ class StepLedger(Connected):
         pipe = self.client.pipeline(transaction=False)
         for step_id in wanted:
             pipe.hgetall(step_key(run_id, step_id))
-        return [
-            step_record(step_id, states[step_id], found)
-            for step_id, found in zip(wanted, pipe.execute(), strict=True)
-        ]
+        with reading(f"the steps of {run_id}"):
+            return [
+                step_record(step_id, states[step_id], found)
+                for step_id, found in zip(wanted, pipe.execute(), strict=True)
+            ]
 
     def told(self, run_id: str, step_ids: Sequence[str], name: str) -> dict[str, dict[date, Any]]:
         """Step id → what its field `problems`, `remarks` or `counts` says of its dates, of some
@@ -81,8 +85,9 @@ class StepLedger(Connected):
         pipe = self.client.pipeline(transaction=False)
         for step_id in step_ids:
             pipe.hget(step_key(run_id, step_id), name)
-        found = zip(step_ids, pipe.execute(), strict=True)
-        return {step_id: _dated(text) for step_id, text in found}
+        with reading(f"the steps of {run_id}"):
+            found = zip(step_ids, pipe.execute(), strict=True)
+            return {step_id: _dated(text) for step_id, text in found}
 
     def problems(self, run_id: str, step_id: str) -> dict[date, str]:
         """The dates of a settled step that are not done, each with what is wrong."""
@@ -109,17 +114,20 @@ class StepLedger(Connected):
         pairs = list(wanted)
         if not pairs:
             return {}
-        found = self.client.hmget(run_key(run_id, "dates"), [date_field(*pair) for pair in pairs])
-        return {
-            pair: DateState(str(state))
-            for pair, state in zip(pairs, found, strict=True)
-            if state is not None
-        }
+        fields = [date_field(*pair) for pair in pairs]
+        with reading(run_id):
+            found = self.client.hmget(run_key(run_id, "dates"), fields)
+            return {
+                pair: DateState(str(state))
+                for pair, state in zip(pairs, found, strict=True)
+                if state is not None
+            }
 
     def all_dates(self, run_id: str) -> dict[tuple[str, date], DateState]:
         """Phase and date → state, for the whole run."""
-        found = self._hash(run_key(run_id, "dates"))
-        return {parse_date_field(key): DateState(state) for key, state in found.items()}
+        with reading(run_id):
+            found = self._hash(run_key(run_id, "dates"))
+            return {parse_date_field(key): DateState(state) for key, state in found.items()}
 
     def start(
         self,
@@ -151,7 +159,8 @@ class StepLedger(Connected):
         if answers is None:
             return None
         (answer,) = answers
-        return str(answer[0]) if answer[0] != "go" else _started(dates, answer[1:])
+        with reading(f"{step_id} of {run_id}"):
+            return str(answer[0]) if answer[0] != "go" else _started(dates, answer[1:])
 
     def transition(
         self,

@@ -29,7 +29,15 @@ class Together:
         self.commands.evalsha(script_id(name), len(keys), *keys, *args)
 
     def send(self) -> list[Any]:
-        """Send them; the answers, in order. Raises the first error among them.
+        """Send them; the answers, in order. Raises the first error among them."""
+        answers = self.answers()
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    def answers(self) -> list[Any]:
+        """Send them; the answers, in order, with an error in the place of what was refused.
 
         A Redis that restarted does not know the scripts: those that it did not run are run then.
         """
@@ -38,7 +46,4 @@ class Together:
         for n in unknown:
             name, keys, args = self._scripts[n]
             answers[n] = self._client.eval(script_text(name), len(keys), *keys, *args)
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise answer
         return answers

@@ -2,7 +2,9 @@
 
 Stock Celery 5.7.0 refuses pickles by itself. JSON that is no task ends the worker that reads it, is
 redelivered, and ends the next one (a test in `tests/integration/test_redis_access.py` shows it).
-Depends on private parts, as `worker.messages.transport` does.
+Nor does it survive headers that it acts on before any task runs, such as time limits in words, what
+is no message among those that were delivered, or a queue's key of another type. Depends on private
+parts, as `worker.messages.transport` does.
 """
 
 from __future__ import annotations
@@ -12,7 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 import kombu.transport.redis as kombu_redis
+import redis
 from celery.worker.consumer import Consumer as StockConsumer
+
+from worker.messages.aside import is_wrong_type, put_aside
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +26,11 @@ SENSELESS = (TypeError, ValueError, LookupError, AttributeError, RecursionError)
 valid message be dropped, the reconciler resends it."""
 
 _stock_read = kombu_redis.Channel._brpop_read
+_stock_restore = kombu_redis.QoS.restore_by_tag
+
+NEVER_SENT = ("timelimit", "eta", "expires")
+"""Headers that Celery acts on before a task runs. No message of ours has any of them: a step's
+time-out is in the pipeline file, and delays are Redis'."""
 
 
 class Consumer(StockConsumer):  # type: ignore[misc]
@@ -28,6 +38,7 @@ class Consumer(StockConsumer):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         kombu_redis.Channel._brpop_read = _read  # type: ignore[method-assign, assignment]
+        kombu_redis.QoS.restore_by_tag = _restore  # type: ignore[method-assign]
         super().__init__(*args, **options)
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
@@ -36,6 +47,7 @@ class Consumer(StockConsumer):  # type: ignore[misc]
 
         def handle(message: Any) -> None:
             try:
+                _check(message.headers)
                 stock(message)
             except SENSELESS as error:
                 log.error("dropped a message that is no task of this program: %r", error)
@@ -44,11 +56,39 @@ class Consumer(StockConsumer):  # type: ignore[misc]
         return handle
 
 
+def _check(headers: Any) -> None:
+    """Raises `ValueError` for a message that Celery should not act on."""
+    for name in NEVER_SENT:
+        value = headers.get(name)
+        if value is not None and value not in ([None, None], (None, None)):
+            raise ValueError(f"its header {name} is {value!r:.100}")
+    if headers.get("retries") is not None and not isinstance(headers["retries"], int):
+        raise ValueError("its header retries is no number")
+
+
 def _read(channel: Any, **options: Any) -> bool | None:
     """Take an item from a queue, which may be no message at all."""
     try:
         found: bool | None = _stock_read(channel, **options)
+    except redis.ResponseError as error:
+        if not is_wrong_type(error):
+            raise
+        with channel.conn_or_acquire() as client:
+            if not put_aside(client, channel.active_queues):
+                raise  # it would be read again without end
+        return True
     except SENSELESS as error:
         log.error("dropped an item that is no message: %r", error)
         return True
     return found
+
+
+def _restore(qos: Any, tag: Any, client: Any = None, leftmost: bool = False) -> None:
+    """Requeue a delivered message, which may be none: then it is dropped, and said once."""
+    try:
+        _stock_restore(qos, tag, client, leftmost)
+    except SENSELESS as error:
+        log.error("dropped a delivered item that is no message: %r", error)
+        with qos.channel.conn_or_acquire(client) as connection:
+            connection.hdel(qos.unacked_key, tag)
+            connection.zrem(qos.unacked_index_key, tag)

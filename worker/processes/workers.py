@@ -57,7 +57,7 @@ def worker_process(
 
 
 def _command(number: int, queues: str | None) -> list[str]:
-    command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker"]
+    command = [sys.executable, "-P", "-m", "worker", "worker"]
     command += ["--hostname", f"worker-{number}@%h", "--concurrency", "1"]
     command += ["--loglevel", "INFO", "--without-mingle", "--without-gossip"]
     return [*command, "-Q", queues] if queues else command

@@ -51,7 +51,8 @@ def enqueue(
 
 def require_here(context: Context, plan: Plan) -> None:
     """Raises `BadPlan` if a plan is for another pipeline file, warehouse or runner than here."""
-    if plan.pipeline_checksum != context.pipeline.checksum:
+    made_with = (plan.pipeline, plan.pipeline_checksum)
+    if made_with != (context.pipeline.name, context.pipeline.checksum):
         raise BadPlan(
             f"{plan.plan_id} was made with another pipeline file than BACKFILL_PIPELINE "
             f"({context.settings.pipeline}): make a new plan."

@@ -8,8 +8,7 @@ are there. A batch that the service forgot is given the time to end before anoth
 
 from __future__ import annotations
 
-import threading
-from concurrent.futures import Future, wait
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from worker.runners.answers import (
 )
 from worker.runners.client import open_client
 from worker.runners.credentials import Auth, NoSecret, NoSecretNow
+from worker.runners.deadline import Left, within
 from worker.runners.environment import Unset, expand, fill
 from worker.runners.forgotten import FORGOT, LOOKS, SILENCE, is_complete, remarked, silence
 from worker.runners.job import (
@@ -48,10 +48,9 @@ from worker.runners.job import (
 
 FIRST_LOOK_SECONDS = 0.5  # so that the end of a short batch is noticed soon
 LOOK_GROWTH = 1.5  # then pauses grow up to the pipeline file's `poll_seconds`
-STOP_LOOK_SECONDS = 0.1  # how soon a reason to stop is noticed while a start has no answer
-PROBE_SECONDS = 5.0  # for a service to answer that it has no such page
-HEALTH_SECONDS = 10.0  # for a service to answer its health check
+PROBE_SECONDS = 5.0  # for all that is asked of a service before a run
 STATUS_SECONDS = 30.0  # for a status to be answered
+TOKEN_SECONDS = 150.0  # for a token beside the answer, and for another when it is refused
 LOST_LOOKS_MAX = 5  # looks in a row that failed, before the step fails
 
 ADVICE = {
@@ -71,10 +70,9 @@ class HttpBatch:
 
     def _visit(self, job: Job) -> Outcome:
         try:
-            with self._open() as client:
-                if "batch_id" in job.checkpoint:
-                    return self._look(client, job)
-                return self._begin(client, job)
+            return self._look(job) if "batch_id" in job.checkpoint else self._begin(job)
+        except Left as left:
+            return Stopped(why=str(left))
         except NoSecretNow as error:
             return Failed(error=str(error))
         except (Unset, NoSecret) as error:
@@ -86,11 +84,31 @@ class HttpBatch:
         url = expand(self.spec.url)
         return open_client(url, auth=Auth(url, token=self.spec.token, api_key=self.spec.api_key))
 
+    def _ask(
+        self, job: Job, seconds: float, ask: Callable[[httpx.Client], httpx.Response]
+    ) -> httpx.Response:
+        """Ask the service. Raises `Left` when there is a reason to stop before it has answered.
+
+        The service may go on all the same.
+        """
+
+        def with_client() -> httpx.Response:
+            with self._open() as client:
+                return ask(client)
+
+        return within(seconds + TOKEN_SECONDS, with_client, stop=job.stop)
+
+    def _ask_status(self, job: Job, **params: str) -> Status:
+        path, timeout = self.spec.status_path, STATUS_SECONDS
+        return status_of(
+            self._ask(job, timeout, lambda c: c.get(path, params=params, timeout=timeout))
+        )
+
     # -- start -------------------------------------------------------------------------------
 
-    def _begin(self, client: httpx.Client, job: Job) -> Outcome:
+    def _begin(self, job: Job) -> Outcome:
         """Start a batch, unless one runs, or the one that ran made the rows."""
-        running = self._running(client)
+        running = self._running(job)
         if running is not None and not (running.is_stalled and job.force):
             if running.is_stalled:
                 return Failed(
@@ -107,11 +125,10 @@ class HttpBatch:
             return Ran()
         return self._start(job)
 
-    def _running(self, client: httpx.Client) -> Status | None:
+    def _running(self, job: Job) -> Status | None:
         """The batch that the service works on now, as far as it can tell."""
         try:
-            response = client.get(self.spec.status_path, timeout=STATUS_SECONDS)
-            status = status_of(response)
+            status = self._ask_status(job)
         except httpx.HTTPStatusError:
             return None  # it has no such page, or refuses: a start is answered with 409
         is_held = status.batch is Batch.RUNNING or status.is_stalled
@@ -127,8 +144,9 @@ class HttpBatch:
         # Saved before the start, for a takeover should this worker be killed during it.
         if not job.note({**job.checkpoint, "starting": True}):
             return Stopped(why=LEASE_LOST)
-        response = self._post(job, body)
-        return response if isinstance(response, Stopped) else self._started(job, response)
+        path, timeout = self.spec.start_path, self.spec.start_timeout_seconds
+        response = self._ask(job, timeout, lambda c: c.post(path, json=body, timeout=timeout))
+        return self._started(job, response)
 
     def _started(self, job: Job, response: httpx.Response) -> Outcome:
         """What the answer to a start means."""
@@ -154,31 +172,6 @@ class HttpBatch:
             checkpoint[FORGOT] = job.checkpoint[FORGOT]
         return Park(seconds=FIRST_LOOK_SECONDS, checkpoint=checkpoint)
 
-    def _post(self, job: Job, body: dict[str, Any]) -> httpx.Response | Stopped:
-        """Ask for the start, which may take minutes, and stop waiting when there is a reason.
-
-        The request is abandoned then, not closed: the service may go on all the same, and closing a
-        socket that another thread reads from does not end the request.
-        """
-        answer: Future[httpx.Response] = Future()
-
-        def post() -> None:
-            path, timeout = self.spec.start_path, self.spec.start_timeout_seconds
-            try:
-                with self._open() as client:
-                    response = client.post(path, json=body, timeout=timeout)
-            except BaseException as error:
-                answer.set_exception(error)
-            else:
-                answer.set_result(response)
-
-        threading.Thread(target=post, name="start", daemon=True).start()
-        while not wait([answer], timeout=STOP_LOOK_SECONDS).done:
-            why = job.stop()
-            if why is not None:
-                return Stopped(why=why)
-        return answer.result()
-
     def _wait_for_others(self, job: Job, moved: str) -> Outcome:
         """Wait for another caller's batch, without spending a retry, unless it stalls."""
         checkpoint = {**self._moved(job, moved), "waited": True}
@@ -193,9 +186,13 @@ class HttpBatch:
 
     def absence(self, beside: Path) -> str | None:
         base = expand(self.spec.url).rstrip("/")
-        try:
+
+        def probe() -> httpx.Response:
             with open_client(base, seconds=PROBE_SECONDS) as client:
-                answer = client.options(self.spec.start_path)  # starts nothing
+                return client.options(self.spec.start_path)  # starts nothing
+
+        try:
+            answer = within(PROBE_SECONDS, probe)
         except (httpx.HTTPError, httpx.InvalidURL):
             return None  # it may be there later
         url = f"{masked(base)}{self.spec.start_path}"
@@ -203,11 +200,15 @@ class HttpBatch:
 
     def readiness(self) -> Readiness:
         url = expand(self.spec.url)
-        auth = Auth(url, token=self.spec.token, api_key=self.spec.api_key)
-        try:
-            with open_client(url, auth=auth, seconds=HEALTH_SECONDS) as client:
+
+        def probe() -> tuple[int, int]:
+            with self._open() as client:
+                client.timeout = PROBE_SECONDS
                 code = client.get(self.spec.health_path).status_code
-                refused = client.get(self.spec.status_path).status_code in (401, 403)
+                return code, client.get(self.spec.status_path).status_code
+
+        try:
+            code, told = within(PROBE_SECONDS, probe)
         except NoSecret as error:
             advice = "see its token in the pipeline file"
             return Readiness(ok=False, detail=str(error), advice=advice)
@@ -215,7 +216,7 @@ class HttpBatch:
             detail = redacted(f"{masked(url)} does not answer: {type(error).__name__}")
             advice = "start it, or correct its address"
             return Readiness(ok=False, detail=detail, advice=advice)
-        if refused:
+        if told in (401, 403):
             advice = "see where the pipeline file takes its token from"
             return Readiness(ok=False, detail=f"{masked(url)} refuses the token", advice=advice)
         detail = f"{masked(url)}{self.spec.health_path} answers {code}"
@@ -223,14 +224,10 @@ class HttpBatch:
 
     # -- status ------------------------------------------------------------------------------
 
-    def _look(self, client: httpx.Client, job: Job) -> Outcome:
+    def _look(self, job: Job) -> Outcome:
         batch_id, checkpoint = job.checkpoint["batch_id"], job.checkpoint
         try:
-            status = status_of(
-                client.get(
-                    self.spec.status_path, params={"batch_id": batch_id}, timeout=STATUS_SECONDS
-                )
-            )
+            status = self._ask_status(job, batch_id=batch_id)
         except (httpx.HTTPError, NoSecretNow) as error:
             lost = int(checkpoint.get("lost", 0)) + 1
             if SILENCE in checkpoint and not _is_refused(error):

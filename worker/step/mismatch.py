@@ -39,9 +39,13 @@ WAREHOUSE = Mismatch(
 def mismatch(context: Context, run: RunRecord) -> Mismatch | None:
     """What is not as the run was planned with; None when all is.
 
-    A warehouse that cannot be opened is none to tell apart: the attempt, or the count, says why.
+    Names are compared too, in the run and in its plan: leases are named after the pipeline, and
+    under another name a date could be leased twice. A warehouse that cannot be opened is none to
+    tell apart: the attempt, or the count, says why.
     """
-    if run.pipeline_checksum != context.pipeline.checksum:
+    plan = context.plan(run.id)
+    names = {run.pipeline, plan.pipeline if plan else run.pipeline}
+    if names != {context.pipeline.name} or run.pipeline_checksum != context.pipeline.checksum:
         return PIPELINE
     with suppress(WarehouseError):
         return None if is_here(context, run) else WAREHOUSE

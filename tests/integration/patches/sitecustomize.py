@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-if "celery" in sys.orig_argv:
+if "worker" in sys.orig_argv:
     from celery import _state
     from celery.backends.redis import RedisBackend
     from celery.canvas import _chain

@@ -6,7 +6,7 @@ A message that is sent again by its own task is the same message, and is not dou
 import sys
 import uuid
 
-if "celery" in sys.orig_argv or "planner" in sys.orig_argv:
+if "worker" in sys.orig_argv or "planner" in sys.orig_argv:
     import kombu.transport.redis as kombu_redis
 
     _stock = kombu_redis.Channel._put

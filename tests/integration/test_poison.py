@@ -1,0 +1,91 @@
+"""Messages and keys that would end every worker, one after the other: dropped, and said once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import kombu
+import pytest
+
+from planner.plan.states import RunState
+from tests.integration.tiny import Tiny
+from tests.waiting import until
+
+
+def send(tiny: Tiny, **headers: Any) -> None:
+    """A message that looks like one of ours, with headers of a stranger's."""
+    usual = {"task": "backfill.step", "id": "1", "lang": "py", "argsrepr": "", "kwargsrepr": ""}
+    with kombu.Connection(tiny.settings.redis_url) as connection:
+        connection.Producer().publish(
+            [["run-x", "step-x"], {}, {}], routing_key="a", headers={**usual, **headers}
+        )
+
+
+def still_works(tiny: Tiny, restarts: int) -> None:
+    """A run goes through, and no worker died for it."""
+    days = tiny.days(2)
+    assert tiny.ended(tiny.enqueue(days)).state is RunState.COMPLETE
+    assert tiny.worker.restarts == restarts
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"timelimit": ["five", "minutes"]},
+        {"timelimit": [{}, []]},
+        {"timelimit": [-1, 0.0001]},
+        {"timelimit": "ab"},
+        {"timelimit": [1e308, 1e308]},
+        {"eta": "soon"},
+        {"eta": {"a": 1}},
+        {"expires": "never"},
+        {"expires": [1]},
+        {"retries": "many"},
+        {"id": ["a"]},
+        {"root_id": {"a": 1}, "parent_id": [1], "group": [1], "chord": "x"},
+        {"callbacks": 1, "errbacks": "x"},
+        {"ignore_result": "x", "replaced_task_nesting": "x", "stamps": 1},
+    ],
+    ids=str,
+)
+def test_headers_are_checked_before_celery_acts_on_them(
+    tiny: Tiny, headers: dict[str, Any]
+) -> None:
+    restarts = tiny.worker.restarts
+
+    send(tiny, **headers)
+
+    still_works(tiny, restarts)
+
+
+@pytest.mark.parametrize(
+    "junk",
+    ["no JSON", "null", "[]", "42", "[1, 2, 3]", '[{}, "", "a"]', b"\xff\xfe"],
+    ids=range(7),
+)
+def test_junk_among_delivered_messages_is_dropped(tiny: Tiny, junk: Any) -> None:
+    restarts = tiny.worker.restarts
+
+    tiny.client.hset("unacked", "a-tag", junk)
+    tiny.client.zadd("unacked_index", {"a-tag": 1})
+
+    until(lambda: not tiny.client.hexists("unacked", "a-tag"))
+    assert tiny.client.zscore("unacked_index", "a-tag") is None
+    tiny.client.delete("a")  # where the last one was put
+    still_works(tiny, restarts)
+
+
+@pytest.mark.parametrize("key", ["a", "backfill:later:a"])
+def test_a_key_of_another_type_is_put_aside(tiny: Tiny, key: str) -> None:
+    restarts = tiny.worker.restarts
+    tiny.client.delete(key, f"backfill:aside:{key}")
+
+    tiny.client.set(key, "mine")
+
+    if key == "a":  # before that a planner cannot send to it
+        until(lambda: tiny.client.exists(f"backfill:aside:{key}"))
+    still_works(tiny, restarts)
+    assert tiny.client.get(f"backfill:aside:{key}") == "mine"
+    said = tiny.worker.log.read_text().count(f"{key} was a string")
+    assert said == 1, json.dumps(said)

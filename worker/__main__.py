@@ -1,0 +1,26 @@
+"""Celery's command for this app, which runs no code of the current folder.
+
+    python -P -m worker worker --concurrency 4
+
+`celery -A worker.app` puts the current folder first on the path, and so runs a `worker.py` or an
+`httpx.py` that anybody left there. `-P` keeps Python from doing it, `main` Celery.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+
+from celery.utils import imports
+
+
+def main() -> None:
+    """Run one of Celery's commands, such as `worker` or `inspect`."""
+    imports.cwd_in_path = nullcontext  # what Celery imports by name is all installed
+    from worker.app import app
+
+    app.start(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

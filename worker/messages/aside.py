@@ -1,0 +1,47 @@
+"""Keys of ours in Redis that are of another type are put aside: every read of one is an error.
+
+kombu takes such an answer for the end of the connection, and the worker ends, and the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import redis
+
+from worker.messages.later import waiting
+
+log = logging.getLogger(__name__)
+
+ASIDE = "backfill:aside"
+KNOWN = {"unacked": "hash", "unacked_index": "zset", "unacked_mutex": "string"}
+"""kombu's keys for delivered messages → their types."""
+
+
+def is_wrong_type(error: Exception) -> bool:
+    """Whether Redis refused a command because of the type of its key."""
+    return isinstance(error, redis.ResponseError) and "WRONGTYPE" in str(error)
+
+
+def put_aside(client: redis.Redis, queues: Iterable[str]) -> int:
+    """Rename what cannot be a queue, nor what kombu keeps beside it; how many keys that were.
+
+    Each is said once: it is gone then.
+    """
+    renamed = 0
+    types = {**KNOWN}
+    for queue in queues:
+        types |= {queue: "list", waiting(queue): "zset"}
+    for key, kind in types.items():
+        found = _text(client.type(key))
+        if found not in (kind, "none"):
+            client.rename(key, f"{ASIDE}:{key}")
+            renamed += 1
+            log.error("%s was a %s, and is none of ours: it is %s:%s now", key, found, ASIDE, key)
+    return renamed
+
+
+def _text(answer: Any) -> str:
+    return answer.decode() if isinstance(answer, bytes) else str(answer)
