@@ -13,6 +13,7 @@ from planner.errors import UsageError
 from planner.gaps.gaps import FLAWS, SHORT, GapReason
 from planner.pipeline.model import RUN_ID
 from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from planner.text import nearest, printable
 
 LINE_CHARS = 500  # of text that is kept with a run
@@ -67,8 +68,17 @@ def choose_reasons(text: str | None) -> tuple[GapReason, ...]:
 
 
 def parse_days(text: str) -> list[date]:
-    """Dates with commas between."""
-    return [parse_day(day.strip()) for day in text.split(",")]
+    """Dates with commas between, and rows of them such as `2024-04-16..2024-04-20`."""
+    return [day for part in text.split(",") for day in _parse_row(part)]
+
+
+def _parse_row(text: str) -> list[date]:
+    first, is_row, last = text.partition("..")
+    start = parse_day(first.strip())
+    end = parse_day(last.strip()) if is_row else start
+    if end < start:
+        raise typer.BadParameter(f"{text.strip()!r} ends before it starts")
+    return [*Window(start=start, end=end).days()]
 
 
 DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import Exit
+from planner.report.causes import Cause, cause_lines, causes, causes_json
 
 if TYPE_CHECKING:
+    from planner.report.report import Failure
     from worker.ledger.record import RunRecord, StepRecord
     from worker.run.forecast import Forecast
     from worker.step.context import Context
@@ -40,6 +42,7 @@ def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
 
     steps = context.ledger.step_records(record.id, context.ledger.steps(record.id))
     tally = Counter(str(step.state) for step in steps)
+    failures = failures_so_far(context, record)
     return {
         "run_id": record.id,
         "state": shown_state(record),
@@ -51,7 +54,8 @@ def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
         "waiting": [{"for": what, "steps": n} for what, n in waits(record, steps).items()],
         "validation": record.validation,
         "publication": record.publication,
-        "failures": failures_json(context, record),
+        "causes": causes_json(causes(record.id, failures)),
+        "failures": [each.model_dump(mode="json", exclude={"state"}) for each in failures],
     }
 
 
@@ -70,18 +74,20 @@ def shown_state(record: RunRecord) -> str:
     return "running" if record.state == "cancelling" else str(record.state)
 
 
-def failures_json(context: Context, record: RunRecord) -> list[dict[str, Any]]:
+def failures_so_far(context: Context, record: RunRecord) -> list[Failure]:
     """Dates that failed or were blocked so far."""
     from worker.run.report import failures
 
     plan = context.plan(record.id)
     if plan is None:
         return []
-    return [
-        failure.model_dump(mode="json", exclude={"state"})
-        for failure in failures(context, record, plan, context.ledger.all_dates(record.id))
-        if failure.state != "pending"
-    ]
+    found = failures(context, record, plan, context.ledger.all_dates(record.id))
+    return [failure for failure in found if failure.state != "pending"]
+
+
+def cause_lines_of(found: dict[str, Any]) -> list[str]:
+    """What failed by cause, for a terminal, of a status' JSON."""
+    return [line for each in found["causes"] for line in cause_lines(Cause(**each))]
 
 
 def _iso(moment: float) -> str:

@@ -13,12 +13,13 @@ from rich.markdown import Markdown
 from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.output import count_table, note, out, print_json
-from planner.commands.run_status import run_exit, shown_state, status_json
+from planner.commands.run_status import cause_lines_of, run_exit, shown_state, status_json
 from planner.errors import Exit, FleetError, UsageError
+from planner.report.causes import report_json
 from planner.report.handoff import append_note, handoff_note
 from planner.report.markdown import render_markdown
 from planner.report.report import Report
-from planner.text import date_ranges, duration
+from planner.text import duration
 
 
 def runs(json: opt.Json = False) -> None:
@@ -90,7 +91,7 @@ def report(
         append_note(handoff, handoff_note(found))
         note(f"Note appended to {handoff}.")
     if json:
-        print_json(found.as_json())
+        print_json(report_json(found))
         return
     if out.is_terminal:
         out.print(Markdown(render_markdown(found)))
@@ -133,12 +134,8 @@ def _print_status(found: dict[str, Any]) -> None:
         out.print(f"published, and not verified: {len(ran)} dates; {len(failed)} failed")
         for day, why in failed.items():
             out.print(f"publishing {day}: {why}", markup=False)
-    for failure in found["failures"]:
-        from datetime import date
-
-        days = [date.fromisoformat(day) for day in failure["dates"]]
-        out.print(f"{failure['phase']} {date_ranges(days)}: {failure['reason']}", markup=False)
-        out.print(f"  try again: {failure['retry']}", markup=False)
+    for line in cause_lines_of(found):
+        out.print(line, markup=False, soft_wrap=True)
 
 
 def _when(moment: float) -> str:

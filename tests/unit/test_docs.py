@@ -27,6 +27,7 @@ from planner.pipeline.pipeline import Pipeline
 from planner.plan import plan
 from planner.plan.plan import Plan
 from planner.plan.states import RunState, StepState
+from planner.report.causes import Cause
 from planner.report.report import Report
 from planner.settings import PREFIX, Settings, variables
 from planner.validation.baseline import Baseline, Comparison
@@ -274,7 +275,8 @@ def test_the_shape_of_a_plan() -> None:
 
 def test_the_shape_of_a_report() -> None:
     (shown,) = blocks("`planner report --json`")
-    assert set(shown) == keys(Report)
+    assert set(shown) == keys(Report, "causes")
+    assert Cause.model_validate(shown.pop("causes")[0]).phases
     assert Report.model_validate_json(json.dumps(shown)).steps
 
 
