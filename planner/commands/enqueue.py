@@ -10,6 +10,7 @@ import typer
 
 from planner.commands import options as opt
 from planner.commands.context import open_context, read_assessment, required_ledger
+from planner.commands.ending import print_ending
 from planner.commands.groups import Planning, grouped
 from planner.commands.output import err, note, out, print_json
 from planner.commands.plan import print_plan, print_skipped
@@ -160,6 +161,8 @@ def _wait(context: Context, run_id: str, plan: Plan, *, json: bool) -> NoReturn:
     record = follow(context, run_id, quiet=json)
     if json:
         print_json({"run_id": run_id, **plan.as_json(), "status": status_json(context, record)})
+    else:
+        print_ending(context, record)
     raise typer.Exit(run_exit(record))
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from planner.commands.waits import Retrying, Wait, retrying, waits
 from planner.errors import Exit
 from planner.report.causes import Cause, cause_lines, causes, causes_json
 
 if TYPE_CHECKING:
     from planner.report.report import Failure
-    from worker.ledger.record import RunRecord, StepRecord
+    from worker.ledger.record import RunRecord
     from worker.run.forecast import Forecast
     from worker.step.context import Context
 
@@ -26,14 +26,6 @@ def run_exit(record: RunRecord) -> Exit:
         unpublished = (record.publication or {}).get("failed")
         return Exit.GAPS if remaining or unpublished else Exit.DONE
     return Exit.FAILED
-
-
-def waits(record: RunRecord, steps: Iterable[StepRecord]) -> dict[str, int]:
-    """What steps wait for, in words → how many of them, most first."""
-    if record.is_ended:
-        return {}
-    pending = Counter(step.waiting for step in steps if step.state == "pending" and step.waiting)
-    return dict(pending.most_common())
 
 
 def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
@@ -51,12 +43,22 @@ def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
         "note": record.note or None,
         "steps": {state: tally[state] for state in STATES},
         "estimate": _estimate_json(outlook(context, record, steps)),
-        "waiting": [{"for": what, "steps": n} for what, n in waits(record, steps).items()],
+        "waiting": [_wait_json(wait) for wait in waits(record, steps)],
+        "retrying": [_retry_json(each) for each in retrying(record, steps)],
         "validation": record.validation,
         "publication": record.publication,
         "causes": causes_json(causes(record.id, failures)),
         "failures": [each.model_dump(mode="json", exclude={"state"}) for each in failures],
     }
+
+
+def _wait_json(wait: Wait) -> dict[str, Any]:
+    since = None if wait.since is None else _iso(wait.since)
+    return {"for": wait.what, "steps": wait.steps, "since": since}
+
+
+def _retry_json(each: Retrying) -> dict[str, Any]:
+    return {"reason": each.reason, "steps": [*each.steps], "again": _iso(each.again)}
 
 
 def _estimate_json(ahead: Forecast) -> dict[str, Any]:

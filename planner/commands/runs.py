@@ -14,6 +14,7 @@ from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.output import count_table, note, out, print_json
 from planner.commands.run_status import cause_lines_of, run_exit, shown_state, status_json
+from planner.commands.waits import Retrying, Wait
 from planner.errors import Exit, FleetError, UsageError
 from planner.report.causes import report_json
 from planner.report.handoff import append_note, handoff_note
@@ -120,8 +121,14 @@ def _print_status(found: dict[str, Any]) -> None:
     ahead = found["estimate"]
     if found["state"] in ("running", "paused") and ahead["left_seconds"] is not None:
         out.print(f"about {duration(ahead['left_seconds'])} left{_against(ahead)}")
+    now = datetime.now(UTC).timestamp()
     for wait in found["waiting"]:
-        out.print(f"{wait['steps']} waiting for {wait['for']}", markup=False)
+        told = Wait(what=wait["for"], steps=wait["steps"], since=_seconds(wait["since"]))
+        out.print(told.line(now), markup=False, soft_wrap=True)
+    for each in found["retrying"]:
+        again = _seconds(each["again"]) or now
+        tried = Retrying(reason=each["reason"], steps=tuple(each["steps"]), again=again)
+        out.print(tried.line(now), markup=False, soft_wrap=True)
     if found["validation"]:
         check = found["validation"]
         out.print(
@@ -136,6 +143,10 @@ def _print_status(found: dict[str, Any]) -> None:
             out.print(f"publishing {day}: {why}", markup=False)
     for line in cause_lines_of(found):
         out.print(line, markup=False, soft_wrap=True)
+
+
+def _seconds(moment: str | None) -> float | None:
+    return None if moment is None else datetime.fromisoformat(moment).timestamp()
 
 
 def _when(moment: float) -> str:

@@ -12,6 +12,7 @@ from planner.plan.states import DateState, StepState
 from worker.ledger.record import RunRecord, StepRecord
 from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
+from worker.step.log import write_log
 
 ERROR_CHARS = 2000
 LOST_SECONDS = 0.25  # until what settled the step in our place is replayed
@@ -48,7 +49,12 @@ class Settlement:
             dates |= {(self.step.phase, day): DateState.CANCELLED for day in self.unfinished()}
         goes_on = bool(done) or self._goes_on(state)
         steps, later_dates = ({}, {}) if goes_on else self._rest_of_chunk(state)
-        error = first(failed) or first(blocked) or first(self._problems_before())
+        cut_short = self._cut_short() if state is StepState.CANCELLED else {}
+        error = (
+            first(failed) or first(blocked) or first(cut_short) or first(self._problems_before())
+        )
+        if failed or cut_short:
+            write_log(self.context, self.run.id, self.id, f"{state}: {error}")
         kept = self.context.ledger.transition(
             self.run.id,
             self.id,
@@ -57,7 +63,8 @@ class Settlement:
             fields={
                 **(fields or {}),
                 "error": error[:ERROR_CHARS],
-                "problems": self.problems({**failed, **blocked}),
+                "problems": self.problems({**failed, **blocked, **cut_short}),
+                "tried": "{}",
                 "checkpoint": "{}",
             },
             dates=dates | later_dates,
@@ -109,7 +116,7 @@ class Settlement:
     def problems(self, new: Mapping[date, str]) -> str:
         """What is wrong with the step's dates, with those of earlier attempts; JSON."""
         problems = {**self._problems_before(), **new}
-        return _texts(problems)
+        return texts(problems)
 
     def recounted(
         self, remarks: Mapping[date, str], counts: Mapping[date, tuple[int, int]]
@@ -126,12 +133,20 @@ class Settlement:
         } | dict(remarks)
         known = ledger.counts(self.run.id, self.id) | dict(counts)
         return {
-            "remarks": _texts(told),
+            "remarks": texts(told),
             "counts": json.dumps({str(day): pair for day, pair in known.items()}),
         }
 
     def _problems_before(self) -> dict[date, str]:
         return self.context.ledger.problems(self.run.id, self.id)
+
+    def _cut_short(self) -> dict[date, str]:
+        """Of a step that is cancelled between two attempts: what went wrong with the last one."""
+        record = self.context.ledger.step(self.run.id, self.id)
+        told = f"cancelled after attempt {record.failures} of {record.attempts_max} failed"
+        return {
+            date.fromisoformat(day): f"{told}: {why}" for day, why in (record.tried or {}).items()
+        }
 
     def _later_steps(self) -> list[Step]:
         plan = self.context.plan(self.run.id)
@@ -172,6 +187,6 @@ def first(problems: Mapping[date, str]) -> str:
     return next((f"{day}: {why}" for day, why in problems.items()), "")
 
 
-def _texts(told: Mapping[date, str]) -> str:
+def texts(told: Mapping[date, str]) -> str:
     """A text per date, cut to size; JSON."""
     return json.dumps({str(day): text[:ERROR_CHARS] for day, text in told.items()})
