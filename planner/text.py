@@ -45,15 +45,18 @@ def nearest(word: str, known: Iterable[str], *, what: str = "keys") -> str:
 WORD_CHARS = 80  # of an unknown word: compared with the known ones, and shown
 
 
-def date_runs(dates: Iterable[date]) -> str:
-    """Every date, those in a row as `2022-04-16..2022-04-20`."""
+def date_runs(dates: Iterable[date], *, shown: int | None = None) -> str:
+    """Every date, those in a row as `2022-04-16..2022-04-20`; at most `shown` of such rows."""
     runs: list[list[date]] = []
     for day in sorted(set(dates)):
         if runs and day - runs[-1][-1] == timedelta(days=1):
             runs[-1][1:] = [day]
         else:
             runs.append([day])
-    return ", ".join("..".join(map(str, run)) for run in runs)
+    texts = ["..".join(map(str, run)) for run in runs]
+    if shown is None or len(texts) <= shown:
+        return ", ".join(texts)
+    return f"{', '.join(texts[:shown])}, … {len(texts) - shown} more until {runs[-1][-1]}"
 
 
 def duration(seconds: float) -> str:

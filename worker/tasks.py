@@ -36,10 +36,10 @@ def step(task: Task, run_id: str, step_id: str) -> str:
     try:
         return visit(context, run_id, step_id, worker=_worker(task))
     except Requeue as requeue:
-        raise _requeued(task, requeue.seconds) from None
+        raise _requeued(task, requeue) from None
     except BadRecord as error:  # a worker of the version that wrote it can
         log.warning("%s", error)
-        raise _requeued(task, UNREADABLE_SECONDS) from None
+        raise _requeued(task, Requeue(UNREADABLE_SECONDS, str(error))) from None
     except StepFailed as failed:
         if failed.goes_on:
             _send_rest(context, run_id, step_id)
@@ -52,10 +52,10 @@ def finalize(task: Task, run_id: str) -> str:
     try:
         return finalize_run(context_here(), run_id)
     except Requeue as requeue:
-        raise _requeued(task, requeue.seconds) from None
+        raise _requeued(task, requeue) from None
     except BadRecord as error:
         log.warning("%s", error)
-        raise _requeued(task, UNREADABLE_SECONDS) from None
+        raise _requeued(task, Requeue(UNREADABLE_SECONDS, str(error))) from None
 
 
 def _send_rest(context: Context, run_id: str, step_id: str) -> None:
@@ -74,10 +74,12 @@ def _send_rest(context: Context, run_id: str, step_id: str) -> None:
         log.warning("%s: could not send what is left of %s: %s", run_id, chunk_id, error)
 
 
-def _requeued(task: Any, seconds: float) -> Exception:
-    """The task's message, requeued after a delay."""
+def _requeued(task: Any, requeue: Requeue) -> Exception:
+    """The task's message, requeued after a delay, with the reason for Flower."""
     # No countdown: with one, a worker would hold the message; the header delays it in Redis.
-    retry: Exception = task.retry(countdown=0, headers={WAIT: seconds}, throw=False)
+    retry: Exception = task.retry(
+        countdown=0, exc=requeue, headers={WAIT: requeue.seconds}, throw=False
+    )
     return retry
 
 

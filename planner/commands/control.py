@@ -8,6 +8,7 @@ import typer
 
 from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
+from planner.commands.ending import print_ending
 from planner.commands.output import out, print_json
 from planner.commands.run_status import run_exit, status_json
 from planner.commands.watch import follow
@@ -70,6 +71,8 @@ def retry(
     record = follow(context, run, quiet=json)
     if json:
         print_json(status_json(context, record))
+    else:
+        print_ending(context, record)
     raise typer.Exit(run_exit(record))
 
 

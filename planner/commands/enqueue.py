@@ -11,6 +11,7 @@ import typer
 
 from planner.commands import options as opt
 from planner.commands.context import open_context, read_assessment, required_ledger
+from planner.commands.ending import print_ending
 from planner.commands.groups import Planning, grouped
 from planner.commands.output import err, note, out, print_json
 from planner.commands.plan import print_plan, print_skipped
@@ -18,7 +19,8 @@ from planner.commands.run_status import run_exit, status_json
 from planner.commands.watch import follow
 from planner.errors import BadPlan, Exit, UsageError
 from planner.gaps.gaps import RECOMPUTE, GapReason
-from planner.plan.plan import Plan, read_plan
+from planner.plan.parse import read_plan
+from planner.plan.plan import Plan
 from planner.text import counted
 
 if TYPE_CHECKING:
@@ -173,6 +175,8 @@ def _wait(context: Context, run_id: str, plan: Plan, *, json: bool) -> NoReturn:
     record = follow(context, run_id, quiet=json)
     if json:
         print_json({"run_id": run_id, **plan.as_json(), "status": status_json(context, record)})
+    else:
+        print_ending(context, record)
     raise typer.Exit(run_exit(record))
 
 

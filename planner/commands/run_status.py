@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from planner.commands.waits import Retrying, Wait, retrying, waits
 from planner.errors import Exit
+from planner.report.causes import Cause, cause_lines, causes, causes_json
 
 if TYPE_CHECKING:
-    from worker.ledger.record import RunRecord, StepRecord
+    from planner.report.report import Failure
+    from worker.ledger.record import RunRecord
     from worker.run.forecast import Forecast
     from worker.step.context import Context
 
@@ -26,20 +28,13 @@ def run_exit(record: RunRecord) -> Exit:
     return Exit.FAILED
 
 
-def waits(record: RunRecord, steps: Iterable[StepRecord]) -> dict[str, int]:
-    """What steps wait for, in words → how many of them, most first."""
-    if record.is_ended:
-        return {}
-    pending = Counter(step.waiting for step in steps if step.state == "pending" and step.waiting)
-    return dict(pending.most_common())
-
-
 def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
     """The documented shape of `planner status --json`."""
     from worker.run.forecast import outlook
 
     steps = context.ledger.step_records(record.id)
     tally = Counter(str(step.state) for step in steps)
+    failures = failures_so_far(context, record)
     return {
         "run_id": record.id,
         "state": shown_state(record),
@@ -48,12 +43,23 @@ def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
         "note": record.note or None,
         "steps": {state: tally[state] for state in STATES},
         "estimate": _estimate_json(outlook(context, record, steps)),
-        "waiting": [{"for": what, "steps": n} for what, n in waits(record, steps).items()],
+        "waiting": [_wait_json(wait) for wait in waits(record, steps)],
+        "retrying": [_retry_json(each) for each in retrying(record, steps)],
         "validation": record.validation,
         "publication": record.publication,
-        "failures": failures_json(context, record),
+        "causes": causes_json(causes(record.id, failures)),
+        "failures": [each.model_dump(mode="json", exclude={"state"}) for each in failures],
         "code": [each.model_dump() for each in context.ledger.code(record.id)],
     }
+
+
+def _wait_json(wait: Wait) -> dict[str, Any]:
+    since = None if wait.since is None else _iso(wait.since)
+    return {"for": wait.what, "steps": wait.steps, "since": since}
+
+
+def _retry_json(each: Retrying) -> dict[str, Any]:
+    return {"reason": each.reason, "steps": [*each.steps], "again": _iso(each.again)}
 
 
 def _estimate_json(ahead: Forecast) -> dict[str, Any]:
@@ -71,18 +77,20 @@ def shown_state(record: RunRecord) -> str:
     return "running" if record.state == "cancelling" else str(record.state)
 
 
-def failures_json(context: Context, record: RunRecord) -> list[dict[str, Any]]:
+def failures_so_far(context: Context, record: RunRecord) -> list[Failure]:
     """Dates that failed or were blocked so far."""
     from worker.run.report import failures
 
     plan = context.plan(record.id)
     if plan is None:
         return []
-    return [
-        failure.model_dump(mode="json", exclude={"state"})
-        for failure in failures(context, record, plan, context.ledger.all_dates(record.id))
-        if failure.state != "pending"
-    ]
+    found = failures(context, record, plan, context.ledger.all_dates(record.id))
+    return [failure for failure in found if failure.state != "pending"]
+
+
+def cause_lines_of(found: dict[str, Any]) -> list[str]:
+    """What failed by cause, for a terminal, of a status' JSON."""
+    return [line for each in found["causes"] for line in cause_lines(Cause(**each))]
 
 
 def _iso(moment: float) -> str:

@@ -11,9 +11,10 @@ import typer
 from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.output import count_table, note, out, print_json
-from planner.commands.run_status import run_exit, shown_state, status_json
+from planner.commands.run_status import cause_lines_of, run_exit, shown_state, status_json
+from planner.commands.waits import Retrying, Wait
 from planner.errors import Exit, FleetError, UsageError
-from planner.text import date_ranges, duration
+from planner.text import duration
 
 
 def runs(json: opt.Json = False) -> None:
@@ -68,6 +69,7 @@ def report(
     from pydantic import ValidationError
     from rich.markdown import Markdown
 
+    from planner.report.causes import report_json
     from planner.report.handoff import append_note, handoff_note
     from planner.report.markdown import render_markdown
     from planner.report.report import Report
@@ -92,7 +94,7 @@ def report(
         append_note(handoff, handoff_note(found))
         note(f"Note appended to {handoff}.")
     if json:
-        print_json(found.as_json())
+        print_json(report_json(found))
         return
     if out.is_terminal:
         out.print(Markdown(render_markdown(found)))
@@ -124,8 +126,14 @@ def _print_status(found: dict[str, Any]) -> None:
     ahead = found["estimate"]
     if found["state"] in ("running", "paused") and ahead["left_seconds"] is not None:
         out.print(f"about {duration(ahead['left_seconds'])} left{_against(ahead)}")
+    now = datetime.now(UTC).timestamp()
     for wait in found["waiting"]:
-        out.print(f"{wait['steps']} waiting for {wait['for']}", markup=False)
+        told = Wait(what=wait["for"], steps=wait["steps"], since=_seconds(wait["since"]))
+        out.print(told.line(now), markup=False, soft_wrap=True)
+    for each in found["retrying"]:
+        again = _seconds(each["again"]) or now
+        tried = Retrying(reason=each["reason"], steps=tuple(each["steps"]), again=again)
+        out.print(tried.line(now), markup=False, soft_wrap=True)
     if found["validation"]:
         check = found["validation"]
         out.print(
@@ -138,12 +146,12 @@ def _print_status(found: dict[str, Any]) -> None:
         out.print(f"published, and not verified: {len(ran)} dates; {len(failed)} failed")
         for day, why in failed.items():
             out.print(f"publishing {day}: {why}", markup=False)
-    for failure in found["failures"]:
-        from datetime import date
+    for line in cause_lines_of(found):
+        out.print(line, markup=False, soft_wrap=True)
 
-        days = [date.fromisoformat(day) for day in failure["dates"]]
-        out.print(f"{failure['phase']} {date_ranges(days)}: {failure['reason']}", markup=False)
-        out.print(f"  try again: {failure['retry']}", markup=False)
+
+def _seconds(moment: str | None) -> float | None:
+    return None if moment is None else datetime.fromisoformat(moment).timestamp()
 
 
 def _when(moment: float) -> str:

@@ -17,8 +17,10 @@ from rich.table import Table
 
 from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
+from planner.commands.ending import print_ending
 from planner.commands.output import err, out, print_json
-from planner.commands.run_status import run_exit, status_json, waits
+from planner.commands.run_status import run_exit, status_json
+from planner.commands.waits import retrying, waits
 from planner.text import duration
 
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ def watch(run: opt.RunId, json: opt.Json = False) -> None:
     record = follow(context, run, quiet=json)
     if json:
         print_json(status_json(context, record))
+    else:
+        print_ending(context, record)
     raise typer.Exit(run_exit(record))
 
 
@@ -86,6 +90,7 @@ class _Lines:
     def __init__(self) -> None:
         self._next = 0.0
         self._failed = 0
+        """Steps and attempts that failed so far."""
         self._has_warned = False
 
     def show(self, record: RunRecord, steps: Sequence[StepRecord], ahead: Forecast) -> None:
@@ -93,7 +98,7 @@ class _Lines:
         if warning and not self._has_warned:
             self._has_warned = True
             err.print(warning, style="yellow", soft_wrap=True, markup=False)
-        failed = sum(step.state == "failed" for step in steps)
+        failed = sum((step.state == "failed") + step.failures for step in steps)
         if time.monotonic() >= self._next or failed > self._failed or record.is_ended:
             self._next = time.monotonic() + LINE_SECONDS
             self._failed = failed
@@ -104,7 +109,9 @@ def _line(record: RunRecord, steps: Sequence[StepRecord], ahead: Forecast) -> st
     tally = Counter(str(step.state) for step in steps)
     done = sum(tally[state] for state in ENDED)
     parts = ", ".join(f"{n} {state}" for state, n in sorted(tally.items()))
-    waiting = "".join(f"; {n} waiting for {what}" for what, n in waits(record, steps).items())
+    now = time.time()
+    waiting = "".join(f"; {wait.line(now)}" for wait in waits(record, steps))
+    waiting += "".join(f"; {each.line(now)}" for each in retrying(record, steps))
     return (
         f"{record.id} {record.state}: {done}/{len(steps)} steps ({parts}){waiting}; "
         f"{record.note and record.note + '; '}{_left(record, steps, ahead)}"
@@ -122,7 +129,9 @@ def _screen(
         for step in steps
         if step.state == "failed"
     ]
-    waiting = [f"  {n} waiting for {escape(what)}" for what, n in waits(record, steps).items()]
+    moment = time.time()
+    waiting = [f"  {escape(wait.line(moment))}" for wait in waits(record, steps)]
+    waiting += [f"[yellow]  {escape(e.line(moment))}[/]" for e in retrying(record, steps)[:3]]
     if record.note:
         waiting.append(f"  {escape(record.note)}")
     warning = drift_warning(record, ahead)

@@ -10,14 +10,11 @@ import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from planner.data import Data
-from planner.errors import BadPlan
-from planner.files import MB, read_capped
 from planner.gaps.counted import gate_phases, tables_to_judge
 from planner.gaps.gaps import NO_GAPS, RECOMPUTE, Assessment, Expected, Gap, GapReason, Skipped
 from planner.gaps.matrix import Matrix, matrix
@@ -28,13 +25,12 @@ from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.choose import Repair
-from planner.plan.chunks import Chunk, chunk_id
+from planner.plan.chunks import Chunk
 from planner.plan.cost import Cost
 from planner.plan.estimate import Estimate
 from sql.billing import MINIMUM_BYTES_BILLED
 
 FORMAT = 1
-FILE_BYTES = 256 * MB  # four seasons date by date are 4 MB
 
 
 class Task(Data):
@@ -179,9 +175,10 @@ class Plan(Data):
 
     def sealed(self) -> Self:
         """The plan with its checksum."""
-        return self.model_copy(update={"checksum": self._digest()})
+        return self.model_copy(update={"checksum": self.digest()})
 
-    def _digest(self) -> str:
+    def digest(self) -> str:
+        """The checksum that its content ought to have."""
         content = self.model_dump(mode="json", exclude={"checksum"})
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
@@ -334,76 +331,3 @@ def new_id(kind: str, now: datetime) -> str:
     """An id that people can read aloud: `run-20260102-k7xq3w`."""
     alphabet = "abcdefghjkmnpqrstvwxyz23456789"  # no characters that look alike
     return f"{kind}-{now:%Y%m%d}-{''.join(secrets.choice(alphabet) for _ in range(6))}"
-
-
-def read_plan(path: Path) -> Plan:
-    """Read a plan file. Raises `BadPlan` when it is not one, or was edited."""
-    try:
-        content = json.loads(read_capped(path, FILE_BYTES).decode("utf-8"))
-    except OSError as error:
-        raise BadPlan(
-            f"{path} cannot be read: {error.strerror}. Make one with `planner plan --out FILE`."
-        ) from None
-    except (ValueError, RecursionError):
-        raise BadPlan(f"{path} is not JSON: make one with `planner plan --out FILE`.") from None
-    return parse_plan(content, where=str(path))
-
-
-def parse_plan(content: Any, *, where: str) -> Plan:
-    """Validate a plan's JSON. Raises `BadPlan`."""
-    if isinstance(content, dict):
-        content = {key: value for key, value in content.items() if key != "steps_total"}
-    try:
-        plan = Plan.model_validate_json(json.dumps(content))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        what = f"{place}: {first['msg']}" if place else first["msg"]
-        raise BadPlan(f"{where} is not a plan: {what}.") from None
-    except RecursionError:
-        raise BadPlan(f"{where} is not a plan: it is nested too deeply.") from None
-    if plan.format != FORMAT:
-        raise BadPlan(f"{where} has format {plan.format}; this version reads format {FORMAT}.")
-    if plan.checksum != plan._digest():
-        raise BadPlan(f"{where} was edited: its checksum does not match. Make a new plan.")
-    for chunk in plan.chunks:
-        _check(chunk, where=where)
-    dates = [day for chunk in plan.chunks for day in chunk.dates]
-    if len(set(dates)) < len(dates):
-        raise BadPlan(f"{where} is not a plan: two chunks share a date. Make a new one.")
-    return plan
-
-
-def parse_chunk(text: str, chunk_id: str, *, where: str) -> PlannedChunk:
-    """Validate the JSON of one chunk of a plan. Raises `BadPlan`."""
-    try:
-        chunk = PlannedChunk.model_validate_json(text)
-    except ValidationError:
-        raise BadPlan(f"{where} is not a plan: chunk {chunk_id!r} cannot be read.") from None
-    if chunk.id != chunk_id:
-        raise BadPlan(f"{where} is not a plan: chunk {chunk_id!r} is {chunk.id!r}.")
-    _check(chunk, where=where)
-    return chunk
-
-
-def _check(chunk: PlannedChunk, *, where: str) -> None:
-    wrong = _config_mismatch(chunk)
-    if wrong is not None:
-        raise BadPlan(f"{where} is not a plan: chunk {chunk.id!r}: {wrong}. Make a new one.")
-
-
-def _config_mismatch(chunk: PlannedChunk) -> str | None:
-    """What cannot be in a chunk of ours; None when all fits.
-
-    Its id names files, and its dates are what leases are taken for; and a checksum is no
-    signature, so a plan that was made by hand may have one.
-    """
-    if list(chunk.dates) != sorted(set(chunk.dates)) or chunk.id != chunk_id(chunk.dates):
-        return "its id and its dates do not fit"
-    if len({step.phase for step in chunk.steps}) < len(chunk.steps):
-        return "it has a phase twice"
-    ends = (chunk.dates[0], chunk.dates[-1])
-    for step in chunk.steps:
-        if step.dates != chunk.dates or (step.start, step.end) != ends:
-            return f"the dates of {step.phase} are not its own"
-    return None

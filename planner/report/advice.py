@@ -8,7 +8,7 @@ from datetime import date
 from planner.data import Data
 from planner.gaps.gaps import OUTDATED
 from planner.report.report import CONSEQUENCES, NOT_COUNTED, Cause, Report
-from planner.text import counted
+from planner.text import counted, date_runs
 
 ENQUEUE = "`planner enqueue --gaps`"
 """Stands in the reason of a failure that a retry cannot help."""
@@ -27,14 +27,22 @@ class NextStep(Data):
     command: str = ""
 
 
-def retry_command(run_id: str, phase: str, dates: tuple[date, ...], why: str = "") -> str:
-    """What a person types to try some dates again that failed for a reason."""
+def retry_command(
+    run_id: str, phase: str, dates: tuple[date, ...], why: str = "", *, whole: bool = False
+) -> str:
+    """What a person types to try some dates again that failed for a reason.
+
+    `whole` when nothing else of the run is to be tried again; no phase means all of them.
+    """
     again = f"planner enqueue --gaps --start {min(dates)} --end {max(dates)}"
     if APPENDS in why:
         return f"{again} --reasons duplicate"
     if ENQUEUE in why:
         return again
-    return f"planner retry {run_id} --phase {phase} --dates {','.join(map(str, dates))}"
+    if whole:
+        return f"planner retry {run_id}"
+    of = f" --phase {phase}" if phase else ""
+    return f"planner retry {run_id}{of} --dates {date_runs(dates).replace(', ', ',')}"
 
 
 def next_steps(report: Report) -> list[NextStep]:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from planner.errors import UsageError
 from planner.report.advice import next_steps
-from planner.report.markdown import code, failure_line, plain
-from planner.report.report import CONSEQUENCES, Report, ordered_failures, phase_times, verdict
+from planner.report.causes import causes
+from planner.report.markdown import cause_text, code, plain
+from planner.report.report import CONSEQUENCES, Report, phase_times, verdict
 from planner.text import duration, moment
 
-FAILURES_SHOWN = 8  # the report has them all
+CAUSES_SHOWN = 8  # the report has them all
 REASON_CHARS = 160
 
 
@@ -33,16 +34,15 @@ def _lines(report: Report) -> Iterator[str]:
     )
     yield ""
     yield f"- filled: {_filled(report)}"
-    failures = ordered_failures(report)
-    if not failures and not report.validation.short and not report.validation.remaining:
+    found = causes(report.run_id, report.failures)
+    if not found and not report.validation.short and not report.validation.remaining:
         yield "- remains: nothing"
-    causes = [failure for failure in failures if failure.state not in CONSEQUENCES]
-    for failure in causes[:FAILURES_SHOWN]:
-        reason = plain(failure.reason[:REASON_CHARS])
-        yield f"- remains: {failure_line(failure)}: {reason}"
-    if len(causes) > FAILURES_SHOWN:
-        yield f"- remains: {len(causes) - FAILURES_SHOWN} more causes, in the report"
-    waiting = sum(len(failure.dates) for failure in failures if failure not in causes)
+    failed = [cause for cause in found if cause.state not in CONSEQUENCES]
+    for cause in failed[:CAUSES_SHOWN]:
+        yield f"- remains: {cause_text(cause)}: {plain(cause.reason[:REASON_CHARS])}"
+    if len(failed) > CAUSES_SHOWN:
+        yield f"- remains: {len(failed) - CAUSES_SHOWN} more causes, in the report"
+    waiting = len(report.undone) - sum(len(d) for c in failed for d in c.phases.values())
     if waiting:
         yield f"- remains: {waiting:,} phase-dates that were not tried because of others"
     if report.validation.remaining:

@@ -6,19 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from planner.gaps.matrix import Count
 from planner.report.advice import next_steps
+from planner.report.causes import Cause, causes, dates_text
 from planner.report.report import (
-    Failure,
     Report,
     bare_seasons,
     code_lines,
     loss_lines,
-    ordered_failures,
     phase_times,
     publication_lines,
     remark_lines,
     verdict,
 )
-from planner.text import date_runs, duration, moment, printable
+from planner.text import counted, date_runs, duration, moment, printable
 
 SHORT_SHOWN = 10  # dates that the recount found short; what failed lists every date
 STATES = ("succeeded", "failed", "blocked", "cancelled")
@@ -118,20 +117,20 @@ def _failures(report: Report) -> Iterator[str]:
         return
     yield "## Not repaired"
     yield ""
-    for failure in ordered_failures(report):
-        yield f"- {failure_line(failure)}"
-        yield f"  - {plain(failure.reason)}"
-        yield f"  - try again: {code(failure.retry)}"
+    for cause in causes(report.run_id, report.failures):
+        yield f"- {cause_text(cause)}"
+        yield f"  - {plain(cause.reason)}"
+        for phase, days in cause.waiting.items():
+            n = counted(len(days), "date")
+            yield f"  - not tried for it: {plain(phase)}, {n}: {date_runs(days)}"
+        yield f"  - try again: {code(cause.retry)}"
     yield ""
 
 
-def failure_line(failure: Failure) -> str:
+def cause_text(cause: Cause) -> str:
     """`**grading** failed, 2 dates: 2022-01-03, 2022-01-05`."""
-    n = len(failure.dates)
-    return (
-        f"**{plain(failure.phase)}** {plain(failure.state)}, {n} {'date' if n == 1 else 'dates'}: "
-        f"{date_runs(failure.dates)}"
-    )
+    phases = ", ".join(f"**{plain(phase)}**" for phase in cause.phases)
+    return f"{phases} {plain(cause.state)}, {dates_text(cause)}"
 
 
 def _matrices(report: Report) -> Iterator[str]:

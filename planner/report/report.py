@@ -212,11 +212,6 @@ def bare_seasons(report: Report) -> list[str]:
     ]
 
 
-def ordered_failures(report: Report) -> list[Failure]:
-    """The causes first, then what waited for them."""
-    return sorted(report.failures, key=lambda failure: failure.state in CONSEQUENCES)
-
-
 def phase_times(report: Report) -> list[PhaseTime]:
     """Per phase that had steps, in order: how many, how they ended, how long they took."""
     times = []

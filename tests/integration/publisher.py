@@ -8,6 +8,7 @@ made for one broker and never lets go of it.
     results RUN              (step, state) of every task result in the backend, JSON
     listen                   start to follow task events, as Flower does
     seen RUN                 (step, state) of every task that was seen to run, JSON
+    shown RUN                (name, what it was put back for) as Flower shows it, JSON
     retry RUN                what is not done, under the same run
     reconcile TIMES          that often at once; how many messages were sent
     unknown QUEUE            a message of a task that no worker knows
@@ -38,6 +39,9 @@ from worker.step.context import Context
 EVENTS = State()
 """What Flower makes of the events it hears."""
 
+RETRIED: list[tuple[str, tuple[str, str]]] = []
+"""Run, and how one of its tasks was shown each time that it was put back."""
+
 
 def listen() -> None:
     """Follow task events in a thread; back when the first event has come."""
@@ -45,6 +49,10 @@ def listen() -> None:
 
     def take(event: dict[str, Any]) -> None:
         EVENTS.event(event)
+        if event["type"] == "task-retried":
+            task = EVENTS.tasks[event["uuid"]]
+            run_id = literal_eval(task.args)[0] if task.args else ""
+            RETRIED.append((run_id, (task.name, event["exception"])))
         hears.set()  # workers send a heartbeat every other second
 
     def follow() -> None:
@@ -60,6 +68,11 @@ def seen(run_id: str) -> list[tuple[str, str]]:
     """(step, state) of every task of a run that a worker received, by its events."""
     tasks = [task for _, task in EVENTS.itertasks() if task.received and task.args]
     return of_run(run_id, [(literal_eval(task.args), task.state) for task in tasks])
+
+
+def shown(run_id: str) -> list[tuple[str, str]]:
+    """(name, exception) of every event of a task of a run that was put back."""
+    return [pair for run, pair in RETRIED if run == run_id]
 
 
 def results(run_id: str) -> list[tuple[str, str]]:
@@ -94,6 +107,8 @@ def do(context: Context, what: str, *more: str) -> str:
             listen()
         case ["seen", run_id]:
             return json.dumps(seen(run_id))
+        case ["shown", run_id]:
+            return json.dumps(shown(run_id))
         case ["retry", run_id]:
             return str(retry(context, run_id))
         case ["reconcile", times]:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import redis
 
-from planner.plan.plan import Plan, parse_plan
+from planner.plan.parse import parse_plan
+from planner.plan.plan import Plan
 from tests.integration.bad import ESCAPE, LINES, UP, Run, everything
 
 # -- plans that somebody made by hand ------------------------------------------------------------

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from planner.plan.plan import parse_plan
+from planner.plan.parse import parse_plan
 from planner.plan.states import RunState, StepState
 from tests.integration.ledgers import rename
 from tests.integration.shop import RUN, Shop, day

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from planner.plan.plan import read_plan
+from planner.plan.parse import read_plan
 from planner.plan.states import RunState
 from planner.settings import load_settings
 from tests.integration.bad import Run

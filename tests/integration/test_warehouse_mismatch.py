@@ -10,7 +10,8 @@ import pytest
 
 from planner.errors import BadPlan
 from planner.plan.owed import Owed, save
-from planner.plan.plan import Plan, parse_plan
+from planner.plan.parse import parse_plan
+from planner.plan.plan import Plan
 from planner.plan.states import StepState
 from planner.report.report import NOT_COUNTED, Report
 from sql import Warehouse, WarehouseUnreachable

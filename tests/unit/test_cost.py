@@ -8,7 +8,8 @@ from planner.errors import Exit
 from planner.plan.choose import choose
 from planner.plan.chunks import chunk
 from planner.plan.cost import TIB, Cost, TooExpensive, check_limit, cost_of
-from planner.plan.plan import make_plan, parse_plan
+from planner.plan.parse import parse_plan
+from planner.plan.plan import make_plan
 from sql.billing import MINIMUM_BYTES_BILLED, billed_bytes
 from tests.unit import examples as eg
 from tests.unit import worlds

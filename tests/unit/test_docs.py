@@ -26,9 +26,10 @@ from planner.pipeline import conditions, criteria, expects, phase, publish, runn
 from planner.pipeline.load import FILE_BYTES
 from planner.pipeline.model import Model
 from planner.pipeline.pipeline import Pipeline
-from planner.plan import plan
+from planner.plan import parse as plan_files
 from planner.plan.plan import Plan
 from planner.plan.states import RunState, StepState
+from planner.report.causes import Cause
 from planner.report.report import Report
 from planner.settings import PREFIX, Settings, variables
 from planner.validation.baseline import Baseline, Comparison
@@ -290,7 +291,8 @@ def test_the_shape_of_a_plan() -> None:
 
 def test_the_shape_of_a_report() -> None:
     (shown,) = blocks("`planner report --json`")
-    assert set(shown) == keys(Report)
+    assert set(shown) == keys(Report, "causes")
+    assert Cause.model_validate(shown.pop("causes")[0]).phases
     assert Report.model_validate_json(json.dumps(shown)).steps
 
 
@@ -393,7 +395,7 @@ def test_the_options_of_an_address() -> None:
 
 def test_the_limits_that_are_promised_are_those_of_the_code() -> None:
     promised = " ".join(read("SECURITY.md").split())
-    limits = (FILE_BYTES, plan.FILE_BYTES, client.ANSWER_BYTES, credentials.SECRET_BYTES)
+    limits = (FILE_BYTES, plan_files.FILE_BYTES, client.ANSWER_BYTES, credentials.SECRET_BYTES)
     assert limits == (1_000_000, 256_000_000, 1_000_000, 64_000)
     assert client.ANSWER_SECONDS == 60
     assert (

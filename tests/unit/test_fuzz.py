@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from planner.errors import BadPipeline, BadPlan, UsageError
 from planner.pipeline.load import FILE_BYTES, SHIPPED, load_pipeline
 from planner.pipeline.pipeline import Pipeline
-from planner.plan.plan import Plan, parse_plan, read_plan
+from planner.plan.parse import parse_plan, read_plan
+from planner.plan.plan import Plan
 from planner.validation.baseline import Baseline
 from planner.validation.baseline import read as read_baseline
 from tests.unit import examples as eg

@@ -17,7 +17,8 @@ from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.choose import choose
 from planner.plan.chunks import chunk
-from planner.plan.plan import Plan, make_plan, parse_plan, read_plan, step_id
+from planner.plan.parse import parse_plan, read_plan
+from planner.plan.plan import Plan, make_plan, step_id
 from tests.unit import examples as eg
 from tests.unit import worlds
 from tests.unit.examples import day, days, window

@@ -8,6 +8,7 @@ from datetime import date
 
 from planner.pipeline.publish import Publication
 from planner.report.advice import next_steps
+from planner.report.causes import causes
 from planner.report.markdown import render_markdown
 from planner.report.report import Report, bare_seasons, phase_times
 from planner.text import date_runs
@@ -37,16 +38,18 @@ def test_dates_in_a_row_are_written_as_one_run_and_none_is_left_out() -> None:
     assert date_runs([]) == ""
 
 
-def test_every_failed_and_blocked_date_is_in_the_markdown_with_its_command() -> None:
+def test_every_date_that_is_not_repaired_is_in_the_markdown_by_cause_with_one_command() -> None:
     report = make_report()
     text = render_markdown(report)
 
-    assert report.failures
-    for failure in report.failures:
-        assert date_runs(failure.dates) in text
-        assert failure.retry in text
-    # Causes come before what waited for them.
-    assert text.index("** failed,") < text.index("** blocked,")
+    found = causes(report.run_id, report.failures)
+    assert found
+    for cause in found:
+        for days in (*cause.phases.values(), *cause.waiting.values()):
+            assert date_runs(days) in text
+        assert text.count(f"try again: `{cause.retry}`") == 1
+    assert text.count("try again: ") == len(found)
+    assert text.index("** failed,") < text.index("not tried for it: ")
 
 
 def test_phases_are_timed_in_their_order_and_planned_times_stand_beside_when_there_are_any() -> (

@@ -8,7 +8,7 @@ from datetime import date
 from planner.gaps.gaps import GapReason, SkipReason
 from planner.gaps.snapshot import COMPLETE, Snapshot
 from planner.pipeline.windows import DAY, Window
-from planner.plan.plan import parse_plan
+from planner.plan.parse import parse_plan
 from tests.reports import FAILED, make_plan_of, make_report
 
 PLAN_BYTES_MAX = 1_000_000

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 
-from planner.plan.plan import Plan, PlannedChunk, parse_chunk, parse_plan
+from planner.plan.parse import parse_chunk, parse_plan
+from planner.plan.plan import Plan, PlannedChunk
 from worker.ledger.connection import Connected
 from worker.ledger.keys import run_key
 from worker.ledger.record import reading

@@ -158,9 +158,25 @@ class StepRecord(Record):
     """How often in a row only workers with another pipeline file received it."""
     waiting: str = ""
     """What it waited for at its last delivery, in words."""
+    since: float | None = None
+    """Since when it has waited for that."""
+    attempts_max: int = 0
+    """How many attempts may fail before the step has; 0 while none has."""
+    tried: JsonObject = None
+    """Date → why its last attempt failed, of dates that are to be tried again."""
+    again: float | None = None
+    """When they are tried again."""
     worked: float = 0.0
     """Seconds at work: all attempts, and batches that a service worked on for it, but no pause
     between attempts."""
+
+    @property
+    def retry_text(self) -> str:
+        """`attempt 2 of 4 failed: REASON`, of a step that is to be tried again; else empty."""
+        reasons = [f"{day}: {why}" for day, why in (self.tried or {}).items()]
+        if not reasons:
+            return ""
+        return f"attempt {self.failures} of {self.attempts_max} failed: {reasons[0]}"
 
 
 def run_record(run_id: str, found: Mapping[str, str]) -> RunRecord:

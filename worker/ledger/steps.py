@@ -208,11 +208,7 @@ class StepLedger(Connected):
 
     def note_wait(self, run_id: str, step_id: str, what: str) -> int:
         """Count one more wait of a step, and write down for what; waits in a row by now."""
-        key = step_key(run_id, step_id)
-        pipe = self.client.pipeline(transaction=False)
-        pipe.hincrby(key, "waits", 1)
-        pipe.hset(key, "waiting", what)
-        return int(pipe.execute()[0])
+        return int(script(self.client, "wait")(keys=[step_key(run_id, step_id)], args=[what]))
 
     def note_config_mismatch(self, run_id: str, step_id: str) -> int:
         """Count a delivery to a worker with another pipeline file; how many in a row by now."""

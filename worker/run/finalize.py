@@ -12,6 +12,7 @@ from planner.pipeline.publish import Publication
 from planner.plan import owed as owed_files
 from planner.plan.plan import Plan
 from planner.plan.states import STEP_ENDED, DateState, RunState
+from planner.report.causes import report_json
 from planner.report.history import gaps_after, write_gaps, write_run
 from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown
@@ -156,7 +157,7 @@ def _publish(
 def write_report(context: Context, report: Report) -> None:
     """Write the report's files below `HOME/reports`."""
     folder = context.settings.folder("reports") / report.run_id
-    write_whole(folder / "report.json", json.dumps(report.as_json(), indent=1))
+    write_whole(folder / "report.json", json.dumps(report_json(report), indent=1))
     write_whole(folder / "report.md", render_markdown(report))
     write_whole(folder / "report.html", render_page(report))
 

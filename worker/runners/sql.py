@@ -17,6 +17,7 @@ from planner.pipeline.statements import read_statement
 from sql import TooLarge as TooLargeError
 from sql import WarehouseError, WarehouseRefused
 from sql.warehouse import Warehouse
+from worker.processes.secrets import redacted
 from worker.runners.job import (
     THERE,
     Failed,
@@ -46,14 +47,15 @@ class Sql:
             try:
                 added = _run(job, read_statement(name, job.pipeline_dir), deadline)
             except WarehouseError as error:
+                _log(job, f"{name} {job.start} {job.end}: {redacted(str(error))}")
                 return outcome_of(name, error)
             except TimeoutError:
                 told = f"{name}: timed out after {job.phase.timeout_seconds:g} s"
+                _log(job, told)
                 return TooLarge(error=told) if len(job.dates) > 1 else Failed(error=told)
             if isinstance(added, Stopped):
                 return added
-            with open(job.log, "a", encoding="utf-8", opener=private) as log:
-                log.write(f"{name} {job.start} {job.end}: {added} rows\n")
+            _log(job, f"{name} {job.start} {job.end}: {added} rows")
         return Ran()
 
     def absence(self, beside: Path) -> str | None:
@@ -66,6 +68,11 @@ class Sql:
 
     def readiness(self) -> Readiness:
         return THERE
+
+
+def _log(job: Job, line: str) -> None:
+    with open(job.log, "a", encoding="utf-8", opener=private) as log:
+        log.write(f"{line}\n")
 
 
 def _run(job: Job, statement: str, deadline: float) -> int | Stopped:

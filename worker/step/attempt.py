@@ -44,6 +44,7 @@ from worker.step.before import Before, read_before
 from worker.step.checkpoint import Checkpoint, Range
 from worker.step.context import Context
 from worker.step.gate import Pair, short_upstream
+from worker.step.log import log_path
 from worker.step.recount import Recount, recount
 
 log = logging.getLogger(__name__)
@@ -258,7 +259,6 @@ class Attempt:
             checkpoint.runner = written
             return self.note(checkpoint.as_json())
 
-        log = settings.folder(f"logs/{self.run_id}") / f"{self.step_id.replace('/', '.')}.log"
         job = Job(
             run_id=self.run_id,
             step_id=self.step_id,
@@ -266,7 +266,7 @@ class Attempt:
             dates=dates,
             attempt=self.number,
             checkpoint=checkpoint.runner,
-            log=log,
+            log=log_path(self.context, self.run_id, self.step_id),
             pipeline_dir=self.context.pipeline_dir,
             warehouse=self._warehouse,
             grace_seconds=settings.grace_seconds,

@@ -2,6 +2,9 @@
 
 Exception
 ├── Requeue                        the message is delivered anew after a delay
+│   ├── Waiting                    what it needs is not there yet, or held by others
+│   ├── AttemptFailed              an attempt failed, and is repeated
+│   └── OtherWorker                this worker's pipeline file or warehouse is not the run's
 └── planner.errors.FleetError
     └── StepFailed                 the step's task fails, and its chain ends here
 """
@@ -12,11 +15,30 @@ from planner.errors import FleetError
 
 
 class Requeue(Exception):
-    """The message is to be delivered anew after a delay; no worker holds it meanwhile."""
+    """The message is to be delivered anew after a delay; no worker holds it meanwhile.
 
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"requeue in {seconds:.1f} s")
+    Flower shows its name and text as the reason of the RETRY.
+    """
+
+    def __init__(self, seconds: float, why: str = "") -> None:
+        super().__init__(seconds, why)  # what it can be made anew from, by the result backend
         self.seconds = seconds
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.why or 'requeued'}; again in {self.seconds:.1f} s"
+
+
+class Waiting(Requeue):
+    """Upstream is still to come, or others hold what the step needs."""
+
+
+class AttemptFailed(Requeue):
+    """An attempt failed, and another one is made."""
+
+
+class OtherWorker(Requeue):
+    """This worker's pipeline file or warehouse is not the run's: another worker may have it."""
 
 
 class StepFailed(FleetError):

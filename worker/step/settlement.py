@@ -14,6 +14,7 @@ from worker.ledger.record import RunRecord, StepRecord
 from worker.ledger.steps import Started
 from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
+from worker.step.log import write_log
 
 ERROR_CHARS = 2000
 LOST_SECONDS = 0.25  # until what settled the step in our place is replayed
@@ -57,7 +58,12 @@ class Settlement:
             dates |= {(self.step.phase, day): DateState.CANCELLED for day in self.unfinished()}
         goes_on = bool(done) or self._goes_on(state)
         steps, later_dates = ({}, {}) if goes_on else self._rest_of_chunk(state)
-        error = first(failed) or first(blocked) or first(self._problems_before())
+        cut_short = self._cut_short() if state is StepState.CANCELLED else {}
+        error = (
+            first(failed) or first(blocked) or first(cut_short) or first(self._problems_before())
+        )
+        if failed or cut_short:
+            write_log(self.context, self.run.id, self.id, f"{state}: {error}")
         kept = self.context.ledger.transition(
             self.run.id,
             self.id,
@@ -66,7 +72,8 @@ class Settlement:
             fields={
                 **(fields or {}),
                 "error": error[:ERROR_CHARS],
-                "problems": self.problems({**failed, **blocked}),
+                "problems": self.problems({**failed, **blocked, **cut_short}),
+                "tried": "{}",
                 "checkpoint": "{}",
             },
             dates=dates | later_dates,
@@ -121,7 +128,7 @@ class Settlement:
     def problems(self, new: Mapping[date, str]) -> str:
         """What is wrong with the step's dates, with those of earlier attempts; JSON."""
         problems = {**self._problems_before(), **new}
-        return _texts(problems)
+        return texts(problems)
 
     def recounted(
         self, remarks: Mapping[date, str], counts: Mapping[date, tuple[int, int]]
@@ -135,7 +142,7 @@ class Settlement:
         told = {day: text for day, text in said.items() if day not in counts} | dict(remarks)
         known = counted | dict(counts)
         return {
-            "remarks": _texts(told),
+            "remarks": texts(told),
             "counts": json.dumps({str(day): pair for day, pair in known.items()}),
         }
 
@@ -143,6 +150,14 @@ class Settlement:
         if self.started is not None:
             return self.started.problems
         return self.context.ledger.problems(self.run.id, self.id)
+
+    def _cut_short(self) -> dict[date, str]:
+        """Of a step that is cancelled between two attempts: what went wrong with the last one."""
+        record = self.context.ledger.step(self.run.id, self.id)
+        told = f"cancelled after attempt {record.failures} of {record.attempts_max} failed"
+        return {
+            date.fromisoformat(day): f"{told}: {why}" for day, why in (record.tried or {}).items()
+        }
 
     def _later_steps(self) -> list[Step]:
         names = [step.phase for step in self.chunk.steps]
@@ -181,6 +196,6 @@ def first(problems: Mapping[date, str]) -> str:
     return next((f"{day}: {why}" for day, why in problems.items()), "")
 
 
-def _texts(told: Mapping[date, str]) -> str:
+def texts(told: Mapping[date, str]) -> str:
     """A text per date, cut to size; JSON."""
     return json.dumps({str(day): text[:ERROR_CHARS] for day, text in told.items()})

@@ -24,11 +24,12 @@ from worker.runners import Park, Stopped, which_of
 from worker.step import gate
 from worker.step.attempt import Attempt, Ended, OverBudget
 from worker.step.context import Context
-from worker.step.errors import Requeue, StepFailed
+from worker.step.errors import AttemptFailed, OtherWorker, Requeue, StepFailed, Waiting
+from worker.step.log import write_log
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX, Mismatch, mismatch
 from worker.step.resources import resources_of, services_of
 from worker.step.retry import Retry, decide
-from worker.step.settlement import ERROR_CHARS, Settlement, first
+from worker.step.settlement import ERROR_CHARS, Settlement, first, texts
 from worker.step.stop import Stop
 
 FIRST_WAIT_SECONDS = 0.25  # then pauses grow up to BACKFILL_POLL_MAX_SECONDS
@@ -207,7 +208,7 @@ class Visit:
         self.context.ledger.transition(
             self.run.id, self.id, token=lease.token, state=StepState.RUNNING, fields=parked
         )
-        raise Requeue(park.seconds)
+        raise Requeue(park.seconds, "a service works on it")
 
     def _wait_for_budget(self, lease: Lease, over: OverBudget) -> NoReturn:
         """Requeue the step with what is left of it: no retry spent, no resource held."""
@@ -219,7 +220,7 @@ class Visit:
                 "waiting": over.why,
             },
         )
-        raise Requeue(min(over.seconds, self.context.settings.poll_max_seconds))
+        raise Waiting(min(over.seconds, self.context.settings.poll_max_seconds), over.why)
 
     def _stopped(self, taken: Taken, outcome: Stopped) -> str:
         lease = taken.lease
@@ -261,10 +262,16 @@ class Visit:
     def _retry(self, taken: Taken, ended: Ended, retry: Retry, failures: int) -> NoReturn:
         """Requeue the step for the dates that are short; the others are settled now."""
         settlement = self._settlement_of(taken)
+        now, of = self.context.ledger.now(), self.phase.retries + 1
+        why = f"attempt {failures} of {of} failed: {first(ended.short)}"
+        write_log(self.context, self.run.id, self.id, f"{why}; again in {retry.seconds:.0f} s")
         kept = self._put_back(
             taken.lease,
             {
                 "failures": str(failures),
+                "attempts_max": str(of),
+                "again": f"{now + retry.seconds:.3f}",
+                "tried": texts(ended.short),
                 "error": first(ended.short)[:ERROR_CHARS],
                 "problems": settlement.problems({**ended.permanent, **ended.blocked}),
                 "checkpoint": json.dumps(ended.checkpoint),
@@ -274,7 +281,7 @@ class Visit:
                 done=ended.done, failed=ended.permanent, blocked=ended.blocked
             ),
         )
-        raise Requeue(retry.seconds if kept else FIRST_WAIT_SECONDS)
+        raise AttemptFailed(retry.seconds if kept else FIRST_WAIT_SECONDS, why[:ERROR_CHARS])
 
     def _put_back(
         self,
@@ -312,15 +319,16 @@ class Visit:
     def _config_mismatch(self, record: StepRecord, other: Mismatch) -> str:
         """This worker's configuration is not the run's: leave the step to one whose is."""
         if self.context.ledger.note_config_mismatch(self.run.id, self.id) <= CONFIG_MISMATCHES_MAX:
-            raise self._wait(other.waits_for)
+            raise self._wait(other.waits_for, OtherWorker)
         failed = dict.fromkeys(self._settlement.unfinished(), other.reason)
         return self._settle_idle(record, StepState.FAILED, failed)
 
-    def _wait(self, what: str = "") -> Requeue:
+    def _wait(self, what: str = "", kind: type[Requeue] = Waiting) -> Requeue:
         """To be raised: the step waits for something, a little longer every time."""
         waits = self.context.ledger.note_wait(self.run.id, self.id, what)
         pause = FIRST_WAIT_SECONDS * WAIT_GROWTH ** min(waits, 50)
-        return Requeue(min(pause, self.context.settings.poll_max_seconds))
+        why = f"waits for {what}" if what else f"its run is {self.run.state}"
+        return kind(min(pause, self.context.settings.poll_max_seconds), why)
 
 
 def visit(context: Context, run_id: str, step_id: str, *, worker: str) -> str:

@@ -6,39 +6,47 @@ from collections.abc import Iterator
 
 from planner.gaps.matrix import Count
 from planner.report.advice import next_steps
+from planner.report.causes import Cause, causes
 from planner.report.html.markup import Markup, el, join
-from planner.report.report import Failure, Report, bare_seasons, ordered_failures, phase_times
+from planner.report.report import Report, bare_seasons, phase_times
 from planner.text import date_runs, duration
 
 REASON_CHARS = 2000  # the JSON has it whole
-OPEN_FAILURES = 8  # more than these are folded
+OPEN_CAUSES = 8  # more than these are folded
 SHORT_SHOWN = 200
 CRITERION_LOOK = {"holds": "good", "fails": "bad", "no rows": "bad"}
 STATES = ("succeeded", "failed", "blocked", "cancelled")
 
 
 def failures(report: Report) -> Markup:
-    """Every date that is not repaired, why, and the command that tries it again."""
-    rows = [_failure(failure) for failure in ordered_failures(report)]
+    """Every date that is not repaired, by cause, and the command that tries it again."""
+    rows = [_cause(cause) for cause in causes(report.run_id, report.failures)]
     head = el("thead", _row("th", "phase", "state", "dates", "reason, and how to try again"))
-    table = el("table", head, el("tbody", *rows[:OPEN_FAILURES]), class_="failures")
-    if len(rows) <= OPEN_FAILURES:
+    table = el("table", head, el("tbody", *rows[:OPEN_CAUSES]), class_="failures")
+    if len(rows) <= OPEN_CAUSES:
         return _scroll(table)
-    rest = el("table", head, el("tbody", *rows[OPEN_FAILURES:]), class_="failures")
-    folded = el("details", el("summary", f"{len(rows) - OPEN_FAILURES} more"), _scroll(rest))
+    rest = el("table", head, el("tbody", *rows[OPEN_CAUSES:]), class_="failures")
+    folded = el("details", el("summary", f"{len(rows) - OPEN_CAUSES} more"), _scroll(rest))
     return el("div", _scroll(table), folded)
 
 
-def _failure(failure: Failure) -> Markup:
-    reason = failure.reason
+def _cause(cause: Cause) -> Markup:
+    reason = cause.reason
     if len(reason) > REASON_CHARS:
         reason = reason[:REASON_CHARS] + " … (report.json has it whole)"
+    days = {day for dates in cause.phases.values() for day in dates}
+    number = sum(map(len, cause.phases.values()))
+    noun = "date" if len(cause.phases) == 1 else "phase-date"
+    waiting = [
+        el("p", f"not tried for it: {phase}, {_dates(len(dates))}: {date_runs(dates)}")
+        for phase, dates in cause.waiting.items()
+    ]
     return el(
         "tr",
-        el("th", failure.phase, scope="row"),
-        el("td", el("span", failure.state, class_="badge bad")),
-        el("td", date_runs(failure.dates), el("small", _dates(len(failure.dates))), class_="dates"),
-        el("td", el("p", reason, class_="reason"), el("code", failure.retry)),
+        el("th", ", ".join(cause.phases), scope="row"),
+        el("td", el("span", cause.state, class_="badge bad")),
+        el("td", date_runs(days), el("small", _dates(number, noun)), class_="dates"),
+        el("td", el("p", reason, class_="reason"), *waiting, el("code", cause.retry)),
     )
 
 

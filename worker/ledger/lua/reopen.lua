@@ -20,7 +20,7 @@ for _, date in ipairs(dates) do
 end
 for i, step in ipairs(steps) do
   redis.call('HSET', KEYS[3], step, STEP.PENDING)
-  redis.call('HSET', KEYS[4 + i], 'failures', 0, 'crashes', 0, 'error', '', 'problems', '{}', 'checkpoint', '{}')
+  redis.call('HSET', KEYS[4 + i], 'failures', 0, 'crashes', 0, 'error', '', 'problems', '{}', 'tried', '{}', 'checkpoint', '{}')
   -- `misfits` counts config mismatches, here and in the run: `worker.ledger.record.MISMATCHES`.
   redis.call('HDEL', KEYS[4 + i], 'parked', 'misfits')
 end

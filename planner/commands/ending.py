@@ -1,0 +1,33 @@
+"""What a command that waited says of a run that did not end well: causes, report, next command."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from planner.commands.output import err
+from planner.commands.run_status import failures_so_far, run_exit
+from planner.errors import Exit
+from planner.report.causes import cause_lines, causes
+
+if TYPE_CHECKING:
+    from worker.ledger.record import RunRecord
+    from worker.step.context import Context
+
+CAUSES_SHOWN = 5  # `planner status` has them all
+
+
+def print_ending(context: Context, record: RunRecord) -> None:
+    """Say why a run did not end well, and what to do next; nothing of one that did."""
+    if run_exit(record) is Exit.DONE:
+        return
+    found = causes(record.id, failures_so_far(context, record))
+    lines = [line for cause in found[:CAUSES_SHOWN] for line in cause_lines(cause)]
+    if len(found) > CAUSES_SHOWN:
+        lines.append(f"… and {len(found) - CAUSES_SHOWN} more causes: `planner status {record.id}`")
+    page = context.settings.folder("reports") / record.id / "report.html"
+    where = page if page.exists() else f"`planner report {record.id}` writes it"
+    lines.append(f"report: {where}")
+    command = f"planner retry {record.id}" if found else "planner enqueue --gaps"
+    lines.append(f"next: mend the cause, then `{command}`")
+    for line in lines:
+        err.print(line, soft_wrap=True, markup=False)
