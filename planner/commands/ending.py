@@ -27,7 +27,10 @@ def print_ending(context: Context, record: RunRecord) -> None:
     page = context.settings.folder("reports") / record.id / "report.html"
     where = page if page.exists() else f"`planner report {record.id}` writes it"
     lines.append(f"report: {where}")
+    own = {cause.retry for cause in found}
     command = f"planner retry {record.id}" if found else "planner enqueue --gaps"
+    if len(own) == 1 and not any("planner retry" in each for each in own):
+        (command,) = own  # what no retry can help
     lines.append(f"next: mend the cause, then `{command}`")
     for line in lines:
         err.print(line, soft_wrap=True, markup=False)
