@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from contextlib import suppress
 
 import typer
 
@@ -13,7 +16,7 @@ from planner.errors import Exit, FleetError
 EPILOG = """
 Exit codes: 0 done; 1 gaps remain, or a validation failed; 2 bad usage or input;
 3 warehouse or broker unreachable; 4 run cancelled or failed;
-130 interrupted.
+70 a mistake of the planner's; 130 interrupted.
 
 Try it: planner demo · See the holes: planner gaps · Fill them: planner enqueue --gaps --wait
 One machine: planner up --workers 4 · Settings: planner settings
@@ -147,28 +150,49 @@ def main() -> None:
     """Run the command line; every error that a user can cause is one line, and an exit code."""
     if not all(map(_is_text, sys.argv)):
         _complain("An argument is not text in UTF-8: write it anew.", Exit.USAGE)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows few characters gets marks
+            stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # what does not fit is told here, and not when Python ends
     except FleetError as error:
         _complain(str(error), error.exit)
     except KeyboardInterrupt:
         _complain("Interrupted.", Exit.INTERRUPTED)
     except OSError as error:
-        if error.filename is None:
-            raise
-        _complain(
-            f"{error.filename} cannot be used: {error.strerror}. Make room, or make it yours; "
-            "BACKFILL_HOME says where logs, reports and notes are.",
-            Exit.USAGE,
-        )
+        _complain(_of_machine(error), Exit.USAGE)
     except Exception as error:
         from sql.errors import WarehouseError
 
         if isinstance(error, WarehouseError):
             _complain(str(error), Exit.UNREACHABLE)
-        if type(error).__module__.partition(".")[0] not in ("redis", "kombu"):
+        if type(error).__module__.partition(".")[0] in ("redis", "kombu"):
+            _complain(f"Redis went away: {error}. Try again when it is back.", Exit.UNREACHABLE)
+        if isinstance(error, RuntimeError) and "home directory" in str(error):
+            # `Path.expanduser`, of any path that a user names
+            _complain("A path begins with `~` and a name that is no user's here.", Exit.USAGE)
+        if sys.flags.dev_mode:
             raise
-        _complain(f"Redis went away: {error}. Try again when it is back.", Exit.UNREACHABLE)
+        why = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(".")
+        _complain(
+            f"A mistake of the planner's: {why}. Nothing is known to be done; PYTHONDEVMODE=1 "
+            "shows where, and a report of it is welcome.",
+            Exit.MISTAKE,
+        )
+
+
+def _of_machine(error: OSError) -> str:
+    """What the machine refuses, in words: a file, or the output, which has no name."""
+    if error.filename is None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
+        return f"The output cannot be written: {error.strerror or error}. Make room for it."
+    return (
+        f"{error.filename} cannot be used: {error.strerror}. Make room, or make it yours; "
+        "BACKFILL_HOME says where logs, reports and notes are."
+    )
 
 
 def _is_text(word: str) -> bool:
@@ -181,5 +205,6 @@ def _is_text(word: str) -> bool:
 
 
 def _complain(message: str, code: Exit) -> None:
-    err.print(message, style="red", markup=False, soft_wrap=True)
+    with suppress(OSError):  # standard error may be as full as the rest
+        err.print(message, style="red", markup=False, soft_wrap=True)
     sys.exit(code)

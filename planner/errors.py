@@ -29,6 +29,8 @@ class Exit(IntEnum):
     """The warehouse or the broker cannot be reached, or refuses."""
     FAILED = 4
     """The run was cancelled or failed."""
+    MISTAKE = 70
+    """A mistake of ours, as `sysexits.h` calls it: nothing is known of what was asked for."""
     INTERRUPTED = 130
     """Ctrl-C: 128 and the number of the signal, as shells count."""
 
