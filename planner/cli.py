@@ -51,7 +51,7 @@ COMMANDS = (
     ),
     Lazy(
         "enqueue:enqueue",
-        "Find the gaps, and send their repair to the workers.",
+        "Find the gaps, and send their repair to the workers; or dates that are complete (--redo).",
         "planner enqueue --gaps --dry-run",
         "planner enqueue --gaps --limit 3 --wait",
         "planner enqueue --gaps --start 2022-04-16 --end 2022-06-16 --deadline 6h",
