@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from planner.plan.parse import parse_plan
 from planner.plan.states import RunState, StepState
 from tests.integration.ledgers import rename
 from tests.integration.shop import RUN, Shop, day
@@ -159,14 +158,18 @@ def test_a_run_of_another_name_is_left_alone(shop: Shop) -> None:
         shop.visit(STEP)
 
 
-def test_a_plan_of_another_name_is_left_alone(shop: Shop) -> None:
+def test_the_end_of_a_run_whose_plan_is_of_another_name_waits(shop: Shop) -> None:
     begin(shop)
-    key = f"{HEADER}:plan"
-    plan = parse_plan(json.loads(str(shop.ledger.client.get(key))), where="Redis")
+    for step in shop.states():
+        shop.ledger.client.hset(f"{HEADER}:steps", step, str(StepState.SUCCEEDED))
+    plan = shop.ledger.plan(RUN)
+    assert plan is not None
     forged = plan.model_copy(update={"pipeline": "another"}).sealed()
-    shop.ledger.client.set(key, forged.model_dump_json())
+    shop.ledger.client.set(f"{HEADER}:plan", forged.model_dump_json())
+    shop.ledger.client.delete(f"{HEADER}:chunks")
 
-    come_by(shop, 1)
+    with pytest.raises(Requeue):
+        finalize(shop.context, RUN)
 
 
 def test_the_end_of_a_run_of_another_name_waits(shop: Shop) -> None:

@@ -125,5 +125,5 @@ def test_status_and_runs_take_as_many_round_trips_for_many_steps_as_for_few(
             assert [run.id for run in made.context.ledger.runs()] == [RUN]
         counts.append(len(sent))
 
-    # The run, states, steps, plan, dates, problems; the names of runs, and all of them
-    assert counts == [8, 8]
+    # The run, states, steps, plan, dates, problems, code; the names of runs, and all of them
+    assert counts == [9, 9]

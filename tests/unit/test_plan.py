@@ -188,8 +188,8 @@ def test_json_that_is_no_plan_is_refused(content: Any) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "plan", "[" * 100_000, '{"a":' * 100_000, "1" * 5000, "\ufeff{}"],
-    ids=["empty", "cut off", "words", "deep array", "deep object", "huge number", "marked"],
+    ["", "{", "plan", "[" * 100_000, '{"a":' * 100_000, "1" * 5000],
+    ids=["empty", "cut off", "words", "deep array", "deep object", "huge number"],
 )
 def test_a_file_that_is_not_json_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "plan.json"

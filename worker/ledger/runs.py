@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, cast
 
+import redis
+
 from planner.errors import BadRecord, UsageError
 from planner.pipeline.model import RUN_ID
 from planner.plan.plan import Plan
@@ -249,8 +251,18 @@ class RunLedger(Connected):
         asked = [run_id for run_id in run_ids if is_run_id(run_id)]
         for run_id in asked:
             together.script("look", keys=[run_key(run_id)], args=[])
-        answers = dict(zip(asked, together.answers(), strict=True))
+        try:
+            found = together.answers()
+        except UnicodeDecodeError:  # one of them is no text, and none of the others is told
+            found = [self._look(run_id) for run_id in asked]
+        answers = dict(zip(asked, found, strict=True))
         return [_record(run_id, answers.get(run_id)) for run_id in run_ids]
+
+    def _look(self, run_id: str) -> Any:
+        try:
+            return script(self.client, "look")(keys=[run_key(run_id)])
+        except (redis.ResponseError, UnicodeDecodeError) as error:
+            return error
 
     def _keys(self, run_id: str) -> list[str]:
         return list(self.client.scan_iter(f"{run_key(run_id)}*", count=KEYS_AT_ONCE))

@@ -33,7 +33,7 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
     Raises `Requeue` while it is worth waiting: for a warehouse that does not answer, unless the run
     is being cancelled, and for a while for a worker with the plan's pipeline file and warehouse.
     """
-    other = mismatch(context, run)
+    other = mismatch(context, run, plan)
     if other is not None:
         waits = f"its end waits for {other.waits_for}"
         count = context.ledger.note_end_waits(run.id, waits, config_mismatch=True)

@@ -36,14 +36,13 @@ WAREHOUSE = Mismatch(
 )
 
 
-def mismatch(context: Context, run: RunRecord) -> Mismatch | None:
+def mismatch(context: Context, run: RunRecord, plan: Plan | None = None) -> Mismatch | None:
     """What is not as the run was planned with; None when all is.
 
-    Names are compared too, in the run and in its plan: leases are named after the pipeline, and
-    under another name a date could be leased twice. A warehouse that cannot be opened is none to
-    tell apart: the attempt, or the count, says why.
+    Names are compared too, and in its plan where the caller has read that: leases are named after
+    the pipeline, and under another name a date could be leased twice. A warehouse that cannot be
+    opened is none to tell apart: the attempt, or the count, says why.
     """
-    plan = context.plan(run.id)
     names = {run.pipeline, plan.pipeline if plan else run.pipeline}
     if names != {context.pipeline.name} or run.pipeline_checksum != context.pipeline.checksum:
         return PIPELINE
