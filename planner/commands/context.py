@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.commands.output import err, note
+from planner.gaps.evidence import IDS_NAMED
 from planner.gaps.gaps import Assessment
-from planner.gaps.read import IDS_NAMED
 from planner.gaps.survey import bytes_to_count, survey
 from planner.pipeline.windows import Window
 from planner.plan.cost import Cost, check_limit, cost_of

@@ -13,6 +13,7 @@ import typer
 from planner.commands import options as opt
 from planner.commands.context import open_context
 from planner.commands.output import out, print_json
+from planner.doctor.exclusions import check_exclusions
 from planner.doctor.ids import check_ids
 from planner.doctor.tables import Check, check_audits, check_tables
 from planner.errors import Exit
@@ -55,6 +56,7 @@ def _checks() -> Iterator[Check]:
         tables = context.warehouse.labelled(phase="doctor")
         yield from check_tables(tables, pipeline, today=opt.today())
         yield from check_audits(tables, pipeline)
+        yield from check_exclusions(tables, pipeline)
         yield from check_ids(tables, pipeline, today=opt.today())
         yield from _history(context)
     yield from check_runners(context)

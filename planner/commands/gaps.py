@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from planner.commands import options as opt
+from planner.commands.accept import accept_blocks, accepted_json, accepted_lines
 from planner.commands.context import open_context, read_assessment
 from planner.commands.groups import Counting, grouped
 from planner.commands.output import count_table, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
 from planner.errors import Exit, UsageError
+from planner.gaps.evidence import IDS_NAMED
 from planner.gaps.gaps import FLAWS, OUTDATED, SHORT, Assessment, Gap, GapReason, recomputed
 from planner.gaps.matrix import matrix
-from planner.gaps.read import ALL_IDS, IDS_NAMED
+from planner.gaps.read import ALL_IDS
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.cost import Cost
 from planner.plan.plan import Plan
 from planner.report.history import open_gaps, write_gaps
 from planner.text import date_ranges
+
+if TYPE_CHECKING:
+    from worker.step.context import Context
 
 DETAILS_SHOWN = 10  # gaps that are explained one by one; the table has them all
 MISSING = GapReason.MISSING
@@ -40,6 +45,10 @@ def gaps(
     entities: Annotated[
         bool, typer.Option("--entities", help="Name every date, with all ids that it lacks.")
     ] = False,
+    accept: Annotated[
+        bool,
+        typer.Option("--accept", help="Print what accepts them, to paste into the pipeline file."),
+    ] = False,
     json: opt.Json = False,
 ) -> None:
     """Show which phases and dates are short of what their upstream holds, and why.
@@ -48,7 +57,8 @@ def gaps(
     are flaws of rows that are there; orphan rows stand where nothing upstream holds any.
 
     Dates on which nothing is expected are no gaps: off_day (the source holds nothing), bootstrap
-    (the first days of a season, too early for the phase), excluded (by the pipeline file).
+    (the first days of a season, too early for the phase), excluded (by the pipeline file). What
+    the file accepts as lost counts as complete, and is listed apart.
 
     Exit code 0 when there are no gaps, 1 when there are.
     """
@@ -58,6 +68,8 @@ def gaps(
     dataset = context.settings.history_dataset
     if record and dataset is None:
         raise UsageError("--record needs BACKFILL_HISTORY_DATASET, the dataset to write to.")
+    if accept and json:
+        raise UsageError("--accept prints TOML: give it without --json.")
     scope = options.window(context.pipeline)
     runnable = opt.choose_phases(context.pipeline, None, None)
     wanted = Wanted(scope=scope, phases=runnable, cascade=not options.no_cascade)
@@ -73,20 +85,34 @@ def gaps(
     plan = plan_gaps(context, assessment, wanted, ledger=None)
     found = all_gaps(context.pipeline, assessment, plan, scope)
     if record and dataset is not None:
-        write_gaps(
-            context.warehouse.labelled(plan_id=wanted.plan_id, phase="history"),
-            dataset,
-            context.pipeline.name,
-            open_gaps(assessment, {}, scope),
-            counted=scope,
-            detected=counted_at,
-            now=counted_at.timestamp(),
-        )
+        _record(context, wanted.plan_id, dataset, assessment, scope, counted_at)
     if json:
         print_json(gaps_json(context.pipeline, assessment, scope, found, cost))
+    elif accept:
+        out.print(accept_blocks(context.pipeline, found), markup=False, soft_wrap=True, end="")
+        note("Say in each reason why the rows cannot come any more.")
     else:
         _print(context.pipeline, assessment, scope, found, entities=entities)
     raise typer.Exit(Exit.GAPS if found else Exit.DONE)
+
+
+def _record(
+    context: Context,
+    plan_id: str,
+    dataset: str,
+    assessment: Assessment,
+    scope: Window,
+    counted_at: datetime,
+) -> None:
+    write_gaps(
+        context.warehouse.labelled(plan_id=plan_id, phase="history"),
+        dataset,
+        context.pipeline.name,
+        open_gaps(assessment, {}, scope),
+        counted=scope,
+        detected=counted_at,
+        now=counted_at.timestamp(),
+    )
 
 
 def _print(
@@ -96,6 +122,8 @@ def _print(
     out.print(matrix_table(counts, f"{scope.start} to {scope.end}", pipeline.entity))
     _print_gaps(pipeline, found, entities=entities)
     _print_empty(assessment, scope)
+    for line in accepted_lines(assessment, scope):
+        note(line)
 
 
 def gaps_json(
@@ -115,6 +143,7 @@ def gaps_json(
                     if day not in assessment.stale.get(phase.name, ())
                 ),
                 "gaps": sum(gap.phase == phase.name for gap in found),
+                "accepted": sum(day in scope for day in assessment.accepted.get(phase.name, ())),
             }
             for phase in pipeline.phases
         ],
@@ -136,6 +165,7 @@ def gaps_json(
             for day, left in sorted(assessment.empty[phase.name].items())
             if day in scope
         ],
+        "accepted": accepted_json(assessment, scope),
         "cost": cost and cost.model_dump(),
     }
 

@@ -15,6 +15,7 @@ from planner.commands import options as opt
 from planner.commands.groups import Scope, grouped
 from planner.commands.output import count_table, err, note, out, print_json
 from planner.errors import Exit, UsageError
+from planner.gaps.gaps import Assessment
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from planner.settings import load_settings
@@ -67,7 +68,7 @@ def validate(
     from planner.validation.baseline import baseline_of, checked_name
     from planner.validation.baseline import save as save_baseline
     from planner.validation.counts import count_tables
-    from planner.validation.queries import check_name, printed, query_of
+    from planner.validation.queries import check_name, left_out, printed, query_of
     from sql import open_warehouse
 
     settings = load_settings()
@@ -77,7 +78,7 @@ def validate(
         if query or save or json:
             raise UsageError("Give --print alone, or with --season, --start and --end.")
         typer.echo(printed(*query_of(pipeline, print_, window)), nl=False)
-        return
+        return note(left_out(pipeline)) if left_out(pipeline) else None
     if query is not None:
         check_name(query)
     if save is not None:
@@ -106,6 +107,7 @@ def validate(
     else:
         _print_suite(pipeline, found.results, f"{window.start} to {window.end}")
     _conclude(pipeline, found)
+    _say_accepted(counts.assessment)
     raise typer.Exit(Exit.DONE if found.holds else Exit.GAPS)
 
 
@@ -231,6 +233,12 @@ def _conclude(pipeline: Pipeline, found: Baseline) -> None:
     _say_criteria(results)
     if results.hold and not found.holds:
         note("The success criteria hold, and not all is well: gaps, orphans or bands, see above.")
+
+
+def _say_accepted(assessment: Assessment) -> None:
+    total = sum(map(len, assessment.accepted.values()))
+    if total:
+        note(f"Accepted losses, which count as complete: {total:,} phase-dates.")
 
 
 def _say_criteria(results: Results) -> None:

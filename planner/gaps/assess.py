@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 
+from planner.gaps.accepted import Losses, left, mark
 from planner.gaps.evidence import Evidence
 from planner.gaps.gaps import (
     FLAWS,
     SHORT,
+    Accepted,
     Assessment,
     Expected,
     Finding,
@@ -26,7 +28,8 @@ from planner.gaps.gaps import (
     SkipReason,
     count_due,
 )
-from planner.pipeline.calendar import Calendar
+from planner.gaps.undue import Undue
+from planner.pipeline.accept import Accept
 from planner.pipeline.measures import Place
 from planner.pipeline.model import exact
 from planner.pipeline.phase import Phase
@@ -58,6 +61,7 @@ def assess(
     complete: dict[str, frozenset[date]] = {}
     expected: dict[str, dict[date, Expected]] = {}
     held: dict[str, dict[date, int]] = {}
+    accepted: dict[str, dict[date, Accepted]] = {}
     for phase in pipeline.phases:
         name = phase.name
         if phases is not None and name not in phases:
@@ -74,6 +78,11 @@ def assess(
                 continue
             expected[name][day] = judge.due(phase, day)
             gap = judge.gap(phase, day)
+            accepts = judge.losses.of(name, day) if gap is not None else ()
+            if gap is not None and accepts:
+                whole, gap = gap, judge.gap(phase, day, accepts)
+                if whole.reason in SHORT and (gap is None or gap.reason not in SHORT):
+                    accepted.setdefault(name, {})[day] = mark(accepts, whole)
             if gap is None:
                 done.add(day)
             else:
@@ -89,13 +98,15 @@ def assess(
         expected=expected,
         held=held,
         orphans={name: days for name, days in orphans.items() if days},
+        accepted=accepted,
     )
 
 
 def tables_to_judge(pipeline: Pipeline, phases: Collection[str]) -> tuple[TableSpec, ...]:
     """The tables that have to be counted to judge some phases: theirs, what these are measured by,
-    and the sources, which tell on which dates anything is due."""
-    places = {(name, spec.name) for name in phases for spec in pipeline.by_name[name].tables}
+    the sources, which tell on which dates anything is due, and those above with accepted losses."""
+    judged = {*phases, *accepting(pipeline, phases)}
+    places = {(name, spec.name) for name in judged for spec in pipeline.by_name[name].tables}
     for name in phases:
         for above in (*pipeline.ancestors[name], name):
             phase = pipeline.by_name[above]
@@ -115,6 +126,12 @@ def tables_to_judge(pipeline: Pipeline, phases: Collection[str]) -> tuple[TableS
     return tuple(spec for spec in pipeline.tables if spec.name in names)
 
 
+def accepting(pipeline: Pipeline, phases: Collection[str]) -> list[str]:
+    """The phases above some others of which the pipeline file accepts a loss."""
+    above = frozenset().union(*(pipeline.ancestors[name] for name in phases))
+    return [name for name in dict.fromkeys(each.phase for each in pipeline.accept) if name in above]
+
+
 @dataclass(kw_only=True)
 class _Judge:
     pipeline: Pipeline
@@ -124,8 +141,12 @@ class _Judge:
     _beginnings: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     @cached_property
-    def _calendar(self) -> Calendar:
-        return Calendar(pipeline=self.pipeline)
+    def _undue(self) -> Undue:
+        return Undue(pipeline=self.pipeline, listed=self.evidence.excluded)
+
+    @cached_property
+    def losses(self) -> Losses:
+        return Losses(pipeline=self.pipeline, evidence=self.evidence)
 
     # -- what is due -------------------------------------------------------------------------
 
@@ -137,8 +158,9 @@ class _Judge:
         return self._empty[key]
 
     def _why_empty(self, phase: Phase, day: date) -> SkipReason | None:
-        if self._calendar.excluded(day) is not None:
-            return SkipReason.EXCLUDED
+        undue = self._undue.why_all(phase, day)
+        if undue is SkipReason.EXCLUDED:
+            return undue
         if phase.is_source:
             return None if self._holds(phase, day) else SkipReason.OFF_DAY
         above = [self.empty(self.pipeline.by_name[name], day) for name in phase.after]
@@ -146,11 +168,18 @@ class _Judge:
         if len(absent) == len(above):
             return absent[0]
         if absent:
-            is_early = SkipReason.BOOTSTRAP in absent
-            return SkipReason.BOOTSTRAP if is_early else SkipReason.UPSTREAM_MISSING
-        if phase.skips_bootstrap and self._calendar.is_bootstrap(day):
-            return SkipReason.BOOTSTRAP
-        return None
+            rightly = (SkipReason.BOOTSTRAP, SkipReason.EXCLUDED, SkipReason.ACCEPTED)
+            return next((why for why in rightly if why in absent), SkipReason.UPSTREAM_MISSING)
+        if undue is None and any(self._is_lost(name, day) for name in phase.after):
+            return None if self._holds(phase, day) else SkipReason.ACCEPTED
+        return undue
+
+    def _is_lost(self, name: str, day: date) -> bool:
+        """Whether a phase holds nothing on a day on which rows are due, and that is accepted."""
+        accepts, phase = self.losses.of(name, day), self.pipeline.by_name[name]
+        return bool(accepts) and not (
+            self._holds(phase, day) or self.gap(phase, day, accepts) is not None
+        )
 
     def _holds(self, phase: Phase, day: date) -> bool:
         return any(day in self.evidence.coverage[spec.name] for spec in phase.tables)
@@ -186,7 +215,7 @@ class _Judge:
         for table, entity in self._beginning(phase):
             count = self.evidence.cell(table, day).entities.get(entity, 0)
             due[entity] = max(due.get(entity, 0), count)
-        for spec in phase.tables:
+        for spec in self._undue.due(phase, day):
             for entity in spec.entities:
                 if self.pipeline.measures[(phase.name, spec.name), entity]:
                     want, _ = self._counts((phase.name, spec.name), entity, day)
@@ -215,11 +244,9 @@ class _Judge:
         """How many of the pipeline's own entity a phase holds in full, in every table that counts
         it. One source is enough; any other phase is all its tables."""
         entity = self.pipeline.entity
-        counts = [
-            self._counts((phase.name, spec.name), entity, day)[1]
-            for spec in phase.tables
-            if entity in spec.entities
-        ]
+        able = [spec for spec in phase.tables if entity in spec.entities]
+        specs = [spec for spec in self._undue.due(phase, day) if spec in able] or able
+        counts = [self._counts((phase.name, spec.name), entity, day)[1] for spec in specs]
         return max(counts) if phase.is_source else min(counts)
 
     def _counts(self, place: Place, entity: str, day: date) -> tuple[int, int]:
@@ -236,20 +263,27 @@ class _Judge:
             return count, count
         counts = [self.evidence.cell(other[1], day).entities.get(entity, 0) for other in others]
         if not self.pipeline.by_ids(entity):
-            return max(counts), count
+            return self.losses.most(place, entity, day, max(counts)), count
         if self.evidence.is_alike(self.pipeline, place, entity, day):
             return count, count
         if not any(counts):
             return 0, 0
-        if not count and self.evidence.is_settled(self.pipeline, place, entity, day):
+        is_known = not self.losses.reach(place[0], day)
+        if is_known and not count and self.evidence.is_settled(self.pipeline, place, entity, day):
             return max(counts), 0
         apart = self.evidence.differences[place][day, entity]
         have = count - apart.surplus
-        return have + apart.lacking, have
+        lost = self.losses.above(place[0], entity, day).intersection(apart.lacks)
+        return have + apart.lacking - len(lost), have
 
-    def gap(self, phase: Phase, day: date) -> Gap | None:
-        """What is wrong with a phase on a day on which rows are due."""
-        found = [finding for spec in phase.tables for finding in self._findings(phase, spec, day)]
+    def gap(self, phase: Phase, day: date, accepts: tuple[Accept, ...] = ()) -> Gap | None:
+        """What is wrong with a phase on a day on which rows are due, and is not accepted."""
+        found = [
+            self._shown(rest)
+            for spec in self._undue.due(phase, day)
+            for finding in self._findings(phase, spec, day, accepts)
+            if (rest := left(accepts, finding)) is not None
+        ]
         if not found:
             return None
         short = [finding for finding in found if finding.reason in SHORT]
@@ -271,13 +305,19 @@ class _Judge:
             findings=tuple(found),
         )
 
-    def _findings(self, phase: Phase, spec: TableSpec, day: date) -> Iterator[Finding]:
+    def _shown(self, finding: Finding) -> Finding:
+        return replace(finding, ids=finding.ids[: self.evidence.ids_named])
+
+    def _findings(
+        self, phase: Phase, spec: TableSpec, day: date, accepts: tuple[Accept, ...]
+    ) -> Iterator[Finding]:
         place, cell = (phase.name, spec.name), self.evidence.cell(spec.name, day)
-        short = list(self._lacks(place, spec, day))
+        lacks = list(self._lacks(place, spec, day))
+        short = [rest for found in lacks if (rest := left(accepts, found)) is not None]
         if short:
             # The first entity is the one that people know the table by.
             yield short[0]
-        elif not cell.rows and not phase.is_source:  # one source is enough
+        elif not lacks and not cell.rows and not phase.is_source:  # one source is enough
             yield Finding(table=spec.name, reason=GapReason.PARTIAL, expected=1, found=0)
         if not spec.allow_surplus:
             yield from self._surplus(place, spec, day)
@@ -313,14 +353,15 @@ class _Judge:
             needed = _share(want, spec.min_coverage)
             if have < needed:
                 apart = self.evidence.differences.get(place, {}).get((day, entity))
+                lost = self.losses.above(place[0], entity, day)
                 yield Finding(
                     table=spec.name,
                     reason=GapReason.PARTIAL,
                     expected=needed,
                     found=have,
                     entity=entity,
-                    ids=apart.lacks if apart else (),
-                    apart=apart.lacking if apart else want - have,
+                    ids=tuple(each for each in apart.lacks if each not in lost) if apart else (),
+                    apart=want - have,
                 )
 
     def _surplus(self, place: Place, spec: TableSpec, day: date) -> Iterator[Finding]:

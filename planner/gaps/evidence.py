@@ -11,11 +11,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+from planner.pipeline.accept import Accept
 from planner.pipeline.measures import Place
 from planner.pipeline.pipeline import Pipeline
 from sql.warehouse import Cell, Coverage
 
 EMPTY = Cell(rows=0)
+IDS_NAMED = 20  # per table, date and entity, in plans and messages
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,14 @@ class Evidence:
     """Place → date and entity → what is apart, for every date that `unsure` names."""
     audited: Mapping[str, Mapping[str, frozenset[date]]] = field(default_factory=dict)
     """Table → audit → dates that it found wrong."""
+
+    excluded: Mapping[int, frozenset[date]] = field(default_factory=dict)
+    """Place of an exclusion in the pipeline file, from 0 → the days that its table lists, for every
+    exclusion that names one."""
+    accepts: tuple[Accept, ...] = ()
+    """The accepted losses that hold today."""
+    ids_named: int = IDS_NAMED
+    """Ids that a finding names, at most. On the dates of `accepts` every one was asked for."""
 
     def cell(self, table: str, day: date) -> Cell:
         """What a table holds on a date."""
@@ -77,7 +87,8 @@ def unsure(
 ) -> dict[Place, list[date]]:
     """The dates on which counts do not tell which ids a table lacks, or has too many of.
 
-    A table without rows lacks all that is due: where that is known, nothing is asked.
+    A table without rows lacks all that is due: where that is known, nothing is asked. Where a loss
+    is accepted, in the phase or in one that it is computed from, the ids tell which it is.
     """
     found: dict[Place, list[date]] = {}
     for name in phases:
@@ -88,6 +99,7 @@ def unsure(
                 day
                 for day in days
                 if any(_is_unsure(pipeline, evidence, place, entity, day) for entity in entities)
+                or (entities and is_accepted(pipeline, evidence.accepts, name, day))
             ]
             if dates:
                 found[place] = dates
@@ -105,3 +117,11 @@ def _is_unsure(
     if evidence.cell(place[1], day).rows:
         return True
     return not evidence.is_settled(pipeline, place, entity, day)
+
+
+def is_accepted(pipeline: Pipeline, accepts: Iterable[Accept], phase: str, day: date) -> bool:
+    """Whether a loss is accepted on a date, in a phase or in one that it is computed from."""
+    return any(
+        each.covers(day) and (each.phase == phase or each.phase in pipeline.ancestors[phase])
+        for each in accepts
+    )

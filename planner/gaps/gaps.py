@@ -66,6 +66,8 @@ class SkipReason(StrEnum):
     """The first days of a season, too early for the phase."""
     EXCLUDED = "excluded"
     """The pipeline file says so."""
+    ACCEPTED = "accepted"
+    """The pipeline file accepts that its rows are lost, or those that it is computed from."""
     UPSTREAM_MISSING = "upstream_missing"
     """What it is computed from is not there, and is not repaired by this plan."""
     FLAWED = "flawed"
@@ -170,6 +172,18 @@ class Skipped:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """A date whose loss is accepted by the pipeline file: complete, with a mark."""
+
+    gap: Gap
+    """What it would be."""
+    reason: str
+    """Why it is accepted."""
+    until: date | None
+    """The last day on which it is; None for good."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Assessment:
     """Every phase and date of a window: complete, a gap, or legitimately empty."""
 
@@ -188,6 +202,8 @@ class Assessment:
     """Phase → dates that look stale, and hold more than their upstream does now."""
     orphans: Mapping[str, Mapping[date, Gap]] = field(default_factory=dict)
     """Phase → date → rows on a date on which nothing is due."""
+    accepted: Mapping[str, Mapping[date, Accepted]] = field(default_factory=dict)
+    """Phase → date → a loss that is accepted. Such a date is complete, unless it has a flaw too."""
 
     def is_full(self, phase: str, day: date) -> bool:
         """Whether all rows are there, with or without a flaw."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 
-from planner.gaps.assess import tables_to_judge
+from planner.gaps.assess import accepting, tables_to_judge
 from planner.gaps.audits import run_audits
-from planner.gaps.evidence import Difference, Evidence, unsure
+from planner.gaps.evidence import IDS_NAMED, Difference, Evidence, is_accepted, unsure
+from planner.gaps.listed import read_excluded
+from planner.pipeline.accept import active
 from planner.pipeline.measures import Place
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
@@ -21,7 +23,6 @@ from sql.differences import Side, differences_query
 from sql.together import together
 from sql.warehouse import Coverage, Warehouse
 
-IDS_NAMED = 20  # per table, date and entity, in plans and messages
 ALL_IDS = 1_000_000  # of one date, where every id is asked for
 
 
@@ -62,10 +63,16 @@ def complete_evidence(
 
     Raises `sql.WarehouseError`.
     """
-    counted = Evidence(coverage=coverage)
-    apart = unsure(pipeline, counted, phases, list(window.days()))
+    counted = Evidence(
+        coverage=coverage,
+        excluded=read_excluded(warehouse, pipeline, window),
+        accepts=active(pipeline.accept, today()),
+        ids_named=ids_named,
+    )
+    judged = [*dict.fromkeys([*phases, *accepting(pipeline, phases)])]
+    apart = unsure(pipeline, counted, judged, list(window.days()))
     found = together(
-        lambda place: _differences(warehouse, pipeline, place, apart[place], ids_named),
+        lambda place: _all_differences(warehouse, pipeline, place, apart[place], counted),
         list(apart),
         at_once=warehouse.at_once,
         cancel=warehouse.cancel,
@@ -89,6 +96,23 @@ def compare_ids(
     sides = [Side(table=other.table) for other in others]
     found = _ask(warehouse, spec, {entity: sides}, dates, IDS_NAMED)
     return {day: apart for (day, _), apart in found.items()}
+
+
+def today() -> date:
+    """The day it is in UTC: until when a loss is accepted is told by it."""
+    return datetime.now(UTC).date()
+
+
+def _all_differences(
+    warehouse: Warehouse, pipeline: Pipeline, place: Place, dates: list[date], counted: Evidence
+) -> Mapping[tuple[date, str], Difference]:
+    """What is apart; with every id where a loss is accepted, since they tell which it is."""
+    special = {day for day in dates if is_accepted(pipeline, counted.accepts, place[0], day)}
+    usual = [day for day in dates if day not in special]
+    return {
+        **_differences(warehouse, pipeline, place, usual, counted.ids_named),
+        **_differences(warehouse, pipeline, place, sorted(special), ALL_IDS),
+    }
 
 
 def _differences(

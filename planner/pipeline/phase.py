@@ -26,6 +26,8 @@ class Phase(Model):
     """Calendar days before a date that its rows are computed from."""
     skips_bootstrap: bool = False
     """Whether the first `bootstrap_days` of a season legitimately hold nothing."""
+    bootstrap_days: int | None = Field(default=None, ge=0, le=366)
+    """How many they are in this phase, which then need not say `skips_bootstrap`."""
     runners: tuple[Runner, ...] = ()
     queue: Name | None = None
     concurrency: int = Field(default=16, ge=1, le=10_000)
@@ -46,6 +48,13 @@ class Phase(Model):
     def queue_name(self) -> str:
         return self.queue or self.name
 
+    def early_days(self, spec: TableSpec, usual: int) -> int:
+        """How many days of a season a table leaves empty; `usual` is what the file says of all."""
+        own = self.bootstrap_days if spec.bootstrap_days is None else spec.bootstrap_days
+        if own is None:
+            return usual if self.skips_bootstrap and self.after else 0
+        return own
+
     @property
     def has_flaws(self) -> bool:
         """Whether any of its tables can have a flaw that a step could make."""
@@ -63,6 +72,12 @@ class Phase(Model):
             raise ValueError(f"phase {self.name!r} comes after others, so it needs a runner")
         if self.runners and not self.after:
             raise ValueError(f"phase {self.name!r} has a runner, so it must say what it is `after`")
+        own = [self.bootstrap_days, *(spec.bootstrap_days for spec in self.tables)]
+        if self.is_source and any(days is not None for days in own):
+            raise ValueError(
+                f"phase {self.name!r} is a source, whose rows tell what is due: bootstrap_days is "
+                "for phases that are computed; leave days of a source out with [[exclude]]"
+            )
         for runner in self.runners:
             if isinstance(runner, ScriptRunner) and runner.resume:
                 self._check_resume(runner.resume)

@@ -16,13 +16,15 @@ from typing import Literal, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from planner.pipeline.accept import Accept
 from planner.pipeline.criteria import CompleteCriterion, Criterion, EntitiesCriterion
+from planner.pipeline.exclude import Excluded
 from planner.pipeline.measures import Measures, measures
 from planner.pipeline.model import Model, Name
 from planner.pipeline.phase import Phase
 from planner.pipeline.publish import Publish
 from planner.pipeline.tables import TableSpec
-from planner.pipeline.windows import DAY, Excluded, Season
+from planner.pipeline.windows import DAY, Season
 from planner.text import nearest
 from sql.warehouse import Table
 
@@ -38,6 +40,8 @@ class Pipeline(Model):
     """Partition dates per chunk, at most."""
     seasons: tuple[Season, ...] = Field(min_length=1)
     exclude: tuple[Excluded, ...] = ()
+    accept: tuple[Accept, ...] = ()
+    """Losses that are accepted: judged as complete, with a mark."""
     phases: tuple[Phase, ...] = Field(min_length=2)
     compare: dict[Name, Literal["ids", "count"]] = Field(default_factory=dict)
     """Entity → how tables are compared by it: by `ids`, or by `count` where two sources name the
@@ -113,6 +117,29 @@ class Pipeline(Model):
             if entity not in counted:
                 raise ValueError(
                     f"compare: no table counts {entity!r}; {nearest(entity, sorted(counted))}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _excludes_and_accepts_what_is_there(self) -> Self:
+        tables = [spec.name for spec in self.tables]
+        for n, part in enumerate(self.exclude, start=1):
+            for names, known, what in (
+                (part.phases, list(self.by_name), "phases"),
+                (part.tables, tables, "tables"),
+            ):
+                for name in names:
+                    if name not in known:
+                        hint = nearest(name, known, what=what)
+                        raise ValueError(f"exclude[{n}]: there is no {what[:-1]} {name!r}; {hint}")
+        for n, loss in enumerate(self.accept, start=1):
+            if loss.phase not in self.by_name:
+                hint = nearest(loss.phase, list(self.by_name), what="phases")
+                raise ValueError(f"accept[{n}]: there is no phase {loss.phase!r}; {hint}")
+            specs = self.by_name[loss.phase].tables
+            if loss.ids and not any(self.compared_by_ids(loss.phase, spec) for spec in specs):
+                raise ValueError(
+                    f"accept[{n}]: no table of {loss.phase!r} is compared by ids: leave `ids` out"
                 )
         return self
 

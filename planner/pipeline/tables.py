@@ -47,6 +47,8 @@ class TableSpec(Model):
     """What is counted per date: the entity's name → its column. The first is the one shown."""
     where: dict[ColumnName, ConditionSpec] = Field(default_factory=dict)
     """Rows that count: column → what it has to hold."""
+    bootstrap_days: int | None = Field(default=None, ge=0, le=366)
+    """Days at a season's start that it leaves empty. None: as its phase does."""
     min_coverage: float = Field(default=1.0, ge=0.0, le=1.0)
     """Share of the upstream entities that makes a date complete."""
     against: tuple[Line, ...] = ()

@@ -124,7 +124,10 @@ def choose(
 
 
 def can_recompute(assessment: Assessment, phase: Phase, day: date) -> bool:
-    """Whether a date can be recomputed: its rows are there, and its whole window is known."""
+    """Whether a date can be recomputed: its rows are there, none is an accepted loss, and its whole
+    window is known."""
+    if day in assessment.accepted.get(phase.name, ()):
+        return False
     known = lookback(day, phase).start >= assessment.window.start
     return known and assessment.is_full(phase.name, day)
 
@@ -143,7 +146,9 @@ def _short(
         short[name] = {
             day: _asked(gap, reasons)
             for day, gap in assessment.gaps[name].items()
-            if day in scope and not gap.reasons.isdisjoint(reasons)
+            if day in scope
+            and not gap.reasons.isdisjoint(reasons)
+            and day not in assessment.accepted.get(name, ())
         }
         short[name] |= {
             day: recomputed(phase, day, assessment, GapReason.STALE)

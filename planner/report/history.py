@@ -18,7 +18,7 @@ from sql import Warehouse, load
 from sql.statements import quote_table
 
 RUNS, GAPS = "backfill_runs", "data_gaps"
-OPEN, HEALED = "open", "healed"
+OPEN, HEALED, ACCEPTED = "open", "healed", "accepted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ def gaps_after(plan: Plan, report: Report, assessment: Assessment) -> list[Found
 def open_gaps(
     assessment: Assessment, owed: Mapping[str, Iterable[date]], counted: Window
 ) -> list[FoundGap]:
-    """Gaps that no run repairs yet: those counted, and dates to recompute."""
+    """Gaps that no run repairs yet: those counted, dates to recompute, and accepted losses."""
     gaps = {
         (phase, day): FoundGap(phase=phase, date=day, reason=reason)
         for reason, dates in ((GapReason.STALE, assessment.stale), (GapReason.CASCADE, owed))
@@ -131,6 +131,12 @@ def open_gaps(
         for phase, found in assessment.gaps.items()
         for day, gap in found.items()
         if day in counted
+    }
+    gaps |= {
+        (phase, day): FoundGap(phase=phase, date=day, reason=each.gap.reason, status=ACCEPTED)
+        for phase, found in assessment.accepted.items()
+        for day, each in found.items()
+        if day in counted and day not in assessment.gaps[phase]
     }
     return list(gaps.values())
 

@@ -12,6 +12,7 @@ from planner.gaps.audits import check_judgeable
 from planner.gaps.evidence import Difference, Evidence
 from planner.gaps.gaps import Assessment
 from planner.gaps.read import compare_ids, complete_evidence
+from planner.gaps.undue import Undue
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.criteria import Criterion, EntitiesCriterion
 from planner.pipeline.lookback import moved
@@ -66,6 +67,10 @@ class Counts:
         return Calendar(pipeline=self.pipeline)
 
     @cached_property
+    def _undue(self) -> Undue:
+        return Undue(pipeline=self.pipeline, listed=self.evidence.excluded)
+
+    @cached_property
     def parts(self) -> tuple[Part, ...]:
         """The seasons in scope and their named windows, in order, a season before its windows."""
         found = [part for season in self.pipeline.seasons for part in _parts(season, self.scope)]
@@ -86,8 +91,8 @@ class Counts:
 
     def is_allowed(self, phase: str, day: date) -> bool:
         """Whether rows may be expected: the day is not legitimately empty in the phase."""
-        early = skips_bootstrap(self.pipeline, phase) and self.calendar.is_bootstrap(day)
-        return not early and self.calendar.excluded(day) is None
+        names = (phase, *self.pipeline.ancestors[phase])
+        return all(self._undue.due(self.pipeline.by_name[name], day) for name in names)
 
     def is_orphan(self, phase: str, day: date) -> bool:
         """Whether the phase has rows though a phase that they are computed from has none."""
@@ -170,11 +175,12 @@ def _apart(
     return compare_ids(warehouse, spec, others, entity, dates)
 
 
-def skips_bootstrap(pipeline: Pipeline, phase: str) -> bool:
-    """Whether a phase, or one that it is computed from, leaves a season's first days empty."""
-    return any(
-        pipeline.by_name[name].skips_bootstrap and not pipeline.by_name[name].is_source
-        for name in (phase, *pipeline.ancestors[phase])
+def early_days(pipeline: Pipeline, phase: str) -> int:
+    """How many first days of a season a phase, or one that it is computed from, leaves empty."""
+    phases = [pipeline.by_name[name] for name in (phase, *pipeline.ancestors[phase])]
+    return max(
+        min(each.early_days(spec, pipeline.bootstrap_days) for spec in each.tables)
+        for each in phases
     )
 
 

@@ -114,7 +114,8 @@ def shown(of: Pipeline, cover: Mapping[str, Coverage], window: Window) -> Eviden
         name: {day: replace(held, fingerprints=dict(held.entities)) for day, held in cells.items()}
         for name, cells in cover.items()
     }
-    counted = Evidence(coverage=coverage)
+    counted = Evidence(coverage=coverage, accepts=of.accept)
+    named = 3 if not of.accept else 1_000
 
     def count(place: Place, entity: str, day: date) -> int:
         own = counted.cell(place[1], day).entities.get(entity, 0)
@@ -127,9 +128,9 @@ def shown(of: Pipeline, cover: Mapping[str, Coverage], window: Window) -> Eviden
         own, want = counted.cell(place[1], day).entities.get(entity, 0), due(place, entity, day)
         return Difference(
             lacking=max(0, want - own),
-            lacks=tuple(f"{entity}-{n}" for n in range(own, min(want, own + 3))),
+            lacks=tuple(f"{entity}-{n}" for n in range(own, min(want, own + named))),
             surplus=max(0, own - want),
-            holds=tuple(f"{entity}-{n}" for n in range(want, min(own, want + 3))),
+            holds=tuple(f"{entity}-{n}" for n in range(want, min(own, want + named))),
         )
 
     asked = unsure(of, counted, of.by_name, list(window.days()))

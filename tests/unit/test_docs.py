@@ -20,7 +20,17 @@ from planner.address import OPTIONS
 from planner.cli import COMMANDS, app
 from planner.errors import Exit
 from planner.gaps.gaps import GapReason
-from planner.pipeline import conditions, criteria, phase, publish, runners, tables, windows
+from planner.pipeline import (
+    accept,
+    conditions,
+    criteria,
+    exclude,
+    phase,
+    publish,
+    runners,
+    tables,
+    windows,
+)
 from planner.pipeline.load import FILE_BYTES
 from planner.pipeline.model import Model
 from planner.pipeline.pipeline import Pipeline
@@ -40,7 +50,9 @@ SECTIONS: dict[type[Model], str] = {
     Pipeline: "The file",
     windows.Season: "`[[seasons]]`",
     windows.Window: "A window of a season",
-    windows.Excluded: "`[[exclude]]`",
+    exclude.Excluded: "`[[exclude]]`",
+    exclude.ListedIn: "`from` of an exclusion",
+    accept.Accept: "`[[accept]]`",
     phase.Phase: "`[[phases]]`",
     tables.TableSpec: "`[[phases.tables]]`",
     conditions.ConditionSpec: "`where`",
@@ -225,10 +237,12 @@ def test_a_section_names_every_key_and_its_default(model: type[Model]) -> None:
 
 
 def test_the_example_of_the_pipeline_file_is_one() -> None:
-    (example,) = [
+    example, *more = [
         text for kind, text in FENCE.findall(read("docs/pipeline-file.md")) if kind == "toml"
     ]
     assert Pipeline.model_validate(tomllib.loads(example)).criteria
+    for part in more:
+        assert Pipeline.model_validate(tomllib.loads(f"{example}\n{part}"))
 
 
 def test_the_settings_and_their_defaults() -> None:

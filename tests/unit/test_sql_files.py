@@ -23,8 +23,9 @@ from planner.validation.queries import query_of
 from planner.validation.results import QUERIES
 from sql.coverage import coverage_query
 from sql.differences import Side, differences_query
+from sql.listed import Listed, listed_query
 from sql.statements import HERE, load
-from sql.warehouse import Table
+from sql.warehouse import Condition, Table
 from tests.analyzer import analyze
 from tests.reports import make_report
 from tests.table_sets import (
@@ -59,6 +60,7 @@ BUILT = {
     "differences",
     "graded",
     "ids",
+    "listed",
     "partitions",
     "probe",
     *(f"queries/{name}" for name in QUERIES),
@@ -166,6 +168,15 @@ def test_the_analyzer_accepts_the_documented_dashboard_query() -> None:
     (query,) = re.findall(r"^```sql\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
     analyze(history_tables(), query, {})
+
+
+@pytest.mark.parametrize("until", [None, "last_day"])
+def test_the_analyzer_accepts_what_lists_days(until: str | None) -> None:
+    listed = Listed(
+        table="shop.halts", date="day", until=until, where={"what": Condition(one_of=("x", "y"))}
+    )
+    columns = {"day": "DATE", "last_day": "DATE", "what": "STRING"}
+    analyze({"shop.halts": columns}, *listed_query(listed, SCOPE.start, SCOPE.end))
 
 
 def test_the_analyzer_accepts_the_probe() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from planner.errors import BadPipeline
-from planner.gaps.gaps import Assessment, GapReason
+from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.pipeline.windows import Window
 from planner.plan import owed as owed_files
 from planner.plan.choose import choose as choose_dates
@@ -100,8 +100,11 @@ def plan_repair(
 
 
 def _days_with_rows(assessment: Assessment, phase: str) -> set[date]:
+    """Dates with rows of a phase, or whose rows are not to be touched."""
     gaps, orphans = assessment.gaps[phase], assessment.orphans.get(phase, {})
-    return {*assessment.complete[phase], *gaps, *orphans}
+    alone = (SkipReason.EXCLUDED, SkipReason.ACCEPTED)
+    left = {day for day, why in assessment.empty[phase].items() if why.reason in alone}
+    return {*assessment.complete[phase], *gaps, *orphans, *left}
 
 
 def owed_now(context: Context, ledger: Ledger | None) -> list[Owed]:

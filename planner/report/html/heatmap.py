@@ -33,6 +33,7 @@ STATES: dict[State, tuple[str, str]] = {
     SkipReason.OFF_DAY: ("off-day", "nothing happened"),
     SkipReason.BOOTSTRAP: ("bootstrap", "too early in the season for this phase"),
     SkipReason.EXCLUDED: ("excluded", "the pipeline file expects nothing"),
+    SkipReason.ACCEPTED: ("accepted", "the pipeline file accepts that rows are lost"),
     SkipReason.UPSTREAM_MISSING: ("no upstream", "what it is computed from is not there"),
     SkipReason.IN_FLIGHT: ("in flight", "another run is repairing it"),
 }

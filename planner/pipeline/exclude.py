@@ -1,0 +1,69 @@
+"""Days on which nothing is expected, in all phases or in some, and why."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from planner.pipeline.conditions import ConditionSpec
+from planner.pipeline.model import ColumnName, Line, Model, Name, TableName
+from planner.pipeline.windows import Window
+from sql.listed import Listed
+
+
+class ListedIn(Model):
+    """A table of the warehouse that lists days: a holiday calendar, a halt state."""
+
+    table: TableName
+    date: ColumnName
+    """The DATE of a row, or the first of its days."""
+    until: ColumnName | None = None
+    """The last of a row's days; NULL where it still lasts. None: each row is one day."""
+    where: dict[ColumnName, ConditionSpec] = Field(default_factory=dict)
+    """Rows that count."""
+
+    @property
+    def listed(self) -> Listed:
+        """What a warehouse is asked for."""
+        return Listed(
+            table=self.table,
+            date=self.date,
+            until=self.until,
+            where={column: spec.condition for column, spec in self.where.items()},
+        )
+
+
+class Excluded(Model):
+    """Days on which nothing is expected, and why."""
+
+    model_config = ConfigDict(serialize_by_alias=True)  # `from` is a word of Python
+
+    start: date | None = None
+    end: date | None = None
+    from_: ListedIn | None = Field(default=None, alias="from")
+    """The days that a table lists; with `start` and `end`, those of them that lie between."""
+    phases: tuple[Name, ...] = ()
+    """Only in these phases. Neither phases nor tables: in all."""
+    tables: tuple[TableName, ...] = ()
+    """Only in these tables: the others of their phases are due."""
+    reason: Line
+
+    @model_validator(mode="after")
+    def _some_days(self) -> Self:
+        if self.from_ is None and (self.start is None or self.end is None):
+            raise ValueError("say which days: start and end, or from = { table, date }")
+        if self.start is not None and self.end is not None and self.end < self.start:
+            raise ValueError(f"ends on {self.end}, before it starts on {self.start}")
+        return self
+
+    @property
+    def window(self) -> Window:
+        """The days that may be excluded: from the first to the last, or every day there is."""
+        return Window(start=self.start or date.min, end=self.end or date.max)
+
+    def is_about(self, phase: str, table: str) -> bool:
+        """Whether it says anything of a table of a phase."""
+        everywhere = not self.phases and not self.tables
+        return everywhere or phase in self.phases or table in self.tables
