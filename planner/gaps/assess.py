@@ -30,6 +30,7 @@ from planner.gaps.gaps import (
 )
 from planner.gaps.undue import Undue
 from planner.pipeline.accept import Accept
+from planner.pipeline.lookback import closing_day
 from planner.pipeline.measures import Place
 from planner.pipeline.model import exact
 from planner.pipeline.phase import Phase
@@ -40,6 +41,9 @@ from planner.pipeline.windows import Window
 _WORST_FIRST = {
     reason: n for n, reason in enumerate((GapReason.MISSING, GapReason.PARTIAL, *FLAWS))
 }
+
+_RIGHTLY = (SkipReason.OPEN, SkipReason.BOOTSTRAP, SkipReason.EXCLUDED, SkipReason.ACCEPTED)
+"""Why one of several phases above may hold nothing, so that nothing is due below it."""
 
 
 def assess(
@@ -168,11 +172,17 @@ class _Judge:
         if len(absent) == len(above):
             return absent[0]
         if absent:
-            rightly = (SkipReason.BOOTSTRAP, SkipReason.EXCLUDED, SkipReason.ACCEPTED)
-            return next((why for why in rightly if why in absent), SkipReason.UPSTREAM_MISSING)
+            return next((why for why in _RIGHTLY if why in absent), SkipReason.UPSTREAM_MISSING)
+        if undue is None and self._is_open(phase, day):
+            return SkipReason.OPEN
         if undue is None and any(self._is_lost(name, day) for name in phase.after):
             return None if self._holds(phase, day) else SkipReason.ACCEPTED
         return undue
+
+    def _is_open(self, phase: Phase, day: date) -> bool:
+        """Whether a date reads days after it that are not over."""
+        last = closing_day(day, phase, self.pipeline)
+        return last > day and self.evidence.today is not None and last >= self.evidence.today
 
     def _is_lost(self, name: str, day: date) -> bool:
         """Whether a phase holds nothing on a day on which rows are due, and that is accepted."""

@@ -50,6 +50,8 @@ class Evidence:
     exclusion that names one."""
     accepts: tuple[Accept, ...] = ()
     """The accepted losses that hold today."""
+    today: date | None = None
+    """The day it was, UTC: what reads this day or later ones is not due yet. None: long after."""
     ids_named: int = IDS_NAMED
     """Ids that a finding names, at most. On the dates of `accepts` every one was asked for."""
 

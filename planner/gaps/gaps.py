@@ -64,6 +64,8 @@ class SkipReason(StrEnum):
     """The source phases hold nothing: no games, no orders, out of season."""
     BOOTSTRAP = "bootstrap"
     """The first days of a season, too early for the phase."""
+    OPEN = "open"
+    """It reads days after it that are not over yet."""
     EXCLUDED = "excluded"
     """The pipeline file says so."""
     ACCEPTED = "accepted"

@@ -67,6 +67,7 @@ def complete_evidence(
         coverage=coverage,
         excluded=read_excluded(warehouse, pipeline, window),
         accepts=active(pipeline.accept, today()),
+        today=today(),
         ids_named=ids_named,
     )
     judged = [*dict.fromkeys([*phases, *accepting(pipeline, phases)])]

@@ -12,12 +12,19 @@ from planner.pipeline.windows import Window
 
 def lookback(day: date, phase: Phase) -> Window:
     """The days a date of `phase` is computed from."""
-    return Window(start=moved(day, -phase.lookback_days), end=day)
+    return Window(start=moved(day, -phase.days_before), end=moved(day, phase.days_after))
 
 
 def reach(changed: date, phase: Phase) -> Iterator[date]:
     """The days of `phase` that are computed from the upstream date `changed`."""
-    return Window(start=changed, end=moved(changed, phase.lookback_days)).days()
+    first, last = moved(changed, -phase.days_after), moved(changed, phase.days_before)
+    return Window(start=first, end=last).days()
+
+
+def closing_day(day: date, phase: Phase, pipeline: Pipeline) -> date:
+    """The last day that has to be over before a date of `phase` can be computed: its own, or that
+    which it, or a phase that it reads, reaches forward to."""
+    return moved(day, pipeline.days_ahead[phase.name])
 
 
 def with_lookback(pipeline: Pipeline, scope: Window) -> Window:

@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from planner.pipeline.model import Line, Model, Name
+from planner.pipeline.reads import Reads
 from planner.pipeline.runners import Resume, Runner, ScriptRunner
 from planner.pipeline.tables import TableSpec
 from planner.text import nearest
@@ -23,7 +24,9 @@ class Phase(Model):
     """Phases or tables upstream that its tables are measured by; none: all that count the entity
     first."""
     lookback_days: int = Field(default=0, ge=0, le=3660)
-    """Calendar days before a date that its rows are computed from."""
+    """Calendar days before a date that its rows are computed from: short for `reads`."""
+    reads: Reads | None = None
+    """The days around a date that its rows are computed from."""
     skips_bootstrap: bool = False
     """Whether the first `bootstrap_days` of a season legitimately hold nothing."""
     bootstrap_days: int | None = Field(default=None, ge=0, le=366)
@@ -56,6 +59,16 @@ class Phase(Model):
         return own
 
     @property
+    def days_before(self) -> int:
+        """Calendar days before a date that its rows are computed from."""
+        return -self.reads.from_ if self.reads else self.lookback_days
+
+    @property
+    def days_after(self) -> int:
+        """Calendar days after a date that its rows are computed from."""
+        return self.reads.to if self.reads else 0
+
+    @property
     def has_flaws(self) -> bool:
         """Whether any of its tables can have a flaw that a step could make."""
         return any(spec.has_flaws for spec in self.tables)
@@ -72,6 +85,11 @@ class Phase(Model):
             raise ValueError(f"phase {self.name!r} comes after others, so it needs a runner")
         if self.runners and not self.after:
             raise ValueError(f"phase {self.name!r} has a runner, so it must say what it is `after`")
+        if self.reads and self.lookback_days:
+            raise ValueError(
+                f"phase {self.name!r} has lookback_days and reads, which say the same: write reads "
+                f"= {{ from = -{self.lookback_days}, to = {self.reads.to} }}, or leave reads out"
+            )
         own = [self.bootstrap_days, *(spec.bootstrap_days for spec in self.tables)]
         if self.is_source and any(days is not None for days in own):
             raise ValueError(

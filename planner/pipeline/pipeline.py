@@ -242,13 +242,24 @@ class Pipeline(Model):
 
     @cached_property
     def lookback_total(self) -> timedelta:
-        """The longest way back from a date to an upstream date that matters to it."""
+        """The longest way from a date to an upstream date that matters to it, or that it changes.
+
+        Back and forward together: a date that is done again reaches both ways from where it is.
+        """
         reach: dict[str, int] = {}
         for phase in self.phases:
-            reach[phase.name] = phase.lookback_days + max(
-                (reach[u] for u in phase.after), default=0
-            )
+            own = phase.days_before + phase.days_after
+            reach[phase.name] = own + max((reach[u] for u in phase.after), default=0)
         return max(reach.values()) * DAY
+
+    @cached_property
+    def days_ahead(self) -> dict[str, int]:
+        """Phase → the days after a date that have to be over before it can be computed."""
+        ahead: dict[str, int] = {}
+        for phase in self.phases:
+            above = max((ahead[u] for u in phase.after), default=0)
+            ahead[phase.name] = phase.days_after + above
+        return ahead
 
     @cached_property
     def checksum(self) -> str:

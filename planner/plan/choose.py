@@ -128,8 +128,9 @@ def can_recompute(assessment: Assessment, phase: Phase, day: date) -> bool:
     window is known."""
     if day in assessment.accepted.get(phase.name, ()):
         return False
-    known = lookback(day, phase).start >= assessment.window.start
-    return known and assessment.is_full(phase.name, day)
+    needed, known = lookback(day, phase), assessment.window
+    is_known = known.start <= needed.start and needed.end <= known.end
+    return is_known and assessment.is_full(phase.name, day)
 
 
 def _short(

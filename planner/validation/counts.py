@@ -47,7 +47,7 @@ class Counts:
     modified: Mapping[str, Mapping[date, datetime]] = field(default_factory=dict)
     """Table → date → last write, UTC, as far as it is known."""
     window: Window | None = None
-    """What was counted: the scope, and days before it; None: the scope alone."""
+    """What was counted: the scope, and days around it; None: the scope alone."""
     compared: Mapping[tuple[str, str], Mapping[date, Difference]] = field(default_factory=dict)
     """Criterion and table → date → what is apart from the phase that the criterion names."""
 
@@ -106,18 +106,19 @@ def count_tables(
     scope: Window,
     *,
     days_before: int = 0,
+    days_after: int = 0,
     on_table: Callable[[str], None] = lambda table: None,
     on_error: Callable[[Table, WarehouseError], WarehouseError] = lambda table, error: error,
 ) -> Counts:
     """Count every table that holds rows in `scope`, in one query each.
 
-    With `days_before`, the days before the scope that its lookback windows reach into are judged
-    as well. Raises `sql.WarehouseError`: without counts there are no results. `on_error` may say it
-    better.
+    With `days_before` and `days_after`, the days around the scope that its windows reach into are
+    judged as well. Raises `sql.WarehouseError`: without counts there are no results. `on_error`
+    may say it better.
     """
     tables = [spec.table_with_grades for spec in pipeline.tables]
     check_judgeable(warehouse, pipeline)
-    window = Window(start=moved(scope.start, -days_before), end=scope.end)
+    window = Window(start=moved(scope.start, -days_before), end=moved(scope.end, days_after))
     counted = count(
         warehouse, tables, window.start, window.end, on_table=on_table, on_error=on_error
     )

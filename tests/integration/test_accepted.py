@@ -105,8 +105,8 @@ class Till:
         (folder / "clean.sql").write_text(CLEAN)
         (folder / "trend.sql").write_text(TREND)
 
-    def context(self, more: str = "") -> Context:
-        (self.folder / "till.toml").write_text(PIPELINE + more)
+    def context(self, more: str = "", *, pipeline: str = PIPELINE) -> Context:
+        (self.folder / "till.toml").write_text(pipeline + more)
         settings = Settings(
             _env_file=None,  # type: ignore[call-arg]
             warehouse=f"local:{self.folder / 'warehouse'}",
@@ -213,6 +213,35 @@ def test_days_that_a_table_lists_are_left_out_of_a_run(till: Till) -> None:
     }
     (check,) = check_exclusions(context.warehouse, context.pipeline)
     assert check.ok
+
+
+def test_a_window_that_reaches_forward_is_waited_for_and_done_again(till: Till) -> None:
+    """Repair equals rebuild: each trend is computed once what it reads after it is there."""
+    forward = PIPELINE.replace("lookback_days = 30", "reads = { from = -2, to = 3 }")
+    trend = TREND.replace("INTERVAL 30 DAY) AND dated.day", "INTERVAL 2 DAY)\n    AND {to}")
+    trend = trend.format(to="DATE_ADD(dated.day, INTERVAL 3 DAY)")
+    (till.folder / "trend.sql").write_text(trend)
+    (till.folder / "clean.sql").write_text(CLEAN.replace("store = 's02'", "store = 's99'"))
+    context = till.context(pipeline=forward)
+    _, report = till.run(context, "run-built")
+    assert report.validation.passed
+    rebuilt = rows_of(context)
+    for on, table in ((LOST, "clean"), (HALTED, "clean"), (HALTED, "trend")):
+        context.warehouse.run(f"DELETE FROM s.{table} WHERE day = @on", {"on": on})
+
+    plan, report = till.run(context, "run-repair")
+
+    redone = {day for _, step in plan.steps() if step.phase == "trend" for day in step.dates}
+    assert redone == {on + timedelta(days=n) for on in (LOST, HALTED) for n in range(-3, 3)}
+    assert (report.state, report.validation.passed) == ("complete", True)
+    assert rows_of(context) == rebuilt
+
+
+def rows_of(context: Context) -> list[tuple[date, str, int]]:
+    statement = "SELECT day, store, days FROM s.trend ORDER BY day, store"
+    return [
+        (row["day"], row["store"], row["days"]) for row in context.warehouse.rows(statement, {})
+    ]
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,9 @@ class World:
     def windows(self, name: str, day: date) -> list[tuple[str, date]]:
         """What a date is computed from. Says again, on purpose, what `planner.plan.choose` says."""
         phase = self.pipeline.by_name[name]
-        past = [date.fromordinal(day.toordinal() - n) for n in range(phase.lookback_days + 1)]
+        first, last = (phase.reads.from_, phase.reads.to) if phase.reads else (0, 0)
+        first = first if phase.reads else -phase.lookback_days
+        past = [date.fromordinal(day.toordinal() + n) for n in range(first, last + 1)]
         return [(upstream, each) for upstream in phase.after for each in past]
 
     def compute(self, values: Values, name: str, day: date) -> int:
@@ -128,6 +130,17 @@ class World:
             todo.remove(pair)
 
 
+windows_read = st.one_of(
+    st.builds(lambda n: {"lookback_days": n}, st.integers(0, 4)),
+    st.builds(
+        lambda back, ahead: {"reads": {"from": -back, "to": ahead}},
+        st.integers(0, 3),
+        st.integers(0, 3),
+    ),
+)
+"""Which days around a date a phase reads, as the file says it."""
+
+
 @st.composite
 def pipelines(draw: st.DrawFn) -> Pipeline:
     """One or two sources, and up to four phases after any of those before them."""
@@ -145,7 +158,7 @@ def pipelines(draw: st.DrawFn) -> Pipeline:
                 f"p{n}",
                 *after,
                 tables=tables,
-                lookback_days=draw(st.integers(0, 4)),
+                **draw(windows_read),
                 skips_bootstrap=draw(st.booleans()),
             )
         )
