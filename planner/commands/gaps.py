@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 DETAILS_SHOWN = 10  # gaps that are explained one by one; the table has them all
 MISSING = GapReason.MISSING
 
+Accept = Annotated[
+    bool,
+    typer.Option("--accept", help="Print what accepts them, to paste into the pipeline file."),
+]
+
 
 @grouped
 def gaps(
@@ -45,10 +50,7 @@ def gaps(
     entities: Annotated[
         bool, typer.Option("--entities", help="Name every date, with all ids that it lacks.")
     ] = False,
-    accept: Annotated[
-        bool,
-        typer.Option("--accept", help="Print what accepts them, to paste into the pipeline file."),
-    ] = False,
+    accept: Accept = False,
     json: opt.Json = False,
 ) -> None:
     """Show which phases and dates are short of what their upstream holds, and why.
@@ -57,8 +59,9 @@ def gaps(
     are flaws of rows that are there; orphan rows stand where nothing upstream holds any.
 
     Dates on which nothing is expected are no gaps: off_day (the source holds nothing), bootstrap
-    (the first days of a season, too early for the phase), excluded (by the pipeline file). What
-    the file accepts as lost counts as complete, and is listed apart.
+    (the first days of a season, too early for the phase), excluded (by the pipeline file), open
+    (it reads days that are not over), between (no date of a weekly or monthly phase). What the
+    file accepts as lost counts as complete, and is listed apart.
 
     Exit code 0 when there are no gaps, 1 when there are.
     """

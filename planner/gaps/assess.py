@@ -30,7 +30,7 @@ from planner.gaps.gaps import (
 )
 from planner.gaps.undue import Undue
 from planner.pipeline.accept import Accept
-from planner.pipeline.lookback import closing_day
+from planner.pipeline.lookback import closing_day, lookback
 from planner.pipeline.measures import Place
 from planner.pipeline.model import exact
 from planner.pipeline.phase import Phase
@@ -55,7 +55,7 @@ def assess(
 ) -> Assessment:
     """Judge phases on every day of `window`; all of them, unless some are named.
 
-    `evidence` holds the tables that `tables_to_judge` names, over at least the window. What is
+    `evidence` holds the tables that `planner.gaps.counted` names, over at least the window. What is
     absent from it raises `KeyError`: no evidence, no judgement.
     """
     judge = _Judge(pipeline=pipeline, evidence=evidence)
@@ -106,36 +106,6 @@ def assess(
     )
 
 
-def tables_to_judge(pipeline: Pipeline, phases: Collection[str]) -> tuple[TableSpec, ...]:
-    """The tables that have to be counted to judge some phases: theirs, what these are measured by,
-    the sources, which tell on which dates anything is due, and those above with accepted losses."""
-    judged = {*phases, *accepting(pipeline, phases)}
-    places = {(name, spec.name) for name in judged for spec in pipeline.by_name[name].tables}
-    for name in phases:
-        for above in (*pipeline.ancestors[name], name):
-            phase = pipeline.by_name[above]
-            if phase.is_source:
-                places |= {(above, spec.name) for spec in phase.tables}
-    left = set(places)
-    while left:
-        measuring = {
-            other
-            for (place, _), others in pipeline.measures.items()
-            if place in left
-            for other in others
-        }
-        left = measuring - places
-        places |= left
-    names = {table for _, table in places}
-    return tuple(spec for spec in pipeline.tables if spec.name in names)
-
-
-def accepting(pipeline: Pipeline, phases: Collection[str]) -> list[str]:
-    """The phases above some others of which the pipeline file accepts a loss."""
-    above = frozenset().union(*(pipeline.ancestors[name] for name in phases))
-    return [name for name in dict.fromkeys(each.phase for each in pipeline.accept) if name in above]
-
-
 @dataclass(kw_only=True)
 class _Judge:
     pipeline: Pipeline
@@ -162,12 +132,14 @@ class _Judge:
         return self._empty[key]
 
     def _why_empty(self, phase: Phase, day: date) -> SkipReason | None:
+        if not phase.grain.is_date(day):
+            return SkipReason.BETWEEN
         undue = self._undue.why_all(phase, day)
         if undue is SkipReason.EXCLUDED:
             return undue
         if phase.is_source:
             return None if self._holds(phase, day) else SkipReason.OFF_DAY
-        above = [self.empty(self.pipeline.by_name[name], day) for name in phase.after]
+        above = [self._why_absent(phase, name, day) for name in phase.after]
         absent = [why for why in above if why is not None]
         if len(absent) == len(above):
             return absent[0]
@@ -179,24 +151,40 @@ class _Judge:
             return None if self._holds(phase, day) else SkipReason.ACCEPTED
         return undue
 
+    def _why_absent(self, phase: Phase, name: str, day: date) -> SkipReason | None:
+        """Why a phase above has nothing due for a date: of that day, or, where it is due more or
+        less often, of every day in the date's window."""
+        above = self.pipeline.by_name[name]
+        if above.grain == phase.grain:
+            return self.empty(above, day)
+        found = {self.empty(above, past) for past in lookback(day, phase).days()}
+        if None in found:
+            return None
+        return next((why for why in _RIGHTLY if why in found), SkipReason.OFF_DAY)
+
     def _is_open(self, phase: Phase, day: date) -> bool:
-        """Whether a date reads days after it that are not over."""
-        last = closing_day(day, phase, self.pipeline)
-        return last > day and self.evidence.today is not None and last >= self.evidence.today
+        """Whether a date reads days that are not over, after it or of its period."""
+        today = self.evidence.today
+        if today is None or phase.name not in self.pipeline.looking_ahead:
+            return False
+        return closing_day(day, phase, self.pipeline) >= today
 
     def _is_lost(self, name: str, day: date) -> bool:
         """Whether a phase holds nothing on a day on which rows are due, and that is accepted."""
         accepts, phase = self.losses.of(name, day), self.pipeline.by_name[name]
-        return bool(accepts) and not (
-            self._holds(phase, day) or self.gap(phase, day, accepts) is not None
+        return (
+            bool(accepts)
+            and phase.grain.is_date(day)
+            and not (self._holds(phase, day) or self.gap(phase, day, accepts) is not None)
         )
 
     def _holds(self, phase: Phase, day: date) -> bool:
         return any(day in self.evidence.coverage[spec.name] for spec in phase.tables)
 
     def orphan(self, phase: Phase, day: date, why: SkipReason) -> Gap | None:
-        """Rows of a phase on a day on which none of its sources holds any."""
-        if phase.is_source or why is not SkipReason.OFF_DAY or not self._holds(phase, day):
+        """Rows of a phase on a day on which none of its sources holds any, or that is no date."""
+        is_odd = why in (SkipReason.OFF_DAY, SkipReason.BETWEEN)
+        if phase.is_source or not is_odd or not self._holds(phase, day):
             return None
         findings = tuple(
             Finding(
@@ -204,6 +192,7 @@ class _Judge:
                 reason=GapReason.ORPHAN,
                 expected=0,
                 found=self.evidence.cell(spec.name, day).rows,
+                about=str(phase.grain) if why is SkipReason.BETWEEN else "",
             )
             for spec in phase.tables
             if day in self.evidence.coverage[spec.name]
@@ -222,7 +211,7 @@ class _Judge:
         """How many of each entity a phase ought to hold: what the tables where the entity begins
         hold, or what `against` names."""
         due: dict[str, int] = {}
-        for table, entity in self._beginning(phase):
+        for table, entity in self._beginning(phase) if phase.grain.is_daily else ():
             count = self.evidence.cell(table, day).entities.get(entity, 0)
             due[entity] = max(due.get(entity, 0), count)
         for spec in self._undue.due(phase, day):
@@ -271,6 +260,9 @@ class _Judge:
         count = self.evidence.cell(place[1], day).entities.get(entity, 0)
         if not others:
             return count, count
+        if not self.pipeline.by_name[place[0]].grain.is_daily:
+            apart = self.evidence.differences[place][day, entity]
+            return count - apart.surplus + apart.lacking, count - apart.surplus
         counts = [self.evidence.cell(other[1], day).entities.get(entity, 0) for other in others]
         if not self.pipeline.by_ids(entity):
             return self.losses.most(place, entity, day, max(counts)), count

@@ -90,17 +90,20 @@ def unsure(
     """The dates on which counts do not tell which ids a table lacks, or has too many of.
 
     A table without rows lacks all that is due: where that is known, nothing is asked. Where a loss
-    is accepted, in the phase or in one that it is computed from, the ids tell which it is.
+    is accepted, in the phase or in one that it is computed from, the ids tell which it is. What
+    the days of a period hold does not add up, so the ids of every one are asked for.
     """
     found: dict[Place, list[date]] = {}
     for name in phases:
+        grain = pipeline.by_name[name].grain
         for spec in pipeline.by_name[name].tables:
             place = (name, spec.name)
             entities = pipeline.compared_by_ids(name, spec)
             dates = [
                 day
                 for day in days
-                if any(_is_unsure(pipeline, evidence, place, entity, day) for entity in entities)
+                if (entities and grain.is_date(day) and not grain.is_daily)
+                or any(_is_unsure(pipeline, evidence, place, entity, day) for entity in entities)
                 or (entities and is_accepted(pipeline, evidence.accepts, name, day))
             ]
             if dates:
@@ -111,7 +114,9 @@ def unsure(
 def _is_unsure(
     pipeline: Pipeline, evidence: Evidence, place: Place, entity: str, day: date
 ) -> bool:
-    if evidence.is_alike(pipeline, place, entity, day):
+    if not pipeline.by_name[place[0]].grain.is_daily or evidence.is_alike(
+        pipeline, place, entity, day
+    ):
         return False
     others = pipeline.measures[place, entity]
     if not any(evidence.cell(other[1], day).rows for other in others):

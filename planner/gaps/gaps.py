@@ -35,7 +35,8 @@ class GapReason(StrEnum):
     SURPLUS = "surplus"
     """It holds ids that what it is measured by does not hold."""
     ORPHAN = "orphan"
-    """It holds rows on a date on which nothing that they are computed from does."""
+    """It holds rows on a date on which nothing that they are computed from does, or that is no
+    date of its phase."""
     CASCADE = "cascade"
     """Its rows are there, and were computed from rows that are repaired now."""
     STALE = "stale"
@@ -65,7 +66,9 @@ class SkipReason(StrEnum):
     BOOTSTRAP = "bootstrap"
     """The first days of a season, too early for the phase."""
     OPEN = "open"
-    """It reads days after it that are not over yet."""
+    """It reads days that are not over yet."""
+    BETWEEN = "between"
+    """No date of a phase that is due by week or month."""
     EXCLUDED = "excluded"
     """The pipeline file says so."""
     ACCEPTED = "accepted"
@@ -94,7 +97,7 @@ class Finding:
     apart: int = 0
     """How many ids are lacking, or too many."""
     about: str = ""
-    """The column that is unfilled, or the audit."""
+    """The column that is unfilled, the audit, or when a phase is due that has rows between."""
 
     @property
     def named(self) -> str:
@@ -128,7 +131,10 @@ _SAYS: Mapping[GapReason, Callable[[Finding], str]] = {
     GapReason.SURPLUS: lambda f: (
         f"holds {counted(f.apart, f.entity)} too many" + (f": {f.named}" if f.ids else "")
     ),
-    GapReason.ORPHAN: lambda f: f"holds {f.found:,} rows, and nothing upstream does",
+    GapReason.ORPHAN: lambda f: (
+        f"holds {f.found:,} rows, and "
+        + (f"its phase is due {f.about}" if f.about else "nothing upstream does")
+    ),
 }
 
 

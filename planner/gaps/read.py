@@ -10,16 +10,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from planner.gaps.assess import accepting, tables_to_judge
 from planner.gaps.audits import run_audits
+from planner.gaps.counted import accepting, tables_to_judge
 from planner.gaps.evidence import IDS_NAMED, Difference, Evidence, is_accepted, unsure
 from planner.gaps.listed import read_excluded
 from planner.pipeline.accept import active
+from planner.pipeline.lookback import lookback, with_periods
 from planner.pipeline.measures import Place
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import Window
-from sql.differences import Side, differences_query
+from sql.differences import Side, Spans, differences_query
 from sql.together import together
 from sql.warehouse import Coverage, Warehouse
 
@@ -33,8 +34,9 @@ def read_evidence(
 
     Raises `sql.WarehouseError`.
     """
-    coverage = read_coverage(warehouse, tables_to_judge(pipeline, phases), window)
-    return complete_evidence(warehouse, pipeline, coverage, phases, window)
+    wide = with_periods(pipeline, phases, window)
+    coverage = read_coverage(warehouse, tables_to_judge(pipeline, phases), wide)
+    return complete_evidence(warehouse, pipeline, coverage, phases, wide)
 
 
 def read_coverage(
@@ -120,12 +122,16 @@ def _differences(
     warehouse: Warehouse, pipeline: Pipeline, place: Place, dates: list[date], ids_named: int
 ) -> Mapping[tuple[date, str], Difference]:
     """What is apart between a table and those it is measured by; nothing where nothing is."""
-    spec = _spec(pipeline, place)
+    spec, phase = _spec(pipeline, place), pipeline.by_name[place[0]]
     others = {
         entity: [_side(pipeline, other, entity) for other in pipeline.measures[place, entity]]
         for entity in pipeline.compared_by_ids(place[0], spec)
     }
-    return _ask(warehouse, spec, others, dates, ids_named)
+    spans = {}
+    if not phase.grain.is_daily:
+        windows = {day: lookback(day, phase) for day in dates}
+        spans = {day: (window.start, window.end) for day, window in windows.items()}
+    return _ask(warehouse, spec, others, dates, ids_named, spans)
 
 
 def _ask(
@@ -134,11 +140,14 @@ def _ask(
     others: Mapping[str, Sequence[Side]],
     dates: Sequence[date],
     ids_named: int,
+    spans: Spans | None = None,
 ) -> Mapping[tuple[date, str], Difference]:
     found = {(day, entity): Difference() for day in dates for entity in others}
     if not found:
         return found
-    statement, parameters = differences_query(spec.table, others, dates, ids_shown=ids_named)
+    statement, parameters = differences_query(
+        spec.table, others, dates, ids_shown=ids_named, spans=spans or {}
+    )
     for row in warehouse.rows(statement, parameters):
         key = (row["date"], row["entity"])
         known = found[key]

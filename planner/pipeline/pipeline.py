@@ -121,6 +121,18 @@ class Pipeline(Model):
         return self
 
     @model_validator(mode="after")
+    def _periods_are_compared_by_ids(self) -> Self:
+        for phase in self.phases:
+            for spec in phase.tables if not phase.grain.is_daily else ():
+                for entity in spec.entities:
+                    if not self.by_ids(entity):
+                        raise ValueError(
+                            f"table {spec.name!r} is due by {phase.every}, where {entity!r} can "
+                            "only be compared by ids: what each day holds does not add up"
+                        )
+        return self
+
+    @model_validator(mode="after")
     def _excludes_and_accepts_what_is_there(self) -> Self:
         tables = [spec.name for spec in self.tables]
         for n, part in enumerate(self.exclude, start=1):
@@ -253,13 +265,15 @@ class Pipeline(Model):
         return max(reach.values()) * DAY
 
     @cached_property
-    def days_ahead(self) -> dict[str, int]:
-        """Phase → the days after a date that have to be over before it can be computed."""
-        ahead: dict[str, int] = {}
+    def looking_ahead(self) -> frozenset[str]:
+        """Phases that cannot be computed on the day that their date is: those that read days after
+        it or a period, and all that read them."""
+        found: set[str] = set()
         for phase in self.phases:
-            above = max((ahead[u] for u in phase.after), default=0)
-            ahead[phase.name] = phase.days_after + above
-        return ahead
+            is_late = phase.days_after > 0 or not phase.grain.is_daily
+            if is_late or not found.isdisjoint(phase.after):
+                found.add(phase.name)
+        return frozenset(found)
 
     @cached_property
     def checksum(self) -> str:

@@ -13,6 +13,12 @@ from planner.pipeline.model import Model, Name, SeasonName
 DAY = timedelta(days=1)
 
 
+def moved(day: date, days: int) -> date:
+    """A day some days later or earlier, or the last or first there is."""
+    first, last = date.min.toordinal(), date.max.toordinal()
+    return date.fromordinal(min(max(day.toordinal() + days, first), last))
+
+
 class Window(Model):
     """Days of a calendar, both ends included."""
 

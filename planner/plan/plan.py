@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 from planner.data import Data
 from planner.errors import BadPlan
 from planner.files import MB, read_capped
-from planner.gaps.assess import tables_to_judge
+from planner.gaps.counted import tables_to_judge
 from planner.gaps.gaps import RECOMPUTE, Assessment, Expected, Gap, GapReason, Skipped, SkipReason
 from planner.gaps.matrix import Matrix, matrix
 from planner.gaps.snapshot import Snapshot, snapshot

@@ -15,10 +15,10 @@ from planner.gaps.read import compare_ids, complete_evidence
 from planner.gaps.undue import Undue
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.criteria import Criterion, EntitiesCriterion
-from planner.pipeline.lookback import moved
+from planner.pipeline.lookback import with_periods
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
-from planner.pipeline.windows import Season, Window
+from planner.pipeline.windows import Season, Window, moved
 from sql.counting import count
 from sql.errors import WarehouseError
 from sql.warehouse import Cell, Coverage, Table, Warehouse
@@ -91,11 +91,15 @@ class Counts:
 
     def is_allowed(self, phase: str, day: date) -> bool:
         """Whether rows may be expected: the day is not legitimately empty in the phase."""
+        if not self.pipeline.by_name[phase].grain.is_date(day):
+            return False
         names = (phase, *self.pipeline.ancestors[phase])
         return all(self._undue.due(self.pipeline.by_name[name], day) for name in names)
 
     def is_orphan(self, phase: str, day: date) -> bool:
         """Whether the phase has rows though a phase that they are computed from has none."""
+        if phase in self.pipeline.looking_ahead:
+            return day in self.assessment.orphans.get(phase, ())
         above = self.pipeline.by_name[phase].after
         return self.holds(phase, day) and not all(self.holds(name, day) for name in above)
 
@@ -118,7 +122,11 @@ def count_tables(
     """
     tables = [spec.table_with_grades for spec in pipeline.tables]
     check_judgeable(warehouse, pipeline)
-    window = Window(start=moved(scope.start, -days_before), end=moved(scope.end, days_after))
+    window = with_periods(
+        pipeline,
+        list(pipeline.by_name),
+        Window(start=moved(scope.start, -days_before), end=moved(scope.end, days_after)),
+    )
     counted = count(
         warehouse, tables, window.start, window.end, on_table=on_table, on_error=on_error
     )

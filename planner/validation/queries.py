@@ -187,7 +187,9 @@ def left_out(pipeline: Pipeline) -> str:
     """What the statements do not know of the pipeline file, in one line; empty for nothing."""
     lists = any(part.from_ is not None for part in pipeline.exclude)
     tables = any(part.tables for part in pipeline.exclude)
-    named = ["accepted losses"] * bool(pipeline.accept)
+    periods = [phase for phase in pipeline.phases if not phase.grain.is_daily]
+    named = ["phases that are due by week or month"] * bool(periods)
+    named += ["accepted losses"] * bool(pipeline.accept)
     named += ["exclusions of single tables"] * tables + ["exclusions that a table lists"] * lists
     return f"It does not know of {', '.join(named)}: it shows them as gaps." if named else ""
 

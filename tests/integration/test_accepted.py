@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -118,9 +119,11 @@ class Till:
         context.warehouse.identify()
         return context
 
-    def run(self, context: Context, run_id: str) -> tuple[Plan, Report]:
+    def run(
+        self, context: Context, run_id: str, phases: Sequence[str] = ("clean", "trend")
+    ) -> tuple[Plan, Report]:
         """Plan every gap, visit every step until it settles, and finalize."""
-        wanted = Wanted(scope=SCOPE, phases=["clean", "trend"], chunk_dates=10)
+        wanted = Wanted(scope=SCOPE, phases=phases, chunk_dates=10)
         plan = plan_gaps(context, self.assess(context), wanted, ledger=context.ledger)
         context.ledger.register(run_id, plan)
         context.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])

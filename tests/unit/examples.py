@@ -11,7 +11,7 @@ from planner.gaps.assess import assess
 from planner.gaps.evidence import Difference, Evidence, unsure
 from planner.gaps.gaps import Assessment
 from planner.pipeline.criteria import EntitiesCriterion
-from planner.pipeline.lookback import with_lookback
+from planner.pipeline.lookback import lookback, with_lookback
 from planner.pipeline.measures import Place
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
@@ -122,7 +122,10 @@ def shown(of: Pipeline, cover: Mapping[str, Coverage], window: Window) -> Eviden
         return min([own, *([due(place, entity, day)] if of.measures[place, entity] else [])])
 
     def due(place: Place, entity: str, day: date) -> int:
-        return max(count(other, entity, day) for other in of.measures[place, entity])
+        phase = of.by_name[place[0]]
+        days = [day] if phase.grain.is_daily else lookback(day, phase).days()
+        others = of.measures[place, entity]
+        return max(count(other, entity, on) for on in days for other in others)
 
     def apart(place: Place, entity: str, day: date) -> Difference:
         own, want = counted.cell(place[1], day).entities.get(entity, 0), due(place, entity, day)

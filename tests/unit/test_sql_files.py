@@ -63,6 +63,7 @@ BUILT = {
     "listed",
     "partitions",
     "probe",
+    "span_ids",
     *(f"queries/{name}" for name in QUERIES),
 }
 
@@ -95,6 +96,18 @@ def test_the_analyzer_accepts_what_names_ids_that_are_apart(which: str) -> None:
     sides = [Side(table=table, within=(Side(table=counting[0]),)) for table in counting[1:]]
     statement, parameters = differences_query(
         counting[0], {entity: sides}, [SCOPE.start, SCOPE.end], ids_shown=20
+    )
+    analyze(SETS[which][1](), statement, parameters)
+
+
+@pytest.mark.parametrize("which", SETS)
+def test_the_analyzer_accepts_what_names_ids_of_a_period(which: str) -> None:
+    first, *others = [spec.table for spec in SETS[which][0]().tables if spec.entities]
+    entity = next(iter(first.entities))
+    sides = [Side(table=table) for table in others if entity in table.entities]
+    spans = {SCOPE.start: (SCOPE.start, SCOPE.end), SCOPE.end: (SCOPE.start, SCOPE.end)}
+    statement, parameters = differences_query(
+        first, {entity: sides}, list(spans), ids_shown=20, spans=spans
     )
     analyze(SETS[which][1](), statement, parameters)
 

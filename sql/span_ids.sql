@@ -1,0 +1,16 @@
+-- span_ids: which distinct ids of one entity does one table hold in each of some spans of days, such
+-- as weeks? A part of differences.sql. Spans may overlap; the bounds let a table be pruned.
+SELECT DISTINCT
+  spans.span_date AS date,
+  {entity} AS entity,
+  {id} AS id
+FROM {table} AS held
+JOIN (
+  SELECT
+    span_date,
+    @span_starts[OFFSET(n)] AS span_start,
+    @span_ends[OFFSET(n)] AS span_end
+  FROM UNNEST(@dates) AS span_date WITH OFFSET AS n
+) AS spans
+  ON held.{date} BETWEEN spans.span_start AND spans.span_end
+WHERE held.{date} BETWEEN @first_read AND @last_read{filters}
