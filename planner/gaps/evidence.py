@@ -102,7 +102,7 @@ def unsure(
             dates = [
                 day
                 for day in days
-                if (entities and grain.is_date(day) and not grain.is_daily)
+                if (entities and not grain.is_daily and grain.is_date(day))
                 or any(_is_unsure(pipeline, evidence, place, entity, day) for entity in entities)
                 or (entities and is_accepted(pipeline, evidence.accepts, name, day))
             ]

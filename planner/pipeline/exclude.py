@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import cached_property
 from typing import Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -58,7 +59,7 @@ class Excluded(Model):
             raise ValueError(f"ends on {self.end}, before it starts on {self.start}")
         return self
 
-    @property
+    @cached_property
     def window(self) -> Window:
         """The days that may be excluded: from the first to the last, or every day there is."""
         return Window(start=self.start or date.min, end=self.end or date.max)

@@ -63,7 +63,7 @@ class Grain(Model):
 
     def is_date(self, day: date) -> bool:
         """Whether rows of the phase may stand on a day."""
-        return self.date_of(day) == day
+        return self.is_daily or self.date_of(day) == day
 
     def dates(self, window: Window) -> Iterator[date]:
         """The dates of a window."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from planner.gaps.assess import assess
 from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.gaps.matrix import matrix
 from planner.gaps.snapshot import snapshot
+from planner.gaps.stale import with_stale
 from planner.pipeline.accept import active
 from planner.pipeline.pipeline import Pipeline
 from planner.plan.choose import Repair, choose
@@ -190,6 +191,21 @@ def test_an_accepted_date_is_not_run_by_a_cascade_or_a_debt() -> None:
 
     assert set(found.todo["report"]) == {day(2), day(4)}
     assert not found.owed
+
+
+def test_an_accepted_date_is_not_stale() -> None:
+    of = accepting(loss("clean", "2024-01-03"))
+    cover = eg.covered(of, days(0, 6))
+    cover["shop.clean"][day(2)] = eg.cell(1)
+    written = datetime(2024, 2, 1, tzinfo=UTC)
+    modified = {
+        "shop.raw": {day(2): written + timedelta(hours=1), day(4): written + timedelta(hours=1)},
+        "shop.clean": dict.fromkeys(days(0, 6), written),
+    }
+
+    found = with_stale(of, eg.judge(of, cover, SCOPE), modified)
+
+    assert found.stale["clean"] == {day(4)}
 
 
 def test_until_ends_it() -> None:

@@ -198,6 +198,32 @@ def test_a_plan_in_order_is_what_a_fixpoint_over_days_says(
     in_order(world, chunks, chance)
 
 
+@bounded
+@given(st.data(), worlds.broken_worlds())
+def test_what_is_accepted_is_never_run_and_holds_up_nothing(
+    data: st.DataObject, broken: tuple[World, eg.Cover, Cells]
+) -> None:
+    world, cover, holes = broken
+    lost = data.draw(st.lists(st.sampled_from(holes), unique=True)) if holes else []
+    accept = [{"phase": name, "dates": [on], "reason": "gone"} for name, on in lost]
+    content = world.pipeline.model_dump()
+    world = replace(world, pipeline=Pipeline.model_validate({**content, "accept": accept}))
+    now = world.judge(cover)
+
+    found = choose(world.pipeline, now, scope=SCOPE, phases=worlds.phases_of(world.pipeline))
+
+    assert not worlds.cells_of(found.todo).intersection(lost)
+    assert not worlds.cells_of(now.gaps).intersection(lost)
+    assert worlds.cells_of(now.accepted) <= set(lost)
+    assert (worlds.cells_of(found.todo), worlds.cells_of(found.owed)) == naive(
+        world, now, worlds.phases_of(world.pipeline)
+    )
+    # Where nothing else is short, nothing waits: every gap that is left is taken.
+    assert {pair for pair in worlds.cells_of(now.gaps) if pair[1] in SCOPE} <= worlds.cells_of(
+        found.todo
+    )
+
+
 def in_order(world: World, chunks: Sequence[Chunk], chance: random.Random) -> None:
     """Run the chains of the chunks as the gate lets them; fails when they wait for each other."""
     todo = {(name, on) for each in chunks for name in each.phases for on in each.dates}
