@@ -6,7 +6,7 @@ Per table: a phase has nothing to do on a date on which none of its tables is du
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 
@@ -25,6 +25,8 @@ class Undue:
     pipeline: Pipeline
     listed: Mapping[int, frozenset[date]]
     """As `Evidence.excluded`. An exclusion whose days were not read raises `KeyError`."""
+    _known: dict[tuple[str, date], list[SkipReason | None]] = field(default_factory=dict)
+    """Phase and date → why nothing is due of each of its tables, once it was asked."""
 
     @cached_property
     def _calendar(self) -> Calendar:
@@ -53,13 +55,20 @@ class Undue:
             return SkipReason.BOOTSTRAP
         return None
 
+    def _all(self, phase: Phase, day: date) -> list[SkipReason | None]:
+        key = (phase.name, day)
+        if key not in self._known:
+            self._known[key] = [self.why(phase, spec, day) for spec in phase.tables]
+        return self._known[key]
+
     def due(self, phase: Phase, day: date) -> list[TableSpec]:
         """The tables of a phase of which the file does not say that nothing is due."""
-        return [spec for spec in phase.tables if self.why(phase, spec, day) is None]
+        whys = self._all(phase, day)
+        return [spec for spec, why in zip(phase.tables, whys, strict=True) if why is None]
 
     def why_all(self, phase: Phase, day: date) -> SkipReason | None:
         """Why nothing is due of any table; excluded where one of them is. None when one is due."""
-        found = {self.why(phase, spec, day) for spec in phase.tables}
+        found = self._all(phase, day)
         if None in found:
             return None
         is_excluded = SkipReason.EXCLUDED in found
