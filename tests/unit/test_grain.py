@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,10 +14,13 @@ from pydantic import ValidationError
 
 from planner.gaps.assess import assess
 from planner.gaps.gaps import SkipReason
+from planner.gaps.snapshot import snapshot
 from planner.pipeline.grain import WEEKDAYS, Grain
 from planner.pipeline.lookback import lookback, reach
 from planner.pipeline.windows import Window
 from planner.plan.choose import choose
+from planner.plan.simulate import Work, elapsed
+from planner.report.html import heatmap
 from tests.unit import examples as eg
 from tests.unit.examples import day, days, window
 from tests.unit.worlds import bounded
@@ -182,6 +186,34 @@ def test_a_period_waits_for_a_day_that_the_plan_leaves() -> None:
     assert set(found.todo["weekly"]) == {day(14)}
     waiting = [each for each in found.skipped if each.reason is SkipReason.UPSTREAM_MISSING]
     assert [left.date for left in waiting] == [day(7)]
+
+
+def test_the_page_shows_dates_between_and_open_ones_as_no_gaps() -> None:
+    of = rollups()
+    cover = eg.covered(of, days(0, 30))
+    cover |= {"shop.weekly": {}, "shop.monthly": {}}
+    now = assess(of, replace(eg.shown(of, cover, SCOPE), today=day(20)), SCOPE)
+
+    taken = snapshot(of, now, window(0, 20), {})
+
+    assert list(taken.days("weekly", SkipReason.BETWEEN)) == [
+        on for on in days(0, 20) if on.weekday()
+    ]
+    assert list(taken.days("weekly", SkipReason.OPEN)) == [day(14)]
+    css = (Path(heatmap.__file__).parent / "page.css").read_text()
+    for state in (SkipReason.BETWEEN, SkipReason.OPEN, SkipReason.ACCEPTED):
+        assert state in heatmap.STATES
+        assert f".s-{state} " in css
+
+
+def test_an_estimate_lets_a_week_wait_for_its_days() -> None:
+    of = rollups()
+    works = [Work(chunk="w", phase="weekly", dates=(day(0),), seconds=10)]
+    works += [Work(chunk=str(n), phase="clean", dates=(day(n),), seconds=10) for n in range(1, 8)]
+
+    # Six days of the week one after another, then the week; the seventh is of the next one.
+    assert elapsed(of, works, slots=1) == 80
+    assert elapsed(of, works, slots=10) == 20
 
 
 @pytest.mark.parametrize(
