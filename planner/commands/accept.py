@@ -79,6 +79,16 @@ def accepted_lines(assessment: Assessment, scope: Window) -> Iterator[str]:
         yield f"accepted: {phase}: {count} {date_ranges(dates)}: {reason}{end}"
 
 
+def needless_lines(pipeline: Pipeline, assessment: Assessment, scope: Window) -> Iterator[str]:
+    """Blocks that accept dates of the scope which lack nothing: a later loss would be hidden."""
+    for n, loss in enumerate(pipeline.accept, start=1):
+        parts = [part for each in loss.dates if (part := each.common(scope)) is not None]
+        whole = assessment.complete[loss.phase] - set(assessment.accepted.get(loss.phase, ()))
+        days = {day for part in parts for day in part.days() if day in whole}
+        if days:
+            yield f"accept[{n}]: {loss.phase} lacks nothing on {date_ranges(days)}: take them out"
+
+
 def accepted_json(assessment: Assessment, scope: Window) -> list[dict[str, Any]]:
     """The documented shape of `accepted` in `planner gaps --json`."""
     return [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from planner.commands import options as opt
-from planner.commands.accept import accept_blocks, accepted_json, accepted_lines
+from planner.commands.accept import accept_blocks, accepted_json, accepted_lines, needless_lines
 from planner.commands.context import open_context, read_assessment
 from planner.commands.groups import Counting, grouped
 from planner.commands.output import count_table, matrix_table, note, out, print_json
@@ -126,6 +126,8 @@ def _print(
     _print_gaps(pipeline, found, entities=entities)
     _print_empty(assessment, scope)
     for line in accepted_lines(assessment, scope):
+        note(line)
+    for line in needless_lines(pipeline, assessment, scope):
         note(line)
 
 

@@ -10,7 +10,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from planner.commands.accept import accept_blocks, accepted_json, accepted_lines
+from planner.commands.accept import (
+    accept_blocks,
+    accepted_json,
+    accepted_lines,
+    needless_lines,
+)
 from planner.gaps.assess import assess
 from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.gaps.matrix import matrix
@@ -206,6 +211,19 @@ def test_an_accepted_date_is_not_stale() -> None:
     found = with_stale(of, eg.judge(of, cover, SCOPE), modified)
 
     assert found.stale["clean"] == {day(4)}
+
+
+def test_a_block_that_accepts_what_is_there_is_named() -> None:
+    of = accepting(loss("report", "2024-01-05"), loss("clean", "2023-12-20..2024-01-04"))
+    cover = eg.covered(of, days(0, 6))
+    cover["shop.clean"][day(2)] = eg.cell(1)
+    eg.empty(cover, "report", day(4))
+
+    lines = list(needless_lines(of, eg.judge(of, cover, SCOPE), SCOPE))
+
+    assert lines == [
+        "accept[2]: clean lacks nothing on 2024-01-01, 2024-01-02, 2024-01-04: take them out"
+    ]
 
 
 def test_until_ends_it() -> None:
