@@ -21,11 +21,11 @@ install: $(READY)  ## Set up .venv from the lock file
 demo: $(READY)  ## Repair a broken pipeline with a fleet, on this machine
 	$(BIN)/planner demo
 
-test: lint  ## Types, style, layers and tests
+test: lint  ## Types, style, layers and the tests that take seconds
 	$(BIN)/pytest -m "not slow" --numprocesses 3 --dist loadgroup
 
-test-all: lint  ## Every test but the fault suite
-	$(BIN)/pytest --ignore tests/chaos
+test-all: lint  ## Every test but the fault suite, with whole runs on real fleets and more examples
+	$(BIN)/pytest --ignore tests/chaos --hypothesis-profile many
 
 chaos: $(READY)  ## Hurt a real fleet in every way, and write docs/reliability.md (CHAOS_SEED=…)
 	CHAOS_REPORT=docs/reliability.md $(BIN)/pytest -s -m slow tests/chaos

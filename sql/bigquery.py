@@ -18,6 +18,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Any, Self, TypeVar
@@ -28,11 +29,21 @@ from google.cloud.bigquery.job import QueryJob
 from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
 
 from sql.bigquery_errors import THEIRS, translated
+from sql.bigquery_types import columns_of, google_type
 from sql.billing import MAXIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED, billed_bytes
 from sql.coverage import coverage_of, coverage_query
-from sql.errors import Unsupported, WarehouseRefused
+from sql.days import SUFFIX, dated, is_sharded, kind_of, utc_days
+from sql.errors import AccessDenied, Unsupported, WarehouseRefused
 from sql.parameters import scalar_type
-from sql.partitions import by_day, is_by_day, partitions_of, quote_dataset, version_of
+from sql.partitions import (
+    by_day,
+    is_by_day,
+    is_partitioned_by,
+    pseudo_columns,
+    quote_dataset,
+    version_of,
+    versions_of,
+)
 from sql.statements import load, quote_table
 from sql.together import together
 from sql.warehouse import (
@@ -66,14 +77,6 @@ _APP = "backfill-fleet"
 _LABEL_CHARACTERS = 63  # BigQuery's limit for a label's key and value
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
-# tables.get answers in legacy SQL's names.
-_GOOGLE = {
-    "INTEGER": "INT64",
-    "FLOAT": "FLOAT64",
-    "BOOLEAN": "BOOL",
-    "RECORD": "STRUCT",
-}
-
 
 class BigQueryWarehouse:
     """The tables of `project`, and of other projects when a name says so.
@@ -105,6 +108,8 @@ class BigQueryWarehouse:
         self._labels = dict(labels)
         self._running: list[QueryJob] = []
         """Jobs that a thread is waiting for; shared with what `labelled` gives."""
+        self._kinds: dict[tuple[str, str], str] = {}
+        """Table and date column → its kind; shared with what `labelled` gives."""
         self._lock = threading.Lock()
         self._wait_seconds = job_timeout_seconds + _GRACE_SECONDS
         self._retry = DEFAULT_RETRY.with_timeout(retry_seconds)
@@ -140,8 +145,21 @@ class BigQueryWarehouse:
     # -- what a warehouse answers ------------------------------------------------------------
 
     def coverage(self, table: Table, start: date, end: date) -> Coverage:
-        statement, parameters = coverage_query(table, start, end)
-        return coverage_of(table, self.rows(statement, parameters))
+        try:
+            statement, parameters = coverage_query(self.dated(table), start, end)
+            return coverage_of(table, self.rows(statement, parameters))
+        except WarehouseRefused:
+            self._kinds.pop((table.name, table.date), None)  # it may have been made anew
+            raise
+
+    def dated(self, table: Table) -> Table:
+        column = (table.name, table.date)
+        if column not in self._kinds:
+            try:
+                self._kinds[column] = dated(table, self.columns).kind
+            except AccessDenied:  # it may not be described: the count of it refuses what is no DATE
+                return table
+        return replace(table, kind=self._kinds[column])
 
     def versions(self, table: Table, start: date, end: date) -> Mapping[date, tuple[str, ...]]:
         """One mark: the time of the last write and the number of rows, of each date's partition.
@@ -159,20 +177,12 @@ class BigQueryWarehouse:
                 "rows changed: counts alone decide there. Name the table it reads instead."
             )
         days = [start + timedelta(days=i) for i in range((end - start).days + 1)]
-        partitioning = about.time_partitioning
-        if partitioning is None or (partitioning.field or "").lower() != table.date.lower():
+        if is_sharded(table.name) or not is_partitioned_by(about, table.date):
             version = version_of(about.modified, about.num_rows)
             return dict.fromkeys(days, (version,))
-        written = {
-            row["partition_id"]: (version_of(row["last_modified_time"], row["total_rows"]),)
-            for row in self._records([table.name], start, end)
-        }
-        return {
-            day: written[partition]
-            for day in days
-            for partition in partitions_of(day)
-            if partition in written
-        }
+        table = replace(table, kind=kind_of(table, columns_of(about)))
+        held = {day: utc_days(table, day) for day in days}  # each partition is of days in UTC
+        return versions_of(held, self._records([table.name], held[start][0], held[end][-1]))
 
     def partitions(
         self, tables: Sequence[Table], start: date, end: date
@@ -185,7 +195,7 @@ class BigQueryWarehouse:
         abouts = self._together(self._table, [table.name for table in tables])
         daily: dict[str, dict[str, bigquery.Table]] = {}
         for table, about in zip(tables, abouts, strict=True):
-            if is_by_day(about, table.date):
+            if not is_sharded(table.name) and is_by_day(about, table, columns_of(about)):
                 daily.setdefault(table.name.rpartition(".")[0], {})[table.name] = about
         answers = self._together(
             lambda names: self._records(list(names), start, end), list(daily.values())
@@ -200,8 +210,9 @@ class BigQueryWarehouse:
 
     def bytes_to_count(self, tables: Sequence[Table], start: date, end: date) -> int:
         """By dry run of every count over all dates, which may be more than is counted then."""
-        asked = [coverage_query(table, start, end) for table in tables]
-        read = self._together(lambda each: self.dry_run_bytes(*each), asked)
+        read = self._together(
+            lambda table: self.dry_run_bytes(*coverage_query(self.dated(table), start, end)), tables
+        )
         datasets = {table.name.rpartition(".")[0] for table in tables}
         return sum(map(billed_bytes, read)) + len(datasets) * MINIMUM_BYTES_BILLED
 
@@ -217,16 +228,20 @@ class BigQueryWarehouse:
         )
 
     def columns(self, table: str) -> Mapping[str, str]:
-        return {field.name: _google_type(field) for field in self._table(table).schema}
+        about = self._table(table)
+        pseudo = {SUFFIX: "STRING"} if is_sharded(table) else pseudo_columns(about)
+        return {**columns_of(about), **pseudo}
 
     def partitioning(self, table: str) -> Partitioning:
+        if is_sharded(table):
+            return Partitioning(column=SUFFIX)
         about = self._table(table)
         by_time = about.time_partitioning
         if by_time is None:
             return Partitioning(column=None)
         expires = by_time.expiration_ms
         return Partitioning(
-            column=by_time.field or "_PARTITIONTIME",
+            column=by_time.field or next(iter(pseudo_columns(about)), "_PARTITIONTIME"),
             expires_days=expires / _DAY_MS if expires else None,
             needs_filter=bool(about.require_partition_filter),
         )
@@ -262,7 +277,7 @@ class BigQueryWarehouse:
             job = self._begin(statement, parameters, dry_run=True, use_query_cache=False)
             if job.statement_type not in (None, "SELECT"):
                 raise WarehouseRefused(f"it is {job.statement_type}, and has to be a SELECT.")
-            return {field.name: _google_type(field) for field in job.schema or ()}
+            return {field.name: google_type(field) for field in job.schema or ()}
 
     def run(self, statement: str, parameters: Parameters) -> int:
         with self._finished(statement, parameters) as (job, _):
@@ -375,11 +390,3 @@ def _kind(name: str, value: object) -> str:
         return scalar_type(value)
     except TypeError as error:
         raise WarehouseRefused(f"The parameter @{name} is {error}.") from None
-
-
-def _google_type(field: bigquery.SchemaField) -> str:
-    kind = _GOOGLE.get(field.field_type, field.field_type)
-    if kind == "STRUCT":
-        parts = (f"{part.name} {_google_type(part)}" for part in field.fields)
-        kind = f"STRUCT<{', '.join(parts)}>"
-    return f"ARRAY<{kind}>" if field.mode == "REPEATED" else str(kind)

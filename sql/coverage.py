@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
+from sql.days import days_of
 from sql.errors import WarehouseRefused
 from sql.filters import filters_of
 from sql.statements import load, quote_column, quote_table
@@ -33,7 +34,7 @@ def coverage_query(
     conditions, values = filters_of(table.where, filters)
     names = {
         "table": quote_table(table.name),
-        "date": quote_column(table.date),
+        **days_of(table)._asdict(),
         "counts": counts,
         "filters": conditions,
     }

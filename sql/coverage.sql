@@ -2,9 +2,9 @@
 -- The filter on the date column is always there: a partitioned table may require it, and it
 -- keeps the bytes read to the dates asked for.
 SELECT
-  {date} AS date,
+  {day} AS date,
   COUNT(*) AS row_count{counts}
 FROM {table}
-WHERE {date} BETWEEN @start_date AND @end_date{filters}
+WHERE {within}{filters}
 GROUP BY 1
 ORDER BY 1

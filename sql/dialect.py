@@ -31,6 +31,7 @@ _ARROW = {
     "DATE": pa.date32(),
     "NUMERIC": pa.decimal128(38, 9),
     "TIMESTAMP": pa.timestamp("us", tz="UTC"),
+    "DATETIME": pa.timestamp("us"),
     "ARRAY<FLOAT64>": pa.list_(pa.float64()),
     "ARRAY<STRING>": pa.list_(pa.string()),
 }
@@ -143,6 +144,27 @@ def table_name(reference: exp.Expr | None) -> str:
     if not isinstance(reference, exp.Table):
         raise Unsupported("The statement writes to no table.")
     return ".".join(part.name for part in reference.parts)
+
+
+def replacement_of(tree: exp.Merge) -> tuple[exp.Expr, exp.Expr]:
+    """What a MERGE … ON FALSE inserts, and which rows it deletes. Raises `Unsupported`."""
+    on = tree.args["on"]
+    whens = tree.args["whens"].expressions
+    deleted = [when for when in whens if when.args.get("source") and when.args.get("condition")]
+    inserted = [when for when in whens if isinstance(when.args["then"], exp.Insert)]
+    if not (isinstance(on, exp.Boolean) and not on.this and len(whens) == 2):
+        raise Unsupported("The local warehouse runs only MERGE … ON FALSE: it replaces dates.")
+    if len(deleted) != 1 or len(inserted) != 1 or inserted[0].args["then"].this.name != "ROW":
+        raise Unsupported(
+            "MERGE … ON FALSE needs WHEN NOT MATCHED BY SOURCE AND … THEN DELETE "
+            "and WHEN NOT MATCHED BY TARGET THEN INSERT ROW."
+        )
+    return tree.args["using"], deleted[0].args["condition"]
+
+
+def table_of(name: str) -> exp.Table:
+    """`dataset.table` as DuckDB's statements name it."""
+    return exp.to_table(".".join(map(quoted, name.split("."))), dialect="duckdb")
 
 
 def arrow_type(column: exp.ColumnDef) -> pa.DataType:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from sql.coverage import as_id
+from sql.days import days_of
 from sql.filters import filters_of
 from sql.statements import load, quote_column, quote_table, quote_text, without_comments
 from sql.warehouse import Parameters, Scalar, Table
@@ -82,8 +83,9 @@ def _ids(
     table = side.table
     filters, bound = filters_of(table.where, f"filter_{len(values)}_")
     values.update(bound)
-    ids = without_comments(load("span_ids" if is_spanning else "ids")).format(
-        date=quote_column(table.date),
+    which, bounds = ("span_ids", "read") if is_spanning else ("ids", "date")
+    ids = without_comments(load(which)).format(
+        **days_of(table, f"@first_{bounds}", f"@last_{bounds}")._asdict(),
         entity=quote_text(entity),
         id=as_id(quote_column(table.entities[entity])),
         table=quote_table(table.name),

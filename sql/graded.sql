@@ -1,7 +1,7 @@
 -- graded: as coverage, and how right each system was: per date, and per date and system.
 -- One scan gives both: numbers of distinct entities do not add up over systems, sums do.
 SELECT
-  {date} AS date,
+  {day} AS date,
   GROUPING({system}) = 1 AS is_total,
   CAST({system} AS STRING) AS system,
   COUNT(*) AS row_count{counts},
@@ -10,6 +10,6 @@ SELECT
   COUNT({correct}) AS judged,
   COUNT(IF({correct}, 1, NULL)) AS correct
 FROM {table}
-WHERE {date} BETWEEN @start_date AND @end_date{filters}
-GROUP BY GROUPING SETS (({date}), ({date}, {system}))
+WHERE {within}{filters}
+GROUP BY GROUPING SETS (({day}), ({day}, {system}))
 ORDER BY date, is_total DESC, system

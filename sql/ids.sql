@@ -1,9 +1,9 @@
 -- ids: which distinct ids of one entity does one table hold per date? A part of differences.sql.
 -- The bounds let a partitioned table be pruned, and satisfy one that requires a filter.
 SELECT DISTINCT
-  {date} AS date,
+  {day} AS date,
   {entity} AS entity,
   {id} AS id
 FROM {table}
-WHERE {date} BETWEEN @first_date AND @last_date
-  AND {date} IN UNNEST(@dates){filters}
+WHERE {within}
+  AND {day} IN UNNEST(@dates){filters}

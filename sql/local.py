@@ -29,7 +29,9 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from sqlglot import exp
 
 from sql.coverage import coverage_of, coverage_query
+from sql.days import SUFFIX, dated, is_sharded
 from sql.delta_log import DeltaLog
+from sql.delta_tables import columns_of, has_dates, is_by_date, newest_shard, shards
 from sql.dialect import (
     Query,
     arrow_type,
@@ -42,7 +44,9 @@ from sql.dialect import (
     query_of,
     quoted,
     read_query,
+    replacement_of,
     table_name,
+    table_of,
     text,
 )
 from sql.errors import TableNotFound, Unsupported, WarehouseRefused, WarehouseUnreachable
@@ -99,8 +103,11 @@ class LocalWarehouse:
     # -- what a warehouse answers ------------------------------------------------------------
 
     def coverage(self, table: Table, start: date, end: date) -> Coverage:
-        statement, parameters = coverage_query(table, start, end)
+        statement, parameters = coverage_query(self.dated(table), start, end)
         return coverage_of(table, self.rows(statement, parameters))
+
+    def dated(self, table: Table) -> Table:
+        return dated(table, self.columns)
 
     def bytes_to_count(self, tables: Sequence[Table], start: date, end: date) -> None:
         return None
@@ -112,10 +119,13 @@ class LocalWarehouse:
 
     def _partitions(self, table: Table, start: date, end: date) -> Partitions:
         """From Delta's log, which does not tell the rows of files that came without statistics."""
+        if is_sharded(table.name):
+            return Partitions(by_day=None)
         opened = self._open(table.name)
-        is_daily = opened.metadata().partition_columns == [table.date]
         actions = pa.table(opened.get_add_actions(flatten=True)).to_pylist()
-        if not is_daily or any(action.get("num_records") is None for action in actions):
+        if not is_by_date(opened, table) or any(
+            action.get("num_records") is None for action in actions
+        ):
             return Partitions(by_day=None)
         log = self._log(table.name, opened)
         by_day: dict[date, Partition] = {}
@@ -140,8 +150,8 @@ class LocalWarehouse:
         A compaction carries the marks of the files that it replaces; a deletion that copies what it
         keeps does not, since it says that it changed data.
         """
-        opened = self._open(table.name)
-        if table.date not in opened.metadata().partition_columns:
+        opened = self._open(newest_shard(self.folder, table.name))
+        if not has_dates(opened, table):
             raise Unsupported(
                 f"{table.name} is not partitioned by {table.date}, so nothing tells when the rows "
                 "of a date were written anew: counts alone decide there."
@@ -157,16 +167,23 @@ class LocalWarehouse:
         return {day: tuple(sorted(marks[day])) for day in sorted(marks)}
 
     def columns(self, table: str) -> Mapping[str, str]:
-        return _columns(self._open(table))
+        suffix = {SUFFIX: "STRING"} if is_sharded(table) else {}
+        return {**columns_of(self._open(newest_shard(self.folder, table))), **suffix}
 
     def partitioning(self, table: str) -> Partitioning:
+        if is_sharded(table):
+            return Partitioning(column=SUFFIX)
         columns = self._open(table).metadata().partition_columns
         return Partitioning(column=columns[0] if columns else None)
 
     def missing_rights(self, table: str) -> Sequence[str]:
         self._open(table)  # is it there?
         folder = self.folder.joinpath(*table.split("."))
-        return [f"write to {path}" for path in (folder, folder / "_delta_log") if not _may(path)]
+        return [
+            f"write to {path}"
+            for path in (folder, folder / "_delta_log")
+            if not os.access(path, os.W_OK)
+        ]
 
     def tables(self, beside: str) -> Sequence[str]:
         project = beside.split(".")[:-2]
@@ -218,8 +235,11 @@ class LocalWarehouse:
     def _answer(self, query: Query, parameters: Parameters) -> pa.Table:
         """Run a query over the newest committed version of the tables it names."""
         for reference in query.tables:
-            if reference.db:
-                self._show(table_name(reference), reference)
+            name = table_name(reference)
+            if is_sharded(name):
+                self._show_shards(name, reference)
+            elif reference.db:
+                self._show(name, reference)
             else:
                 raise WarehouseRefused(f"Table {reference.name!r} has no dataset.")
         with refusals():
@@ -237,7 +257,7 @@ class LocalWarehouse:
             self._connection.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {quoted(schema_path[0])}")
         schema = ".".join(quoted(part) for part in schema_path)
         self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        columns = _columns(table)
+        columns = columns_of(table)
         files = table.file_uris()
         if files:
             # Partition values are in the files' paths; the type has to be told.
@@ -258,6 +278,16 @@ class LocalWarehouse:
         with refusals():  # it looks into a file
             self._connection.execute(f"CREATE OR REPLACE VIEW {schema}.{quoted(view)} AS {body}")
         self._shown[name] = table.version()
+
+    def _show_shards(self, name: str, reference: exp.Table) -> None:
+        """Make all tables that begin alike visible as one, as BigQuery does."""
+        parts = []
+        for suffix, shard in shards(self.folder, name) or [("", name)]:  # which is not there
+            self._show(shard, table := table_of(shard))
+            parts.append(f"SELECT {text(suffix)} AS {SUFFIX}, * FROM {table.sql('duckdb')}")
+        view = f"CREATE OR REPLACE VIEW {reference.sql('duckdb', identify=True)}"
+        with refusals():
+            self._connection.execute(f"{view} AS {' UNION ALL BY NAME '.join(parts)}")
 
     def _open(self, name: str) -> DeltaTable:
         """The table at its newest committed version."""
@@ -315,22 +345,11 @@ class LocalWarehouse:
         return 0
 
     def _replace(self, tree: exp.Merge, parameters: Parameters) -> int:
-        on = tree.args["on"]
-        whens = tree.args["whens"].expressions
-        deleted = [when for when in whens if when.args.get("source") and when.args.get("condition")]
-        inserted = [when for when in whens if isinstance(when.args["then"], exp.Insert)]
-        if not (isinstance(on, exp.Boolean) and not on.this and len(whens) == 2):
-            raise Unsupported("The local warehouse runs only MERGE … ON FALSE: it replaces dates.")
-        if len(deleted) != 1 or len(inserted) != 1 or inserted[0].args["then"].this.name != "ROW":
-            raise Unsupported(
-                "MERGE … ON FALSE needs WHEN NOT MATCHED BY SOURCE AND … THEN DELETE "
-                "and WHEN NOT MATCHED BY TARGET THEN INSERT ROW."
-            )
-        source = tree.args["using"]
+        source, condition = replacement_of(tree)
         new = self._select(
             source.unnest() if isinstance(source, exp.Subquery) else source, parameters
         )
-        gone = literal(deleted[0].args["condition"], parameters)
+        gone = literal(condition, parameters)
         return self._write(table_name(tree.this), new, predicate=gone)
 
     def _insert(self, tree: exp.Insert, parameters: Parameters) -> int:
@@ -379,12 +398,3 @@ class LocalWarehouse:
                 time.sleep(pause * random.uniform(0.5, 1.5))
                 pause = min(pause * 2, COMMIT_PAUSE_MAX_SECONDS)
         raise AssertionError("unreachable")
-
-
-def _columns(table: DeltaTable) -> dict[str, str]:
-    schema = pa.schema(table.schema().to_arrow())
-    return {field.name: google_type(field.type) for field in schema}
-
-
-def _may(folder: Path) -> bool:
-    return os.access(folder, os.W_OK)

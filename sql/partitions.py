@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 from google.cloud import bigquery
 
+from sql.days import PARTITION_DATE, is_utc_day, kind_of
 from sql.statements import quote_table
-from sql.warehouse import Partition, Partitions
+from sql.warehouse import Partition, Partitions, Table
 
 # Rows whose date is NULL. Every other id that begins with `__` holds rows whose dates are not
 # told yet: `__UNPARTITIONED__` those of the streaming buffer.
 _UNDATED = "__NULL__"
 
 
-def is_by_day(about: bigquery.Table, column: str) -> bool:
-    """Whether the records tell the rows of each date of `column`.
+def pseudo_columns(about: bigquery.Table) -> dict[str, str]:
+    """The pseudo-column that tells the day of a row, of a table partitioned by day of loading.
 
+    BigQuery has it of no other table, nor where such a table is partitioned by hour, month or year.
+    """
+    by = about.time_partitioning
+    is_daily = by is not None and by.type_ == bigquery.TimePartitioningType.DAY and not by.field
+    return {PARTITION_DATE: "DATE"} if is_daily else {}
+
+
+def is_partitioned_by(about: bigquery.Table, column: str) -> bool:
+    """Whether a table is partitioned by `column`, and each partition holds whole days."""
+    by = about.time_partitioning
+    if by is None or by.type_ == bigquery.TimePartitioningType.HOUR:
+        return False
+    return (by.field or next(iter(pseudo_columns(about)), "")).lower() == column.lower()
+
+
+def is_by_day(about: bigquery.Table, table: Table, columns: Mapping[str, str]) -> bool:
+    """Whether the records tell the rows of each date of `table`, of which `columns` are.
+
+    A partition by day of a TIMESTAMP is a day of UTC, and none of another time zone.
     Not of views, materialized views, snapshots and external tables, though the tables that they
     are made from may be partitioned by day.
     """
@@ -27,7 +48,8 @@ def is_by_day(about: bigquery.Table, column: str) -> bool:
         about.table_type == "TABLE"
         and by is not None
         and by.type_ == bigquery.TimePartitioningType.DAY
-        and (by.field or "").lower() == column.lower()
+        and is_partitioned_by(about, table.date)
+        and is_utc_day(replace(table, kind=kind_of(table, columns)))
     )
 
 
@@ -69,6 +91,28 @@ def partitions_of(day: date) -> Iterator[str]:
 def version_of(modified: datetime | None, rows: int | None) -> str:
     """What changes whenever a partition's rows are rewritten."""
     return f"{modified.isoformat() if modified else 'never'} {rows}"
+
+
+def versions_of(
+    held: Mapping[date, Iterable[date]], rows: Iterable[Mapping[str, Any]]
+) -> dict[date, tuple[str, ...]]:
+    """Date → the version of each partition that its rows are in, from the answer of
+    `partitions.sql`. `held`: date → the days of UTC that it is in.
+    """
+    written = {
+        row["partition_id"]: version_of(row["last_modified_time"], row["total_rows"])
+        for row in rows
+    }
+    found = {
+        day: tuple(
+            written[partition]
+            for utc_day in utc_days
+            for partition in partitions_of(utc_day)
+            if partition in written
+        )
+        for day, utc_days in held.items()
+    }
+    return {day: versions for day, versions in found.items() if versions}
 
 
 def quote_dataset(table: str) -> str:

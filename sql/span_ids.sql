@@ -3,8 +3,14 @@
 SELECT DISTINCT
   spans.span_date AS date,
   {entity} AS entity,
-  {id} AS id
-FROM {table} AS held
+  held.id AS id
+FROM (
+  SELECT DISTINCT
+    {day} AS day,
+    {id} AS id
+  FROM {table}
+  WHERE {within}{filters}
+) AS held
 JOIN (
   SELECT
     span_date,
@@ -12,5 +18,4 @@ JOIN (
     @span_ends[OFFSET(n)] AS span_end
   FROM UNNEST(@dates) AS span_date WITH OFFSET AS n
 ) AS spans
-  ON held.{date} BETWEEN spans.span_start AND spans.span_end
-WHERE held.{date} BETWEEN @first_read AND @last_read{filters}
+  ON held.day BETWEEN spans.span_start AND spans.span_end

@@ -17,7 +17,10 @@ HERE = Path(__file__).parent
 
 # BigQuery: projects are lower-case with dashes; datasets and tables letters, digits, underscores
 # (tables may hold dashes). Columns start with a letter or underscore.
-_TABLE = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]{0,62}\.)?[A-Za-z0-9_]{1,1024}\.[A-Za-z0-9_-]{1,1024}")
+# A name that ends with `*` stands for all tables that begin with it.
+_TABLE = re.compile(
+    r"(?:[A-Za-z][A-Za-z0-9-]{0,62}\.)?[A-Za-z0-9_]{1,1024}\.[A-Za-z0-9_-]{1,1024}\*?"
+)
 _TEXT = re.compile(r"[A-Za-z0-9_.*-]*")
 _COLUMN = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 

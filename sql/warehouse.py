@@ -50,7 +50,12 @@ class Table:
     name: str
     """`dataset.table`, or `project.dataset.table`."""
     date: str
-    """The DATE column that partitions it."""
+    """The column that tells the day of a row."""
+    kind: str = "DATE"
+    """What that column is: DATE, DATETIME, TIMESTAMP, or the names of shards. `Warehouse.dated`
+    finds out."""
+    zone: str = "UTC"
+    """The time zone that the days of a TIMESTAMP are told in."""
     entities: Mapping[str, str] = field(default_factory=dict)
     """What is counted: the entity's name → the column that identifies it."""
     where: Mapping[str, Condition] = field(default_factory=dict)
@@ -63,6 +68,13 @@ class Table:
     """A column that says when a row was written."""
     grades: GradeColumns | None = None
     """What else is summed; None: rows and entities are all that is asked."""
+
+    @property
+    def bare(self) -> Table:
+        """The table, of which rows alone are counted."""
+        return Table(
+            name=self.name, date=self.date, kind=self.kind, zone=self.zone, where=self.where
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,6 +187,13 @@ class Warehouse(Protocol):
         """End what other threads are waiting for."""
         ...
 
+    def dated(self, table: Table) -> Table:
+        """The table with the kind of its date column, which statements about it depend on.
+
+        Raises `WarehouseRefused` where its rows cannot be told apart by day by that column.
+        """
+        ...
+
     def coverage(self, table: Table, start: date, end: date) -> Coverage:
         """Count rows and distinct entities per date, both ends included, in one query."""
         ...
@@ -200,7 +219,7 @@ class Warehouse(Protocol):
         ...
 
     def columns(self, table: str) -> Mapping[str, str]:
-        """Column → GoogleSQL type. Raises `TableNotFound`."""
+        """Column → GoogleSQL type, pseudo-columns that tell a day too. Raises `TableNotFound`."""
         ...
 
     def partitioning(self, table: str) -> Partitioning:

@@ -33,9 +33,10 @@ from tests.commands import COMMAND_SECONDS, Done, planner
 from worker.ledger.ledger import Ledger
 from worker.step.context import Context
 
-# The same examples every time, so that a build never turns red by chance. To look for new ones:
-# pytest tests/unit --hypothesis-profile search
-hypothesis_settings.register_profile("steady", deadline=None, derandomize=True)
+# The same examples every time, so that a build never turns red by chance: some in `make test`, more
+# in `make test-all`. To look for new ones: pytest tests/unit --hypothesis-profile search
+hypothesis_settings.register_profile("steady", deadline=None, derandomize=True, max_examples=30)
+hypothesis_settings.register_profile("many", deadline=None, derandomize=True, max_examples=200)
 hypothesis_settings.register_profile("search", deadline=None, max_examples=2000)
 hypothesis_settings.load_profile("steady")
 

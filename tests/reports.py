@@ -16,7 +16,8 @@ from planner.pipeline.windows import DAY, Window
 from planner.plan.choose import choose
 from planner.plan.chunks import chunk
 from planner.plan.plan import Plan, make_plan, step_id
-from planner.report.report import Failure, Report, Short, StepRow, Validation, retry_command
+from planner.report.advice import retry_command
+from planner.report.report import Failure, Report, Short, StepRow, Validation
 from planner.validation.judge import judge
 from sql.warehouse import Cell, Coverage
 from tests.unit import examples as eg

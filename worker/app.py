@@ -37,7 +37,7 @@ def queue_names(pipeline: Pipeline) -> list[str]:
     The final one first, then phases whose runner is polled, because their steps are short visits,
     and their service takes one batch at a time; then the others in phase order.
     """
-    phases = [phase for phase in pipeline.phases if not phase.is_source]
+    phases = [phase for phase in pipeline.phases if not phase.is_watched]
     polled = [phase for phase in phases if phase.runners[0].is_polled]
     return list(dict.fromkeys([FINAL_QUEUE, *(p.queue_name for p in [*polled, *phases])]))
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING
 
+from planner import clock
 from planner.commands.output import err, note
+from planner.gaps.beyond import bytes_beyond, rows_beyond
 from planner.gaps.evidence import IDS_NAMED
 from planner.gaps.gaps import Assessment
 from planner.gaps.survey import bytes_to_count, survey
+from planner.pipeline.closing import Closing
 from planner.pipeline.windows import Window
 from planner.plan.cost import Cost, check_limit, cost_of
 from planner.settings import Settings, load_settings, masked
@@ -52,17 +58,27 @@ def read_assessment(
     stale: bool = False,
     max_bytes: int | None = None,
     ids_named: int = IDS_NAMED,
+    include_open: bool = False,
+    included: Collection[date] = (),
+    beyond: bool = False,
 ) -> tuple[Assessment, Cost | None]:
     """Count every table, and show progress on standard error.
 
-    The cost, where there is one, is asked for and shown before anything is counted. Raises
-    `TooExpensive` when it is above `max_bytes`.
+    Days that are open are left, unless `include_open` or `included` says otherwise. With
+    `beyond`, rows after the calendar's end are looked for, too. The cost, where there is one, is
+    asked for and shown before anything is counted. Raises `TooExpensive` when it is above
+    `max_bytes`.
     """
     warehouse = context.warehouse.labelled(plan_id=plan_id, phase="planning")
+    closing = Closing(
+        pipeline=context.pipeline, now=clock.now(), include_open=include_open, included=included
+    )
     with err.status("Counting …") as status:
         cost = None
         billed = bytes_to_count(warehouse, context.pipeline, scope)
         if billed is not None:
+            if beyond:
+                billed += bytes_beyond(warehouse, context.pipeline, closing.today)
             cost = cost_of(billed, context.settings.dollars_per_tib)
             check_limit(cost, max_bytes)
             note(f"Counting is billed {cost} at most.")
@@ -72,7 +88,11 @@ def read_assessment(
             scope,
             stale=stale,
             ids_named=ids_named,
+            closing=closing,
             on_table=lambda table: status.update(f"Counting {table} …"),
             on_note=note,
         )
+        if beyond:
+            after = rows_beyond(warehouse, context.pipeline, closing.today)
+            assessment = replace(assessment, beyond=after)
     return assessment, cost

@@ -50,9 +50,7 @@ def retry(
     phase: Annotated[
         str | None, typer.Option("--phase", metavar="A", help="This phase and all after it.")
     ] = None,
-    dates: Annotated[
-        str | None, typer.Option("--dates", metavar="D1,D2", help="Only these dates.")
-    ] = None,
+    dates: opt.Dates = None,
     force_service: opt.ForceService = False,
     deadline: opt.Deadline = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
@@ -62,11 +60,10 @@ def retry(
     from worker.ledger.orders import Orders
     from worker.run.control import retry as do
 
-    chosen = None if dates is None else opt.parse_days(dates)
     context = open_context()
     required_ledger(context)
     orders = Orders(force_service=force_service, deadline_seconds=deadline)
-    steps = do(context, run, phase=phase, dates=chosen, orders=orders)
+    steps = do(context, run, phase=phase, dates=dates, orders=orders)
     if not wait:
         _say(json, run, "running", f"{steps} steps; watch it with `planner watch {run}`")
         return

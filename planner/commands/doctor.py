@@ -13,8 +13,10 @@ import typer
 from planner.commands import options as opt
 from planner.commands.context import open_context
 from planner.commands.output import out, print_json
+from planner.doctor.calendar import check_calendar
 from planner.doctor.exclusions import check_exclusions
 from planner.doctor.ids import check_ids
+from planner.doctor.listings import check_listings
 from planner.doctor.tables import Check, check_audits, check_tables
 from planner.errors import Exit
 from planner.report.history import GAPS, RUNS
@@ -54,10 +56,12 @@ def _checks() -> Iterator[Check]:
     yield warehouse
     if warehouse.ok:
         tables = context.warehouse.labelled(phase="doctor")
-        yield from check_tables(tables, pipeline, today=opt.today())
+        yield from check_calendar(tables, pipeline, today=opt.today(pipeline))
+        yield from check_tables(tables, pipeline, today=opt.today(pipeline))
+        yield from check_listings(tables, pipeline)
         yield from check_audits(tables, pipeline)
         yield from check_exclusions(tables, pipeline)
-        yield from check_ids(tables, pipeline, today=opt.today())
+        yield from check_ids(tables, pipeline, today=opt.today(pipeline))
         yield from _history(context)
     yield from check_runners(context)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -16,7 +17,9 @@ from planner.commands.plan import print_plan, print_skipped
 from planner.commands.run_status import run_exit, status_json
 from planner.commands.watch import follow
 from planner.errors import BadPlan, Exit, UsageError
+from planner.gaps.gaps import RECOMPUTE, GapReason
 from planner.plan.plan import Plan, read_plan
+from planner.text import counted
 
 if TYPE_CHECKING:
     from worker.ledger.ledger import Ledger
@@ -41,7 +44,7 @@ def enqueue(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: opt.Json = False,
 ) -> None:
-    """Find the gaps, and send their repair to the workers.
+    """Find the gaps, and send their repair to the workers; or dates that are complete (--redo).
 
     Exit code 0 when sent (or, with --wait, repaired), or when there is nothing to do; 1 when gaps
     remain that cannot be repaired now, or that --reasons would take.
@@ -49,13 +52,15 @@ def enqueue(
     from worker.ledger.orders import Orders
     from worker.run.enqueue import enqueue as send
 
-    if gaps == (plan is not None):
-        raise UsageError("Say what to enqueue: --gaps, or --plan FILE.")
+    if (gaps or options.redo) == (plan is not None):
+        raise UsageError("Say what to enqueue: --gaps, --redo, or --plan FILE.")
     filed = None if plan is None else _read(plan, options)
     context = open_context()
     ledger = None if dry_run else required_ledger(context)
     source = (
-        _FromGaps(context, options, ledger) if filed is None else _FromFile(context, options, filed)
+        _FromGaps(context, options, ledger, gaps=gaps)
+        if filed is None
+        else _FromFile(context, options, filed)
     )
     if dry_run and json:
         print_json(source.plan.as_json())
@@ -66,7 +71,7 @@ def enqueue(
     if source.plan.is_empty:
         _end_without_run(source.plan, json=json)
     source.require_now()
-    _confirm(source.plan.steps_total, ask=not (yes or json))
+    _confirm(source.plan, yes=yes, json=json)
     orders = Orders(force_service=force_service, deadline_seconds=deadline)
     with err.status("Sending …"):
         run_id, sent = send(context, source.plan, source.replan, orders)
@@ -86,16 +91,20 @@ def enqueue(
 class _FromGaps:
     """A plan that is made from what the warehouse holds now."""
 
-    def __init__(self, context: Context, options: Planning, ledger: Ledger | None) -> None:
+    def __init__(
+        self, context: Context, options: Planning, ledger: Ledger | None, *, gaps: bool
+    ) -> None:
         self._context = context
         self._ledger = ledger
-        self._wanted = options.wanted(context.pipeline)
+        self._wanted = options.wanted(context.pipeline, gaps=gaps)
         self._assessment, self._cost = read_assessment(
             context,
             self._wanted.scope,
             plan_id=self._wanted.plan_id,
             stale=options.stale,
             max_bytes=options.max_bytes,
+            include_open=options.include_open,
+            beyond=options.is_until_today,
         )
         self.plan = self.replan()
 
@@ -127,7 +136,11 @@ class _FromFile:
         from worker.run.enqueue import require_now
 
         assessment, _ = read_assessment(
-            self._context, self.plan.scope, plan_id=self.plan.plan_id, max_bytes=self._max_bytes
+            self._context,
+            self.plan.scope,
+            plan_id=self.plan.plan_id,
+            max_bytes=self._max_bytes,
+            included=self.plan.dates,
         )
         require_now(self._context, self.plan, assessment)
 
@@ -163,8 +176,22 @@ def _wait(context: Context, run_id: str, plan: Plan, *, json: bool) -> NoReturn:
     raise typer.Exit(run_exit(record))
 
 
-def _confirm(steps: int, *, ask: bool) -> None:
-    """Ask, where a person is at a terminal to answer."""
-    if ask and sys.stdin.isatty() and not typer.confirm(f"Run these {steps} steps?", default=True):
+def _confirm(plan: Plan, *, yes: bool, json: bool) -> None:
+    """Ask, where a person is at a terminal to answer.
+
+    Raises `UsageError` where complete dates are to be written anew, and nobody can be asked.
+    """
+    anew = Counter(task.reason for _, step in plan.steps() for task in step.tasks)
+    what = ""
+    if anew[GapReason.REDO]:
+        complete = sum(anew[reason] for reason in RECOMPUTE)
+        what = f"{counted(complete, 'phase-date')} that hold all their rows are written anew. "
+    if yes:
+        return
+    if json or not sys.stdin.isatty():
+        if what:
+            raise UsageError(f"{what}Nobody can be asked here: add --yes.")
+        return
+    if not typer.confirm(f"{what}Run these {plan.steps_total} steps?", default=not what):
         note("Nothing was enqueued.")
         raise typer.Exit(Exit.DONE)

@@ -16,10 +16,20 @@ from planner.commands.groups import Counting, grouped
 from planner.commands.output import count_table, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
 from planner.errors import Exit, UsageError
-from planner.gaps.evidence import IDS_NAMED
-from planner.gaps.gaps import FLAWS, OUTDATED, SHORT, Assessment, Gap, GapReason, recomputed
+from planner.gaps.evidence import ALL_IDS, IDS_NAMED
+from planner.gaps.gaps import (
+    FLAWS,
+    OUTDATED,
+    SHORT,
+    Assessment,
+    Gap,
+    GapReason,
+    SkipReason,
+    recomputed,
+)
 from planner.gaps.matrix import matrix
-from planner.gaps.read import ALL_IDS
+from planner.gaps.notices import notices
+from planner.pipeline.calendar import Calendar
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.cost import Cost
@@ -33,6 +43,9 @@ if TYPE_CHECKING:
 DETAILS_SHOWN = 10  # gaps that are explained one by one; the table has them all
 MISSING = GapReason.MISSING
 
+Entities = Annotated[
+    bool, typer.Option("--entities", help="Name every date, with all ids that it lacks.")
+]
 Accept = Annotated[
     bool,
     typer.Option("--accept", help="Print what accepts them, to paste into the pipeline file."),
@@ -47,30 +60,30 @@ def gaps(
         bool,
         typer.Option("--record", help="Write them into data_gaps of BACKFILL_HISTORY_DATASET."),
     ] = False,
-    entities: Annotated[
-        bool, typer.Option("--entities", help="Name every date, with all ids that it lacks.")
-    ] = False,
+    entities: Entities = False,
     accept: Accept = False,
     json: opt.Json = False,
 ) -> None:
     """Show which phases and dates are short of what their upstream holds, and why.
 
     missing and partial dates lack ids that upstream holds; duplicate, audit, unfilled and surplus
-    are flaws of rows that are there; orphan rows stand where nothing upstream holds any.
+    are flaws of rows that are there; orphan rows stand where nothing upstream holds any. A source
+    is late, missing or partial by what the pipeline file expects of it.
 
     Dates on which nothing is expected are no gaps: off_day (the source holds nothing), bootstrap
-    (the first days of a season, too early for the phase), excluded (by the pipeline file), open
-    (it reads days that are not over), between (no date of a weekly or monthly phase). What the
-    file accepts as lost counts as complete, and is listed apart.
+    (the warm-up: the first days of a season or period, too early for the phase), excluded (by the
+    pipeline file), open (the day is not closed, or one that it reads), between (no date of a weekly
+    or monthly phase). What the file accepts as lost counts as complete, and is listed apart.
 
-    Exit code 0 when there are no gaps, 1 when there are.
+    Unjudged dates, whose source's rows are gone, are no gaps, and not in order either; nor are rows
+    beyond the calendar.
+
+    Exit code 0 when there are no gaps and all could be judged, 1 when not.
     """
     from worker.run.plan import Wanted, plan_gaps
 
     context = open_context()
-    dataset = context.settings.history_dataset
-    if record and dataset is None:
-        raise UsageError("--record needs BACKFILL_HISTORY_DATASET, the dataset to write to.")
+    dataset = _history(context) if record else None
     if accept and json:
         raise UsageError("--accept prints TOML: give it without --json.")
     scope = options.window(context.pipeline)
@@ -84,19 +97,28 @@ def gaps(
         stale=options.stale,
         max_bytes=options.max_bytes,
         ids_named=ALL_IDS if entities else IDS_NAMED,
+        include_open=options.include_open,
+        beyond=options.is_until_today,
     )
+    told = notices(context.pipeline, assessment, scope)
     plan = plan_gaps(context, assessment, wanted, ledger=None)
     found = all_gaps(context.pipeline, assessment, plan, scope)
-    if record and dataset is not None:
-        _record(context, wanted.plan_id, dataset, assessment, scope, counted_at)
+    if dataset is not None:
+        _record(context, wanted.plan_id, dataset, assessment, scope.whole, counted_at)
     if json:
         print_json(gaps_json(context.pipeline, assessment, scope, found, cost))
     elif accept:
-        out.print(accept_blocks(context.pipeline, found), markup=False, soft_wrap=True, end="")
-        note("Say in each reason why the rows cannot come any more.")
+        _print_accept(context.pipeline, found)
     else:
-        _print(context.pipeline, assessment, scope, found, entities=entities)
-    raise typer.Exit(Exit.GAPS if found else Exit.DONE)
+        _print(context.pipeline, assessment, scope, found, told, entities=entities)
+    raise typer.Exit(Exit.GAPS if found or told else Exit.DONE)
+
+
+def _history(context: Context) -> str:
+    """The dataset to record gaps in. Raises `UsageError` where there is none."""
+    if context.settings.history_dataset is None:
+        raise UsageError("--record needs BACKFILL_HISTORY_DATASET, the dataset to write to.")
+    return context.settings.history_dataset
 
 
 def _record(
@@ -107,6 +129,7 @@ def _record(
     scope: Window,
     counted_at: datetime,
 ) -> None:
+    """Write the gaps into the history in the warehouse."""
     write_gaps(
         context.warehouse.labelled(plan_id=plan_id, phase="history"),
         dataset,
@@ -118,13 +141,31 @@ def _record(
     )
 
 
+def _print_accept(pipeline: Pipeline, found: list[Gap]) -> None:
+    out.print(accept_blocks(pipeline, found), markup=False, soft_wrap=True, end="")
+    note("Say in each reason why the rows cannot come any more.")
+
+
 def _print(
-    pipeline: Pipeline, assessment: Assessment, scope: Window, found: list[Gap], *, entities: bool
+    pipeline: Pipeline,
+    assessment: Assessment,
+    scope: Window,
+    found: list[Gap],
+    told: list[str],
+    *,
+    entities: bool,
 ) -> None:
+    for line in told:
+        out.print(line, style="red", soft_wrap=True, markup=False)
     counts = matrix(pipeline, assessment, scope)
-    out.print(matrix_table(counts, f"{scope.start} to {scope.end}", pipeline.entity))
-    _print_gaps(pipeline, found, entities=entities)
+    out.print(matrix_table(counts, scope.title, pipeline.entity))
+    if found or not told:
+        _print_gaps(pipeline, found, entities=entities)
+    else:
+        out.print("No gaps among the dates that can be judged.")
+    _print_open(assessment, scope)
     _print_empty(assessment, scope)
+    _print_end(pipeline)
     for line in accepted_lines(assessment, scope):
         note(line)
     for line in needless_lines(pipeline, assessment, scope):
@@ -171,6 +212,8 @@ def gaps_json(
             if day in scope
         ],
         "accepted": accepted_json(assessment, scope),
+        "beyond": [{"phase": left.phase, "date": left.date} for left in assessment.beyond],
+        "notices": notices(pipeline, assessment, scope),
         "cost": cost and cost.model_dump(),
     }
 
@@ -222,7 +265,7 @@ def _print_gaps(pipeline: Pipeline, found: list[Gap], *, entities: bool) -> None
 
 def _print_advice(pipeline: Pipeline, found: list[Gap]) -> None:
     """What repairs which of the gaps."""
-    sources = dict.fromkeys(gap.phase for gap in found if pipeline.by_name[gap.phase].is_source)
+    sources = dict.fromkeys(gap.phase for gap in found if pipeline.by_name[gap.phase].is_watched)
     reasons = {reason for gap in found if gap.phase not in sources for reason in gap.reasons}
     flaws = [reason for reason in FLAWS if reason in reasons]
     if not reasons.isdisjoint(SHORT | OUTDATED):
@@ -241,7 +284,32 @@ def _print_advice(pipeline: Pipeline, found: list[Gap]) -> None:
         out.print("Orphans are left as they are: a repair deletes no rows.", soft_wrap=True)
 
 
+def _print_open(assessment: Assessment, scope: Window) -> None:
+    """Days that are left alone, because they are not over."""
+    found = assessment.unsettled(SkipReason.OPEN, scope)
+    for days in dict.fromkeys(map(tuple, found.values())):
+        names = [phase for phase, dates in found.items() if tuple(dates) == days]
+        told = assessment.empty[names[0]][days[0]].detail
+        out.print(
+            f"Open, and left alone: {date_ranges(days)} of {', '.join(names)} ({told}"
+            f"{', the first of them' if len(days) > 1 else ''}). "
+            "--include-open judges what is there.",
+            soft_wrap=True,
+            markup=False,
+        )
+
+
+def _print_end(pipeline: Pipeline) -> None:
+    last = Calendar(pipeline=pipeline).last
+    if last is not None and last < opt.today(pipeline):
+        note(f"The calendar of the pipeline file ends on {last}: later days are not judged.")
+
+
 def _print_empty(assessment: Assessment, scope: Window) -> None:
     for phase, days in assessment.empty.items():
-        reasons = Counter(str(left.reason) for day, left in days.items() if day in scope)
+        reasons = Counter(
+            str(left.reason)
+            for day, left in days.items()
+            if day in scope and left.reason not in (SkipReason.OPEN, SkipReason.UNJUDGED)
+        )
         note(f"legitimately empty: {phase}: {counted(reasons)}")

@@ -13,9 +13,10 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from planner.commands import options as opt
+from planner.errors import UsageError
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.windows import Window
+from planner.pipeline.windows import Picked, Window
 
 if TYPE_CHECKING:
     from worker.run.plan import Wanted
@@ -32,17 +33,43 @@ class Scope:
     def window(self, pipeline: Pipeline) -> Window:
         """The days. Raises `UsageError` for days that are reversed, or not there yet."""
         return Calendar(pipeline=pipeline).scope(
-            today=opt.today(), start=self.start, end=self.end, season=self.season
+            today=opt.today(pipeline), start=self.start, end=self.end, season=self.season
         )
+
+    @property
+    def is_until_today(self) -> bool:
+        """Whether it is about every day until now, so that the calendar's end should not be one."""
+        return self.end is None and self.season is None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counting(Scope):
     """What counts as a gap, and what counting may cost."""
 
+    dates: opt.Dates = None
     no_cascade: opt.NoCascade = False
     stale: opt.Stale = False
+    include_open: opt.IncludeOpen = False
     max_bytes: opt.MaxBytes = None
+
+    @property
+    def is_until_today(self) -> bool:
+        """Whether it is about every day until now, so that the calendar's end should not be one."""
+        return self.dates is None and super().is_until_today
+
+    def window(self, pipeline: Pipeline) -> Window:
+        """The days, or those of them that `--dates` lists. Raises `UsageError`."""
+        if self.dates is None:
+            return super().window(pipeline)
+        if self.season or self.start or self.end:
+            raise UsageError("Give --dates, or --season, --start and --end, not both.")
+        today = opt.today(pipeline)
+        if max(self.dates) > today:
+            raise UsageError(
+                f"--dates names {max(self.dates)}, which is in the future: leave out what is "
+                f"after {today}, which is today."
+            )
+        return Picked.of(self.dates)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +81,10 @@ class Planning(Counting):
     chunk_dates: opt.ChunkDates = None
     newest_first: opt.NewestFirst = False
     limit: opt.Limit = None
+    exclude: opt.Exclude = None
     reasons: opt.Reasons = None
+    redo: opt.Redo = False
+    everything: opt.All = False
     reason: opt.ReasonText = ""
 
     @property
@@ -66,17 +96,38 @@ class Planning(Counting):
             if each.name != "max_bytes"
         )
 
-    def wanted(self, pipeline: Pipeline) -> Wanted:
-        """What to plan. Raises `UsageError` for a phase that cannot be run."""
+    def _require_dates(self) -> None:
+        named = (self.start, self.end, self.season, self.dates)
+        if not any(named) and not self.everything:
+            raise UsageError(
+                "--redo writes complete dates anew: say which, by --dates, --start and --end or "
+                "--season; --all is every date."
+            )
+
+    def wanted(self, pipeline: Pipeline, *, gaps: bool = True) -> Wanted:
+        """What to plan. Raises `UsageError` for a phase that cannot be run, and for a `--redo` of
+        everything that does not say so.
+
+        What rests on a phase that is written anew may be run, whatever `--phases` names.
+        """
         from worker.run.plan import Wanted
 
+        phases = opt.choose_phases(pipeline, self.phases, self.from_phase)
+        redo = phases if self.redo else ()
+        if self.redo:
+            self._require_dates()
+            below = {n for n in pipeline.by_name if not pipeline.ancestors[n].isdisjoint(phases)}
+            phases = [n for n in pipeline.by_name if n in phases or n in below]
         return Wanted(
             scope=self.window(pipeline),
-            phases=opt.choose_phases(pipeline, self.phases, self.from_phase),
+            phases=phases,
+            redo=redo,
+            gaps=gaps,
             cascade=not self.no_cascade,
             chunk_dates=self.chunk_dates,
             newest_first=self.newest_first,
             limit=self.limit,
+            exclude=self.exclude or frozenset(),
             reasons=opt.choose_reasons(self.reasons),
             reason=self.reason,
         )

@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from planner import clock
 from planner.errors import UsageError
 from planner.gaps.gaps import FLAWS, SHORT, GapReason
+from planner.pipeline.closing import Closing
+from planner.pipeline.days import day_of, windows_of
+from planner.pipeline.duration import seconds_of
 from planner.pipeline.model import RUN_ID
 from planner.pipeline.pipeline import Pipeline
 from planner.text import nearest, printable
 
 LINE_CHARS = 500  # of text that is kept with a run
 
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _RUN_ID = re.compile(RUN_ID)
 
 
 def parse_day(text: str) -> date:
     """A date as people type it."""
     try:
-        if _DAY.fullmatch(text):  # ISO knows more ways to write one
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
-    raise typer.BadParameter(f"{text!r} is not a date: write YYYY-MM-DD")
+        return day_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def parse_run_id(text: str) -> str:
@@ -57,7 +58,8 @@ def choose_reasons(text: str | None) -> tuple[GapReason, ...]:
 
     Raises `UsageError` for what is no reason.
     """
-    known = {str(reason): reason for reason in (*sorted(SHORT), *FLAWS)}
+    repaired = sorted(SHORT - {GapReason.LATE})  # sources alone are late
+    known = {str(reason): reason for reason in (*repaired, *FLAWS)}
     names = [part.strip() for part in (text or "").split(",") if part.strip()]
     for name in names:
         if name not in known:
@@ -66,30 +68,28 @@ def choose_reasons(text: str | None) -> tuple[GapReason, ...]:
     return tuple(known[name] for name in names)
 
 
-def parse_days(text: str) -> list[date]:
-    """Dates with commas between."""
-    return [parse_day(day.strip()) for day in text.split(",")]
-
-
-DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", re.ASCII)
-DEADLINE_MAX_DAYS = 366
+def parse_days(text: str) -> frozenset[date]:
+    """Dates as people list them: `2026-03-01..2026-03-07,2026-03-11`, both ends included."""
+    try:
+        return frozenset(day for window in windows_of(text) for day in window.days())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def parse_duration(text: str) -> int:
     """A duration as people type it, in seconds: `6h`, `1d12h`, `90m`."""
-    found = DURATION.fullmatch(text.strip())
-    days, hours, minutes, seconds = (int(n or 0) for n in (found.groups() if found else [0] * 4))
-    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
-    if not 0 < total <= DEADLINE_MAX_DAYS * 86_400:
-        raise typer.BadParameter(
-            f"{text!r} is no time: write 6h, 1d12h or 90m, up to {DEADLINE_MAX_DAYS}d"
-        )
+    try:
+        total = seconds_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    if not total:
+        raise typer.BadParameter(f"{text!r} is no time: write 6h, 1d12h or 90m")
     return total
 
 
-def today() -> date:
-    """The day it is in UTC, as the warehouse's partitions count."""
-    return datetime.now(UTC).date()
+def today(pipeline: Pipeline) -> date:
+    """The day it is in the pipeline's time zone."""
+    return Closing(pipeline=pipeline, now=clock.now()).today
 
 
 def choose_phases(pipeline: Pipeline, phases: str | None, from_phase: str | None) -> list[str]:
@@ -97,7 +97,7 @@ def choose_phases(pipeline: Pipeline, phases: str | None, from_phase: str | None
 
     Raises `UsageError` for a phase that does not exist, or that has no runner.
     """
-    runnable = [phase.name for phase in pipeline.phases if not phase.is_source]
+    runnable = [phase.name for phase in pipeline.phases if not phase.is_watched]
     if phases is not None and from_phase is not None:
         raise UsageError("Give --phases or --from-phase, not both.")
     if from_phase is not None:
@@ -120,7 +120,7 @@ def _known(pipeline: Pipeline, name: str, runnable: list[str]) -> None:
         return
     if name in pipeline.by_name:
         raise UsageError(
-            f"Phase {name!r} is a source, which nothing here can fill: name one of "
+            f"Phase {name!r} has no runner, so nothing here can fill it: name one of "
             f"{', '.join(runnable)}."
         )
     raise UsageError(
@@ -134,12 +134,32 @@ Start = Annotated[
 End = Annotated[
     date | None, typer.Option("--end", parser=parse_day, metavar="DATE", help="Last date.")
 ]
+Dates = Annotated[
+    frozenset[date] | None,
+    typer.Option(
+        "--dates",
+        parser=parse_days,
+        metavar="DATES",
+        help="Only these dates: 2026-03-01..2026-03-07,2026-03-11.",
+    ),
+]
+Exclude = Annotated[
+    frozenset[date] | None,
+    typer.Option(
+        "--exclude",
+        parser=parse_days,
+        metavar="DATES",
+        help="Leave these dates out, and what rests on them: 2026-03-01..2026-03-07,2026-03-11.",
+    ),
+]
 SeasonOption = Annotated[
     str | None,
     typer.Option(
         "--season",
+        "--period",
         metavar="NAME",
-        help="One season: a part of the calendar that the pipeline file names, such as 2021-22.",
+        help="One season or period: a part of the calendar that the pipeline file names, such as "
+        "2021-22, or a year.",
     ),
 ]
 Phases = Annotated[
@@ -157,7 +177,8 @@ ChunkDates = Annotated[
 ]
 NewestFirst = Annotated[bool, typer.Option("--newest-first", help="Start with the latest dates.")]
 Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Only the first so many dates with gaps.")
+    int | None,
+    typer.Option("--limit", min=1, help="Only the first so many dates with gaps that can be done."),
 ]
 Reasons = Annotated[
     str | None,
@@ -190,6 +211,21 @@ Stale = Annotated[
         "--stale", help="Recompute dates, too, whose upstream was written after them: a hint."
     ),
 ]
+IncludeOpen = Annotated[
+    bool,
+    typer.Option(
+        "--include-open",
+        help="Judge days, too, that are not closed: whose rows may still come.",
+    ),
+]
+Redo = Annotated[
+    bool,
+    typer.Option(
+        "--redo",
+        help="Write anew dates that are complete, of --phases or all, with what rests on them.",
+    ),
+]
+All = Annotated[bool, typer.Option("--all", help="With --redo: every date there is.")]
 MaxBytes = Annotated[
     int | None,
     typer.Option(

@@ -15,7 +15,7 @@ from planner.commands.groups import Planning, grouped
 from planner.commands.output import count_table, note, out, print_json
 from planner.errors import UsageError
 from planner.files import write_whole
-from planner.gaps.gaps import GapReason
+from planner.gaps.gaps import GapReason, SkipReason
 from planner.pipeline.pipeline import Pipeline
 from planner.plan.estimate import Estimate
 from planner.plan.plan import Plan
@@ -30,14 +30,16 @@ def plan(
     *,
     options: Planning,
     out_file: opt.OutFile = None,
-    gaps: Annotated[bool, typer.Option("--gaps", hidden=True)] = True,  # all that can be planned
+    gaps: Annotated[
+        bool, typer.Option("--gaps", help="The gaps, too, beside --redo; without it they are all.")
+    ] = False,
     json: opt.Json = False,
 ) -> None:
     """Plan the repair of the gaps, and do nothing. `--out` keeps it for `enqueue --plan`."""
     from worker.run.plan import plan_repair
 
     context = open_context()
-    wanted = options.wanted(context.pipeline)
+    wanted = options.wanted(context.pipeline, gaps=gaps or not options.redo)
     ledger = ledger_if_any(context)
     assessment, cost = read_assessment(
         context,
@@ -45,6 +47,8 @@ def plan(
         plan_id=wanted.plan_id,
         stale=options.stale,
         max_bytes=options.max_bytes,
+        include_open=options.include_open,
+        beyond=options.is_until_today,
     )
     made = plan_repair(context, assessment, wanted, ledger=ledger, cost=cost)
     if out_file is not None:
@@ -144,7 +148,15 @@ def _sources(estimate: Estimate) -> str:
 def print_skipped(plan: Plan) -> None:
     """What a plan skips, and what it owes, and why."""
     groups: dict[tuple[str, str, str | None], list[Any]] = {}
+    still_open = [each for each in plan.skipped if each.reason is SkipReason.OPEN]
+    if still_open:
+        open_in = ", ".join(dict.fromkeys(each.phase for each in still_open))
+        which = date_ranges({each.date for each in still_open})
+        why = still_open[0].detail
+        note(f"open: {which} of {open_in}: left alone ({why}); --include-open takes what is there")
     for each in plan.skipped:
+        if each.reason is SkipReason.OPEN:
+            continue
         groups.setdefault((each.phase, each.reason, each.run_id), []).append(each)
     for (phase, reason, run_id), group in groups.items():
         why = f"held by {run_id}" if run_id else group[0].detail

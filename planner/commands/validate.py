@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
+from planner import clock
 from planner.commands import options as opt
 from planner.commands.groups import Scope, grouped
 from planner.commands.output import count_table, err, note, out, print_json
 from planner.errors import Exit, UsageError
+from planner.gaps.beyond import rows_beyond
 from planner.gaps.gaps import Assessment
+from planner.gaps.notices import notices
+from planner.pipeline.closing import Closing
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 from planner.settings import load_settings
 from planner.text import DATES_SHOWN, date_ranges
 
@@ -25,8 +30,10 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from planner.validation.baseline import Baseline, Comparison
+    from planner.validation.counts import Counts
     from planner.validation.judge import CriterionRow
     from planner.validation.results import MatrixRow, Results
+    from sql.warehouse import Warehouse
 
 FOLDER = "baselines"  # in BACKFILL_HOME
 
@@ -64,10 +71,8 @@ def validate(
     The queries: counts, matrix, gaps, density, grades, criteria. Exit code 0 when all success
     criteria hold and no date is short, flawed, an orphan or outside its band; 1 when not.
     """
-    from planner.doctor.names import explained
     from planner.validation.baseline import baseline_of, checked_name
     from planner.validation.baseline import save as save_baseline
-    from planner.validation.counts import count_tables
     from planner.validation.queries import check_name, left_out, printed, query_of
     from sql import open_warehouse
 
@@ -77,6 +82,8 @@ def validate(
     if print_ is not None:
         if query or save or json:
             raise UsageError("Give --print alone, or with --season, --start and --end.")
+        if any(phase.expected(spec) for phase in pipeline.phases for spec in phase.tables):
+            note("This SQL knows nothing of `expects`, by which `planner gaps` judges sources.")
         typer.echo(printed(*query_of(pipeline, print_, window)), nl=False)
         return note(left_out(pipeline)) if left_out(pipeline) else None
     if query is not None:
@@ -86,15 +93,8 @@ def validate(
     warehouse = open_warehouse(
         settings.warehouse, location=settings.location, max_bytes=settings.max_bytes
     ).labelled(phase="validate")
-    with err.status("Counting …") as status:
-        counts = count_tables(
-            warehouse,
-            pipeline,
-            window,
-            on_table=lambda table: status.update(f"Counting {table} …"),
-            on_error=lambda table, error: explained(warehouse, table, error),
-        )
-    found = baseline_of(counts, warehouse=warehouse.name, now=datetime.now(UTC))
+    counts, told = _counted(warehouse, pipeline, window, beyond=scope.is_until_today)
+    found = baseline_of(counts, warehouse=warehouse.name, now=clock.now(), notices=tuple(told))
     if save is not None:
         note(f"Kept in {save_baseline(settings.folder(FOLDER), save, found)}.")
     if json:
@@ -105,10 +105,33 @@ def validate(
     elif query is not None:
         _print_rows(query, getattr(found.results, query))
     else:
+        for line in told:
+            out.print(line, style="red", soft_wrap=True, markup=False)
         _print_suite(pipeline, found.results, f"{window.start} to {window.end}")
     _conclude(pipeline, found)
     _say_accepted(counts.assessment)
     raise typer.Exit(Exit.DONE if found.holds else Exit.GAPS)
+
+
+def _counted(
+    warehouse: Warehouse, pipeline: Pipeline, window: Window, *, beyond: bool
+) -> tuple[Counts, list[str]]:
+    """The counts, and what could not be judged; with `beyond`, rows after the calendar's end."""
+    from planner.doctor.names import explained
+    from planner.validation.counts import count_tables
+
+    closing = Closing(pipeline=pipeline, now=clock.now())
+    with err.status("Counting …") as status:
+        counts = count_tables(
+            warehouse,
+            pipeline,
+            window,
+            closing=closing,
+            on_table=lambda table: status.update(f"Counting {table} …"),
+            on_error=lambda table, error: explained(warehouse, table, error),
+        )
+        after = rows_beyond(warehouse, pipeline, closing.today) if beyond else ()
+    return counts, notices(pipeline, replace(counts.assessment, beyond=after), window)
 
 
 def compare(before: BeforeAfter, after: BeforeAfter, json: opt.Json = False) -> None:

@@ -75,7 +75,7 @@ def _view(context: Context, *, quiet: bool) -> Iterator[Show]:
     elif not out.is_terminal:
         yield _Lines().show
     else:
-        phases = [phase.name for phase in context.pipeline.phases if not phase.is_source]
+        phases = [phase.name for phase in context.pipeline.phases if not phase.is_watched]
         with Live(console=out, refresh_per_second=4, transient=False) as live:
             yield lambda record, steps, ahead: live.update(_screen(phases, record, steps, ahead))
 

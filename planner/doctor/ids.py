@@ -9,6 +9,7 @@ from planner.doctor.tables import Check
 from planner.errors import BadPipeline
 from planner.gaps.evidence import Evidence
 from planner.gaps.read import read_evidence
+from planner.pipeline.calendar import Calendar
 from planner.pipeline.measures import Place
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window, moved
@@ -24,7 +25,7 @@ def check_ids(warehouse: Warehouse, pipeline: Pipeline, *, today: date) -> Itera
     Tables that cannot be counted, and audits that cannot be run, yield nothing here: their own
     checks say why.
     """
-    end = min(today, pipeline.seasons[-1].end)
+    end = min(today, Calendar(pipeline=pipeline).last or today)
     window = Window(start=moved(end, -DAYS), end=end)
     try:
         evidence = read_evidence(warehouse, pipeline, list(pipeline.by_name), window)

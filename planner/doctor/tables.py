@@ -10,6 +10,7 @@ from itertools import chain
 
 from planner.errors import BadPipeline
 from planner.gaps.audits import check_audit
+from planner.pipeline.calendar import Calendar
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
@@ -130,12 +131,6 @@ def _columns(spec: TableSpec, columns: Mapping[str, str]) -> tuple[str, str] | N
         if name.lower() not in known:
             hint = nearest(name, sorted(known.values()))
             return f"it has no column {name!r}", f"correct the pipeline file: {hint}"
-    kind = columns[known[spec.date.lower()]]
-    if kind != "DATE":
-        return (
-            f"it is counted by {spec.date!r}, which is a {kind}",
-            "name its DATE column as its date in the pipeline file, or a view that has one",
-        )
     return None
 
 
@@ -148,7 +143,7 @@ def _nearest_table(warehouse: Warehouse, name: str) -> str:
 def _partitions(
     what: str, pipeline: Pipeline, spec: TableSpec, found: Partitioning, *, today: date
 ) -> Check:
-    oldest = pipeline.seasons[0].start
+    oldest = Calendar(pipeline=pipeline).first
     if found.expires_days is not None and (today - oldest).days > found.expires_days:
         return Check(
             what=what,

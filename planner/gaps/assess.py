@@ -8,13 +8,14 @@ the pipeline file describes. Never by numbers of dates, and never by what a plan
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 
 from planner.gaps.accepted import Losses, left, mark
 from planner.gaps.evidence import Evidence
+from planner.gaps.figures import Figures
 from planner.gaps.gaps import (
     FLAWS,
     SHORT,
@@ -29,8 +30,10 @@ from planner.gaps.gaps import (
     count_due,
 )
 from planner.gaps.undue import Undue
+from planner.gaps.unsettled import Unsettled
 from planner.pipeline.accept import Accept
-from planner.pipeline.lookback import closing_day, lookback
+from planner.pipeline.closing import Closing
+from planner.pipeline.lookback import lookback
 from planner.pipeline.measures import Place
 from planner.pipeline.model import exact
 from planner.pipeline.phase import Phase
@@ -39,10 +42,14 @@ from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import Window
 
 _WORST_FIRST = {
-    reason: n for n, reason in enumerate((GapReason.MISSING, GapReason.PARTIAL, *FLAWS))
+    reason: n
+    for n, reason in enumerate((GapReason.LATE, GapReason.MISSING, GapReason.PARTIAL, *FLAWS))
 }
 
-_RIGHTLY = (SkipReason.OPEN, SkipReason.BOOTSTRAP, SkipReason.EXCLUDED, SkipReason.ACCEPTED)
+_UNSETTLED = (SkipReason.UNJUDGED, SkipReason.OPEN)
+"""Why it is not known what a phase above holds in the end, so that nothing below it is judged."""
+
+_RIGHTLY = (SkipReason.BOOTSTRAP, SkipReason.EXCLUDED, SkipReason.ACCEPTED)
 """Why one of several phases above may hold nothing, so that nothing is due below it."""
 
 
@@ -52,13 +59,15 @@ def assess(
     window: Window,
     *,
     phases: Collection[str] | None = None,
+    closing: Closing | None = None,
 ) -> Assessment:
     """Judge phases on every day of `window`; all of them, unless some are named.
 
     `evidence` holds the tables that `planner.gaps.counted` names, over at least the window. What is
-    absent from it raises `KeyError`: no evidence, no judgement.
+    absent from it raises `KeyError`: no evidence, no judgement. Without `closing`, every day has
+    long been over.
     """
-    judge = _Judge(pipeline=pipeline, evidence=evidence)
+    judge = _Judge(pipeline=pipeline, evidence=evidence, closing=closing, last=window.end)
     gaps: dict[str, dict[date, Gap]] = {}
     orphans: dict[str, dict[date, Gap]] = {}
     empty: dict[str, dict[date, Skipped]] = {}
@@ -75,25 +84,23 @@ def assess(
         for day in window.days():
             why = judge.empty(phase, day)
             if why is not None:
-                empty[name][day] = Skipped(phase=name, date=day, reason=why)
+                told = judge.unsettled.told(phase, day, why)
+                empty[name][day] = Skipped(phase=name, date=day, reason=why, detail=told)
                 orphan = judge.orphan(phase, day, why)
                 if orphan is not None:
                     orphans[name][day] = orphan
                 continue
-            expected[name][day] = judge.due(phase, day)
-            gap = judge.gap(phase, day)
-            accepts = judge.losses.of(name, day) if gap is not None else ()
-            if gap is not None and accepts:
-                whole, gap = gap, judge.gap(phase, day, accepts)
-                if whole.reason in SHORT and (gap is None or gap.reason not in SHORT):
-                    accepted.setdefault(name, {})[day] = mark(accepts, whole)
+            expected[name][day] = judge.figures.due(phase, day)
+            gap, loss = judge.verdict(phase, day)
+            if loss is not None:
+                accepted.setdefault(name, {})[day] = loss
             if gap is None:
                 done.add(day)
             else:
                 gaps[name][day] = gap
         complete[name] = frozenset(done)
         if any(pipeline.entity in spec.entities for spec in phase.tables):
-            held[name] = {day: judge.held(phase, day) for day in (*done, *gaps[name])}
+            held[name] = {day: judge.figures.held(phase, day) for day in (*done, *gaps[name])}
     return Assessment(
         window=window,
         gaps=gaps,
@@ -103,6 +110,8 @@ def assess(
         held=held,
         orphans={name: days for name, days in orphans.items() if days},
         accepted=accepted,
+        holding={name: judge.holding(pipeline.by_name[name], window) for name in empty},
+        gone={name: judge.gone(pipeline.by_name[name], days) for name, days in empty.items()},
     )
 
 
@@ -110,9 +119,9 @@ def assess(
 class _Judge:
     pipeline: Pipeline
     evidence: Evidence
+    closing: Closing | None
+    last: date
     _empty: dict[tuple[str, date], SkipReason | None] = field(default_factory=dict)
-    _counted: dict[tuple[Place, str, date], tuple[int, int]] = field(default_factory=dict)
-    _beginnings: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     @cached_property
     def _undue(self) -> Undue:
@@ -121,6 +130,22 @@ class _Judge:
     @cached_property
     def losses(self) -> Losses:
         return Losses(pipeline=self.pipeline, evidence=self.evidence)
+
+    @cached_property
+    def figures(self) -> Figures:
+        return Figures(
+            pipeline=self.pipeline, evidence=self.evidence, undue=self._undue, losses=self.losses
+        )
+
+    @cached_property
+    def unsettled(self) -> Unsettled:
+        return Unsettled(
+            pipeline=self.pipeline,
+            evidence=self.evidence,
+            undue=self._undue,
+            closing=self.closing,
+            last=self.last,
+        )
 
     # -- what is due -------------------------------------------------------------------------
 
@@ -137,37 +162,36 @@ class _Judge:
         undue = self._undue.why_all(phase, day)
         if undue is SkipReason.EXCLUDED:
             return undue
+        if self.unsettled.is_open(phase, day):
+            return SkipReason.OPEN
         if phase.is_source:
-            return None if self._holds(phase, day) else SkipReason.OFF_DAY
+            return self.unsettled.why_source_empty(phase, day)
         above = [self._why_absent(phase, name, day) for name in phase.after]
         absent = [why for why in above if why is not None]
+        for why in _UNSETTLED:
+            if why in absent:
+                return why
         if len(absent) == len(above):
             return absent[0]
         if absent:
             return next((why for why in _RIGHTLY if why in absent), SkipReason.UPSTREAM_MISSING)
-        if undue is None and self._is_open(phase, day):
-            return SkipReason.OPEN
         if undue is None and any(self._is_lost(name, day) for name in phase.after):
             return None if self._holds(phase, day) else SkipReason.ACCEPTED
+        if undue is None and self.unsettled.rests_on_nothing(phase, day):
+            return SkipReason.UNJUDGED
         return undue
 
     def _why_absent(self, phase: Phase, name: str, day: date) -> SkipReason | None:
         """Why a phase above has nothing due for a date: of that day, or, where it is due more or
-        less often, of every day in the date's window."""
+        less often, of every day in the date's window. Any of these that is not settled decides."""
         above = self.pipeline.by_name[name]
         if above.grain == phase.grain:
             return self.empty(above, day)
         found = {self.empty(above, past) for past in lookback(day, phase).days()}
-        if None in found:
-            return None
+        unsettled = next((why for why in _UNSETTLED if why in found), None)
+        if unsettled is not None or None in found:
+            return unsettled
         return next((why for why in _RIGHTLY if why in found), SkipReason.OFF_DAY)
-
-    def _is_open(self, phase: Phase, day: date) -> bool:
-        """Whether a date reads days that are not over, after it or of its period."""
-        today = self.evidence.today
-        if today is None or phase.name not in self.pipeline.looking_ahead:
-            return False
-        return closing_day(day, phase, self.pipeline) >= today
 
     def _is_lost(self, name: str, day: date) -> bool:
         """Whether a phase holds nothing on a day on which rows are due, and that is accepted."""
@@ -179,7 +203,19 @@ class _Judge:
         )
 
     def _holds(self, phase: Phase, day: date) -> bool:
-        return any(day in self.evidence.coverage[spec.name] for spec in phase.tables)
+        return self.evidence.holds(phase, day)
+
+    def holding(self, phase: Phase, window: Window) -> frozenset[date]:
+        """The dates on which a phase holds any row."""
+        return frozenset(day for day in window.days() if self._holds(phase, day))
+
+    def gone(self, phase: Phase, empty: Mapping[date, Skipped]) -> frozenset[date]:
+        """The unjudged dates of a phase from which nothing may be computed."""
+        return frozenset(
+            day
+            for day, left in empty.items()
+            if left.reason is SkipReason.UNJUDGED and self.unsettled.is_gone(phase, day)
+        )
 
     def orphan(self, phase: Phase, day: date, why: SkipReason) -> Gap | None:
         """Rows of a phase on a day on which none of its sources holds any, or that is no date."""
@@ -207,76 +243,17 @@ class _Judge:
             findings=findings,
         )
 
-    def due(self, phase: Phase, day: date) -> Expected:
-        """How many of each entity a phase ought to hold: what the tables where the entity begins
-        hold, or what `against` names."""
-        due: dict[str, int] = {}
-        for table, entity in self._beginning(phase) if phase.grain.is_daily else ():
-            count = self.evidence.cell(table, day).entities.get(entity, 0)
-            due[entity] = max(due.get(entity, 0), count)
-        for spec in self._undue.due(phase, day):
-            for entity in spec.entities:
-                if self.pipeline.measures[(phase.name, spec.name), entity]:
-                    want, _ = self._counts((phase.name, spec.name), entity, day)
-                    due[entity] = want
-        return due
-
-    def _beginning(self, phase: Phase) -> list[tuple[str, str]]:
-        """Tables upstream of a phase, and the entities that begin there; those that were counted.
-
-        What the phase itself is measured by always was; others tell of entities that it does not
-        count, and are for people.
-        """
-        if phase.name not in self._beginnings:
-            self._beginnings[phase.name] = [
-                (table, entity)
-                for ((name, table), entity), others in self.pipeline.measures.items()
-                if not others
-                and name in self.pipeline.ancestors[phase.name]
-                and table in self.evidence.coverage
-            ]
-        return self._beginnings[phase.name]
-
     # -- what is there -----------------------------------------------------------------------
 
-    def held(self, phase: Phase, day: date) -> int:
-        """How many of the pipeline's own entity a phase holds in full, in every table that counts
-        it. One source is enough; any other phase is all its tables."""
-        entity = self.pipeline.entity
-        able = [spec for spec in phase.tables if entity in spec.entities]
-        specs = [spec for spec in self._undue.due(phase, day) if spec in able] or able
-        counts = [self._counts((phase.name, spec.name), entity, day)[1] for spec in specs]
-        return max(counts) if phase.is_source else min(counts)
-
-    def _counts(self, place: Place, entity: str, day: date) -> tuple[int, int]:
-        """How many ids are due in a table, and how many of them it holds."""
-        key = (place, entity, day)
-        if key not in self._counted:
-            self._counted[key] = self._count(place, entity, day)
-        return self._counted[key]
-
-    def _count(self, place: Place, entity: str, day: date) -> tuple[int, int]:
-        others = self.pipeline.measures[place, entity]
-        count = self.evidence.cell(place[1], day).entities.get(entity, 0)
-        if not others:
-            return count, count
-        if not self.pipeline.by_name[place[0]].grain.is_daily:
-            apart = self.evidence.differences[place][day, entity]
-            return count - apart.surplus + apart.lacking, count - apart.surplus
-        counts = [self.evidence.cell(other[1], day).entities.get(entity, 0) for other in others]
-        if not self.pipeline.by_ids(entity):
-            return self.losses.most(place, entity, day, max(counts)), count
-        if self.evidence.is_alike(self.pipeline, place, entity, day):
-            return count, count
-        if not any(counts):
-            return 0, 0
-        is_known = not self.losses.reach(place[0], day)
-        if is_known and not count and self.evidence.is_settled(self.pipeline, place, entity, day):
-            return max(counts), 0
-        apart = self.evidence.differences[place][day, entity]
-        have = count - apart.surplus
-        lost = self.losses.above(place[0], entity, day).intersection(apart.lacks)
-        return have + apart.lacking - len(lost), have
+    def verdict(self, phase: Phase, day: date) -> tuple[Gap | None, Accepted | None]:
+        """What is wrong with a phase on a day on which rows are due, and what of it is accepted."""
+        gap = self.gap(phase, day)
+        accepts = self.losses.of(phase.name, day) if gap is not None else ()
+        if gap is None or not accepts:
+            return gap, None
+        rest = self.gap(phase, day, accepts)
+        is_whole = gap.reason in SHORT and (rest is None or rest.reason not in SHORT)
+        return rest, mark(accepts, gap) if is_whole else None
 
     def gap(self, phase: Phase, day: date, accepts: tuple[Accept, ...] = ()) -> Gap | None:
         """What is wrong with a phase on a day on which rows are due, and is not accepted."""
@@ -292,11 +269,12 @@ class _Judge:
         found.sort(key=lambda finding: _WORST_FIRST[finding.reason])
         reason = found[0].reason
         if short:
-            reason = GapReason.PARTIAL if self._holds(phase, day) else GapReason.MISSING
+            if reason is not GapReason.LATE or self._holds(phase, day):
+                reason = GapReason.PARTIAL if self._holds(phase, day) else GapReason.MISSING
             worst = min(short, key=lambda finding: finding.found / finding.expected)
             want, have = worst.expected, worst.found
         else:
-            want = have = count_due(phase, self.due(phase, day))
+            want = have = count_due(phase, self.figures.due(phase, day))
         return Gap(
             phase=phase.name,
             date=day,
@@ -321,6 +299,8 @@ class _Judge:
             yield short[0]
         elif not lacks and not cell.rows and not phase.is_source:  # one source is enough
             yield Finding(table=spec.name, reason=GapReason.PARTIAL, expected=1, found=0)
+        if phase.is_source:
+            yield from self.unsettled.sources.findings(phase, spec, day)
         if not spec.allow_surplus:
             yield from self._surplus(place, spec, day)
         if cell.duplicates:
@@ -347,11 +327,35 @@ class _Judge:
                     table=spec.name, reason=GapReason.AUDIT, expected=0, found=1, about=audit
                 )
 
+    def _is_short(self, place: Place, day: date) -> bool:
+        """Whether a table lacks rows of a date, as far as it was looked into."""
+        phase, table = self.pipeline.by_name[place[0]], place[1]
+        is_asked = phase.grain.is_daily or any(
+            day == asked for asked, _ in self.evidence.differences.get(place, ())
+        )
+        if phase.is_source or not is_asked:
+            return False
+        lacks = self._lacks(place, self.pipeline.places[place], day)
+        return not self.evidence.cell(table, day).rows or any(True for _ in lacks)
+
+    def _is_measured_by_short(self, place: Place, entity: str, day: date) -> bool:
+        """Whether what a table is measured by lacks rows of a date, or of a day of its period."""
+        phase = self.pipeline.by_name[place[0]]
+        others = self.pipeline.measures[place, entity]
+        if phase.grain.is_daily:
+            return any(self._is_short(other, day) for other in others)
+        return any(
+            self._is_short(other, past)
+            for other in others
+            for past in lookback(day, phase).days()
+            if self.empty(self.pipeline.by_name[other[0]], past) is None
+        )
+
     def _lacks(self, place: Place, spec: TableSpec, day: date) -> Iterator[Finding]:
         for entity in spec.entities:
             if not self.pipeline.measures[place, entity]:
                 continue
-            want, have = self._counts(place, entity, day)
+            want, have = self.figures.counts(place, entity, day)
             needed = _share(want, spec.min_coverage)
             if have < needed:
                 apart = self.evidence.differences.get(place, {}).get((day, entity))
@@ -367,8 +371,10 @@ class _Judge:
                 )
 
     def _surplus(self, place: Place, spec: TableSpec, day: date) -> Iterator[Finding]:
-        for entity in self.pipeline.compared_by_ids(place[0], spec):
+        for entity in self.pipeline.compared_by_ids(place):
             apart = self.evidence.differences.get(place, {}).get((day, entity))
+            if self._is_measured_by_short(place, entity, day):
+                continue  # its rows may be right, and it is what they are measured by that lacks
             if apart is not None and apart.surplus:
                 have = self.evidence.cell(spec.name, day).entities[entity]
                 yield Finding(

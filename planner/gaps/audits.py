@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date
 
 from planner.errors import BadPipeline
@@ -12,6 +13,7 @@ from planner.pipeline.windows import Window
 from planner.text import nearest
 from sql.errors import TableNotFound, WarehouseRefused
 from sql.statements import is_column, load, quote_column
+from sql.together import together
 from sql.warehouse import Parameters, Warehouse
 
 A_DAY = Window(start=date(2000, 1, 1), end=date(2000, 1, 1))  # any: a description reads no rows
@@ -21,9 +23,16 @@ def check_judgeable(warehouse: Warehouse, pipeline: Pipeline) -> None:
     """Look before anything is counted whether audits and columns are what they have to be.
 
     Raises `BadPipeline` where an audit is refused or answers without a date, or where a table
-    lacks a column that `key`, `filled` or `written_at` names; `sql.WarehouseError` where the
-    warehouse does not answer. A pipeline file without any of these costs nothing.
+    lacks a column that `key`, `filled` or `written_at` names; `sql.WarehouseRefused` where rows
+    cannot be told apart by day by a table's date column, though it may hold none to count now;
+    `sql.WarehouseError` where the warehouse does not answer. Nothing of it is billed.
     """
+    together(
+        lambda spec: _check_date(warehouse, spec),
+        pipeline.tables,
+        at_once=warehouse.at_once,
+        cancel=warehouse.cancel,
+    )
     for spec in pipeline.tables:
         if any(spec.judged_columns.values()):
             _check_columns(warehouse, spec)
@@ -53,6 +62,11 @@ def run_audits(
             days = frozenset(row["date"] for row in rows if row["date"] is not None)
             found.setdefault(spec.name, {})[audit] = days
     return found
+
+
+def _check_date(warehouse: Warehouse, spec: TableSpec) -> None:
+    with suppress(TableNotFound):  # the count says so, with the tables that there are
+        warehouse.dated(spec.table)
 
 
 def _check_columns(warehouse: Warehouse, spec: TableSpec) -> None:

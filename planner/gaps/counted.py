@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
 
@@ -36,3 +37,10 @@ def accepting(pipeline: Pipeline, phases: Collection[str]) -> list[str]:
     """The phases above some others of which the pipeline file accepts a loss."""
     above = frozenset().union(*(pipeline.ancestors[name] for name in phases))
     return [name for name in dict.fromkeys(each.phase for each in pipeline.accept) if name in above]
+
+
+def gate_phases(phase: Phase) -> tuple[str, ...]:
+    """The phases to count before one may run: those that it reads. Where it reads other days than
+    its own, its own rows tell that days without rows of a source are no days off."""
+    reads_others = phase.days_before or phase.days_after
+    return (*phase.after, phase.name) if reads_others else phase.after

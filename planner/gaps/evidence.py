@@ -13,11 +13,13 @@ from datetime import date
 
 from planner.pipeline.accept import Accept
 from planner.pipeline.measures import Place
+from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from sql.warehouse import Cell, Coverage
 
 EMPTY = Cell(rows=0)
 IDS_NAMED = 20  # per table, date and entity, in plans and messages
+ALL_IDS = 1_000_000  # of one date, where every id is asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,20 +46,27 @@ class Evidence:
     """Place → date and entity → what is apart, for every date that `unsure` names."""
     audited: Mapping[str, Mapping[str, frozenset[date]]] = field(default_factory=dict)
     """Table → audit → dates that it found wrong."""
-
+    listed: Mapping[str, Coverage] = field(default_factory=dict)
+    """Key of a listing → what it lists on each date, for every source that was counted."""
+    unlisted: Mapping[Place, Mapping[tuple[date, str], Difference]] = field(default_factory=dict)
+    """Table of a source → date and entity → how its ids differ from those that `against` lists."""
+    held_before: frozenset[str] = frozenset()
+    """Sources that hold rows before the days that were counted, as far as it was asked."""
     excluded: Mapping[int, frozenset[date]] = field(default_factory=dict)
     """Place of an exclusion in the pipeline file, from 0 → the days that its table lists, for every
     exclusion that names one."""
     accepts: tuple[Accept, ...] = ()
     """The accepted losses that hold today."""
-    today: date | None = None
-    """The day it was, UTC: what reads this day or later ones is not due yet. None: long after."""
     ids_named: int = IDS_NAMED
     """Ids that a finding names, at most. On the dates of `accepts` every one was asked for."""
 
     def cell(self, table: str, day: date) -> Cell:
         """What a table holds on a date."""
         return self.coverage[table].get(day, EMPTY)
+
+    def holds(self, phase: Phase, day: date) -> bool:
+        """Whether any table of a phase holds rows on a date."""
+        return any(day in self.coverage[spec.name] for spec in phase.tables)
 
     def is_alike(self, pipeline: Pipeline, place: Place, entity: str, day: date) -> bool:
         """Whether the fingerprints show that a table holds just the ids it is measured by."""
@@ -89,25 +98,27 @@ def unsure(
 ) -> dict[Place, list[date]]:
     """The dates on which counts do not tell which ids a table lacks, or has too many of.
 
-    A table without rows lacks all that is due: where that is known, nothing is asked. Where a loss
-    is accepted, in the phase or in one that it is computed from, the ids tell which it is. What
-    the days of a period hold does not add up, so the ids of every one are asked for.
+    That is of the tables of some phases, and of those that they are measured by. A table without
+    rows lacks all that is due: where that is known, nothing is asked. Where a loss is accepted, in
+    the phase or in one that it is computed from, the ids tell which it is. What the days of a
+    period hold does not add up, so the ids of every one are asked for.
     """
     found: dict[Place, list[date]] = {}
-    for name in phases:
-        grain = pipeline.by_name[name].grain
-        for spec in pipeline.by_name[name].tables:
-            place = (name, spec.name)
-            entities = pipeline.compared_by_ids(name, spec)
-            dates = [
-                day
-                for day in days
-                if (entities and not grain.is_daily and grain.is_date(day))
-                or any(_is_unsure(pipeline, evidence, place, entity, day) for entity in entities)
-                or (entities and is_accepted(pipeline, evidence.accepts, name, day))
-            ]
-            if dates:
-                found[place] = dates
+    places = [(name, spec.name) for name in phases for spec in pipeline.by_name[name].tables]
+    for place in places:  # grows meanwhile
+        grain = pipeline.by_name[place[0]].grain
+        entities = pipeline.compared_by_ids(place)
+        for entity in entities:
+            places += [o for o in pipeline.measures[place, entity] if o not in places]
+        dates = [
+            day
+            for day in days
+            if (entities and not grain.is_daily and grain.is_date(day))
+            or any(_is_unsure(pipeline, evidence, place, entity, day) for entity in entities)
+            or (entities and is_accepted(pipeline, evidence.accepts, place[0], day))
+        ]
+        if dates:
+            found[place] = dates
     return found
 
 

@@ -26,6 +26,8 @@ class GapReason(StrEnum):
     """No rows."""
     PARTIAL = "partial"
     """Entities, or whole tables of the phase, are short."""
+    LATE = "late"
+    """A source holds no rows of a date on which they are due, and of none after it."""
     DUPLICATE = "duplicate"
     """Rows share a key that the pipeline file calls unique."""
     AUDIT = "audit"
@@ -41,9 +43,11 @@ class GapReason(StrEnum):
     """Its rows are there, and were computed from rows that are repaired now."""
     STALE = "stale"
     """Its rows are there, and what they are computed from was written after them."""
+    REDO = "redo"
+    """Its rows are there, and the user asked for them to be written anew."""
 
 
-SHORT = frozenset({GapReason.MISSING, GapReason.PARTIAL})
+SHORT = frozenset({GapReason.MISSING, GapReason.PARTIAL, GapReason.LATE})
 """Rows are not there. What rests on them cannot be computed."""
 
 FLAWS = (GapReason.DUPLICATE, GapReason.AUDIT, GapReason.UNFILLED, GapReason.SURPLUS)
@@ -53,7 +57,7 @@ more would make them worse, so a repair takes them only when it is asked to."""
 OUTDATED = frozenset({GapReason.CASCADE, GapReason.STALE})
 """Rows are there, and were computed before what they are computed from."""
 
-RECOMPUTE = OUTDATED | frozenset(FLAWS)
+RECOMPUTE = OUTDATED | frozenset(FLAWS) | {GapReason.REDO}
 """Rows are all there by count, and have to be written anew: only new versions of them show that it
 was done."""
 
@@ -65,8 +69,6 @@ class SkipReason(StrEnum):
     """The source phases hold nothing: no games, no orders, out of season."""
     BOOTSTRAP = "bootstrap"
     """The first days of a season, too early for the phase."""
-    OPEN = "open"
-    """It reads days that are not over yet."""
     BETWEEN = "between"
     """No date of a phase that is due by week or month."""
     EXCLUDED = "excluded"
@@ -77,8 +79,23 @@ class SkipReason(StrEnum):
     """What it is computed from is not there, and is not repaired by this plan."""
     FLAWED = "flawed"
     """Its rows are there and not as they should be, and the plan was not asked to repair them."""
+    OPEN = "open"
+    """The day is not closed, or one that it reads, or what its source lacks is not late yet: rows
+    may still come."""
+    UNJUDGED = "unjudged"
+    """Its source's rows are gone, or not there, so nothing tells what it ought to hold."""
+    WATCHED = "watched"
+    """It is short, and the phase has no runner: what fills it is not run from here."""
+    BEYOND = "beyond"
+    """A source holds rows on it, and it is later than the calendar's end."""
+    LEFT_OUT = "left_out"
+    """The user left the date out of this plan."""
     IN_FLIGHT = "in_flight"
     """Another run is repairing it, or what it is computed from."""
+
+
+NO_GAPS = frozenset({SkipReason.IN_FLIGHT, SkipReason.OPEN})
+"""Reasons to leave a date that are no sign of anything being wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +137,7 @@ def _lacking(finding: Finding) -> str:
 _SAYS: Mapping[GapReason, Callable[[Finding], str]] = {
     GapReason.MISSING: _lacking,
     GapReason.PARTIAL: _lacking,
+    GapReason.LATE: lambda f: f"is late: it {_lacking(f)}",
     GapReason.DUPLICATE: lambda f: (
         f"holds {f.found:,} rows for {f.expected:,} keys ({f.about}): "
         f"{f.found - f.expected:,} too many"
@@ -205,13 +223,21 @@ class Assessment:
     """Phase → date → how many of the pipeline's own entity it holds in full, in every table
     that counts it. A phase that does not count it is absent."""
     stale: Mapping[str, Collection[date]] = field(default_factory=dict)
-    """Phase → complete dates whose upstream was written after them; empty unless asked for."""
+    """Phase → dates with all their rows whose upstream was written after them; empty unless asked
+    for."""
     doubtful: Mapping[str, Collection[date]] = field(default_factory=dict)
     """Phase → dates that look stale, and hold more than their upstream does now."""
     orphans: Mapping[str, Mapping[date, Gap]] = field(default_factory=dict)
     """Phase → date → rows on a date on which nothing is due."""
     accepted: Mapping[str, Mapping[date, Accepted]] = field(default_factory=dict)
     """Phase → date → a loss that is accepted. Such a date is complete, unless it has a flaw too."""
+    holding: Mapping[str, frozenset[date]] = field(default_factory=dict, repr=False)
+    """Phase → dates on which it holds any row, due or not."""
+    gone: Mapping[str, frozenset[date]] = field(default_factory=dict, repr=False)
+    """Phase → dates whose rows are gone, or not there, though phases below hold some: what is
+    computed from them would be computed from nothing."""
+    beyond: tuple[Skipped, ...] = ()
+    """Sources and dates after the calendar's end that hold rows; empty unless looked for."""
 
     def is_full(self, phase: str, day: date) -> bool:
         """Whether all rows are there, with or without a flaw."""
@@ -231,6 +257,30 @@ class Assessment:
                     return gap
         return None
 
+    def unready_upstream(self, phase: Phase, day: date) -> Skipped | None:
+        """The first date in the lookback window of a date whose upstream rows are gone, or may
+        still come."""
+        for name in phase.after:
+            for past in lookback(day, phase).days():
+                found = self.unready(name, past)
+                if found is not None:
+                    return found
+        return None
+
+    def unready(self, phase: str, day: date) -> Skipped | None:
+        """Why nothing may be computed from a date that is no gap; None when it may."""
+        left = self.empty[phase].get(day)
+        is_unready = left is not None and left.reason is SkipReason.OPEN
+        return left if is_unready or day in self.gone.get(phase, ()) else None
+
+    def unsettled(self, reason: SkipReason, scope: Window) -> dict[str, list[date]]:
+        """Phase → its dates of the scope that are neither gaps nor complete, for a reason."""
+        found = {
+            phase: [day for day in sorted(days) if day in scope and days[day].reason is reason]
+            for phase, days in self.empty.items()
+        }
+        return {phase: days for phase, days in found.items() if days}
+
 
 def count_due(phase: Phase, due: Expected) -> int:
     """How many a phase ought to hold of its first entity; 1 where it counts none."""
@@ -240,7 +290,7 @@ def count_due(phase: Phase, due: Expected) -> int:
 
 def recomputed(phase: Phase, day: date, assessment: Assessment, reason: GapReason) -> Gap:
     """A date that is complete by count, and has to be computed again."""
-    count = count_due(phase, assessment.expected[phase.name][day])
+    count = count_due(phase, assessment.expected[phase.name].get(day, {}))
     return Gap(
         phase=phase.name,
         date=day,

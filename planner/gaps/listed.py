@@ -11,7 +11,7 @@ from planner.pipeline.windows import Window
 from planner.text import nearest
 from sql.errors import TableNotFound
 from sql.listed import listed_query
-from sql.warehouse import Warehouse
+from sql.warehouse import Table, Warehouse
 
 
 def read_excluded(
@@ -32,9 +32,10 @@ def read_excluded(
 
 
 def check_listed(warehouse: Warehouse, listed: ListedIn) -> None:
-    """Look whether a table that lists days is there, with columns that are dates.
+    """Look whether a table that lists days is there, with columns that tell days.
 
-    Raises `BadPipeline`, and `sql.WarehouseError` where the warehouse does not answer.
+    Raises `BadPipeline`, and `sql.WarehouseError` where the warehouse does not answer or its rows
+    cannot be told apart by day.
     """
     try:
         columns = warehouse.columns(listed.table)
@@ -43,27 +44,29 @@ def check_listed(warehouse: Warehouse, listed: ListedIn) -> None:
             f"[[exclude]] takes its days from {listed.table}, and {warehouse.name} has no such "
             "table: correct `from`, or create it."
         ) from None
-    kinds = {name.lower(): kind for name, kind in columns.items()}  # names have no case
+    known = {name.lower() for name in columns}  # names have no case
     for key, column in (("date", listed.date), ("until", listed.until)):
         if column is None:
             continue
-        kind = kinds.get(column.lower())
-        if kind is None:
+        if column.lower() not in known:
             raise BadPipeline(
                 f"{listed.table} has no column {column!r}, which `{key}` of an [[exclude]] names; "
                 f"{nearest(column, columns, what='columns')}."
             )
-        if kind != "DATE":
-            raise BadPipeline(
-                f"{listed.table}.{column} is {kind}: days that are excluded are listed by a DATE."
-            )
+    _dated(warehouse, listed)
 
 
 def _days(warehouse: Warehouse, listed: ListedIn, window: Window) -> frozenset[date]:
-    statement, parameters = listed_query(listed.listed, window.start, window.end)
+    statement, parameters = listed_query(*_dated(warehouse, listed), window.start, window.end)
     found: set[date] = set()
     for row in warehouse.rows(statement, parameters):
         first, last = max(row["first_day"], window.start), min(row["last_day"], window.end)
         if first <= last:
             found.update(Window(start=first, end=last).days())
     return frozenset(found)
+
+
+def _dated(warehouse: Warehouse, listed: ListedIn) -> tuple[Table, Table | None]:
+    """The table by the first and by the last day of each row, with the kinds of their columns."""
+    last = listed.last
+    return warehouse.dated(listed.first), last and warehouse.dated(last)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from planner.data import Data
 from planner.gaps.gaps import Assessment
+from planner.pipeline.calendar import Calendar
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 
@@ -34,11 +35,11 @@ def matrix(pipeline: Pipeline, assessment: Assessment, scope: Window) -> Matrix:
     """Count every phase in every season, and in every named window of a season, as far as `scope`
     reaches: what is judged around it, for lookback, is not counted."""
     counted: Matrix = {}
-    for season in pipeline.seasons:
+    for season in Calendar(pipeline=pipeline).seasons(scope):
         parts: dict[str, Window] = {season.name: season}
         parts |= {f"{season.name}/{name}": window for name, window in season.windows.items()}
         for name, window in parts.items():
-            part = window.common(scope)
+            part = scope.common(window)
             if part is not None:
                 counted[name] = {
                     phase.name: _count(assessment, phase.name, part) for phase in pipeline.phases

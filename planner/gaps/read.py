@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 
+from planner import clock
 from planner.gaps.audits import run_audits
 from planner.gaps.counted import accepting, tables_to_judge
-from planner.gaps.evidence import IDS_NAMED, Difference, Evidence, is_accepted, unsure
+from planner.gaps.evidence import ALL_IDS, IDS_NAMED, Difference, Evidence, is_accepted, unsure
+from planner.gaps.expectations import with_expectations
 from planner.gaps.listed import read_excluded
 from planner.pipeline.accept import active
+from planner.pipeline.closing import Closing
 from planner.pipeline.lookback import lookback, with_periods
 from planner.pipeline.measures import Place
 from planner.pipeline.pipeline import Pipeline
@@ -24,18 +27,21 @@ from sql.differences import Side, Spans, differences_query
 from sql.together import together
 from sql.warehouse import Coverage, Warehouse
 
-ALL_IDS = 1_000_000  # of one date, where every id is asked for
-
 
 def read_evidence(
-    warehouse: Warehouse, pipeline: Pipeline, phases: Collection[str], window: Window
+    warehouse: Warehouse,
+    pipeline: Pipeline,
+    phases: Collection[str],
+    window: Window,
+    *,
+    counted: Collection[str] = (),
 ) -> Evidence:
     """Count what it takes to judge some phases in a window, and name what is apart.
 
-    Raises `sql.WarehouseError`.
+    Of the phases `counted`, rows are counted too. Raises `sql.WarehouseError`.
     """
     wide = with_periods(pipeline, phases, window)
-    coverage = read_coverage(warehouse, tables_to_judge(pipeline, phases), wide)
+    coverage = read_coverage(warehouse, tables_to_judge(pipeline, [*phases, *counted]), wide)
     return complete_evidence(warehouse, pipeline, coverage, phases, wide)
 
 
@@ -65,11 +71,11 @@ def complete_evidence(
 
     Raises `sql.WarehouseError`.
     """
+    today = Closing(pipeline=pipeline, now=clock.now()).today
     counted = Evidence(
         coverage=coverage,
         excluded=read_excluded(warehouse, pipeline, window),
-        accepts=active(pipeline.accept, today()),
-        today=today(),
+        accepts=active(pipeline.accept, today),
         ids_named=ids_named,
     )
     judged = [*dict.fromkeys([*phases, *accepting(pipeline, phases)])]
@@ -81,6 +87,7 @@ def complete_evidence(
         cancel=warehouse.cancel,
     )
     specs = [spec for name in phases for spec in pipeline.by_name[name].tables]
+    counted = with_expectations(warehouse, pipeline, counted, window)
     return replace(
         counted,
         differences=dict(zip(apart, found, strict=True)),
@@ -96,14 +103,9 @@ def compare_ids(
     dates: Sequence[date],
 ) -> Mapping[date, Difference]:
     """What is apart between a table and all that others hold. Raises `sql.WarehouseError`."""
-    sides = [Side(table=other.table) for other in others]
+    sides = [Side(table=warehouse.dated(other.table)) for other in others]
     found = _ask(warehouse, spec, {entity: sides}, dates, IDS_NAMED)
     return {day: apart for (day, _), apart in found.items()}
-
-
-def today() -> date:
-    """The day it is in UTC: until when a loss is accepted is told by it."""
-    return datetime.now(UTC).date()
 
 
 def _all_differences(
@@ -122,10 +124,12 @@ def _differences(
     warehouse: Warehouse, pipeline: Pipeline, place: Place, dates: list[date], ids_named: int
 ) -> Mapping[tuple[date, str], Difference]:
     """What is apart between a table and those it is measured by; nothing where nothing is."""
-    spec, phase = _spec(pipeline, place), pipeline.by_name[place[0]]
+    spec, phase = pipeline.places[place], pipeline.by_name[place[0]]
     others = {
-        entity: [_side(pipeline, other, entity) for other in pipeline.measures[place, entity]]
-        for entity in pipeline.compared_by_ids(place[0], spec)
+        entity: [
+            _side(warehouse, pipeline, other, entity) for other in pipeline.measures[place, entity]
+        ]
+        for entity in pipeline.compared_by_ids(place)
     }
     spans = {}
     if not phase.grain.is_daily:
@@ -146,7 +150,7 @@ def _ask(
     if not found:
         return found
     statement, parameters = differences_query(
-        spec.table, others, dates, ids_shown=ids_named, spans=spans or {}
+        warehouse.dated(spec.table), others, dates, ids_shown=ids_named, spans=spans or {}
     )
     for row in warehouse.rows(statement, parameters):
         key = (row["date"], row["entity"])
@@ -158,12 +162,9 @@ def _ask(
     return found
 
 
-def _side(pipeline: Pipeline, place: Place, entity: str) -> Side:
+def _side(warehouse: Warehouse, pipeline: Pipeline, place: Place, entity: str) -> Side:
     """A table that another is measured by, less the ids that it has too many itself."""
-    within = tuple(_side(pipeline, each, entity) for each in pipeline.measures[place, entity])
-    return Side(table=_spec(pipeline, place).table, within=within)
-
-
-def _spec(pipeline: Pipeline, place: Place) -> TableSpec:
-    phase, table = place
-    return next(spec for spec in pipeline.by_name[phase].tables if spec.name == table)
+    within = tuple(
+        _side(warehouse, pipeline, each, entity) for each in pipeline.measures[place, entity]
+    )
+    return Side(table=warehouse.dated(pipeline.places[place].table), within=within)

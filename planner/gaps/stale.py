@@ -1,18 +1,18 @@
 """Dates that are complete by count, and whose upstream was written after them. Pure.
 
 The times are a hint: a partition's last write may have changed nothing, and a deletion may not move
-it. So each is confirmed by the counts of the same survey: a date is stale only
-when it is complete, and when what it is computed from still holds as many entities as it does.
+it. So each is confirmed by the counts of the same survey: a date is stale only when its rows are
+all there, and when what it is computed from still holds as many entities as it does.
 Where the upstream holds fewer now, recomputing the date would lose rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 
-from planner.gaps.gaps import Assessment
+from planner.gaps.gaps import SHORT, Assessment, GapReason
 from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
@@ -28,7 +28,7 @@ def with_stale(pipeline: Pipeline, assessment: Assessment, modified: Modified) -
     for phase in pipeline.phases:
         newer = {
             day
-            for day in assessment.complete[phase.name]
+            for day in _full(assessment, phase.name)
             if day not in assessment.accepted.get(phase.name, ())
             and newer_upstream(pipeline, phase, day, modified) is not None
         }
@@ -36,6 +36,14 @@ def with_stale(pipeline: Pipeline, assessment: Assessment, modified: Modified) -
         stale[phase.name] = frozenset(newer - shrunk)
         doubtful[phase.name] = frozenset(shrunk)
     return replace(assessment, stale=stale, doubtful=doubtful)
+
+
+def _full(assessment: Assessment, phase: str) -> Iterator[date]:
+    """Dates whose rows are all there, and of which upstream holds every id now."""
+    yield from assessment.complete[phase]
+    for day, gap in assessment.gaps[phase].items():
+        if gap.reason not in SHORT and GapReason.SURPLUS not in gap.reasons:
+            yield day
 
 
 def newer_upstream(

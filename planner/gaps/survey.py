@@ -12,9 +12,11 @@ from collections.abc import Callable
 from planner.gaps.assess import assess
 from planner.gaps.audits import check_judgeable
 from planner.gaps.evidence import IDS_NAMED
+from planner.gaps.expectations import listings
 from planner.gaps.gaps import Assessment
 from planner.gaps.read import complete_evidence
 from planner.gaps.stale import with_stale
+from planner.pipeline.closing import Closing
 from planner.pipeline.lookback import with_lookback
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
@@ -30,12 +32,14 @@ def survey(
     *,
     stale: bool = False,
     ids_named: int = IDS_NAMED,
+    closing: Closing | None = None,
     on_table: Callable[[str], None] = lambda table: None,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Assessment:
     """Judge `scope`, and as far around it as its lookback windows reach.
 
-    With `stale`, also by the times at which partitions were written. `on_note` hears of what is
+    With `stale`, also by the times at which partitions were written. Days that `closing` calls open
+    are left; without it, every day has long been over. `on_note` hears of what is
     odd: rows without a date, tables that cannot be looked into. Raises `sql.WarehouseError`.
     """
     window = with_lookback(pipeline, scope)
@@ -47,7 +51,7 @@ def survey(
     evidence = complete_evidence(
         warehouse, pipeline, found.coverage, list(pipeline.by_name), window, ids_named=ids_named
     )
-    assessment = assess(pipeline, evidence, window)
+    assessment = assess(pipeline, evidence, window, closing=closing)
     if not stale:
         return assessment
     if found.unread is not None:
@@ -68,4 +72,7 @@ def bytes_to_count(warehouse: Warehouse, pipeline: Pipeline, scope: Window) -> i
     """What a survey of `scope` would be billed at most; None where nothing is billed."""
     window = with_lookback(pipeline, scope)
     tables = [spec.table for spec in pipeline.tables]
+    tables += [
+        each.counted for each in listings(pipeline, {table.name: {} for table in tables}).values()
+    ]
     return warehouse.bytes_to_count(tables, window.start, window.end)

@@ -12,25 +12,67 @@ from planner.pipeline.windows import Season, Window
 
 @dataclass(frozen=True, kw_only=True)
 class Calendar:
-    """The seasons of a pipeline, seen day by day."""
+    """The days that a pipeline covers."""
 
     pipeline: Pipeline
 
+    @property
+    def first(self) -> date:
+        """The first day."""
+        return self.pipeline.start or self.pipeline.seasons[0].start
+
+    @property
+    def last(self) -> date | None:
+        """The last day; None where the end is open."""
+        if self.pipeline.end is not None or self.pipeline.start is not None:
+            return self.pipeline.end
+        return self.pipeline.seasons[-1].end
+
+    def covers(self, day: date) -> bool:
+        """Whether a day is one that the pipeline is about: where the file has only seasons, one
+        of those, and not one between two."""
+        if self.pipeline.start is None:
+            return self.season_of(day) is not None
+        return self.first <= day <= (self.last or day)
+
+    def seasons(self, window: Window) -> tuple[Season, ...]:
+        """The seasons that a window touches; where the file names none, the years of the calendar.
+
+        A year is as long as the calendar covers it.
+        """
+        if self.pipeline.seasons:
+            return tuple(each for each in self.pipeline.seasons if each.common(window))
+        start, end = max(self.first, window.start), min(self.last or window.end, window.end)
+        return tuple(self._year(year) for year in range(start.year, end.year + 1) if start <= end)
+
+    def _year(self, year: int) -> Season:
+        first, last = date(year, 1, 1), date(year, 12, 31)
+        start, end = max(first, self.first), min(last, self.last or last)
+        return Season(name=str(year), year=year, start=start, end=end)
+
     def season_of(self, day: date) -> Season | None:
         """The season a day is in."""
-        return next((season for season in self.pipeline.seasons if day in season), None)
+        return next(iter(self.seasons(Window(start=day, end=day))), None)
 
-    def season_named(self, name: str) -> Season:
+    def season_named(self, name: str, *, today: date | None = None) -> Season:
         """The season called `name`, or starting in the year `name`. Raises `UsageError`."""
-        for season in self.pipeline.seasons:
+        seasons = self.pipeline.seasons or self.seasons(
+            Window(start=self.first, end=max(self.first, today or self.last or self.first))
+        )
+        for season in seasons:
             if name in (season.name, str(season.year)):
                 return season
-        known = ", ".join(season.name for season in self.pipeline.seasons)
+        known = ", ".join(season.name for season in seasons)
         raise UsageError(f"There is no season {name!r} in pipeline {self.pipeline.name}: {known}.")
 
     def is_bootstrap(self, day: date, first_days: int | None = None) -> bool:
-        """Whether a day is among the first `first_days` of its season, or the file's usual ones."""
+        """Whether a day is among the first `first_days` of its season, or the file's usual ones.
+
+        Without seasons, those are the first days of the calendar.
+        """
         days = self.pipeline.bootstrap_days if first_days is None else first_days
+        if not self.pipeline.seasons:
+            return 0 <= (day - self.first).days < days
         season = self.season_of(day)
         return season is not None and (day - season.start).days < days
 
@@ -49,14 +91,19 @@ class Calendar:
         if season is not None and (start or end):
             raise UsageError("Give --season, or --start and --end, not both.")
         if season is not None:
-            chosen = self.season_named(season)
+            chosen = self.season_named(season, today=today)
             start, end = chosen.start, min(chosen.end, today)
         if end is not None and end > today:
             raise UsageError(
                 f"--end {end} is in the future: give {today}, which is today, or earlier."
             )
-        start = start or self.pipeline.seasons[0].start
-        end = end or min(self.pipeline.seasons[-1].end, today)
+        if start is not None and end is None and self.last is not None and start > self.last:
+            raise UsageError(
+                f"--start {start} is after the calendar's end, {self.last}: give --end too, or "
+                "move the end in the pipeline file."
+            )
+        start = start or self.first
+        end = end or min(self.last or today, today)
         if end < start:
             raise UsageError(
                 f"The dates are reversed, or lie ahead: {start} to {end}. Give the first one "

@@ -6,12 +6,12 @@ from datetime import date
 from functools import cached_property
 from typing import Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, PrivateAttr, model_validator
 
 from planner.pipeline.conditions import ConditionSpec
 from planner.pipeline.model import ColumnName, Line, Model, Name, TableName
 from planner.pipeline.windows import Window
-from sql.listed import Listed
+from sql.warehouse import Table
 
 
 class ListedIn(Model):
@@ -19,21 +19,33 @@ class ListedIn(Model):
 
     table: TableName
     date: ColumnName
-    """The DATE of a row, or the first of its days."""
+    """The day of a row, or the first of its days: a column as a table of a phase is dated by."""
     until: ColumnName | None = None
     """The last of a row's days; NULL where it still lasts. None: each row is one day."""
     where: dict[ColumnName, ConditionSpec] = Field(default_factory=dict)
     """Rows that count."""
 
+    _zone: str = PrivateAttr(default="UTC")
+
+    def in_zone(self, zone: str) -> Self:
+        """The same with the days of its moments told in a time zone."""
+        other = self.model_copy()
+        other._zone = zone
+        return other
+
     @property
-    def listed(self) -> Listed:
-        """What a warehouse is asked for."""
-        return Listed(
-            table=self.table,
-            date=self.date,
-            until=self.until,
-            where={column: spec.condition for column, spec in self.where.items()},
-        )
+    def first(self) -> Table:
+        """The table by the first day of each row."""
+        return self._dated_by(self.date)
+
+    @property
+    def last(self) -> Table | None:
+        """The table by the last day of each row; None where each row is one day."""
+        return self._dated_by(self.until) if self.until is not None else None
+
+    def _dated_by(self, column: str) -> Table:
+        where = {name: spec.condition for name, spec in self.where.items()}
+        return Table(name=self.table, date=column, zone=self._zone, where=where)
 
 
 class Excluded(Model):
@@ -58,6 +70,10 @@ class Excluded(Model):
         if self.start is not None and self.end is not None and self.end < self.start:
             raise ValueError(f"ends on {self.end}, before it starts on {self.start}")
         return self
+
+    def in_zone(self, zone: str) -> Self:
+        """The same with the days of what a table lists told in a time zone."""
+        return self.model_copy(update={"from_": self.from_ and self.from_.in_zone(zone)})
 
     @cached_property
     def window(self) -> Window:

@@ -7,12 +7,16 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from planner.pipeline.duration import Duration
+from planner.pipeline.expects import Expects
 from planner.pipeline.grain import Dated, Every, Grain, Weekday
 from planner.pipeline.model import Line, Model, Name
 from planner.pipeline.reads import Reads
 from planner.pipeline.runners import Resume, Runner, ScriptRunner
 from planner.pipeline.tables import TableSpec
+from planner.pipeline.timezone import TimeZone
 from planner.text import nearest
+from sql.days import is_sharded
 
 
 class Phase(Model):
@@ -40,6 +44,13 @@ class Phase(Model):
     bootstrap_days: int | None = Field(default=None, ge=0, le=366)
     """How many they are in this phase, which then need not say `skips_bootstrap`."""
     runners: tuple[Runner, ...] = ()
+    """What fills it. None: it is watched, and filled by others."""
+    expects: Expects | None = None
+    """What is expected of each table of a source that says nothing of its own."""
+    timezone: TimeZone | None = None
+    """Whose days its dates are. None: the pipeline's."""
+    closes_after: Duration | None = None
+    """How long after its end a day is open. None: as the pipeline says."""
     queue: Name | None = None
     concurrency: int = Field(default=16, ge=1, le=10_000)
     """Steps of this phase that may run at once, over the whole fleet."""
@@ -51,9 +62,33 @@ class Phase(Model):
     retry_seconds: float = Field(default=15, gt=0)
     """Pause before the first retry; doubles, with jitter."""
 
+    def in_zone(self, zone: str) -> Self:
+        """The phase with the days of its tables told in its own time zone, or in the pipeline's."""
+        own = self.timezone or zone
+        return self.model_copy(
+            update={
+                "tables": tuple(spec.in_zone(own) for spec in self.tables),
+                "expects": self.expects and self.expects.in_zone(own),
+            }
+        )
+
     @property
     def is_source(self) -> bool:
         return not self.after
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether nothing here fills it: what it lacks is reported, and waited for."""
+        return not self.runners
+
+    def expected(self, spec: TableSpec) -> Expects | None:
+        """What is expected of one of its tables."""
+        return spec.expects or self.expects
+
+    def lists_ids(self, spec: TableSpec) -> bool:
+        """Whether one of its tables is compared by ids with a table that lists them."""
+        expects = self.expected(spec)
+        return bool(expects and expects.against and expects.against.entities.keys() & spec.entities)
 
     @property
     def queue_name(self) -> str:
@@ -104,8 +139,13 @@ class Phase(Model):
 
     @model_validator(mode="after")
     def _runnable(self) -> Self:
-        if self.after and not self.runners:
-            raise ValueError(f"phase {self.name!r} comes after others, so it needs a runner")
+        if self.after and any(self.expected(spec) for spec in self.tables):
+            raise ValueError(
+                f"phase {self.name!r} has `expects`, and comes after others: those say what it "
+                "has to hold. Leave out one of the two"
+            )
+        for spec in self.tables:
+            self._check_expected(spec)
         if self.runners and not self.after:
             raise ValueError(f"phase {self.name!r} has a runner, so it must say what it is `after`")
         if self.reads and self.lookback_days:
@@ -126,10 +166,28 @@ class Phase(Model):
                 f"phase {self.name!r} is a source, whose rows tell what is due: bootstrap_days is "
                 "for phases that are computed; leave days of a source out with [[exclude]]"
             )
+        for spec in self.tables:
+            if self.runners and is_sharded(spec.name):
+                raise ValueError(
+                    f"phase {self.name!r} writes {spec.name!r}: a table in shards can only be read"
+                )
         for runner in self.runners:
             if isinstance(runner, ScriptRunner) and runner.resume:
                 self._check_resume(runner.resume)
         return self
+
+    def _check_expected(self, spec: TableSpec) -> None:
+        expects = self.expected(spec)
+        if expects is None:
+            return
+        listed = expects.against.entities if expects.against else {}
+        for entity in (*expects.entities, *listed):
+            if not any(entity in each.entities for each in self.tables):
+                known = sorted({name for each in self.tables for name in each.entities})
+                raise ValueError(
+                    f"expects: no table of {self.name!r} counts {entity!r}; "
+                    f"{nearest(entity, known, what='entities')}"
+                )
 
     def _check_resume(self, resume: Resume) -> None:
         named = [name for tables in resume.tables for name in tables]

@@ -9,21 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import cached_property
 from itertools import pairwise
 from typing import Literal, Self
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from planner.pipeline.accept import Accept
 from planner.pipeline.criteria import CompleteCriterion, Criterion, EntitiesCriterion
+from planner.pipeline.duration import Duration
 from planner.pipeline.exclude import Excluded
-from planner.pipeline.measures import Measures, measures
+from planner.pipeline.measures import Measures, Place, measures
 from planner.pipeline.model import Model, Name
 from planner.pipeline.phase import Phase
 from planner.pipeline.publish import Publish
 from planner.pipeline.tables import TableSpec
+from planner.pipeline.timezone import TimeZone
 from planner.pipeline.windows import DAY, Season
 from planner.text import nearest
 from sql.warehouse import Table
@@ -34,11 +36,20 @@ class Pipeline(Model):
 
     name: Name
     description: str = ""
+    timezone: TimeZone = "UTC"
+    """Whose days the partition dates are: an IANA name, such as `America/New_York`."""
     bootstrap_days: int = Field(default=0, ge=0, le=366)
     """Days at a season's start that phases with `skips_bootstrap` leave empty."""
     chunk_dates: int = Field(default=1, ge=1, le=366)
     """Partition dates per chunk, at most."""
-    seasons: tuple[Season, ...] = Field(min_length=1)
+    closes_after: Duration | None = None
+    """How long after its end a day is open: rows may still come, and it is left alone. None: until
+    the midnight that ends it."""
+    start: date | None = None
+    """The first day that the pipeline covers. None: that of the first season."""
+    end: date | None = None
+    """The last one. None: with `start` there is none, else that of the last season."""
+    seasons: tuple[Season, ...] = ()
     exclude: tuple[Excluded, ...] = ()
     accept: tuple[Accept, ...] = ()
     """Losses that are accepted: judged as complete, with a mark."""
@@ -67,6 +78,20 @@ class Pipeline(Model):
 
     @field_validator("phases")
     @classmethod
+    def _days_in_zone(cls, phases: tuple[Phase, ...], info: ValidationInfo) -> tuple[Phase, ...]:
+        zone = info.data.get("timezone", "UTC")  # absent where it is refused
+        return tuple(phase.in_zone(zone) for phase in phases)
+
+    @field_validator("exclude")
+    @classmethod
+    def _listed_in_zone(
+        cls, exclude: tuple[Excluded, ...], info: ValidationInfo
+    ) -> tuple[Excluded, ...]:
+        zone = info.data.get("timezone", "UTC")
+        return tuple(part.in_zone(zone) for part in exclude)
+
+    @field_validator("phases")
+    @classmethod
     def _phases_in_order(cls, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
         seen: list[str] = []
         for phase in phases:
@@ -81,6 +106,8 @@ class Pipeline(Model):
             seen.append(phase.name)
         if not any(phase.after for phase in phases):
             raise ValueError("no phase is after another, so there is nothing to repair")
+        if all(phase.is_watched for phase in phases):
+            raise ValueError("no phase has a runner, so there is nothing to repair with")
         counted: dict[str, Table] = {}
         for spec in (spec for phase in phases for spec in phase.tables):
             if counted.setdefault(spec.name, spec.table) != spec.table:
@@ -99,9 +126,23 @@ class Pipeline(Model):
         return phases
 
     @model_validator(mode="after")
+    def _covers_its_seasons(self) -> Self:
+        if self.start is None and not self.seasons:
+            raise ValueError(
+                "it covers no days: give it a start, such as start = 2024-01-01, or [[seasons]]"
+            )
+        first = self.start or self.seasons[0].start
+        if self.seasons and self.seasons[0].start < first:
+            raise ValueError(f"season {self.seasons[0].name!r} begins before start, {first}")
+        last = self.seasons[-1].end if self.seasons else first
+        if self.end is not None and self.end < last:
+            raise ValueError(f"end is {self.end}, and the days that it names go on until {last}")
+        return self
+
+    @model_validator(mode="after")
     def _publishes_what_is_repaired(self) -> Self:
         if self.publish is not None:
-            runnable = [phase.name for phase in self.phases if not phase.is_source]
+            runnable = [phase.name for phase in self.phases if not phase.is_watched]
             if self.publish.after not in runnable:
                 raise ValueError(
                     f"publish: {self.publish.after!r} is no phase that is repaired; "
@@ -148,8 +189,12 @@ class Pipeline(Model):
             if loss.phase not in self.by_name:
                 hint = nearest(loss.phase, list(self.by_name), what="phases")
                 raise ValueError(f"accept[{n}]: there is no phase {loss.phase!r}; {hint}")
-            specs = self.by_name[loss.phase].tables
-            if loss.ids and not any(self.compared_by_ids(loss.phase, spec) for spec in specs):
+            phase = self.by_name[loss.phase]
+            by_ids = (
+                self.compared_by_ids((phase.name, spec.name)) or phase.lists_ids(spec)
+                for spec in phase.tables
+            )
+            if loss.ids and not any(by_ids):
                 raise ValueError(
                     f"accept[{n}]: no table of {loss.phase!r} is compared by ids: leave `ids` out"
                 )
@@ -243,12 +288,16 @@ class Pipeline(Model):
         """Whether tables are compared by the ids of an entity, not by how many there are."""
         return self.compare.get(entity, "ids") == "ids"
 
-    def compared_by_ids(self, phase: str, spec: TableSpec) -> tuple[str, ...]:
+    @cached_property
+    def places(self) -> Mapping[Place, TableSpec]:
+        """Every phase and table; one table may stand in two phases."""
+        return {(phase.name, spec.name): spec for phase in self.phases for spec in phase.tables}
+
+    def compared_by_ids(self, place: Place) -> tuple[str, ...]:
         """The entities of a phase's table whose ids are compared with those it is measured by."""
-        place = (phase, spec.name)
         return tuple(
             entity
-            for entity in spec.entities
+            for entity in self.places[place].entities
             if self.by_ids(entity) and self.measures[place, entity]
         )
 

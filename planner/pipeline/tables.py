@@ -6,10 +6,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from planner.pipeline.conditions import ConditionSpec
+from planner.pipeline.expects import Expects
 from planner.pipeline.model import ColumnName, Line, Model, Name, TableName
+from sql.days import SUFFIX, is_sharded
 from sql.warehouse import GradeColumns, Table
 
 
@@ -42,11 +44,14 @@ class TableSpec(Model):
 
     name: TableName
     date: ColumnName
-    """The DATE column that partitions it."""
+    """The column that tells the day of a row: a DATE, a DATETIME, or a TIMESTAMP, which is told in
+    the file's time zone; `_PARTITIONDATE`, or `_TABLE_SUFFIX` of a table in shards."""
     entities: dict[Name, ColumnName] = Field(default_factory=dict)
     """What is counted per date: the entity's name → its column. The first is the one shown."""
     where: dict[ColumnName, ConditionSpec] = Field(default_factory=dict)
     """Rows that count: column → what it has to hold."""
+    expects: Expects | None = None
+    """What is expected of a source's table, in place of what its phase says."""
     bootstrap_days: int | None = Field(default=None, ge=0, le=366)
     """Days at a season's start that it leaves empty. None: as its phase does."""
     min_coverage: float = Field(default=1.0, ge=0.0, le=1.0)
@@ -73,6 +78,21 @@ class TableSpec(Model):
     writes_per_date: int = Field(default=1, ge=1, le=10_000)
     """How many of them one date costs, each time it is run."""
 
+    _zone: str = PrivateAttr(default="UTC")
+
+    @model_validator(mode="after")
+    def _sharded(self) -> Self:
+        if is_sharded(self.name) != (self.date == SUFFIX):
+            raise ValueError(
+                f"{self.name!r}: a table in shards, such as shop.events_*, has the date "
+                f"{SUFFIX}, and no other table has it"
+            )
+        if is_sharded(self.name) and self.name[-2].isdigit():
+            raise ValueError(
+                f"{self.name!r}: write the `*` where the date of a shard begins, before its year"
+            )
+        return self
+
     @model_validator(mode="after")
     def _affordable(self) -> Self:
         if self.daily_writes is not None and self.writes_per_date > self.daily_writes:
@@ -81,6 +101,12 @@ class TableSpec(Model):
                 f"{self.daily_writes}: no date could ever be run"
             )
         return self
+
+    def in_zone(self, zone: str) -> Self:
+        """The table with the days of its moments told in a time zone."""
+        other = self.model_copy(update={"expects": self.expects and self.expects.in_zone(zone)})
+        other._zone = zone
+        return other
 
     @property
     def has_flaws(self) -> bool:
@@ -99,6 +125,7 @@ class TableSpec(Model):
         return Table(
             name=self.name,
             date=self.date,
+            zone=self._zone,
             entities=self.entities,
             where={column: spec.condition for column, spec in self.where.items()},
             key=self.key,

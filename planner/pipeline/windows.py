@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from planner.pipeline.model import Model, Name, SeasonName
+from planner.text import date_ranges
 
 DAY = timedelta(days=1)
 
@@ -43,6 +44,42 @@ class Window(Model):
         """Every day, in order."""
         for n in range((self.end - self.start).days + 1):
             yield self.start + n * DAY
+
+    @property
+    def whole(self) -> Window:
+        """Every day from the first to the last."""
+        return Window(start=self.start, end=self.end)
+
+    @property
+    def title(self) -> str:
+        """Which days they are, for people."""
+        return f"{self.start} to {self.end}"
+
+
+class Picked(Window):
+    """Some of the days from the first to the last of them."""
+
+    picked: frozenset[date]
+
+    @classmethod
+    def of(cls, days: Iterable[date]) -> Self:
+        """These days, at least one."""
+        picked = frozenset(days)
+        return cls(start=min(picked), end=max(picked), picked=picked)
+
+    def __contains__(self, day: object) -> bool:
+        return day in self.picked
+
+    def common(self, other: Window) -> Window | None:
+        both = [day for day in self.picked if day in other]
+        return self.of(both) if both else None
+
+    def days(self) -> Iterator[date]:
+        yield from sorted(self.picked)
+
+    @property
+    def title(self) -> str:
+        return date_ranges(self.picked)
 
 
 class Season(Window):

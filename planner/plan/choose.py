@@ -1,9 +1,11 @@
 """What to do about the gaps: which phases and dates a plan takes, which it skips, and why.
 
-Pure. Five rules, applied phase by phase in order:
+Pure. Nine rules, applied phase by phase in order:
 
+- **redo**: dates that the user asks for are written anew as if they were short, except those that
+  hold what upstream does not, whose rows would be lost (`asked_for`);
 - **stale**: where the user asks for it, dates whose upstream was written after them are
-  recomputed as if they were short (`_short`);
+  recomputed as if they were short (`asked_for`);
 - **cascade**: a date that is repaired makes every later date wrong whose lookback window holds
   it, so those are recomputed, unless the user says no (`_cascade`);
 - **ready**: a date is taken only when everything in its lookback window is complete and right,
@@ -11,6 +13,11 @@ Pure. Five rules, applied phase by phase in order:
 - **flaws**: rows that are there, and are not as they should be, are repaired only when the user
   asks for the reason, since to run a script that appends once more would make them worse; they
   keep nothing else from being done (`_flawed`);
+- **open**: a date that is not closed is left, and so is what reads one whose source is still
+  waited for (`_unsettled`, `_unready`);
+- **unjudged**: a date whose source's rows are gone is left, and so is what would be computed from
+  rows that are gone (`_unready`);
+- **left out**: a date that the user excludes is no part of the plan (`_left_out`);
 - **in flight**: a date that another run holds is left to that run, and so is every date that
   is computed from it (`_in_flight`).
 """
@@ -22,7 +29,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from planner.gaps.gaps import (
-    FLAWS,
     RECOMPUTE,
     SHORT,
     Assessment,
@@ -36,6 +42,8 @@ from planner.pipeline.lookback import lookback, reach
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
+from planner.plan.asked import asked_for, can_recompute, limited
+from planner.plan.watched import watched
 
 Dates = Mapping[str, Collection[date]]
 """Phase → dates."""
@@ -76,28 +84,68 @@ def choose(
     scope: Window,
     phases: Collection[str],
     reasons: Collection[GapReason] = (),
+    redo: Collection[str] = (),
+    gaps: bool = True,
     cascade: bool = True,
     limit: int | None = None,
     newest_first: bool = False,
+    exclude: Collection[date] = (),
     owed: Dates | None = None,
     in_flight: InFlight | None = None,
 ) -> Repair:
     """Decide what a plan does.
 
     `assessment` reaches at least `pipeline.lookback_total` before and after `scope`. `phases` are
-    the ones that may be run; `reasons` are flaws that are repaired too; `limit` keeps the first so
-    many dates that have a gap; `owed` are dates that earlier runs repaired the upstream of and did
-    not come to; `in_flight` maps a phase and date to the run that holds it.
+    the ones that may be run; `reasons` are flaws that are repaired too; `redo` are phases whose
+    complete dates are written anew, and without `gaps` only theirs are taken; `limit` keeps the
+    first so many dates that have a gap and can be done; `exclude` are dates that the user leaves
+    out; `owed` are dates that earlier runs repaired the upstream of and did not come to;
+    `in_flight` maps a phase and date to the run that holds it.
     """
-    short = _short(pipeline, assessment, scope, phases, SHORT.union(reasons))
-    if limit is not None:
-        short = _limited(short, limit, newest_first=newest_first)
+    named = phases if gaps else redo
+    short = asked_for(
+        pipeline, assessment, scope, phases=named, reasons=SHORT.union(reasons), redo=redo
+    )
+
+    def decide(gaps: Mapping[str, Mapping[date, Gap]]) -> Repair:
+        return _decide(
+            pipeline,
+            assessment,
+            gaps,
+            scope=scope,
+            phases=phases,
+            cascade=cascade,
+            exclude=exclude,
+            owed=owed or {},
+            in_flight=in_flight or {},
+        )
+
+    repair = decide(short)
+    if limit is None:
+        return repair
+    return decide(limited(short, limit, repair.todo, newest_first=newest_first))
+
+
+def _decide(
+    pipeline: Pipeline,
+    assessment: Assessment,
+    short: Mapping[str, Mapping[date, Gap]],
+    *,
+    scope: Window,
+    phases: Collection[str],
+    cascade: bool,
+    exclude: Collection[date],
+    owed: Dates,
+    in_flight: InFlight,
+) -> Repair:
+    """Go through the phases in order with the gaps that are to be done."""
     decided = _Decided()
     for phase in pipeline.phases:
-        if phase.is_source:
+        decided.skipped.extend(_unsettled(assessment, phase, scope, phases))
+        if phase.is_watched:
             decided.skipped.extend(_flawed(assessment, phase, scope, ()))
             continue
-        due = (owed or {}).get(phase.name, ())
+        due = owed.get(phase.name, ())
         recompute = {day for day in due if can_recompute(assessment, phase, day)}
         if cascade:
             recompute |= set(_cascade(assessment, phase, decided))
@@ -109,63 +157,21 @@ def choose(
             decided.skipped.extend(_doubtful(pipeline, assessment, phase, scope, wanted))
             decided.skipped.extend(_flawed(assessment, phase, scope, wanted))
             for day, gap in sorted(wanted.items()):
-                skipped = _skipped(assessment, phase, day, decided, in_flight or {})
+                skipped = _left_out(phase, day, exclude) or _skipped(
+                    assessment, phase, day, decided, in_flight
+                )
                 if skipped is None:
                     taken[day] = gap
                 else:
                     decided.skipped.append(skipped)
         decided.todo[phase.name] = taken
-        decided.left[phase.name] = frozenset(recompute - set(taken))
+        later = set(_cascade_open(assessment, phase, decided)) if cascade else set()
+        decided.left[phase.name] = frozenset((recompute | later) - set(taken))
+    decided.skipped.extend(watched(pipeline, assessment, scope, decided.skipped))
     return Repair(
         todo={name: days for name, days in decided.todo.items() if days},
-        skipped=tuple(decided.skipped),
+        skipped=(*decided.skipped, *assessment.beyond),
         owed={name: days for name, days in decided.left.items() if days},
-    )
-
-
-def can_recompute(assessment: Assessment, phase: Phase, day: date) -> bool:
-    """Whether a date can be recomputed: its rows are there, none is an accepted loss, and its whole
-    window is known."""
-    if day in assessment.accepted.get(phase.name, ()):
-        return False
-    needed, known = lookback(day, phase), assessment.window
-    is_known = known.start <= needed.start and needed.end <= known.end
-    return is_known and assessment.is_full(phase.name, day)
-
-
-def _short(
-    pipeline: Pipeline,
-    assessment: Assessment,
-    scope: Window,
-    phases: Collection[str],
-    reasons: Collection[GapReason],
-) -> dict[str, dict[date, Gap]]:
-    """The rule **stale**: per phase that may be run, its gaps in scope, and its stale dates."""
-    short: dict[str, dict[date, Gap]] = {}
-    for name in phases:
-        phase = pipeline.by_name[name]
-        short[name] = {
-            day: _asked(gap, reasons)
-            for day, gap in assessment.gaps[name].items()
-            if day in scope
-            and not gap.reasons.isdisjoint(reasons)
-            and day not in assessment.accepted.get(name, ())
-        }
-        short[name] |= {
-            day: recomputed(phase, day, assessment, GapReason.STALE)
-            for day in assessment.stale.get(name, ())
-            if day in scope and can_recompute(assessment, phase, day) and day not in short[name]
-        }
-    return short
-
-
-def _asked(gap: Gap, reasons: Collection[GapReason]) -> Gap:
-    """The gap by the worst of the reasons that are asked for; the worst of all may be another."""
-    named = [finding.reason for finding in gap.findings if finding.reason in reasons]
-    return replace(
-        gap,
-        reason=gap.reason if gap.reason in reasons else named[0],
-        asked=tuple(dict.fromkeys(reason for reason in named if reason in FLAWS)),
     )
 
 
@@ -176,7 +182,7 @@ def _flawed(
     for day, gap in sorted(assessment.gaps[phase.name].items()):
         if day in scope and day not in wanted and gap.reason not in SHORT:
             how = f"--reasons {gap.reason} takes it"
-            if phase.is_source:
+            if phase.is_watched:
                 how = "no phase writes it, so it has to be mended where it comes from"
             yield Skipped(
                 phase=phase.name,
@@ -192,17 +198,6 @@ def _flawed(
                 reason=SkipReason.FLAWED,
                 detail=f"{gap.detail}: a repair deletes no rows",
             )
-
-
-def _limited(
-    short: Mapping[str, Mapping[date, Gap]], limit: int, *, newest_first: bool
-) -> dict[str, dict[date, Gap]]:
-    """The gaps of the first `limit` dates that have any, in every phase."""
-    dates = sorted({day for days in short.values() for day in days}, reverse=newest_first)
-    kept = set(dates[:limit])
-    return {
-        name: {day: gap for day, gap in days.items() if day in kept} for name, days in short.items()
-    }
 
 
 def _with_owed(short: Mapping[date, Gap], owed: Collection[date]) -> dict[date, Gap]:
@@ -227,6 +222,28 @@ def _cascade(assessment: Assessment, phase: Phase, decided: _Decided) -> Iterato
                     yield day
 
 
+def _cascade_open(assessment: Assessment, phase: Phase, decided: _Decided) -> Iterator[date]:
+    """Open dates that hold rows already, computed from what changes: due when they are closed."""
+    for upstream in phase.after:
+        for changed in decided.changed(upstream):
+            for day in reach(changed, phase):
+                left = assessment.empty[phase.name].get(day)
+                is_open = left is not None and left.reason is SkipReason.OPEN
+                if is_open and day in assessment.holding[phase.name]:
+                    yield day
+
+
+def _unsettled(
+    assessment: Assessment, phase: Phase, scope: Window, phases: Collection[str]
+) -> Iterator[Skipped]:
+    """The rule **open**: dates that may still change; and those of sources that are unjudged."""
+    for day, left in sorted(assessment.empty[phase.name].items()):
+        is_open = left.reason is SkipReason.OPEN and phase.name in phases
+        is_unjudged = left.reason is SkipReason.UNJUDGED and phase.is_source
+        if day in scope and (is_open or is_unjudged):
+            yield left
+
+
 def _doubtful(
     pipeline: Pipeline,
     assessment: Assessment,
@@ -248,6 +265,14 @@ def _doubtful(
             )
 
 
+def _left_out(phase: Phase, day: date, exclude: Collection[date]) -> Skipped | None:
+    """The rule **left out**: the user says so."""
+    if day not in exclude:
+        return None
+    detail = "--exclude names it"
+    return Skipped(phase=phase.name, date=day, reason=SkipReason.LEFT_OUT, detail=detail)
+
+
 def _skipped(
     assessment: Assessment, phase: Phase, day: date, decided: _Decided, in_flight: InFlight
 ) -> Skipped | None:
@@ -257,6 +282,7 @@ def _skipped(
     for name in phase.after:
         for past in lookback(day, phase).days():
             found = _in_flight(phase, day, (name, past), in_flight)
+            found = found or _unready(assessment, phase, day, (name, past))
             found = found or _not_ready(assessment, phase, day, (name, past), decided)
             if found is not None:
                 return found
@@ -277,6 +303,22 @@ def _in_flight(
         reason=SkipReason.IN_FLIGHT,
         detail="" if name == phase.name else f"{name} {past} is being repaired",
         run_id=run,
+    )
+
+
+def _unready(
+    assessment: Assessment, phase: Phase, day: date, needed: tuple[str, date]
+) -> Skipped | None:
+    """The rules **open** and **unjudged**: rows of `needed` may still come, or are gone."""
+    left = assessment.unready(*needed)
+    if left is None:
+        return None
+    name, past = needed
+    return Skipped(
+        phase=phase.name,
+        date=day,
+        reason=left.reason,
+        detail=f"it is computed from {name} {past}: {left.detail}",
     )
 
 

@@ -18,8 +18,8 @@ from pydantic import Field, ValidationError
 from planner.data import Data
 from planner.errors import BadPlan
 from planner.files import MB, read_capped
-from planner.gaps.counted import tables_to_judge
-from planner.gaps.gaps import RECOMPUTE, Assessment, Expected, Gap, GapReason, Skipped, SkipReason
+from planner.gaps.counted import gate_phases, tables_to_judge
+from planner.gaps.gaps import NO_GAPS, RECOMPUTE, Assessment, Expected, Gap, GapReason, Skipped
 from planner.gaps.matrix import Matrix, matrix
 from planner.gaps.snapshot import Snapshot, snapshot
 from planner.pipeline.lookback import lookback
@@ -142,8 +142,8 @@ class Plan(Data):
 
     @property
     def leaves_gaps(self) -> bool:
-        """Whether something is short or flawed that no run is at: then all is not well."""
-        return any(left.reason is not SkipReason.IN_FLIGHT for left in self.skipped)
+        """Whether something is wrong that no run is at: then all is not well."""
+        return any(left.reason not in NO_GAPS for left in self.skipped)
 
     def steps(self) -> Iterator[tuple[str, Step]]:
         """Every step with its id."""
@@ -152,16 +152,21 @@ class Plan(Data):
                 yield step_id(chunk.id, step.phase), step
 
     @property
+    def dates(self) -> frozenset[date]:
+        """Every date that it takes, in any phase."""
+        return frozenset(day for chunk in self.chunks for day in chunk.dates)
+
+    @property
     def recompute(self) -> dict[str, dict[date, GapReason]]:
         """Phase → dates that are complete by count and have to be recomputed → why.
 
         Those of a cascade are wrong from the moment their upstream is repaired; some are owed,
-        and not done by this plan.
+        and not done by this plan. Those that the user asked for are right by every count.
         """
         dates = {name: dict.fromkeys(days, GapReason.CASCADE) for name, days in self.owed.items()}
         for _, step in self.steps():
             for task in step.tasks:
-                if task.reason in RECOMPUTE:
+                if task.reason in RECOMPUTE - {GapReason.REDO}:
                     dates.setdefault(step.phase, {})[task.date] = task.reason
         return dates
 
@@ -223,7 +228,9 @@ def make_plan(
     }
     for phase, gaps in repair.todo.items():
         recompute[phase] |= {
-            day: gap.reason for day, gap in gaps.items() if gap.reason in RECOMPUTE
+            day: gap.reason
+            for day, gap in gaps.items()
+            if gap.reason in RECOMPUTE - {GapReason.REDO}
         }
     return Plan(
         plan_id=plan_id or new_id("plan", created),
@@ -274,7 +281,7 @@ def _queries(
     """
     days = list(dates)
     tables = len(phase.tables)
-    queries = len(tables_to_judge(pipeline, phase.after))
+    queries = len(tables_to_judge(pipeline, gate_phases(phase)))
     queries += len(tables_to_judge(pipeline, [phase.name]))
     is_full = any(todo[phase.name][day].reason in RECOMPUTE for day in days)
     is_changed = any(

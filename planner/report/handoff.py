@@ -8,15 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from planner.errors import UsageError
+from planner.report.advice import next_steps
 from planner.report.markdown import code, failure_line, plain
-from planner.report.report import (
-    CONSEQUENCES,
-    Report,
-    next_steps,
-    ordered_failures,
-    phase_times,
-    verdict,
-)
+from planner.report.report import CONSEQUENCES, Report, ordered_failures, phase_times, verdict
 from planner.text import duration, moment
 
 FAILURES_SHOWN = 8  # the report has them all

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from planner.gaps.gaps import Assessment, GapReason
+from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.pipeline.windows import Window
 from planner.plan.plan import Plan
 from planner.report.report import Report
@@ -118,7 +118,8 @@ def gaps_after(plan: Plan, report: Report, assessment: Assessment) -> list[Found
 def open_gaps(
     assessment: Assessment, owed: Mapping[str, Iterable[date]], counted: Window
 ) -> list[FoundGap]:
-    """Gaps that no run repairs yet: those counted, dates to recompute, and accepted losses."""
+    """Gaps that no run repairs yet: those counted, dates to recompute, and accepted losses.
+    Unjudged dates are among them, so that a gap whose source is gone is not called healed."""
     gaps = {
         (phase, day): FoundGap(phase=phase, date=day, reason=reason)
         for reason, dates in ((GapReason.STALE, assessment.stale), (GapReason.CASCADE, owed))
@@ -137,6 +138,11 @@ def open_gaps(
         for phase, found in assessment.accepted.items()
         for day, each in found.items()
         if day in counted and day not in assessment.gaps[phase]
+    }
+    gaps |= {
+        (phase, day): FoundGap(phase=phase, date=day, reason=SkipReason.UNJUDGED)
+        for phase, days in assessment.unsettled(SkipReason.UNJUDGED, counted).items()
+        for day in days
     }
     return list(gaps.values())
 

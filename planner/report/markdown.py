@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from planner.gaps.matrix import Count
+from planner.report.advice import next_steps
 from planner.report.report import (
     Failure,
     Report,
     bare_seasons,
     loss_lines,
-    next_steps,
     ordered_failures,
     phase_times,
     publication_lines,

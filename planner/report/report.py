@@ -5,19 +5,17 @@ The model, and what follows from it. The modules beside it render it for people.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
 from functools import cached_property
 from typing import Literal
 
 from planner.data import Data
-from planner.gaps.gaps import OUTDATED
 from planner.gaps.matrix import Matrix
 from planner.gaps.snapshot import Snapshot
 from planner.pipeline.model import RunId
 from planner.pipeline.publish import Publication
 from planner.pipeline.windows import Season, Window
-from planner.text import counted, date_runs
+from planner.text import date_runs
 from planner.validation.judge import CriterionRow
 
 CONSEQUENCES = ("blocked", "cancelled", "pending")
@@ -27,9 +25,6 @@ Cause = Literal["", "incomplete", "grew", "removed", "gone", "changed", "undue"]
 """Why a date is short after its run: it never was complete; its source grew after the step; rows
 were removed after the step; what it was computed from is gone, or was written after it; its source
 holds nothing of it any more. Empty: not known."""
-
-ENQUEUE = "`planner enqueue --gaps`"
-"""Stands in the reason of a failure that a retry cannot help."""
 
 LINES_SHOWN = 10  # losses, remarks and orphans; report.json has all
 
@@ -183,18 +178,6 @@ class PhaseTime(Data):
     workers: int
 
 
-class NextStep(Data):
-    """Something for a person to do, and the command for it."""
-
-    text: str
-    command: str = ""
-
-
-def retry_command(run_id: str, phase: str, dates: tuple[date, ...]) -> str:
-    """What a person types to try some dates again."""
-    return f"planner retry {run_id} --phase {phase} --dates {','.join(map(str, dates))}"
-
-
 def verdict(report: Report) -> str:
     """The result of the final validation in one sentence."""
     check = report.validation
@@ -255,109 +238,6 @@ def phase_times(report: Report) -> list[PhaseTime]:
             )
         )
     return times
-
-
-def next_steps(report: Report) -> list[NextStep]:
-    """What is left to do, most urgent first; never empty."""
-    scope = f"--start {report.scope.start} --end {report.scope.end}"
-    steps = [*_unrepaired(report, scope), *_to_recompute(report), *_unpublished(report)]
-    if report.validation.remaining:
-        steps.append(
-            NextStep(
-                text=f"{report.validation.remaining} gaps of the scope were not part of this plan. "
-                "See them, and why they were skipped.",
-                command=f"planner gaps {scope}",
-            )
-        )
-    if not steps:
-        steps.append(
-            NextStep(
-                text=f"Nothing is left to do from {report.scope.start} to {report.scope.end}. "
-                "Count again at any time.",
-                command=f"planner gaps {scope}",
-            )
-        )
-    return steps
-
-
-def _unrepaired(report: Report, scope: str) -> Iterator[NextStep]:
-    """What was lost; failures; dates that are short although their step succeeded."""
-    again = f"planner enqueue --gaps {scope}"
-    if report.losses:
-        yield NextStep(
-            text=f"{counted(len(report.losses), 'phase-date')} held all rows when the plan was "
-            "made, and not now: find out what removed them, then repair them.",
-            command=again,
-        )
-    causes = [f for f in report.failures if f.state not in CONSEQUENCES or ENQUEUE in f.reason]
-    if any(ENQUEUE not in failure.reason for failure in causes or report.failures):
-        yield NextStep(
-            text="Look into the reasons of what is not repaired, then try all of it again.",
-            command=f"planner retry {report.run_id}",
-        )
-    elif report.failures:
-        yield NextStep(
-            text="Rows upstream went away, which no retry can help: a new plan takes what is due.",
-            command=again,
-        )
-    short = [
-        each for each in report.validation.short if (each.phase, each.date) not in report.undone
-    ]
-    if any(each.reason == NOT_COUNTED for each in short):
-        yield NextStep(
-            text="What the run did could not be counted: mend what the note says, then repair "
-            "what a new count finds short.",
-            command=again,
-        )
-    lost = {(each.phase, each.date) for each in report.losses}
-    for cause, (text, more) in _CAUSES.items():
-        dates = sum(each.cause == cause and (each.phase, each.date) not in lost for each in short)
-        if dates:
-            yield NextStep(text=f"{counted(dates, 'phase-date')} {text}", command=again + more)
-
-
-_CAUSES: dict[Cause, tuple[str, str]] = {
-    "grew": ("succeeded, and upstream grew since: repair what is new.", ""),
-    "removed": (
-        "succeeded, and lost rows since: find out what removed them, then repair them.",
-        "",
-    ),
-    "gone": ("succeeded, and rest on rows that are gone now: repair those first.", ""),
-    "changed": (
-        "succeeded, and rest on rows that were written after them: compute them anew.",
-        " --stale",
-    ),
-    "undue": (
-        "succeeded, and their source holds nothing of them any more: find out what removed it.",
-        "",
-    ),
-}
-"""Why a date is short although its step succeeded → what to do, and what to add to the command."""
-
-
-def _to_recompute(report: Report) -> Iterator[NextStep]:
-    """Dates to recompute, without those that the failures name already."""
-    owed = sum(
-        (phase, day) not in report.undone
-        for phase in report.phases
-        for reason in OUTDATED
-        for day in report.days_after.days(phase, reason)
-    )
-    if owed:
-        yield NextStep(
-            text=f"{owed} phase-dates hold rows that were computed before their upstream was "
-            "repaired. The next plan takes them.",
-            command="planner enqueue --gaps",
-        )
-
-
-def _unpublished(report: Report) -> Iterator[NextStep]:
-    if report.publication is not None and report.publication.failed:
-        yield NextStep(
-            text=f"{len(report.publication.failed)} dates could not be published. Mend that, "
-            "then publish each by hand; the first one:",
-            command=report.publication.commands[0],
-        )
 
 
 def loss_lines(report: Report) -> list[str]:

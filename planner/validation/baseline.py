@@ -38,11 +38,14 @@ class Baseline(Data):
     """UTC."""
     holds: bool
     """Whether every success criterion holds, no rows stand where nothing upstream does, no date is
-    outside its band and, unless the file says `complete = false`, nothing is short or flawed."""
+    outside its band, nothing is unjudged or beyond the calendar and, unless the file says
+    `complete = false`, nothing is short or flawed."""
     results: Results = Field(validation_alias="answers", serialization_alias="answers")
     """Its JSON key is `answers`."""
     off_band: tuple[OffBand, ...] = ()
     """Dates outside the `rows_per_entity` of their table."""
+    notices: tuple[str, ...] = ()
+    """What could not be judged, and rows beyond the calendar, one line each."""
 
 
 class Change(Data):
@@ -75,7 +78,9 @@ class Comparison(Data):
     criteria: tuple[CriterionChange, ...]
 
 
-def baseline_of(counts: Counts, *, warehouse: str, now: datetime) -> Baseline:
+def baseline_of(
+    counts: Counts, *, warehouse: str, now: datetime, notices: tuple[str, ...] = ()
+) -> Baseline:
     """The result of every query, and of what and when it is."""
     results, off = results_of(counts), off_band(counts)
     judged = [
@@ -86,9 +91,10 @@ def baseline_of(counts: Counts, *, warehouse: str, now: datetime) -> Baseline:
         warehouse=warehouse,
         scope=counts.scope,
         counted_at=now,
-        holds=results.hold and not judged and not off,
+        holds=results.hold and not judged and not off and not notices,
         results=results,
         off_band=off,
+        notices=notices,
     )
 
 

@@ -14,6 +14,7 @@ from planner.gaps.gaps import Assessment
 from planner.gaps.read import compare_ids, complete_evidence
 from planner.gaps.undue import Undue
 from planner.pipeline.calendar import Calendar
+from planner.pipeline.closing import Closing
 from planner.pipeline.criteria import Criterion, EntitiesCriterion
 from planner.pipeline.lookback import with_periods
 from planner.pipeline.pipeline import Pipeline
@@ -48,6 +49,8 @@ class Counts:
     """Table → date → last write, UTC, as far as it is known."""
     window: Window | None = None
     """What was counted: the scope, and days around it; None: the scope alone."""
+    closing: Closing | None = None
+    """Which days are open; None: none is."""
     compared: Mapping[tuple[str, str], Mapping[date, Difference]] = field(default_factory=dict)
     """Criterion and table → date → what is apart from the phase that the criterion names."""
 
@@ -59,7 +62,7 @@ class Counts:
     @cached_property
     def assessment(self) -> Assessment:
         """Every phase and date of the scope, judged by what the warehouse showed."""
-        return assess(self.pipeline, self.evidence, self.window or self.scope)
+        return assess(self.pipeline, self.evidence, self.window or self.scope, closing=self.closing)
 
     @cached_property
     def calendar(self) -> Calendar:
@@ -73,7 +76,11 @@ class Counts:
     @cached_property
     def parts(self) -> tuple[Part, ...]:
         """The seasons in scope and their named windows, in order, a season before its windows."""
-        found = [part for season in self.pipeline.seasons for part in _parts(season, self.scope)]
+        found = [
+            part
+            for season in self.calendar.seasons(self.scope)
+            for part in _parts(season, self.scope)
+        ]
         return tuple(sorted(found, key=lambda part: (_starts(part), part.name)))
 
     @property
@@ -111,6 +118,7 @@ def count_tables(
     *,
     days_before: int = 0,
     days_after: int = 0,
+    closing: Closing | None = None,
     on_table: Callable[[str], None] = lambda table: None,
     on_error: Callable[[Table, WarehouseError], WarehouseError] = lambda table, error: error,
 ) -> Counts:
@@ -145,6 +153,7 @@ def count_tables(
         evidence=evidence,
         modified=counted.modified,
         window=window,
+        closing=closing,
         compared=compared,
     )
 
@@ -199,9 +208,19 @@ def sources_of(pipeline: Pipeline, phase: str) -> frozenset[str]:
     return frozenset(name for name in above if pipeline.by_name[name].is_source)
 
 
-def criterion_seasons(pipeline: Pipeline, criterion: Criterion) -> Iterator[Season]:
+def known_seasons(pipeline: Pipeline, scope: Window) -> tuple[Season, ...]:
+    """The seasons of the file; of a calendar without, its years from the first to those in scope.
+
+    There is one at least.
+    """
+    calendar = Calendar(pipeline=pipeline)
+    first = calendar.first
+    return pipeline.seasons or calendar.seasons(Window(start=first, end=max(first, scope.end)))
+
+
+def criterion_seasons(pipeline: Pipeline, criterion: Criterion, scope: Window) -> Iterator[Season]:
     """The seasons that a criterion is about."""
-    for season in pipeline.seasons:
+    for season in known_seasons(pipeline, scope):
         if not criterion.seasons or season.name in criterion.seasons:
             yield season
 

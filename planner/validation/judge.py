@@ -56,7 +56,7 @@ def judge(facts: Counts) -> Iterator[CriterionRow]:
     """Judge every criterion in every season in scope that it names."""
     parts = {(part.season.name, part.name): part for part in facts.parts}
     for criterion in facts.pipeline.success_criteria:
-        for season in criterion_seasons(facts.pipeline, criterion):
+        for season in criterion_seasons(facts.pipeline, criterion, facts.scope):
             if (season.name, "") in parts:
                 part = parts.get((season.name, criterion.part))
                 yield _judge(facts, criterion, season.name, part)

@@ -17,6 +17,7 @@ from datetime import date
 from decimal import Decimal
 
 from planner.errors import UsageError
+from planner.pipeline.calendar import Calendar
 from planner.pipeline.criteria import (
     CompleteCriterion,
     Criterion,
@@ -29,9 +30,10 @@ from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import Window
 from planner.text import nearest
-from planner.validation.counts import criterion_seasons, early_days, sources_of
+from planner.validation.counts import criterion_seasons, early_days, known_seasons, sources_of
 from planner.validation.results import QUERIES
 from sql.coverage import coverage_query
+from sql.days import dated
 from sql.parameters import scalar_type
 from sql.statements import load, quote_text, without_comments
 from sql.warehouse import Parameters, Scalar, Table
@@ -50,7 +52,7 @@ def query_of(pipeline: Pipeline, name: str, scope: Window) -> tuple[str, Paramet
         raise UsageError(f"No table of pipeline {pipeline.name!r} has `grades`.")
     values: dict[str, Scalar | Sequence[Scalar]] = {
         **_calendar(pipeline, scope),
-        **_criterion_seasons(pipeline),
+        **_criterion_seasons(pipeline, scope),
     }
     parts = {
         "pipeline": _pipeline(pipeline),
@@ -85,6 +87,9 @@ def printed(statement: str, parameters: Parameters) -> str:
     # In a comment nothing may begin a line.
     head += [f"--     {' '.join(option.split())} \\" for option in options]
     head.append("--     < query.sql")
+    head.append(
+        "-- Date columns are taken for DATEs here. Of a TIMESTAMP, write DATE(it, 'a time zone')."
+    )
     return "\n".join([*head, statement.rstrip()]) + "\n"
 
 
@@ -151,7 +156,8 @@ def _pipeline(pipeline: Pipeline) -> str:
 def _calendar(pipeline: Pipeline, scope: Window) -> Parameters:
     """The calendar as parameters, the same for every query; no list of them is empty."""
     spans: list[tuple[str, str, int, Window]] = []
-    for season in pipeline.seasons:
+    seasons = known_seasons(pipeline, scope)
+    for season in seasons:
         spans.append((season.name, "", season.year, season))
         spans += [(season.name, part, season.year, w) for part, w in season.windows.items()]
     spans += [
@@ -160,16 +166,20 @@ def _calendar(pipeline: Pipeline, scope: Window) -> Parameters:
         if part.from_ is None and not part.tables
         for phase in _without(pipeline, part)
     ]
-    years = sorted({season.year for season in pipeline.seasons if season.common(scope)})
+    first = Calendar(pipeline=pipeline).first
+    numbered = pipeline.seasons or (Window(start=first, end=max(first, scope.end)),)
+    years = sorted({season.year for season in seasons if season.common(scope)})
     return {
         "start_date": scope.start,
         "end_date": scope.end,
-        "season_years": years or [season.year for season in pipeline.seasons],
+        "season_years": years or [season.year for season in seasons],
         "span_seasons": [season for season, _, _, _ in spans],
         "span_parts": [part for _, part, _, _ in spans],
         "span_years": [year for _, _, year, _ in spans],
         "span_starts": [window.start for _, _, _, window in spans],
         "span_ends": [window.end for _, _, _, window in spans],
+        "numbered_starts": [window.start for window in numbered],
+        "numbered_ends": [window.end for window in numbered],
         "entity": pipeline.entity,
     }
 
@@ -233,8 +243,10 @@ def _graded(pipeline: Pipeline) -> Iterator[TableSpec]:
 def _coverage(
     table: Table, n: int | str, scope: Window, values: dict[str, Scalar | Sequence[Scalar]]
 ) -> str:
+    # A statement that is printed is made without asking the warehouse what its dates are.
+    known = dated(table, lambda _: {})
     statement, parameters = coverage_query(
-        table, scope.start, scope.end, filters=f"table_{n}_filter_", counts_only=True
+        known, scope.start, scope.end, filters=f"table_{n}_filter_", counts_only=True
     )
     values.update(parameters)
     return textwrap.indent(without_comments(statement), "  ").lstrip()
@@ -262,11 +274,11 @@ def _criterion_rows(pipeline: Pipeline) -> list[str]:
     ]
 
 
-def _criterion_seasons(pipeline: Pipeline) -> Parameters:
+def _criterion_seasons(pipeline: Pipeline, scope: Window) -> Parameters:
     named = [
         (criterion.name, season.name)
         for criterion in pipeline.success_criteria
-        for season in criterion_seasons(pipeline, criterion)
+        for season in criterion_seasons(pipeline, criterion, scope)
     ]
     return {
         "criterion_names": [name for name, _ in named],

@@ -105,6 +105,7 @@ def labels(server: BigQueryServer) -> Counter[tuple[str, str]]:
     )
 
 
+@pytest.mark.slow
 def test_the_main_job_ends_as_on_the_local_warehouse(
     whole: Path, here: Path, server: BigQueryServer, tmp_path: Path
 ) -> None:

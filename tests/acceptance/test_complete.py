@@ -288,7 +288,12 @@ NAMES = {
 
 
 @pytest.mark.parametrize(
-    ("first", "chunk_dates"), [(0, "1"), (2, "4"), (4, "2")], ids=lambda value: str(value)
+    ("first", "chunk_dates"),
+    [
+        (0, "1"),
+        pytest.param(2, "4", marks=pytest.mark.slow),
+        pytest.param(4, "2", marks=pytest.mark.slow),
+    ],
 )
 def test_a_repair_of_flaws_equals_a_rebuild(floor: Floor, first: int, chunk_dates: str) -> None:
     # Given holes of four kinds; the three cases have each kind twice

@@ -6,6 +6,7 @@ import contextlib
 from datetime import date
 
 import psutil
+import pytest
 
 from tests.conftest import Sandbox
 from tests.waiting import until
@@ -26,6 +27,7 @@ def enqueue(sandbox: Sandbox) -> str:
     return run_id
 
 
+@pytest.mark.slow
 def test_pause_and_resume(fleet: Sandbox) -> None:
     # Given a run that has begun
     make_holes(fleet)
@@ -48,6 +50,7 @@ def test_pause_and_resume(fleet: Sandbox) -> None:
     assert fleet.differences() == []
 
 
+@pytest.mark.slow
 def test_cancel_stops_what_runs_and_retry_takes_it_up_again(fleet: Sandbox) -> None:
     # Given a run with a step that hangs
     make_holes(fleet)

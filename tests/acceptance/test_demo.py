@@ -59,6 +59,7 @@ def six_weeks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_at_work_it_leaves_nothing_running(
     tmp_path: Path, six_weeks: Path, number: signal.Signals

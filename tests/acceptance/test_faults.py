@@ -44,6 +44,7 @@ def punch(sandbox: Sandbox, *tables: str) -> None:
             sandbox.run_sql(f"DELETE FROM {table} WHERE game_date = @day", day=day)
 
 
+@pytest.mark.slow
 def test_what_is_too_large_is_halved_and_one_date_is_quarantined(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

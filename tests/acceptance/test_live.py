@@ -138,6 +138,7 @@ def make_root(root: Path) -> None:
             path.write_text(wrapper)
 
 
+@pytest.mark.slow
 def test_a_repair_is_as_a_rebuild_and_ends_with_publishing(live: Live) -> None:
     # Given two dates without team rows, with all that is computed from them, and another of which
     # predictions alone are gone; and a lock that a killed job left; and

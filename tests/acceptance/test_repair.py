@@ -33,9 +33,9 @@ MANY = pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "chunk_dates", "seed", "holes"),
     [
-        (1, 14, 1, 2),
         (2, 1, 19, 1),
-        (3, 3, 20, 2),
+        pytest.param(1, 14, 1, 2, marks=MANY),
+        pytest.param(3, 3, 20, 2, marks=MANY),
         pytest.param(4, 3, 3, 2, marks=MANY),
         pytest.param(1, 3, 4, 8, marks=MANY),
         pytest.param(2, 14, 5, 8, marks=MANY),
@@ -65,6 +65,7 @@ def test_repair_equals_rebuild(
     assert sandbox.planner("gaps").code == 0
 
 
+@pytest.mark.slow
 def test_a_failing_date_blocks_its_chain_alone(sandbox: Sandbox) -> None:
     # Given two holes far apart, one of which cannot be filled
     other = "2021-11-28"
@@ -106,6 +107,7 @@ def test_a_failing_date_blocks_its_chain_alone(sandbox: Sandbox) -> None:
     assert sandbox.differences() == []
 
 
+@pytest.mark.slow
 def test_later_phases_of_a_failed_date_are_blocked(fleet: Sandbox) -> None:
     # Given a date that is missing from analytics on, in two chunks' distance of another
     tables = [name for name in fleet.tables if not name.startswith("nba_raw.")]
@@ -136,6 +138,7 @@ def test_later_phases_of_a_failed_date_are_blocked(fleet: Sandbox) -> None:
     assert fleet.differences() == []
 
 
+@pytest.mark.slow
 def test_a_date_that_was_computed_from_a_repaired_one_is_computed_again(fleet: Sandbox) -> None:
     # Given precompute rows that were computed without a date of analytics
     fleet.run_sql(DELETE.format(table=ANALYTICS), day=day_of("2021-11-24"))
@@ -156,6 +159,7 @@ def test_a_date_that_was_computed_from_a_repaired_one_is_computed_again(fleet: S
     assert fleet.differences() == []
 
 
+@pytest.mark.slow
 def test_what_is_in_flight_is_left_to_the_run_that_holds_it(fleet: Sandbox) -> None:
     # Given a run that was just sent
     fleet.run_sql(DELETE.format(table=PREDICTIONS), day=day_of(DATE))
@@ -179,6 +183,7 @@ def test_what_is_in_flight_is_left_to_the_run_that_holds_it(fleet: Sandbox) -> N
     assert fleet.differences() == []
 
 
+@pytest.mark.slow
 def test_a_plan_file_is_what_is_run(fleet: Sandbox, tmp_path: Path) -> None:
     # Given a plan of two chunks in a file
     for day in ("2021-11-10", DATE):
@@ -206,6 +211,7 @@ def test_a_plan_file_is_what_is_run(fleet: Sandbox, tmp_path: Path) -> None:
     assert "was edited" in refused.err
 
 
+@pytest.mark.slow
 def test_runs_status_and_report_speak_of_a_run(fleet: Sandbox) -> None:
     fleet.run_sql(DELETE.format(table=PREDICTIONS), day=day_of(DATE))
     done = fleet.planner(

@@ -37,6 +37,7 @@ def run(*arguments: str, warehouse: Path, home: Path) -> Done:
     return planner(*arguments, environment=environment, cwd=home.parent)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL.is_file(), reason=f"the real box scores are not in {REAL}")
 def test_real_playoffs_are_gaps_before_and_complete_after(tmp_path: Path) -> None:
     # Given four real seasons, whole, and with the holes of the owner's plan

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from sql.days import PARTITION_DATE, SUFFIX
 from sql.errors import TableNotFound
 from tests.bigquery_server import encode
 from tests.bigquery_server.encode import Json
@@ -266,6 +267,7 @@ class Api:
                 "fields": [
                     encode.table_field(name, kind, required=name in layout.required)
                     for name, kind in layout.columns.items()
+                    if name not in (PARTITION_DATE, SUFFIX)
                 ]
             },
             "type": layout.kind,
@@ -277,7 +279,7 @@ class Api:
         if layout.partition:
             answer["timePartitioning"] = {
                 "type": layout.granularity,
-                "field": layout.partition,
+                **({} if layout.partition == PARTITION_DATE else {"field": layout.partition}),
             }
             answer["requirePartitionFilter"] = f"{dataset}.{table}" in self._filtered
         if layout.streamed:

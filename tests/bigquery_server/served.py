@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -11,6 +11,8 @@ import duckdb
 import pyarrow as pa
 from sqlglot import exp
 
+from sql.days import SUFFIX, is_sharded
+from sql.delta_tables import newest_shard, shards
 from sql.errors import TableNotFound, Unsupported, WarehouseRefused
 from sql.local import LocalWarehouse
 from sql.warehouse import Parameters
@@ -47,7 +49,8 @@ class Layout:
     required: frozenset[str]
     """Columns that are NOT NULL."""
     partition: str | None
-    """The DATE column that partitions it; None for a table in one piece."""
+    """The DATE column that partitions it; None for a table in one piece. `_PARTITIONDATE`: it is
+    partitioned by the day of loading, and has no such column."""
     partitions: Mapping[date | None, Partition]
     """By date; a table in one piece has its only one under None."""
     created: datetime
@@ -107,6 +110,8 @@ class ServedWarehouse(LocalWarehouse):
         for candidate in (name, own, f"{project}.{own}" if own.count(".") == 1 else own):
             if self._path(candidate).joinpath("_delta_log").is_dir():
                 return candidate
+            if is_sharded(candidate) and shards(self.folder, candidate):
+                return candidate
         return name
 
     def named(self, project: str) -> list[tuple[str, str]]:
@@ -119,7 +124,10 @@ class ServedWarehouse(LocalWarehouse):
         return self._select(tree, parameters)
 
     def layout(self, name: str) -> Layout:
-        """Raises `TableNotFound`."""
+        """Raises `TableNotFound`. Of tables in shards, which are read as one, that of the last."""
+        if is_sharded(name):
+            last = self.layout(newest_shard(self.folder, name))
+            return replace(last, columns={**last.columns, SUFFIX: "STRING"})
         table = self._open(name)
         columns = self.columns(name)
         fields = pa.schema(table.schema().to_arrow())

@@ -132,6 +132,12 @@ class Mart:
         """What a phase's statement is from now on."""
         (self.place / f"{name}.sql").write_text(statement)
 
+    def retries(self, count: int) -> None:
+        """How often each phase is tried again, from now on."""
+        file = Path(self.settings.pipeline)
+        file.write_text(file.read_text().replace("retries = 0", f"retries = {count}"))
+        self.context = Context(self.settings, patient=False)
+
     def sql(self, statement: str, **parameters: date | str | int) -> None:
         self.warehouse.run(statement, parameters)
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import redis
 
+from planner import clock
 from planner.commands.accept import accept_blocks
 from planner.doctor.exclusions import check_exclusions
 from planner.errors import BadPipeline
-from planner.gaps import read
 from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.gaps.survey import survey
+from planner.pipeline.closing import Closing
 from planner.pipeline.windows import Window
 from planner.plan.plan import Plan
 from planner.plan.states import RunState, StepState
@@ -24,6 +25,7 @@ from planner.report.markdown import render_markdown
 from planner.report.report import Report
 from planner.settings import Settings
 from sql import open_warehouse
+from sql.errors import WarehouseRefused
 from worker.run.finalize import finalize
 from worker.run.plan import Wanted, plan_gaps
 from worker.step import visit
@@ -143,7 +145,8 @@ class Till:
         return plan, Report.model_validate(json.loads(path.read_text()))
 
     def assess(self, context: Context) -> Assessment:
-        return survey(context.warehouse, context.pipeline, SCOPE)
+        closing = Closing(pipeline=context.pipeline, now=clock.now())
+        return survey(context.warehouse, context.pipeline, SCOPE, closing=closing)
 
 
 @pytest.fixture
@@ -186,11 +189,11 @@ def test_a_loss_that_is_accepted_until_a_day_is_a_gap_from_the_next_one(
         '[[accept]]\nphase = "clean"\ndates = "2025-03-01..2025-03-31"\nreason = "late files"\n'
         "until = 2025-06-30\n"
     )
-    monkeypatch.setattr(read, "today", lambda: date(2025, 6, 30))
+    monkeypatch.setattr(clock, "now", lambda: datetime(2025, 6, 30, tzinfo=UTC))
     assert not till.assess(context).gaps["clean"]
     assert set(till.assess(context).empty["trend"]) >= {FIRST, LAST}
 
-    monkeypatch.setattr(read, "today", lambda: date(2025, 7, 1))
+    monkeypatch.setattr(clock, "now", lambda: datetime(2025, 7, 1, tzinfo=UTC))
 
     gaps = till.assess(context).gaps["clean"]
     assert len(gaps) == 31
@@ -260,7 +263,7 @@ def test_a_list_that_cannot_be_read_excludes_nothing_and_says_why(
 ) -> None:
     context = till.context(halts)
 
-    with pytest.raises(BadPipeline, match=says):
+    with pytest.raises((BadPipeline, WarehouseRefused), match=says):
         till.assess(context)
     (check,) = check_exclusions(context.warehouse, context.pipeline)
     assert not check.ok

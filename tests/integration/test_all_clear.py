@@ -11,9 +11,9 @@ import redis
 
 from planner.gaps.gaps import Finding, GapReason
 from planner.plan.states import RunState
+from planner.report.advice import next_steps
 from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown
-from planner.report.report import next_steps
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from tests.commands import Done, planner
@@ -275,6 +275,7 @@ def test_a_table_in_two_phases_has_the_audits_of_both(make: MakeMart) -> None:
 
 def test_a_date_whose_source_was_emptied_is_not_to_be_retried(make: MakeMart) -> None:
     mart = make()
+    mart.retries(2)
     mart.lose("daily", DAYS[1])
     plan = mart.plan()
     mart.lose("sales", DAYS[1])
@@ -282,6 +283,8 @@ def test_a_date_whose_source_was_emptied_is_not_to_be_retried(make: MakeMart) ->
     report = mart.run(plan)
 
     assert report.state == "failed"
+    assert mart.problem(DAYS[1], "daily").startswith("the source of sales holds nothing of ")
+    assert mart.ledger.step(RUN, f"{DAYS[1]}/daily").failures == 0
     steps = [step.command for step in next_steps(report)]
     assert any(step.startswith("planner enqueue --gaps") for step in steps)
     assert not any("retry" in step for step in steps)

@@ -127,4 +127,7 @@ def test_retry_takes_dates_with_commas_between(run: Run, monkeypatch: pytest.Mon
 
     assert run("retry", "run-1", "--dates", "2024-01-01, 2024-01-03", "--json").code == 0
     (wanted,) = asked
-    assert (wanted["phase"], wanted["dates"]) == (None, [date(2024, 1, 1), date(2024, 1, 3)])
+    assert (wanted["phase"], wanted["dates"]) == (
+        None,
+        {date(2024, 1, 1), date(2024, 1, 3)},
+    )

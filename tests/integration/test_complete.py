@@ -17,8 +17,9 @@ from planner.doctor.ids import check_ids
 from planner.gaps.gaps import FLAWS, GapReason
 from planner.gaps.matrix import matrix
 from planner.pipeline.windows import Window
+from planner.report.advice import APPENDS, next_steps
 from planner.report.markdown import render_markdown
-from planner.report.report import Report, next_steps
+from planner.report.report import Report
 from planner.settings import Settings
 from planner.validation.baseline import Baseline, baseline_of
 from planner.validation.counts import count_tables
@@ -115,6 +116,7 @@ def validated(mart: Mart) -> Baseline:
 
 def test_a_script_that_appends_makes_duplicates_and_has_failed(make: MakeMart) -> None:
     mart = make(daily='key = ["store", "player"]')
+    mart.retries(2)
     mart.lose("sales", DAYS[1], "s4")
     mart.lose("daily", DAYS[1], "s3")
     mart.lose("daily", DAYS[1], "s4")
@@ -123,9 +125,17 @@ def test_a_script_that_appends_makes_duplicates_and_has_failed(make: MakeMart) -
     report = mart.run(mart.plan())
 
     assert mart.problem(DAYS[1], "daily") == (
-        "new duplicate on 2024-01-02: m.daily holds 5 rows for 3 keys (store, player): 2 too many"
+        "new duplicate on 2024-01-02: m.daily holds 5 rows for 3 keys (store, player): 2 too "
+        f"many. {APPENDS}"
     )
     assert report.state == "failed"
+    # And no retry is spent or advised, which would append once more
+    assert mart.ledger.step(RUN, f"{DAYS[1]}/daily").attempt == 1
+    commands = [step.command for step in next_steps(report)]
+    assert (
+        f"planner enqueue --gaps --start {DAYS[0]} --end {DAYS[-1]} --reasons duplicate" in commands
+    )
+    assert not any("retry" in command for command in commands)
     # And it is found by itself, and repaired when asked to
     assert mart.assess().gaps["daily"][DAYS[1]].reason is GapReason.DUPLICATE
     assert mart.plan().leaves_gaps

@@ -116,10 +116,13 @@ def naive(content: Rows, low: dict[str, Any], how: str, day: date) -> dict[str, 
             found[phase].add("missing")
         elif have < need * share:
             found[phase].add("partial")
-        if how == "ids" and held - want and not (phase == "low" and low["allow_surplus"]):
+        if how == "ids" and held - want and not (phase == "low" and is_allowed):
             found[phase].add("surplus")
 
+    is_allowed = low["allow_surplus"]
     judge("mid", mid, source, most, 1.0)
+    if {"mid", "s.mid"} & set(low["against"]) and found["mid"] & {"missing", "partial"}:
+        is_allowed = True  # what it holds may be right, and is known when `mid` is whole
     judge("low", own, measured, number, low["min_coverage"])
     today = [row for row in content["s.low"] if row[0] == day]
     columns = {"id": 1, "value": 2}

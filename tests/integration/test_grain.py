@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 import redis
 
-from planner.gaps import read
+from planner import clock
 from planner.gaps.gaps import SkipReason
 from planner.settings import Settings
 from tests.integration.test_accepted import CLEAN, Till
@@ -65,7 +65,7 @@ def built(
     tmp_path: Path, client: redis.Redis, redis_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Till, Context]:
     """A till whose day, week and month tables a run has filled."""
-    monkeypatch.setattr(read, "today", lambda: date(2025, 4, 2))
+    monkeypatch.setattr(clock, "now", lambda: datetime(2025, 4, 2, tzinfo=UTC))
     till = Till(tmp_path, redis_settings.redis_url)
     # One store opens on one day of a month: no week and no month may lack it.
     week = "DATE_ADD(DATE_TRUNC(day, ISOWEEK), INTERVAL 6 DAY)"
@@ -134,7 +134,7 @@ def test_a_month_that_is_not_over_is_open(
     built: tuple[Till, Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     till, context = built
-    monkeypatch.setattr(read, "today", lambda: date(2025, 3, 31))
+    monkeypatch.setattr(clock, "now", lambda: datetime(2025, 3, 31, tzinfo=UTC))
 
     plan, report = till.run(context, "run-open", phases=["clean", "trend", "monthly"])
 

@@ -268,7 +268,17 @@ def test_gaps_are_printed_in_the_documented_shape(shop: Shop) -> None:
     )
 
     assert code == 1
-    assert list(found) == ["pipeline", "scope", "phases", "gaps", "empty", "accepted", "cost"]
+    assert list(found) == [
+        "pipeline",
+        "scope",
+        "phases",
+        "gaps",
+        "empty",
+        "accepted",
+        "beyond",
+        "notices",
+        "cost",
+    ]
     assert found["pipeline"] == "sales"
     assert found["scope"] == {"start": "2025-06-02", "end": "2025-07-11"}
     open_days = 40 - len(SUNDAYS)

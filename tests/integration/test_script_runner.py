@@ -316,7 +316,13 @@ def test_rows_that_are_there_are_computed_again_from_the_first_processor_on(
     assert [call[22:] for call in chain.calls] == [""]
 
 
-@pytest.mark.parametrize("reason", sorted(RECOMPUTE))
+@pytest.mark.parametrize(
+    "reason",
+    [
+        pytest.param(reason, marks=[] if reason in ("cascade", "duplicate") else pytest.mark.slow)
+        for reason in sorted(RECOMPUTE)
+    ],
+)
 def test_what_is_computed_again_goes_on_after_the_tables_that_are_rewritten(
     chain: Bench, reason: GapReason
 ) -> None:

@@ -12,6 +12,7 @@ from planner.gaps.gaps import GapReason
 from planner.gaps.survey import survey
 from planner.plan.states import DateState, RunState, StepState
 from planner.report.report import Report
+from sql.local import LocalWarehouse
 from tests.integration.ledgers import end
 from tests.integration.shop import PIPELINE, RUN, SCOPE, TOUCH, Shop, day, drain
 from worker.ledger.record import RunEnding
@@ -76,15 +77,18 @@ def test_a_step_that_is_delivered_again_says_how_it_ended(shop: Shop) -> None:
     assert shop.ledger.step(RUN, step).attempt == 1
 
 
+def writes_nothing(*_: object) -> int:
+    """A statement that ends well, and writes no row."""
+    return 0
+
+
 def test_what_is_computed_from_a_failure_is_blocked(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a step that cannot succeed
     shop.lose_sessions(day(11))
     ids = shop.register(shop.plan())
-    shop.context.warehouse.run(
-        "DELETE FROM shop_raw.orders WHERE order_date = @day", {"day": day(11)}
-    )
+    monkeypatch.setattr(LocalWarehouse, "run", writes_nothing)
     monkeypatch.setattr(visit, "decide", lambda *a, **k: None)
 
     # When it fails
@@ -107,12 +111,12 @@ def test_what_is_computed_from_a_failure_is_blocked(
     assert run.validation["passed"] is False
 
 
-def test_missing_rows_are_tried_again_then_given_up(shop: Shop) -> None:
+def test_missing_rows_are_tried_again_then_given_up(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop.lose_sessions(day(11))
     shop.register(shop.plan())
-    shop.context.warehouse.run(
-        "DELETE FROM shop_raw.orders WHERE order_date = @day", {"day": day(11)}
-    )
+    monkeypatch.setattr(LocalWarehouse, "run", writes_nothing)
     step = f"{day(11)}/sessionise"
     retries = PIPELINE.by_name["sessionise"].retries
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from planner.errors import BadPlan
+from planner.plan.owed import Owed, save
 from planner.plan.plan import Plan, parse_plan
 from planner.plan.states import StepState
 from planner.report.report import NOT_COUNTED, Report
@@ -19,6 +20,7 @@ from tests.waiting import until
 from worker.processes.children import supervised
 from worker.run.enqueue import require_here
 from worker.run.finalize import finalize
+from worker.run.plan import owed_now
 from worker.step import visit
 from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
@@ -113,6 +115,24 @@ def test_a_folder_is_the_same_however_it_is_spelt(
     }
 
     assert visit.visit(elsewhere(shop, spelt[spelling]), RUN, STEP, worker="me") == "succeeded"
+
+
+def test_what_is_owed_is_owed_however_the_folder_is_spelt(
+    shop: Shop, other: Context, tmp_path: Path
+) -> None:
+    """Else a plan by another spelling would call dates complete that are to be recomputed."""
+    note = Owed(
+        run_id=RUN,
+        pipeline=shop.context.pipeline.name,
+        warehouse=shop.context.warehouse.name,
+        warehouse_id=shop.context.warehouse.identify(),
+        dates={"sessionise": {day(11)}},
+    )
+    save(shop.context.settings.folder("owed"), note)
+    (tmp_path / "link").symlink_to(tmp_path / "warehouse")
+
+    assert owed_now(elsewhere(shop, tmp_path / "link"), None) == [note]
+    assert owed_now(other, None) == []
 
 
 @pytest.mark.usefixtures("begun")

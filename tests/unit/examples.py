@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from planner.gaps.assess import assess
 from planner.gaps.evidence import Difference, Evidence, unsure
 from planner.gaps.gaps import Assessment
+from planner.pipeline.closing import Closing
 from planner.pipeline.criteria import EntitiesCriterion
 from planner.pipeline.lookback import lookback, with_lookback
 from planner.pipeline.measures import Place
@@ -149,6 +150,11 @@ def shown(of: Pipeline, cover: Mapping[str, Coverage], window: Window) -> Eviden
         for place, days in asked.items()
     }
     return replace(counted, differences=differences)
+
+
+def closing(of: Pipeline, today: date) -> Closing:
+    """The clock of a pipeline when a day has just begun."""
+    return Closing(pipeline=of, now=datetime.combine(today, time(), UTC))
 
 
 def assessed(of: Pipeline, cover: Mapping[str, Coverage], window: Window) -> Assessment:

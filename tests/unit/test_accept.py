@@ -269,7 +269,7 @@ def test_the_printed_block_accepts_what_is_there_and_what_follows_from_it(lost: 
     [
         (loss("cleen", "2024-01-03"), "did you mean 'clean'"),
         (loss("clean", "2024-01-xx"), "'2024-01-xx' is no date"),
-        (loss("clean", "2024-01-05..2024-01-03"), "before it starts"),
+        (loss("clean", "2024-01-05..2024-01-03"), "is reversed"),
         (loss("clean", []), "at least 1"),
         (loss("raw", "2024-01-03", ids=["order-1"]), "no table of 'raw' is compared by ids"),
     ],

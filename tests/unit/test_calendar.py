@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 import pytest
 
@@ -117,3 +118,65 @@ def test_a_season_that_has_not_begun_has_no_scope() -> None:
 def test_before_the_first_season_there_is_nothing_to_look_at() -> None:
     with pytest.raises(UsageError, match="lie ahead"):
         CALENDAR.scope(today=date(2023, 1, 1))
+
+
+# -- without seasons -------------------------------------------------------------------------------
+
+
+def calendar(**options: Any) -> Calendar:
+    return Calendar(pipeline=eg.pipeline(**{"seasons": [], **options}))
+
+
+def test_a_calendar_without_an_end_goes_on() -> None:
+    open_ended = calendar(start=date(2023, 11, 5))
+
+    assert (open_ended.first, open_ended.last) == (date(2023, 11, 5), None)
+    assert open_ended.scope(today=date(2030, 1, 1)) == Window(
+        start=date(2023, 11, 5), end=date(2030, 1, 1)
+    )
+    assert open_ended.covers(date(2099, 12, 31))
+    assert not open_ended.covers(date(2023, 11, 4))
+
+
+def test_years_stand_for_seasons() -> None:
+    of = calendar(start=date(2023, 11, 5), end=date(2025, 3, 31))
+    whole = Window(start=date(2020, 1, 1), end=date(2030, 1, 1))
+
+    assert [(s.name, s.start, s.end) for s in of.seasons(whole)] == [
+        ("2023", date(2023, 11, 5), date(2023, 12, 31)),
+        ("2024", date(2024, 1, 1), date(2024, 12, 31)),
+        ("2025", date(2025, 1, 1), date(2025, 3, 31)),
+    ]
+    assert of.season_of(date(2025, 4, 1)) is None
+    assert of.scope(today=date(2024, 2, 1), season="2024").end == date(2024, 2, 1)
+    with pytest.raises(UsageError, match=r"no season '2022'.*: 2023, 2024\.$"):
+        of.scope(today=date(2024, 2, 1), season="2022")
+
+
+def test_the_warm_up_of_a_calendar_without_seasons_is_its_first_days() -> None:
+    of = calendar(start=date(2023, 12, 25), bootstrap_days=10)
+
+    assert [of.is_bootstrap(date(2023, 12, 25)), of.is_bootstrap(date(2024, 1, 3))] == [True, True]
+    assert not of.is_bootstrap(date(2024, 1, 4))
+    assert not of.is_bootstrap(date(2023, 12, 24))
+    assert not of.is_bootstrap(date(2025, 1, 1))
+
+
+def test_a_start_keeps_seasons_and_opens_the_end() -> None:
+    both = Calendar(pipeline=eg.pipeline(start=date(2023, 12, 1)))
+
+    assert (both.first, both.last) == (date(2023, 12, 1), None)
+    assert both.covers(date(2026, 1, 1))
+    assert [season.name for season in both.seasons(both.scope(today=date(2026, 1, 1)))] == ["2024"]
+
+
+def test_days_between_seasons_are_not_covered_where_seasons_are_all_there_is() -> None:
+    assert CALENDAR.covers(date(2024, 6, 30))
+    assert not CALENDAR.covers(date(2024, 7, 1))
+
+
+def test_a_start_after_the_calendars_end_needs_an_end() -> None:
+    with pytest.raises(UsageError, match="after the calendar's end, 2025-06-30: give --end"):
+        CALENDAR.scope(today=date(2026, 1, 1), start=date(2025, 7, 1))
+    asked = CALENDAR.scope(today=date(2026, 1, 1), start=date(2025, 7, 1), end=date(2025, 7, 2))
+    assert asked.end == date(2025, 7, 2)

@@ -85,6 +85,6 @@ def test_what_is_computed_again_is_looked_up_before_and_after() -> None:
         cost=cost_of(0, 6.25),
     )
 
-    # Then three and four times six queries, and versions after the dates that were there already
+    # Then three and four times seven queries, and versions after the dates that were there already
     assert plan.cost is not None
-    assert plan.cost.recounts.bytes == (3 + 4 * 6 + 3) * MINIMUM_BYTES_BILLED
+    assert plan.cost.recounts.bytes == (3 + 4 * 7 + 3) * MINIMUM_BYTES_BILLED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -138,7 +137,7 @@ def test_a_period_is_due_when_it_is_closed() -> None:
         (day(30), {day(n) for n in (0, 7, 14, 21)}, set()),
         (day(31), {day(n) for n in (0, 7, 14, 21)}, {day(30)}),
     ):
-        found = assess(of, replace(evidence, today=today), SCOPE)
+        found = assess(of, evidence, SCOPE, closing=eg.closing(of, today))
         assert set(found.gaps["weekly"]) == weeks
         assert set(found.gaps["monthly"]) == months
 
@@ -192,7 +191,7 @@ def test_the_page_shows_dates_between_and_open_ones_as_no_gaps() -> None:
     of = rollups()
     cover = eg.covered(of, days(0, 30))
     cover |= {"shop.weekly": {}, "shop.monthly": {}}
-    now = assess(of, replace(eg.shown(of, cover, SCOPE), today=day(20)), SCOPE)
+    now = assess(of, eg.shown(of, cover, SCOPE), SCOPE, closing=eg.closing(of, day(20)))
 
     taken = snapshot(of, now, window(0, 20), {})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from planner.commands.groups import Planning, grouped
-from planner.commands.options import parse_duration
+from planner.commands.options import parse_days, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,39 @@ def test_a_duration_is_read_in_seconds(text: str, seconds: int) -> None:
 def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="write 6h, 1d12h or 90m"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("2026-03-01", [1]),
+        ("2026-03-01,2026-03-03", [1, 3]),
+        ("2026-03-01..2026-03-07,2026-03-11", [1, 2, 3, 4, 5, 6, 7, 11]),
+        (" 2026-03-01 .. 2026-03-02 , 2026-03-02..2026-03-03 ", [1, 2, 3]),
+        ("2026-03-05..2026-03-05", [5]),
+    ],
+)
+def test_dates_are_read_as_people_list_them(text: str, days: list[int]) -> None:
+    assert parse_days(text) == {date(2026, 3, day) for day in days}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "write YYYY-MM-DD"),
+        ("2026-03-01,", "write YYYY-MM-DD"),
+        ("..2026-03-01", "write YYYY-MM-DD"),
+        ("2026-03-01..", "write YYYY-MM-DD"),
+        ("2026-03-01..2026-03-02..2026-03-03", "write YYYY-MM-DD"),
+        ("2026-02-30", "write YYYY-MM-DD"),
+        ("2026-03-01-2026-03-07", "write YYYY-MM-DD"),
+        ("2026-03-07..2026-03-01", "is reversed"),
+        ("0001-01-01..9999-12-31", "more than 36,600 dates"),
+    ],
+)
+def test_what_is_no_list_of_dates_is_refused(text: str, why: str) -> None:
+    with pytest.raises(typer.BadParameter, match=why):
+        parse_days(text)
 
 
 def test_the_options_of_a_group_are_those_of_its_command() -> None:

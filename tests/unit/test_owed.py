@@ -21,8 +21,8 @@ NOTE = Owed(
 )
 
 
-def read(folder: Path, *, pipeline: str = "shop", warehouse: str = "local:w") -> list[Owed]:
-    return notes.read(folder, pipeline=pipeline, warehouse=warehouse)
+def read(folder: Path, *, pipeline: str = "shop") -> list[Owed]:
+    return notes.read(folder, pipeline=pipeline)
 
 
 def test_a_note_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -35,11 +35,10 @@ def test_a_folder_that_is_not_there_holds_no_notes(tmp_path: Path) -> None:
     assert read(tmp_path / "owed") == []
 
 
-def test_notes_are_of_one_pipeline_and_one_warehouse(tmp_path: Path) -> None:
+def test_notes_are_of_one_pipeline(tmp_path: Path) -> None:
     notes.save(tmp_path, NOTE)
 
     assert read(tmp_path, pipeline="other") == []
-    assert read(tmp_path, warehouse="local:v") == []
 
 
 def test_what_was_recomputed_is_crossed_out() -> None:

@@ -403,6 +403,66 @@ def test_a_list_of_one_is_that_value() -> None:
 # -- the calendar ----------------------------------------------------------------------------
 
 
+def test_moments_are_counted_by_day_in_the_time_zone_of_the_file(load: Any) -> None:
+    assert [spec.table.zone for spec in load().tables] == ["UTC", "UTC"]
+    pipeline = load('name = "shop"', 'name = "shop"\ntimezone = "America/New_York"')
+
+    assert [spec.table.zone for spec in pipeline.tables] == ["America/New_York"] * 2
+    assert pipeline.checksum != load().checksum
+
+
+@pytest.mark.parametrize(
+    ("zone", "said"),
+    [
+        ("America/NewYork", "did you mean 'America/New_York'?"),
+        ("EST5EDT4", "did you mean 'EST5EDT'?"),
+        ("midnight o'clock in the middle of nowhere", "write one such as America/New_York"),
+        ("", "write one such as"),
+        ("../../etc/passwd", "there is no time zone"),
+        ("America", "there is no time zone"),
+        ("x" * 3_000, "write one such as"),
+        ("localtime", "there is no time zone"),
+        ("right/UTC", "there is no time zone"),
+    ],
+)
+def test_what_is_no_time_zone_is_told(load: Any, zone: str, said: str) -> None:
+    with pytest.raises(BadPipeline) as refused:
+        load('name = "shop"', f'name = "shop"\ntimezone = "{zone}"')
+
+    assert said in str(refused.value)
+    assert len(str(refused.value)) < 400
+
+
+SHARDED = 'name = "shop.orders_*"\ndate = "_TABLE_SUFFIX"'
+
+
+def test_a_source_may_be_in_shards(load: Any) -> None:
+    pipeline = load('name = "shop.orders"\ndate = "day"', SHARDED)
+
+    assert pipeline.tables[0].table.name == "shop.orders_*"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("shop.orders", "shop.orders_*", "has the date _TABLE_SUFFIX"),
+        ('orders"\ndate = "day"', 'orders"\ndate = "_TABLE_SUFFIX"', "no other table has it"),
+        (
+            'name = "shop.orders"\ndate = "day"',
+            SHARDED.replace("_*", "_20*"),
+            "where the date of a shard begins",
+        ),
+        ('name = "shop.clean"\ndate = "day"', SHARDED, "can only be read"),
+        ("shop.orders", "shop.*_orders", "is not a table's name"),
+    ],
+)
+def test_shards_that_cannot_be_told_apart_are_refused(
+    load: Any, old: str, new: str, said: str
+) -> None:
+    with pytest.raises(BadPipeline, match=said):
+        load(old, new)
+
+
 def test_a_window_does_not_end_before_it_starts() -> None:
     backwards = {"start": date(2024, 2, 1), "end": date(2024, 1, 31)}
 
@@ -477,7 +537,7 @@ def test_two_seasons_do_not_have_one_name() -> None:
         ([eg.phase("raw"), eg.phase("other")], "no phase is after another"),
         (
             [eg.phase("raw"), eg.phase("a", "raw", runners=[])],
-            "'a' comes after others, so it needs",
+            "no phase has a runner, so there is nothing to repair with",
         ),
         (
             [

@@ -115,9 +115,9 @@ def test_a_date_that_reads_days_to_come_is_open() -> None:
     )
     cover = eg.covered(of, days(0, 10))
     cover |= {"shop.smooth": {}, "shop.trend": {}, "shop.other": {}}
-    evidence = replace(eg.shown(of, cover, window(0, 10)), today=day(11))
+    evidence = eg.shown(of, cover, window(0, 10))
 
-    found = assess(of, evidence, window(0, 10))
+    found = assess(of, evidence, window(0, 10), closing=eg.closing(of, day(11)))
 
     still = {
         name: {on for on, left in held.items() if left.reason is SkipReason.OPEN}

@@ -342,6 +342,20 @@ def test_newest_first_limits_to_the_last_dates() -> None:
     assert dates(repair) == {"report": [day(3), day(5)]}
 
 
+def test_a_limit_counts_dates_that_can_be_done() -> None:
+    # Given three dates with gaps, of which another run has the first
+    of = eg.rolling(0)
+    cover = eg.covered(of, days(0, 9))
+    for each in (2, 4, 6):
+        eg.empty(cover, "clean", day(each))
+    held = {("clean", day(2)): "run-other", ("report", day(2)): "run-other"}
+
+    repair = decide(of, cover, window(0, 9), limit=1, in_flight=held)
+
+    assert list(repair.todo["clean"]) == [day(4)]
+    assert [(left.phase, left.date) for left in repair.skipped] == [("clean", day(2))] * 1
+
+
 def test_a_limit_still_does_all_that_follows_from_what_it_keeps() -> None:
     of = eg.rolling(3)
     cover = eg.covered(of, days(0, 20))

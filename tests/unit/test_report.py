@@ -7,8 +7,9 @@ import sys
 from datetime import date
 
 from planner.pipeline.publish import Publication
+from planner.report.advice import next_steps
 from planner.report.markdown import render_markdown
-from planner.report.report import Report, bare_seasons, next_steps, phase_times
+from planner.report.report import Report, bare_seasons, phase_times
 from planner.text import date_runs
 from tests.reports import make_report
 

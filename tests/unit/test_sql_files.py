@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,12 @@ from planner.report.history import FoundGap, write_gaps, write_run
 from planner.validation.queries import query_of
 from planner.validation.results import QUERIES
 from sql.coverage import coverage_query
+from sql.days import SHARDS, SUFFIX, days_of
 from sql.differences import Side, differences_query
-from sql.listed import Listed, listed_query
+from sql.errors import WarehouseRefused
+from sql.listed import listed_query
 from sql.statements import HERE, load
-from sql.warehouse import Condition, Table
+from sql.warehouse import Condition, GradeColumns, Table
 from tests.analyzer import analyze
 from tests.reports import make_report
 from tests.table_sets import (
@@ -135,6 +138,49 @@ def test_the_analyzer_accepts_every_flaw_that_is_counted_and_an_audit() -> None:
     analyze({"shop.sales": columns}, audit, {"start_date": SCOPE.start, "end_date": SCOPE.end})
 
 
+@pytest.mark.parametrize(
+    ("kind", "zone"),
+    [
+        ("DATE", "UTC"),
+        ("DATETIME", "UTC"),
+        ("TIMESTAMP", "UTC"),
+        ("TIMESTAMP", "America/New_York"),
+        (SHARDS, "UTC"),
+    ],
+)
+def test_the_analyzer_accepts_every_kind_of_date(kind: str, zone: str) -> None:
+    column = SUFFIX if kind == SHARDS else "sold"
+    tables = {
+        "shop.sales": {
+            column: "STRING" if kind == SHARDS else kind,
+            "sale": "STRING",
+            "system": "STRING",
+            "error": "FLOAT64",
+            "correct": "BOOL",
+        }
+    }
+    table = Table(name="shop.sales", date=column, kind=kind, zone=zone, entities={"sale": "sale"})
+    grades = GradeColumns(system="system", error="error", correct="correct")
+    for asked in (table, replace(table, grades=grades)):
+        analyze(tables, *coverage_query(asked, SCOPE.start, SCOPE.end))
+    sides = {"sale": [Side(table=table, within=(Side(table=table),))]}
+    analyze(tables, *differences_query(table, sides, [SCOPE.start, SCOPE.end], ids_shown=20))
+
+
+def test_moments_are_compared_with_constants_so_that_partitions_are_pruned() -> None:
+    """A function of the column in place of the column itself would read every partition."""
+    days = days_of(Table(name="shop.sales", date="sold", kind="TIMESTAMP", zone="Asia/Tokyo"))
+    first, last, _ = days.within.split(" AND ", 2)
+
+    assert first.startswith("`sold` >= TIMESTAMP_SUB(TIMESTAMP(@start_date, 'Asia/Tokyo')")
+    assert last.startswith("`sold` < TIMESTAMP_ADD(TIMESTAMP(DATE_ADD(@end_date")
+
+
+def test_what_is_no_time_zone_gets_into_no_statement() -> None:
+    with pytest.raises(WarehouseRefused, match="is no time zone"):
+        days_of(Table(name="shop.sales", date="sold", kind="TIMESTAMP", zone="x') OR ('a"))
+
+
 @pytest.mark.parametrize("which", SETS)
 def test_the_analyzer_accepts_the_coverage_of_every_table(which: str) -> None:
     for phase in SETS[which][0]().phases:
@@ -185,11 +231,11 @@ def test_the_analyzer_accepts_the_documented_dashboard_query() -> None:
 
 @pytest.mark.parametrize("until", [None, "last_day"])
 def test_the_analyzer_accepts_what_lists_days(until: str | None) -> None:
-    listed = Listed(
-        table="shop.halts", date="day", until=until, where={"what": Condition(one_of=("x", "y"))}
-    )
+    where = {"what": Condition(one_of=("x", "y"))}
+    first = Table(name="shop.halts", date="day", where=where)
+    last = until and replace(first, date=until)
     columns = {"day": "DATE", "last_day": "DATE", "what": "STRING"}
-    analyze({"shop.halts": columns}, *listed_query(listed, SCOPE.start, SCOPE.end))
+    analyze({"shop.halts": columns}, *listed_query(first, last or None, SCOPE.start, SCOPE.end))
 
 
 def test_the_analyzer_accepts_the_probe() -> None:

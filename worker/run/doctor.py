@@ -39,6 +39,10 @@ def check_broker(context: Context) -> Iterator[Check]:
 def check_runners(context: Context) -> Iterator[Check]:
     """One check per runner: fallbacks may be absent, as long as one of the phase is there."""
     for phase in context.pipeline.phases:
+        if phase.after and phase.is_watched:
+            yield Check(
+                what=f"{phase.name}: watched", ok=True, detail="it has no runner: others fill it"
+            )
         if phase.runners:
             is_there = choose(phase, context.pipeline_dir).number is not None
             for number, spec in enumerate(phase.runners):

@@ -68,7 +68,7 @@ def require_here(context: Context, plan: Plan) -> None:
             f"{context.warehouse.name}: set that, or make a new plan."
         )
     # A checksum is no signature: a plan made by hand can have one that matches.
-    runnable = [phase.name for phase in context.pipeline.phases if not phase.is_source]
+    runnable = [phase.name for phase in context.pipeline.phases if not phase.is_watched]
     for chunk_ in plan.chunks:
         named = [step.phase for step in chunk_.steps]
         if named != [name for name in runnable if name in named]:
@@ -124,6 +124,9 @@ def _changed(
             is_short = (gap is not None and gap.reason in SHORT) or past in owed.get(upstream, ())
             if is_short and (upstream, past) not in planned:
                 return f"needs {upstream} {past}, which is short now and no part of the plan"
+    left = assessment.unready_upstream(phase, task.date)
+    if left is not None:
+        return f"is computed from {left.phase} {left.date}, which is {left.reason} now"
     if task.reason in SHORT.union(task.flaws):
         gap = assessment.gaps[phase.name].get(task.date)
         if gap is None:
@@ -167,6 +170,7 @@ def _note_owed(context: Context, run_id: str, plan: Plan) -> None:
             run_id=run_id,
             pipeline=plan.pipeline,
             warehouse=plan.warehouse,
+            warehouse_id=context.warehouse.identify(),
             dates={phase: set(days) for phase, days in plan.recompute.items()},
         ),
     )

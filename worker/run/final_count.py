@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 
+from planner import clock
+from planner.pipeline.closing import Closing
 from planner.plan.plan import Plan
 from planner.plan.states import RunState
 from planner.report.report import NOT_COUNTED, Short, Validation
@@ -48,6 +50,7 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
             plan.reach,
             days_before=max(phase.days_before for phase in phases),
             days_after=max(phase.days_after for phase in phases),
+            closing=Closing(pipeline=context.pipeline, now=clock.now(), included=plan.dates),
         )
     except WarehouseUnreachable as error:
         why = redacted(str(error))

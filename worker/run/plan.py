@@ -20,6 +20,7 @@ from worker.ledger.ledger import Ledger
 from worker.run.forecast import forecast
 from worker.runners.choose import absence, choose
 from worker.step.context import Context
+from worker.step.mismatch import is_here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,14 @@ class Wanted:
     chunk_dates: int | None = None
     newest_first: bool = False
     limit: int | None = None
+    exclude: Collection[date] = ()
+    """Dates that are left out, and with them what is computed from them."""
     reasons: Collection[GapReason] = ()
     """Flaws that are repaired too."""
+    redo: Collection[str] = ()
+    """Phases whose complete dates are written anew."""
+    gaps: bool = True
+    """Whether gaps of other phases than `redo` names are repaired."""
     reason: str = ""
     plan_id: str = field(default_factory=lambda: new_id("plan", datetime.now(UTC)))
     """Known before the plan is made: the queries that it rests on carry it."""
@@ -57,9 +64,12 @@ def plan_gaps(
         scope=wanted.scope,
         phases=wanted.phases,
         reasons=wanted.reasons,
+        redo=wanted.redo,
+        gaps=wanted.gaps,
         cascade=wanted.cascade,
         limit=wanted.limit,
         newest_first=wanted.newest_first,
+        exclude=wanted.exclude,
         owed=owed_files.merged(owed_now(context, ledger)),
         in_flight=in_flight,
     )
@@ -78,7 +88,7 @@ def plan_gaps(
         chunks,
         warehouse=context.warehouse.name,
         warehouse_id=context.warehouse.identity,
-        scope=wanted.scope,
+        scope=wanted.scope.whole,
         reason=wanted.reason,
         plan_id=wanted.plan_id,
         cost=cost,
@@ -101,10 +111,10 @@ def plan_repair(
 
 def _days_with_rows(assessment: Assessment, phase: str) -> set[date]:
     """Dates with rows of a phase, or whose rows are not to be touched."""
-    gaps, orphans = assessment.gaps[phase], assessment.orphans.get(phase, {})
+    gaps, holding = assessment.gaps[phase], assessment.holding[phase]
     alone = (SkipReason.EXCLUDED, SkipReason.ACCEPTED)
     left = {day for day, why in assessment.empty[phase].items() if why.reason in alone}
-    return {*assessment.complete[phase], *gaps, *orphans, *left}
+    return {*assessment.complete[phase], *gaps, *holding, *left}
 
 
 def owed_now(context: Context, ledger: Ledger | None) -> list[Owed]:
@@ -114,11 +124,8 @@ def owed_now(context: Context, ledger: Ledger | None) -> list[Owed]:
     ledger's entries expire.
     """
     folder = context.settings.folder("owed")
-    notes = owed_files.read(
-        folder,
-        pipeline=context.pipeline.name,
-        warehouse=context.warehouse.name,
-    )
+    found = owed_files.read(folder, pipeline=context.pipeline.name)
+    notes = [note for note in found if is_here(context, note)]
     if ledger is None:
         return notes
     left = []

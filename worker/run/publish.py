@@ -10,6 +10,9 @@ import shlex
 from collections.abc import Collection
 from datetime import date
 
+from planner import clock
+from planner.pipeline.calendar import Calendar
+from planner.pipeline.closing import Closing
 from planner.pipeline.publish import Publication, Publish
 from worker.ledger.lease import Lease
 from worker.processes.secrets import redacted
@@ -56,7 +59,8 @@ def publish(context: Context, run_id: str, repaired: Collection[date], lease: Le
 def _newest(context: Context, publishing: Publish, last: date) -> list[date]:
     """The newest date that the phase holds, when it is newer than `last`."""
     spec = context.pipeline.by_name[publishing.after].tables[0]
-    end = max(last, context.pipeline.seasons[-1].end)
+    closing = Closing(pipeline=context.pipeline, now=clock.now())
+    end = max(last, Calendar(pipeline=context.pipeline).last or closing.today)
     warehouse = context.warehouse.labelled(phase="publish")
     newest = max(warehouse.coverage(spec.table, last, end), default=last)
     return [newest] if newest > last else []

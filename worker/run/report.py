@@ -11,20 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 
-from planner.gaps.gaps import Assessment, GapReason
+from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.gaps.matrix import matrix
 from planner.gaps.snapshot import snapshot
+from planner.pipeline.calendar import Calendar
 from planner.pipeline.publish import Publication
 from planner.plan.plan import Plan, step_id
 from planner.plan.states import DateState, RunState, StepState
-from planner.report.report import (
-    Failure,
-    Remark,
-    Report,
-    StepRow,
-    Validation,
-    retry_command,
-)
+from planner.report.advice import retry_command
+from planner.report.report import Failure, Remark, Report, StepRow, Validation
 from planner.validation.counts import Counts
 from planner.validation.judge import judge
 from worker.ledger.record import RunRecord
@@ -114,10 +109,10 @@ def report_of(
         criteria=tuple(judge(counts)) if counts else (),
         publication=publication,
         failures=failures(context, run, plan, standing.dates),
-        left_alone=len(plan.skipped),
+        left_alone=sum(left.reason is not SkipReason.OPEN for left in plan.skipped),
         before=plan.before,
         after=matrix(context.pipeline, assessment, reach) if assessment else plan.before,
-        seasons=tuple(season for season in context.pipeline.seasons if season.common(reach)),
+        seasons=Calendar(pipeline=context.pipeline).seasons(reach),
         days_before=plan.days_before,
         days_after=(
             snapshot(context.pipeline, assessment, reach, standing.to_recompute)
@@ -224,7 +219,7 @@ def failures(
             dates=tuple(days),
             state=state,
             reason=why,
-            retry=retry_command(run.id, phase, tuple(days)),
+            retry=retry_command(run.id, phase, tuple(days), why),
         )
         for (phase, state, why), days in groups.items()
     )

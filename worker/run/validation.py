@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import date
 
-from planner.gaps.gaps import RECOMPUTE, SHORT, Assessment, Gap
+from planner.gaps.gaps import RECOMPUTE, SHORT, Assessment, Gap, SkipReason
 from planner.gaps.snapshot import COMPLETE, Snapshot, State
 from planner.gaps.stale import newer_upstream
 from planner.pipeline.phase import Phase
@@ -56,6 +56,9 @@ def validate(
         for phase, gaps in assessment.gaps.items()
         for day in gaps
     )
+    # What nothing can judge, or the calendar leaves out, is as little in order as a gap.
+    outside = (SkipReason.UNJUDGED, SkipReason.BEYOND)
+    remaining += sum(left.reason in outside for left in plan.skipped)
     return Validation(passed=not short, checked=len(taken), short=tuple(short), remaining=remaining)
 
 
@@ -135,8 +138,11 @@ def _gone(
     """A complete date that was computed from rows which are gone, or changed since."""
     cause: Cause = "gone"
     short = assessment.short_upstream(phase, task.date)
+    left = assessment.unready_upstream(phase, task.date)
     if short is not None:
         told = f"{short.phase} {short.date}: {short.detail}"
+    elif left is not None:
+        told = f"{left.phase} {left.date}: {left.detail}"
     else:
         newer = newer_upstream(counts.pipeline, phase, task.date, counts.modified)
         if newer is None or is_old:

@@ -318,7 +318,8 @@ class Attempt:
             return Park(seconds=pause, checkpoint=checkpoint.as_json())
         said = checkpoint.notes | checkpoint.errors
         told = {d: f"{said[d]} ({what})" if d in said else what for d, what in short.items()}
-        permanent = {day: why for day, why in told.items() if day in checkpoint.permanent}
+        ended = checkpoint.permanent | counted.doubled
+        permanent = {day: why for day, why in told.items() if day in ended}
         blocked = {day: why for day, why in told.items() if day in checkpoint.blocked}
         done = tuple(day for day in dates if day not in short)
         return Ended(

@@ -21,7 +21,10 @@ Versions = Mapping[str, Mapping[str, tuple[str, ...]]]
 """Table → date (ISO) → marks of what its rows are made of. A table without versions is absent."""
 
 Flaws = Mapping[str, Mapping[str, int]]
-"""Date (ISO) → table, reason and what it is about → how bad it is."""
+"""Date (ISO) → table, reason and what it is about → how bad it is: rows too many, rows without a
+value in a million, 1 for an audit."""
+
+MILLION = 1_000_000
 
 
 class Held(BaseModel):
@@ -163,7 +166,8 @@ def flaws_of(
             note(day, spec.name, GapReason.DUPLICATE, ", ".join(spec.key), cell.duplicates)
             for column in spec.filled:
                 absent = cell.rows - cell.filled.get(column, 0)
-                note(day, spec.name, GapReason.UNFILLED, column, absent)
+                share = absent * MILLION // max(cell.rows, 1)  # more rows alone are not worse
+                note(day, spec.name, GapReason.UNFILLED, column, share)
         for audit, days in audited.get(spec.name, {}).items():
             for day in days:
                 note(day, spec.name, GapReason.AUDIT, audit, 1)

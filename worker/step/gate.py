@@ -11,14 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from planner import clock
 from planner.gaps.assess import assess
+from planner.gaps.counted import gate_phases
+from planner.gaps.gaps import Assessment, SkipReason
 from planner.gaps.read import read_evidence
+from planner.pipeline.closing import Closing
 from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.states import DateState
-from planner.report.report import ENQUEUE
+from planner.report.advice import ENQUEUE
 from sql.warehouse import Warehouse
 from worker.ledger.ledger import Ledger
 
@@ -70,12 +74,34 @@ def short_upstream(
     window = Window(
         start=min(each.start for each in windows), end=max(each.end for each in windows)
     )
-    evidence = read_evidence(warehouse, pipeline, phase.after, window)
-    now = assess(pipeline, evidence, window, phases=phase.after)
+    evidence = read_evidence(warehouse, pipeline, phase.after, window, counted=gate_phases(phase))
+    closing = Closing(pipeline=pipeline, now=clock.now(), include_open=True)
+    now = assess(pipeline, evidence, window, phases=phase.after, closing=closing)
     found: dict[date, str] = {}
     for day in dates:
         gap = now.short_upstream(phase, day)
         if gap is not None:
             what = f"{gap.phase} {gap.date} is short now: {gap.detail}"
-            found[day] = f"{what}. {ENQUEUE} repairs both"
+            is_watched = pipeline.by_name[gap.phase].is_watched
+            advice = "it has no runner here" if is_watched else f"{ENQUEUE} repairs both"
+            found[day] = f"{what}. {advice}"
+            continue
+        left = now.unready_upstream(phase, day)
+        undue = [name for name in phase.after if _is_off(pipeline, now, (phase, day), name)]
+        if left is not None:
+            found[day] = f"{left.phase} {left.date} is {left.reason} now: {left.detail}"
+        elif undue:
+            found[day] = (
+                f"the source of {undue[0]} holds nothing of {day} any more, so nothing is due. "
+                f"{ENQUEUE} plans what is due now"
+            )
     return found
+
+
+def _is_off(pipeline: Pipeline, now: Assessment, below: tuple[Phase, date], name: str) -> bool:
+    """Whether a phase has nothing to hold that a date reads, because its source holds nothing."""
+    phase, day = below
+    is_alike = pipeline.by_name[name].grain == phase.grain
+    days = [day] if is_alike else lookback(day, phase).days()
+    reasons = {left.reason if (left := now.empty[name].get(past)) else None for past in days}
+    return SkipReason.OFF_DAY in reasons <= {SkipReason.OFF_DAY, SkipReason.BETWEEN}

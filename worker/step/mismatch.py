@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
+from planner.plan.owed import Owed
 from planner.plan.plan import Plan
 from sql import WarehouseError
 from worker.ledger.record import RunRecord
@@ -47,10 +48,10 @@ def mismatch(context: Context, run: RunRecord) -> Mismatch | None:
     return None
 
 
-def is_here(context: Context, made: RunRecord | Plan) -> bool:
-    """Whether a run or plan is of this context's warehouse, however its folder is spelt.
+def is_here(context: Context, made: RunRecord | Plan | Owed) -> bool:
+    """Whether a run, a plan or a note of what is owed is of this context's warehouse.
 
-    Plans and runs that were made before 0.2 know the name alone.
+    A folder is the same however it is spelt. What was made before 0.2 knows the name alone.
     """
     here = context.warehouse.identity
     if made.warehouse_id and made.warehouse_id == here:

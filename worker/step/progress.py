@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Collection, Sequence
 from datetime import date
 
+from planner import clock
 from planner.gaps.assess import assess
 from planner.gaps.gaps import RECOMPUTE, SHORT
 from planner.gaps.read import read_coverage, read_evidence
+from planner.pipeline.closing import Closing
 from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
@@ -74,7 +76,8 @@ def filled(
     old_days = [day for day in sorted(days) if day in outdated]
     after = versions_of(warehouse, phase, old_days)
     evidence = read_evidence(warehouse, pipeline, [phase.name], window)
-    now = assess(pipeline, evidence, window, phases=[phase.name])
+    closing = Closing(pipeline=pipeline, now=clock.now(), include_open=True)
+    now = assess(pipeline, evidence, window, phases=[phase.name], closing=closing)
     short = {
         finding.table
         for day, gap in now.gaps[phase.name].items()

@@ -11,14 +11,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from planner import clock
 from planner.gaps.assess import assess
-from planner.gaps.gaps import OUTDATED, RECOMPUTE, SHORT, Assessment, count_due
+from planner.gaps.gaps import OUTDATED, RECOMPUTE, SHORT, Assessment, Finding, GapReason, count_due
 from planner.gaps.read import read_evidence
+from planner.pipeline.closing import Closing
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.plan import Task
-from planner.report.report import ENQUEUE
+from planner.report.advice import APPENDS, ENQUEUE
 from planner.text import counted
 from sql.warehouse import Warehouse
 from worker.step.before import Before, flaw_key, flaws_of, versions_of
@@ -36,6 +38,8 @@ class Recount:
     unchanged: frozenset[date]
     """Those of them whose only fault is that their rows were not written anew, as far as the
     warehouse tells: its records may lag."""
+    doubled: frozenset[date] = frozenset()
+    """Those of them with duplicates that the step made: a script that appends would add more."""
     remarks: Mapping[date, str] = field(default_factory=dict)
     """Date that is complete → what to know of it all the same."""
     counts: Mapping[date, tuple[int, int]] = field(default_factory=dict)
@@ -58,15 +62,21 @@ def recount(
     """
     window = Window(start=tasks[0].date, end=tasks[-1].date)
     evidence = read_evidence(warehouse, pipeline, [phase.name], window)
-    now = assess(pipeline, evidence, window, phases=[phase.name])
+    closing = Closing(pipeline=pipeline, now=clock.now(), include_open=True)
+    now = assess(pipeline, evidence, window, phases=[phase.name], closing=closing)
     flaws = flaws_of(phase, evidence.coverage, evidence.audited)
     after = versions_of(warehouse, phase, {t.date for t in tasks if t.reason in RECOMPUTE})
     short: dict[date, str] = {}
     unchanged: set[date] = set()
+    doubled: set[date] = set()
     remarks: dict[date, list[str]] = {}
     for task in tasks:
         day = task.date
-        told = _shortfall(phase, task, now) or _flaw(phase, task, now, before, flaws)
+        made = _new_flaw(phase, task, now, before, flaws)
+        told = _shortfall(phase, task, now) or _flaw(phase, task, now, made)
+        if made is not None and made.reason is GapReason.DUPLICATE:
+            doubled.add(day)
+            told = f"{told}. {APPENDS}"
         if told is not None:
             short[day] = told
             continue
@@ -83,6 +93,7 @@ def recount(
     return Recount(
         short=short,
         unchanged=frozenset(unchanged),
+        doubled=frozenset(doubled),
         remarks={
             day: "; ".join(told) for day, told in remarks.items() if told and day not in short
         },
@@ -115,26 +126,30 @@ def _shortfall(phase: Phase, task: Task, now: Assessment) -> str | None:
     return told
 
 
-def _flaw(
+def _new_flaw(
     phase: Phase,
     task: Task,
     now: Assessment,
     before: Before,
     flaws: Mapping[str, Mapping[str, int]],
-) -> str | None:
-    """A flaw that the step was to repair, or that it made."""
+) -> Finding | None:
+    """The worst flaw that the step made, or made worse."""
     gap = now.gaps[phase.name].get(task.date)
-    if gap is None:
-        return None
-    for finding in gap.findings:
-        if finding.reason in task.flaws:
-            return f"still {finding.reason} on {task.date}: {finding}"
     day = task.date.isoformat()
-    for finding in gap.findings:
+    for finding in gap.findings if gap else ():
         key = flaw_key(finding.table, finding.reason, finding.about)
         if flaws.get(day, {}).get(key, 0) > before.flaws.get(day, {}).get(key, 0):
-            return f"new {finding.reason} on {task.date}: {finding}"
+            return finding
     return None
+
+
+def _flaw(phase: Phase, task: Task, now: Assessment, made: Finding | None) -> str | None:
+    """A flaw that the step was to repair, or that it made, in words."""
+    gap = now.gaps[phase.name].get(task.date)
+    for finding in gap.findings if gap else ():
+        if finding.reason in task.flaws:
+            return f"still {finding.reason} on {task.date}: {finding}"
+    return f"new {made.reason} on {task.date}: {made}" if made is not None else None
 
 
 def _moved(task: Task, now: Assessment, phase: Phase) -> Iterator[str]:

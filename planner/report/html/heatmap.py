@@ -19,6 +19,7 @@ REASON_CHARS = 600  # of a failure, in a cell's details; the table of failures h
 STATES: dict[State, tuple[str, str]] = {
     COMPLETE: ("complete", "holds what its upstream phases hold"),
     GapReason.MISSING: ("missing", "no rows"),
+    GapReason.LATE: ("late", "the source should hold rows, and has held none since"),
     GapReason.PARTIAL: ("partial", "short of entities, or of whole tables; the fill is the share"),
     GapReason.DUPLICATE: ("duplicate", "rows share a key that is unique"),
     GapReason.AUDIT: ("audit", "an audit of the pipeline file finds it wrong"),
@@ -33,10 +34,11 @@ STATES: dict[State, tuple[str, str]] = {
     SkipReason.OFF_DAY: ("off-day", "nothing happened"),
     SkipReason.BOOTSTRAP: ("bootstrap", "too early in the season for this phase"),
     SkipReason.BETWEEN: ("between", "no date of a phase that is due by week or month"),
-    SkipReason.OPEN: ("open", "reads days that are not over yet"),
     SkipReason.EXCLUDED: ("excluded", "the pipeline file expects nothing"),
     SkipReason.ACCEPTED: ("accepted", "the pipeline file accepts that rows are lost"),
     SkipReason.UPSTREAM_MISSING: ("no upstream", "what it is computed from is not there"),
+    SkipReason.OPEN: ("open", "the day is not closed: rows may still come"),
+    SkipReason.UNJUDGED: ("unjudged", "nothing tells what it should hold: its source holds none"),
     SkipReason.IN_FLIGHT: ("in flight", "another run is repairing it"),
 }
 """State → what it is called, and what it means."""
@@ -141,7 +143,7 @@ def data_script(report: Report) -> Markup:
     content = {
         "entity": report.entity,
         "states": [[str(state), *words] for state, words in STATES.items()],
-        "short": [CODES[reason] for reason in GapReason],
+        "short": [CODES[reason] for reason in GapReason if reason in CODES],
         "phases": report.phases,
         "maps": [
             {

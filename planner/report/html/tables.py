@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.gaps.matrix import Count
+from planner.report.advice import next_steps
 from planner.report.html.markup import Markup, el, join
-from planner.report.report import (
-    Failure,
-    Report,
-    bare_seasons,
-    next_steps,
-    ordered_failures,
-    phase_times,
-)
+from planner.report.report import Failure, Report, bare_seasons, ordered_failures, phase_times
 from planner.text import date_runs, duration
 
 REASON_CHARS = 2000  # the JSON has it whole

@@ -36,11 +36,11 @@ excluded AS (
   CROSS JOIN UNNEST(GENERATE_DATE_ARRAY(starts, ends)) AS day
   WHERE season = ''
 ),
+-- Days are numbered from the start of a season; without seasons, from the calendar's start alone.
 bootstrap AS (
   SELECT day, DATE_DIFF(day, starts, DAY) AS day_number
-  FROM spans
+  FROM UNNEST(@numbered_starts) AS starts WITH OFFSET AS n
   CROSS JOIN UNNEST(GENERATE_DATE_ARRAY(
-    starts, LEAST(ends, DATE_ADD(starts, INTERVAL 366 DAY))
+    starts, LEAST(@numbered_ends[OFFSET(n)], DATE_ADD(starts, INTERVAL 366 DAY))
   )) AS day
-  WHERE season <> '' AND part = ''
 )

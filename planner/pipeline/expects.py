@@ -1,0 +1,124 @@
+"""What is expected of a source, which nothing in the pipeline stands before."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
+
+from planner.pipeline.conditions import ConditionSpec
+from planner.pipeline.duration import Duration
+from planner.pipeline.model import ColumnName, Model, Name, TableName
+from sql.warehouse import Table
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+_WEEK: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class Listing(Model):
+    """A table that lists days, such as a schedule."""
+
+    table: TableName
+    date: ColumnName
+    """The DATE column that says of which day a row is."""
+    where: dict[ColumnName, ConditionSpec] = Field(default_factory=dict)
+    """Rows that count, as those of a table of a phase."""
+    entities: dict[Name, ColumnName] = Field(default_factory=dict)
+    """The entity's name → its column: what is compared by `against`."""
+
+    _zone: str = PrivateAttr(default="UTC")
+
+    def in_zone(self, zone: str) -> Self:
+        """The listing with the days of its moments told in a time zone."""
+        other = self.model_copy()
+        other._zone = zone
+        return other
+
+    @cached_property
+    def counted(self) -> Table:
+        """What a warehouse is asked to count."""
+        return Table(
+            name=self.table,
+            date=self.date,
+            zone=self._zone,
+            entities=self.entities,
+            where={column: spec.condition for column, spec in self.where.items()},
+        )
+
+    @cached_property
+    def key(self) -> str:
+        """What tells it from any other listing, of the same table too."""
+        return f"{self._zone} {self.model_dump_json()}"
+
+
+def _kind(value: Any) -> str | None:
+    """Which way of naming days a value is; None where it is none."""
+    match value:
+        case str():
+            return "word"
+        case list() | tuple():
+            return "weekdays"
+        case dict() | Listing():
+            return "table"
+    return None
+
+
+Days = Annotated[
+    Annotated[Literal["any", "daily"], Tag("word")]
+    | Annotated[tuple[Weekday, ...], Tag("weekdays")]
+    | Annotated[Listing, Tag("table")],
+    Discriminator(
+        _kind,
+        custom_error_type="no_days",
+        custom_error_message='write "any", "daily", weekdays such as ["mon"], or a table',
+    ),
+]
+"""Days as the file names them. A mistake is told of the way that was meant."""
+
+
+class Expects(Model):
+    """On which days a source has to hold rows, and of what."""
+
+    days: Days = "any"
+    """`any`: those on which it does; else every day, some weekdays, or those that a table lists."""
+    entities: dict[Name, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    """Entity → how many a date holds, at least."""
+    against: Listing | None = None
+    """A table that lists, by id, what a date has to hold."""
+    late_after: Duration | None = None
+    """How long after the end of a day it may still be short, before that is a finding."""
+
+    @model_validator(mode="after")
+    def _says_which_ids(self) -> Self:
+        if self.against is not None and not self.against.entities:
+            raise ValueError("against names no entities, so there are no ids to compare")
+        if self.days == ():
+            raise ValueError("days is empty: name weekdays, such as mon, or leave it out")
+        return self
+
+    def in_zone(self, zone: str) -> Self:
+        """The same with the days of what it lists told in a time zone."""
+        days = self.days.in_zone(zone) if isinstance(self.days, Listing) else self.days
+        against = self.against and self.against.in_zone(zone)
+        return self.model_copy(update={"days": days, "against": against})
+
+    @property
+    def lists_days(self) -> Listing | None:
+        """The table that says on which days rows are due; None where no table does."""
+        if isinstance(self.days, Listing):
+            return self.days
+        return self.against if self.days == "any" else None
+
+    @property
+    def listings(self) -> tuple[Listing, ...]:
+        """Every table that has to be counted for it, once."""
+        found = {each.key: each for each in (self.lists_days, self.against) if each is not None}
+        return tuple(found.values())
+
+    def is_usual(self, day: date) -> bool:
+        """Whether the calendar alone makes a day one on which rows are due."""
+        if isinstance(self.days, tuple):
+            return _WEEK[day.weekday()] in self.days
+        return self.days == "daily"

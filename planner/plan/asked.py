@@ -1,0 +1,95 @@
+"""What a plan is asked for: gaps, flaws that are named, stale dates, dates to write anew. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import date
+
+from planner.gaps.gaps import FLAWS, Assessment, Gap, GapReason, recomputed
+from planner.pipeline.lookback import lookback
+from planner.pipeline.phase import Phase
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
+
+
+def can_recompute(assessment: Assessment, phase: Phase, day: date) -> bool:
+    """Whether a date can be recomputed: its rows are there, none is an accepted loss, and its whole
+    window is known."""
+    if day in assessment.accepted.get(phase.name, ()):
+        return False
+    needed, known = lookback(day, phase), assessment.window
+    is_known = known.start <= needed.start and needed.end <= known.end
+    return is_known and assessment.is_full(phase.name, day)
+
+
+def asked_for(
+    pipeline: Pipeline,
+    assessment: Assessment,
+    scope: Window,
+    *,
+    phases: Collection[str],
+    reasons: Collection[GapReason],
+    redo: Collection[str] = (),
+) -> dict[str, dict[date, Gap]]:
+    """Per phase its gaps in scope for some reasons, its stale dates (the rule **stale**), and the
+    dates of the phases `redo` that are complete."""
+    short: dict[str, dict[date, Gap]] = {}
+    for name in dict.fromkeys([*phases, *redo]):
+        phase = pipeline.by_name[name]
+        short[name] = {
+            day: _asked(gap, reasons)
+            for day, gap in assessment.gaps[name].items()
+            if day in scope
+            and not gap.reasons.isdisjoint(reasons)
+            and day not in assessment.accepted.get(name, ())
+        }
+        short[name] |= {
+            day: recomputed(phase, day, assessment, GapReason.STALE)
+            for day in assessment.stale.get(name, ())
+            if day in scope and can_recompute(assessment, phase, day) and day not in short[name]
+        }
+        if name in redo:
+            short[name] = _redone(phase, assessment, scope) | short[name]
+    return short
+
+
+def _redone(phase: Phase, assessment: Assessment, scope: Window) -> dict[date, Gap]:
+    """The rule **redo**: the dates of a phase that hold their rows, and no more."""
+    found: dict[date, Gap] = {}
+    for day in scope.days():
+        gap = assessment.gaps[phase.name].get(day)
+        has_more = gap is not None and GapReason.SURPLUS in gap.reasons
+        if can_recompute(assessment, phase, day) and not has_more:
+            found[day] = recomputed(phase, day, assessment, GapReason.REDO)
+    return found
+
+
+def _asked(gap: Gap, reasons: Collection[GapReason]) -> Gap:
+    """The gap by the worst of the reasons that are asked for; the worst of all may be another."""
+    named = [finding.reason for finding in gap.findings if finding.reason in reasons]
+    return replace(
+        gap,
+        reason=gap.reason if gap.reason in reasons else named[0],
+        asked=tuple(dict.fromkeys(reason for reason in named if reason in FLAWS)),
+    )
+
+
+def limited(
+    short: Mapping[str, Mapping[date, Gap]],
+    limit: int,
+    todo: Mapping[str, Mapping[date, Gap]],
+    *,
+    newest_first: bool,
+) -> dict[str, dict[date, Gap]]:
+    """The gaps up to the last of the first `limit` dates of which any can be done.
+
+    Those before it that cannot be done stay, so that the plan says why.
+    """
+    dates = sorted({day for days in short.values() for day in days}, reverse=newest_first)
+    able = [day for day in dates if any(day in short[n] and day in todo.get(n, ()) for n in short)]
+    last = dates.index(able[limit - 1]) + 1 if len(able) >= limit else len(dates)
+    kept = set(dates[:last])
+    return {
+        name: {day: gap for day, gap in days.items() if day in kept} for name, days in short.items()
+    }

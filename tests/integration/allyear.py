@@ -1,0 +1,157 @@
+"""A shop that sells all year: orders → daily → trend, on a clock that a test sets.
+
+Every date has twelve stores. `trend` is computed from a week of `daily`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from planner import clock
+from planner.sandbox.workers import environment_of
+from planner.settings import Settings
+from sql.local import LocalWarehouse
+from tests.commands import Done, planner
+
+STORES = 12
+
+OPEN_END = "start = 2024-01-01"
+LEAGUE = """
+[[seasons]]
+name = "2024"
+year = 2024
+start = 2024-01-01
+end = 2024-01-31
+"""
+
+PIPELINE = """
+name = "shop"
+{calendar}
+[[phases]]
+name = "orders"
+{orders}
+[[phases.tables]]
+name = "s.orders"
+date = "day"
+entities = {{ store = "store" }}
+{tables}
+[[phases]]
+name = "daily"
+after = ["orders"]
+tables = [{{ name = "s.daily", date = "day", entities = {{ store = "store" }} }}]
+runners = [{{ kind = "sql", statements = ["daily"] }}]
+[[phases]]
+name = "trend"
+after = ["daily"]
+lookback_days = 6
+tables = [{{ name = "s.trend", date = "day", entities = {{ store = "store" }} }}]
+runners = [{{ kind = "sql", statements = ["trend"] }}]
+"""
+STATEMENT = """
+MERGE s.{table} USING (
+  SELECT day, store FROM s.{source} WHERE day BETWEEN @start_date AND @end_date
+) ON FALSE
+WHEN NOT MATCHED BY SOURCE AND day BETWEEN @start_date AND @end_date THEN DELETE
+WHEN NOT MATCHED BY TARGET THEN INSERT ROW
+"""
+FILL = """
+INSERT INTO s.{table} (day, store)
+SELECT day, CONCAT('s', CAST(n AS STRING))
+FROM UNNEST(GENERATE_DATE_ARRAY(@first, @last)) AS day
+CROSS JOIN UNNEST(GENERATE_ARRAY(@from, @to)) AS n
+"""
+
+
+def at(moment: datetime) -> None:
+    """Set the clock of this process."""
+    clock.now = lambda: moment
+
+
+def jan(day: int) -> date:
+    """A day of January 2024; those after the 31st are in February."""
+    return date(2024, 1, 1) + timedelta(days=day - 1)
+
+
+def noon(day: date) -> datetime:
+    """Noon of a day, UTC."""
+    return datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+
+
+class AllYear:
+    """A warehouse without rows, and commands on it."""
+
+    def __init__(
+        self,
+        place: Path,
+        *,
+        calendar: str = OPEN_END,
+        orders: str = "",
+        tables: str = "",
+        broker_url: str = "embedded",
+    ) -> None:
+        self.place = place
+        text = PIPELINE.format(calendar=calendar, orders=orders, tables=tables)
+        (place / "shop.toml").write_text(text)
+        for table, source in (("daily", "orders"), ("trend", "daily")):
+            (place / f"{table}.sql").write_text(STATEMENT.format(table=table, source=source))
+        (place / "warehouse").mkdir()
+        self.warehouse = LocalWarehouse(place / "warehouse")
+        for table in ("orders", "web", "daily", "trend", "schedule"):
+            self.warehouse.run(
+                f"CREATE TABLE s.{table} (day DATE, store STRING) PARTITION BY day", {}
+            )
+        self.settings = Settings(
+            _env_file=None,  # type: ignore[call-arg]
+            warehouse=f"local:{place / 'warehouse'}",
+            pipeline=str(place / "shop.toml"),
+            home=place / "home",
+            broker_url=broker_url,
+        )
+
+    def fill(
+        self,
+        table: str,
+        first: date,
+        last: date | None = None,
+        *,
+        stores: int = STORES,
+        since: int = 1,
+    ) -> None:
+        """Rows of some stores on every day of a range."""
+        span = {"first": first, "last": last or first, "from": since, "to": since + stores - 1}
+        self.warehouse.run(FILL.format(table=table), span)
+
+    def fill_all(self, first: date, last: date) -> None:
+        """Every phase, complete."""
+        for table in ("orders", "daily", "trend"):
+            self.fill(table, first, last)
+
+    def lose(self, table: str, first: date, last: date | None = None) -> None:
+        """Rows that are gone."""
+        span = {"first": first, "last": last or first}
+        self.warehouse.run(f"DELETE FROM s.{table} WHERE day BETWEEN @first AND @last", span)
+
+    def say(self, *arguments: str, now: datetime) -> Done:
+        """A command, as a user types it at some time."""
+        environment = environment_of(self.settings)
+        return planner(*arguments, environment=environment, cwd=self.place, before=partial(at, now))
+
+    def gaps(self, *arguments: str, now: datetime) -> Done:
+        """`planner gaps`."""
+        return self.say("gaps", *arguments, now=now)
+
+    def planned(self, *arguments: str, now: datetime) -> dict[str, list[date]]:
+        """Phase → dates that `enqueue --gaps` would run."""
+        done = self.say("enqueue", "--gaps", "--dry-run", "--json", *arguments, now=now)
+        found: dict[str, list[date]] = {}
+        for chunk in done.json["chunks"]:
+            for step in chunk["steps"]:
+                days = [date.fromisoformat(task["date"]) for task in step["tasks"]]
+                found.setdefault(step["phase"], []).extend(days)
+        return found
+
+    def enqueue(self, *arguments: str, now: datetime) -> Done:
+        """`planner enqueue --gaps`, sending nothing."""
+        return self.say("enqueue", "--gaps", "--dry-run", *arguments, now=now)

@@ -1,0 +1,101 @@
+"""Days of moments and partitions of BigQuery, which are of days in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from google.cloud import bigquery
+
+from sql.bigquery_types import columns_of
+from sql.days import utc_days
+from sql.partitions import is_by_day, is_partitioned_by, pseudo_columns, versions_of
+from sql.warehouse import Table
+
+DAY = date(2026, 3, 8)
+SOLD = {"type": "DAY", "field": "sold"}
+
+
+def about(kind: str, **partitioning: str) -> bigquery.Table:
+    """What tables.get says of a table."""
+    answer: dict[str, Any] = {
+        "tableReference": {"projectId": "p", "datasetId": "s", "tableId": "sales"},
+        "type": "TABLE",
+        "schema": {"fields": [{"name": "sold", "type": kind}]},
+        "timePartitioning": partitioning,
+    }
+    return bigquery.Table.from_api_repr(answer)
+
+
+@pytest.mark.parametrize(
+    ("kind", "zone", "partitioning", "column", "is_told"),
+    [
+        ("DATE", "Asia/Tokyo", SOLD, "sold", True),
+        ("DATE", "UTC", SOLD, "Sold", True),
+        ("DATETIME", "Asia/Tokyo", SOLD, "sold", True),
+        ("TIMESTAMP", "UTC", SOLD, "sold", True),
+        ("TIMESTAMP", "Asia/Tokyo", SOLD, "sold", False),
+        ("TIMESTAMP", "UTC", {"type": "HOUR", "field": "sold"}, "sold", False),
+        ("TIMESTAMP", "UTC", {"type": "MONTH", "field": "sold"}, "sold", False),
+        ("DATE", "Asia/Tokyo", {"type": "DAY"}, "_PARTITIONDATE", True),
+        ("DATE", "UTC", {"type": "DAY"}, "sold", False),
+        ("DATE", "UTC", {"type": "MONTH"}, "_PARTITIONDATE", False),
+    ],
+)
+def test_records_tell_the_rows_of_a_date_where_a_partition_is_one(
+    kind: str, zone: str, partitioning: dict[str, str], column: str, is_told: bool
+) -> None:
+    found = about(kind, **partitioning)
+    table = Table(name="s.sales", date=column, zone=zone)
+
+    assert is_by_day(found, table, columns_of(found)) is is_told
+
+
+@pytest.mark.parametrize(
+    ("partitioning", "pseudo"),
+    [({"type": "DAY"}, ["_PARTITIONDATE"]), ({"type": "HOUR"}, []), (SOLD, [])],
+)
+def test_a_table_has_a_date_of_loading_where_it_is_partitioned_by_it(
+    partitioning: dict[str, str], pseudo: list[str]
+) -> None:
+    assert list(pseudo_columns(about("DATE", **partitioning))) == pseudo
+
+
+def test_a_partition_of_an_hour_holds_no_whole_day() -> None:
+    assert not is_partitioned_by(about("TIMESTAMP", type="HOUR", field="sold"), "sold")
+    assert is_partitioned_by(about("TIMESTAMP", type="YEAR", field="sold"), "sold")
+
+
+@pytest.mark.parametrize(
+    ("kind", "zone", "days"),
+    [
+        ("DATE", "Asia/Tokyo", [8]),
+        ("DATETIME", "Asia/Tokyo", [8]),
+        ("TIMESTAMP", "UTC", [8]),
+        ("TIMESTAMP", "Europe/London", [8]),  # in winter, it is UTC's
+        ("TIMESTAMP", "Asia/Tokyo", [7, 8]),
+        ("TIMESTAMP", "America/New_York", [8, 9]),
+        ("TIMESTAMP", "Pacific/Kiritimati", [7, 8]),
+    ],
+)
+def test_the_days_of_utc_that_a_day_is_in(kind: str, zone: str, days: list[int]) -> None:
+    table = Table(name="s.sales", date="sold", kind=kind, zone=zone)
+
+    assert [day.day for day in utc_days(table, DAY)] == days
+
+
+def test_a_day_has_the_versions_of_all_partitions_that_it_is_in() -> None:
+    written = datetime(2026, 3, 9, tzinfo=UTC)
+    rows = [
+        {"partition_id": f"202603{day}", "last_modified_time": written, "total_rows": int(day)}
+        for day in ("08", "09")
+    ]
+    days = [date(2026, 3, 8), date(2026, 3, 9), date(2026, 3, 20)]
+
+    found = versions_of({days[0]: days[:2], days[1]: days[1:2], days[2]: days[2:]}, rows)
+
+    assert {day: [each.split()[-1] for each in marks] for day, marks in found.items()} == {
+        days[0]: ["8", "9"],
+        days[1]: ["9"],
+    }
