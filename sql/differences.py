@@ -22,15 +22,25 @@ class Side:
     """Of its ids, only those count that one of these holds too; none: all count."""
 
 
+Spans = Mapping[date, tuple[date, date]]
+"""A date → the first and last day whose ids count as those of the date."""
+
+
 def differences_query(
-    table: Table, others: Mapping[str, Sequence[Side]], dates: Collection[date], *, ids_shown: int
+    table: Table,
+    others: Mapping[str, Sequence[Side]],
+    dates: Collection[date],
+    *,
+    ids_shown: int,
+    spans: Spans | None = None,
 ) -> tuple[str, Parameters]:
     """The statement that compares the ids of `table` with those of `others`, and its parameters.
 
     `others` maps an entity of the table to what it is measured by. Columns of the answer: `date`,
     `entity`, `id`, `is_surplus` (the table holds it, and nothing that it is measured by does; else
     the table lacks it) and `ids_apart`, how many such ids the date has; of these at most
-    `ids_shown` are named, in order.
+    `ids_shown` are named, in order. With `spans`, one for each date, `table` has to hold on a date
+    what `others` hold on any day of its span.
     """
     if not dates:
         raise ValueError("no dates to compare")
@@ -38,8 +48,17 @@ def differences_query(
     sides: list[str] = []
     for entity, measuring in others.items():
         sides.append(_marked(_ids(Side(table=table), entity, values), is_own=True))
-        sides += [_marked(_ids(side, entity, values), is_own=False) for side in measuring]
+        sides += [
+            _marked(_ids(side, entity, values, is_spanning=bool(spans)), is_own=False)
+            for side in measuring
+        ]
     statement = load("differences").format(sides="\nUNION ALL\n".join(sides))
+    if spans:
+        ordered = [spans[day] for day in sorted(dates)]
+        values["span_starts"] = [first for first, _ in ordered]
+        values["span_ends"] = [last for _, last in ordered]
+        values["first_read"] = min(first for first, _ in ordered)
+        values["last_read"] = max(last for _, last in ordered)
     return statement, {
         **values,
         "dates": sorted(dates),
@@ -53,14 +72,21 @@ def _marked(ids: str, *, is_own: bool) -> str:
     return f"SELECT date, entity, id, {str(is_own).upper()} AS is_own FROM (\n{ids}\n)"
 
 
-def _ids(side: Side, entity: str, values: dict[str, Scalar | Sequence[Scalar]]) -> str:
-    """The distinct ids of a side per date."""
+def _ids(
+    side: Side,
+    entity: str,
+    values: dict[str, Scalar | Sequence[Scalar]],
+    *,
+    is_spanning: bool = False,
+) -> str:
+    """The distinct ids of a side per date, or per span of dates."""
     table = side.table
     filters, bound = filters_of(table.where, f"filter_{len(values)}_")
     values.update(bound)
     own = id_of(table.entities[entity], f"entity_{len(values)}_", values)
-    ids = without_comments(load("ids")).format(
-        **days_of(table, "@first_date", "@last_date")._asdict(),
+    which, bounds = ("span_ids", "read") if is_spanning else ("ids", "date")
+    ids = without_comments(load(which)).format(
+        **days_of(table, f"@first_{bounds}", f"@last_{bounds}")._asdict(),
         entity=quote_text(entity),
         id=own,
         table=quote_table(table.name),
@@ -68,5 +94,7 @@ def _ids(side: Side, entity: str, values: dict[str, Scalar | Sequence[Scalar]]) 
     )
     if not side.within:
         return ids
-    within = "\nUNION ALL\n".join(_ids(each, entity, values) for each in side.within)
+    within = "\nUNION ALL\n".join(
+        _ids(each, entity, values, is_spanning=is_spanning) for each in side.within
+    )
     return f"{ids}\nINTERSECT DISTINCT (\n{within}\n)"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from planner import clock
 from planner.commands.output import err, note
 from planner.gaps.beyond import bytes_beyond, rows_beyond
+from planner.gaps.evidence import IDS_NAMED
 from planner.gaps.gaps import Assessment
-from planner.gaps.read import IDS_NAMED
 from planner.gaps.survey import bytes_to_count, survey
 from planner.pipeline.closing import Closing
 from planner.pipeline.pipeline import Pipeline

@@ -14,6 +14,7 @@ from planner.commands import options as opt
 from planner.commands.context import open_context
 from planner.commands.output import out, print_json
 from planner.doctor.calendar import check_calendar
+from planner.doctor.exclusions import check_exclusions
 from planner.doctor.ids import check_ids
 from planner.doctor.listings import check_listings
 from planner.doctor.names import none_of
@@ -73,6 +74,7 @@ def _tables(context: Context) -> Iterator[Check]:
     yield from check_tables(tables, pipeline, today=today)
     yield from check_listings(tables, pipeline)
     yield from check_audits(tables, pipeline)
+    yield from check_exclusions(tables, pipeline)
     yield from check_ids(tables, pipeline, today=today)
 
 

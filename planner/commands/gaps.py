@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from planner.commands import options as opt
+from planner.commands.accept import accept_blocks, accepted_json, accepted_lines, needless_lines
 from planner.commands.context import open_context, read_assessment
 from planner.commands.groups import Counting, grouped
 from planner.commands.output import count_table, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
 from planner.errors import Exit, UsageError
+from planner.gaps.evidence import ALL_IDS, IDS_NAMED
 from planner.gaps.gaps import (
     FLAWS,
     OUTDATED,
@@ -27,7 +29,6 @@ from planner.gaps.gaps import (
 )
 from planner.gaps.matrix import matrix
 from planner.gaps.notices import notices
-from planner.gaps.read import ALL_IDS, IDS_NAMED
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
@@ -42,6 +43,14 @@ if TYPE_CHECKING:
 DETAILS_SHOWN = 10  # gaps that are explained one by one; the table has them all
 MISSING = GapReason.MISSING
 
+Entities = Annotated[
+    bool, typer.Option("--entities", help="Name every date, with all ids that it lacks.")
+]
+Accept = Annotated[
+    bool,
+    typer.Option("--accept", help="Print what accepts them, to paste into the pipeline file."),
+]
+
 
 @grouped
 def gaps(
@@ -51,31 +60,32 @@ def gaps(
         bool,
         typer.Option("--record", help="Write them into data_gaps of BACKFILL_HISTORY_DATASET."),
     ] = False,
-    entities: Annotated[
-        bool, typer.Option("--entities", help="Name every date, with all ids that it lacks.")
-    ] = False,
+    entities: Entities = False,
+    accept: Accept = False,
     json: opt.Json = False,
 ) -> None:
     """Show which phases and dates are short of what their upstream holds, and why.
 
     missing and partial dates lack ids that upstream holds; duplicate, audit, unfilled and surplus
-    are flaws of rows that are there; orphan rows stand where nothing upstream holds any.
-
-    A source is late, missing or partial by what the pipeline file expects of it.
+    are flaws of rows that are there; orphan rows stand where nothing upstream holds any. A source
+    is late, missing or partial by what the pipeline file expects of it.
 
     Dates on which nothing is expected are no gaps: off_day (the source holds nothing), bootstrap
     (the warm-up: the first days of a season or period, too early for the phase), excluded (by the
-    pipeline file), open (the day is not closed). Unjudged dates, whose source's rows are gone, are
-    no gaps, and not in order either; nor are rows beyond the calendar.
+    pipeline file), open (the day is not closed, or one that it reads), between (no date of a weekly
+    or monthly phase). What the file accepts as lost counts as complete, and is listed apart.
+
+    Unjudged dates, whose source's rows are gone, are no gaps, and not in order either; nor are rows
+    beyond the calendar.
 
     Exit code 0 when there are no gaps and all could be judged, 1 when not.
     """
     from worker.run.plan import Wanted, plan_gaps
 
     context = open_context()
-    dataset = context.settings.history_dataset
-    if record and dataset is None:
-        raise UsageError("--record needs BACKFILL_HISTORY_DATASET, the dataset to write to.")
+    dataset = _history(context) if record else None
+    if accept and json:
+        raise UsageError("--accept prints TOML: give it without --json.")
     scope = options.window(context.pipeline)
     runnable = opt.choose_phases(context.pipeline, None, None)
     wanted = Wanted(scope=scope, phases=runnable, cascade=not options.no_cascade)
@@ -93,23 +103,31 @@ def gaps(
     told = notices(context.pipeline, assessment, scope)
     plan = plan_gaps(context, assessment, wanted, ledger=None)
     found = all_gaps(context.pipeline, assessment, plan, scope)
-    if record and dataset is not None:
-        _record(context, dataset, assessment, scope.whole, counted_at, plan_id=wanted.plan_id)
+    if dataset is not None:
+        _record(context, wanted.plan_id, dataset, assessment, scope.whole, counted_at)
     if json:
         print_json(gaps_json(context.pipeline, assessment, scope, found, cost))
+    elif accept:
+        _print_accept(context.pipeline, found)
     else:
         _print(context.pipeline, assessment, scope, found, told, entities=entities)
     raise typer.Exit(Exit.GAPS if found or told else Exit.DONE)
 
 
+def _history(context: Context) -> str:
+    """The dataset to record gaps in. Raises `UsageError` where there is none."""
+    if context.settings.history_dataset is None:
+        raise UsageError("--record needs BACKFILL_HISTORY_DATASET, the dataset to write to.")
+    return context.settings.history_dataset
+
+
 def _record(
     context: Context,
+    plan_id: str,
     dataset: str,
     assessment: Assessment,
     scope: Window,
     counted_at: datetime,
-    *,
-    plan_id: str,
 ) -> None:
     """Write the gaps into the history in the warehouse."""
     write_gaps(
@@ -121,6 +139,11 @@ def _record(
         detected=counted_at,
         now=counted_at.timestamp(),
     )
+
+
+def _print_accept(pipeline: Pipeline, found: list[Gap]) -> None:
+    out.print(accept_blocks(pipeline, found), markup=False, soft_wrap=True, end="")
+    note("Say in each reason why the rows cannot come any more.")
 
 
 def _print(
@@ -143,6 +166,10 @@ def _print(
     _print_open(assessment, scope)
     _print_empty(assessment, scope)
     _print_end(pipeline)
+    for line in accepted_lines(assessment, scope):
+        note(line)
+    for line in needless_lines(pipeline, assessment, scope):
+        note(line)
 
 
 def gaps_json(
@@ -162,6 +189,7 @@ def gaps_json(
                     if day not in assessment.stale.get(phase.name, ())
                 ),
                 "gaps": sum(gap.phase == phase.name for gap in found),
+                "accepted": sum(day in scope for day in assessment.accepted.get(phase.name, ())),
             }
             for phase in pipeline.phases
         ],
@@ -183,6 +211,7 @@ def gaps_json(
             for day, left in sorted(assessment.empty[phase.name].items())
             if day in scope
         ],
+        "accepted": accepted_json(assessment, scope),
         "beyond": [{"phase": left.phase, "date": left.date} for left in assessment.beyond],
         "notices": notices(pipeline, assessment, scope),
         "cost": cost and cost.model_dump(),

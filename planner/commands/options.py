@@ -13,27 +13,23 @@ from planner import clock
 from planner.errors import UsageError
 from planner.gaps.gaps import FLAWS, SHORT, GapReason
 from planner.pipeline.closing import Closing
+from planner.pipeline.days import day_of, windows_of
 from planner.pipeline.duration import seconds_of
 from planner.pipeline.model import RUN_ID
 from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.windows import Window
 from planner.text import nearest, printable
 
 LINE_CHARS = 500  # of text that is kept with a run
-DAYS_MAX = 36_600  # a century: a range that is longer is a slip of the keyboard
 
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _RUN_ID = re.compile(RUN_ID)
 
 
 def parse_day(text: str) -> date:
     """A date as people type it."""
     try:
-        if _DAY.fullmatch(text):  # ISO knows more ways to write one
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
-    raise typer.BadParameter(f"{text!r} is not a date: write YYYY-MM-DD")
+        return day_of(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def parse_run_id(text: str) -> str:
@@ -74,17 +70,10 @@ def choose_reasons(text: str | None) -> tuple[GapReason, ...]:
 
 def parse_days(text: str) -> frozenset[date]:
     """Dates as people list them: `2026-03-01..2026-03-07,2026-03-11`, both ends included."""
-    days: set[date] = set()
-    for part in text.split(","):
-        first, dots, last = part.partition("..")
-        start = parse_day(first.strip())
-        end = parse_day(last.strip()) if dots else start
-        if end < start:
-            raise typer.BadParameter(f"{part.strip()!r} is reversed: write the first date first")
-        if (end - start).days >= DAYS_MAX:
-            raise typer.BadParameter(f"{part.strip()!r} is more than {DAYS_MAX:,} dates")
-        days.update(Window(start=start, end=end).days())
-    return frozenset(days)
+    try:
+        return frozenset(day for window in windows_of(text) for day in window.days())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def parse_duration(text: str) -> int:

@@ -70,6 +70,8 @@ def _cell(count: Count, *, is_wide: bool) -> str:
     text = f"{count.complete}/{count.expected}"
     if count.entities is not None and is_wide:
         text += f" ({count.entities})"
+    if count.accepted:
+        text += f", {count.accepted} accepted"
     return f"[green]{text} ✓[/]" if count.is_complete else f"[red]{text} ✗[/]"
 
 

@@ -18,6 +18,7 @@ from planner.commands.groups import Scope, grouped
 from planner.commands.output import count_table, err, note, out, print_json
 from planner.errors import Exit, UsageError
 from planner.gaps.beyond import rows_beyond
+from planner.gaps.gaps import Assessment
 from planner.gaps.notices import notices
 from planner.pipeline.closing import Closing
 from planner.pipeline.load import load_pipeline
@@ -73,7 +74,7 @@ def validate(
     """
     from planner.validation.baseline import baseline_of, checked_name
     from planner.validation.baseline import save as save_baseline
-    from planner.validation.queries import check_name, printed, query_of
+    from planner.validation.queries import check_name, left_out, printed, query_of
     from sql import open_warehouse
 
     settings = load_settings()
@@ -85,7 +86,7 @@ def validate(
         if any(phase.expected(spec) for phase in pipeline.phases for spec in phase.tables):
             note("This SQL knows nothing of `expects`, by which `planner gaps` judges sources.")
         typer.echo(printed(*query_of(pipeline, print_, window)), nl=False)
-        return
+        return note(left_out(pipeline)) if left_out(pipeline) else None
     if query is not None:
         check_name(query)
     if save is not None:
@@ -110,6 +111,7 @@ def validate(
             out.print(line, style="red", soft_wrap=True, markup=False)
         _print_suite(pipeline, found.results, f"{window.start} to {window.end}")
     _conclude(pipeline, found)
+    _say_accepted(counts.assessment)
     raise typer.Exit(Exit.DONE if found.holds else Exit.GAPS)
 
 
@@ -256,6 +258,12 @@ def _conclude(pipeline: Pipeline, found: Baseline) -> None:
     _say_criteria(results)
     if results.hold and not found.holds:
         note("The success criteria hold, and not all is well: gaps, orphans or bands, see above.")
+
+
+def _say_accepted(assessment: Assessment) -> None:
+    total = sum(map(len, assessment.accepted.values()))
+    if total:
+        note(f"Accepted losses, which count as complete: {total:,} phase-dates.")
 
 
 def _say_criteria(results: Results) -> None:

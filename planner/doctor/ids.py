@@ -10,10 +10,9 @@ from planner.errors import BadPipeline
 from planner.gaps.evidence import Evidence
 from planner.gaps.read import read_evidence
 from planner.pipeline.calendar import Calendar
-from planner.pipeline.lookback import moved
 from planner.pipeline.measures import Place
 from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.windows import Window
+from planner.pipeline.windows import Window, moved
 from sql import WarehouseError
 from sql.warehouse import Warehouse
 

@@ -7,16 +7,19 @@ the pipeline file describes. Never by numbers of dates, and never by what a plan
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 
+from planner.gaps.accepted import Losses, left, mark
 from planner.gaps.evidence import Evidence
+from planner.gaps.figures import Figures
+from planner.gaps.flaws import flaws_of_rows, least
 from planner.gaps.gaps import (
     FLAWS,
     SHORT,
+    Accepted,
     Assessment,
     Expected,
     Finding,
@@ -26,11 +29,12 @@ from planner.gaps.gaps import (
     SkipReason,
     count_due,
 )
+from planner.gaps.undue import Undue
 from planner.gaps.unsettled import Unsettled
-from planner.pipeline.calendar import Calendar
+from planner.pipeline.accept import Accept
 from planner.pipeline.closing import Closing
+from planner.pipeline.lookback import lookback
 from planner.pipeline.measures import Place
-from planner.pipeline.model import exact
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
@@ -40,6 +44,12 @@ _WORST_FIRST = {
     reason: n
     for n, reason in enumerate((GapReason.LATE, GapReason.MISSING, GapReason.PARTIAL, *FLAWS))
 }
+
+_UNSETTLED = (SkipReason.UNJUDGED, SkipReason.OPEN)
+"""Why it is not known what a phase above holds in the end, so that nothing below it is judged."""
+
+_RIGHTLY = (SkipReason.BOOTSTRAP, SkipReason.EXCLUDED, SkipReason.ACCEPTED)
+"""Why one of several phases above may hold nothing, so that nothing is due below it."""
 
 
 def assess(
@@ -52,7 +62,7 @@ def assess(
 ) -> Assessment:
     """Judge phases on every day of `window`; all of them, unless some are named.
 
-    `evidence` holds the tables that `tables_to_judge` names, over at least the window. What is
+    `evidence` holds the tables that `planner.gaps.counted` names, over at least the window. What is
     absent from it raises `KeyError`: no evidence, no judgement. Without `closing`, every day has
     long been over.
     """
@@ -63,6 +73,7 @@ def assess(
     complete: dict[str, frozenset[date]] = {}
     expected: dict[str, dict[date, Expected]] = {}
     held: dict[str, dict[date, int]] = {}
+    accepted: dict[str, dict[date, Accepted]] = {}
     for phase in pipeline.phases:
         name = phase.name
         if phases is not None and name not in phases:
@@ -78,15 +89,17 @@ def assess(
                 if orphan is not None:
                     orphans[name][day] = orphan
                 continue
-            expected[name][day] = judge.due(phase, day)
-            gap = judge.gap(phase, day)
+            expected[name][day] = judge.figures.due(phase, day)
+            gap, loss = judge.verdict(phase, day)
+            if loss is not None:
+                accepted.setdefault(name, {})[day] = loss
             if gap is None:
                 done.add(day)
             else:
                 gaps[name][day] = gap
         complete[name] = frozenset(done)
         if any(pipeline.entity in spec.entities for spec in phase.tables):
-            held[name] = {day: judge.held(phase, day) for day in (*done, *gaps[name])}
+            held[name] = {day: judge.figures.held(phase, day) for day in (*done, *gaps[name])}
     return Assessment(
         window=window,
         gaps=gaps,
@@ -95,6 +108,7 @@ def assess(
         expected=expected,
         held=held,
         orphans={name: days for name, days in orphans.items() if days},
+        accepted=accepted,
         holding={name: judge.holding(pipeline.by_name[name], window) for name in empty},
         gone={name: judge.gone(pipeline.by_name[name], days) for name, days in empty.items()},
     )
@@ -107,17 +121,29 @@ class _Judge:
     closing: Closing | None
     last: date
     _empty: dict[tuple[str, date], SkipReason | None] = field(default_factory=dict)
-    _counted: dict[tuple[Place, str, date], tuple[int, int]] = field(default_factory=dict)
-    _beginnings: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
     @cached_property
-    def _calendar(self) -> Calendar:
-        return Calendar(pipeline=self.pipeline)
+    def _undue(self) -> Undue:
+        return Undue(pipeline=self.pipeline, listed=self.evidence.excluded)
+
+    @cached_property
+    def losses(self) -> Losses:
+        return Losses(pipeline=self.pipeline, evidence=self.evidence)
+
+    @cached_property
+    def figures(self) -> Figures:
+        return Figures(
+            pipeline=self.pipeline, evidence=self.evidence, undue=self._undue, losses=self.losses
+        )
 
     @cached_property
     def unsettled(self) -> Unsettled:
         return Unsettled(
-            pipeline=self.pipeline, evidence=self.evidence, closing=self.closing, last=self.last
+            pipeline=self.pipeline,
+            evidence=self.evidence,
+            undue=self._undue,
+            closing=self.closing,
+            last=self.last,
         )
 
     # -- what is due -------------------------------------------------------------------------
@@ -130,25 +156,50 @@ class _Judge:
         return self._empty[key]
 
     def _why_empty(self, phase: Phase, day: date) -> SkipReason | None:
-        if self._calendar.excluded(day) is not None:
-            return SkipReason.EXCLUDED
+        if not phase.grain.is_date(day):
+            return SkipReason.BETWEEN
+        undue = self._undue.why_all(phase, day)
+        if undue is SkipReason.EXCLUDED:
+            return undue
         if self.unsettled.is_open(phase, day):
             return SkipReason.OPEN
         if phase.is_source:
             return self.unsettled.why_source_empty(phase, day)
-        above = [self.empty(self.pipeline.by_name[name], day) for name in phase.after]
+        above = [self._why_absent(phase, name, day) for name in phase.after]
         absent = [why for why in above if why is not None]
-        for why in (SkipReason.UNJUDGED, SkipReason.OPEN):
+        for why in _UNSETTLED:
             if why in absent:
                 return why
         if len(absent) == len(above):
             return absent[0]
         if absent:
-            is_early = SkipReason.BOOTSTRAP in absent
-            return SkipReason.BOOTSTRAP if is_early else SkipReason.UPSTREAM_MISSING
-        if phase.skips_bootstrap and self._calendar.is_bootstrap(day):
-            return SkipReason.BOOTSTRAP
-        return SkipReason.UNJUDGED if self.unsettled.rests_on_nothing(phase, day) else None
+            return next((why for why in _RIGHTLY if why in absent), SkipReason.UPSTREAM_MISSING)
+        if undue is None and any(self._is_lost(name, day) for name in phase.after):
+            return None if self._holds(phase, day) else SkipReason.ACCEPTED
+        if undue is None and self.unsettled.rests_on_nothing(phase, day):
+            return SkipReason.UNJUDGED
+        return undue
+
+    def _why_absent(self, phase: Phase, name: str, day: date) -> SkipReason | None:
+        """Why a phase above has nothing due for a date: of that day, or, where it is due more or
+        less often, of every day in the date's window. Any of these that is not settled decides."""
+        above = self.pipeline.by_name[name]
+        if above.grain == phase.grain:
+            return self.empty(above, day)
+        found = {self.empty(above, past) for past in lookback(day, phase).days()}
+        unsettled = next((why for why in _UNSETTLED if why in found), None)
+        if unsettled is not None or None in found:
+            return unsettled
+        return next((why for why in _RIGHTLY if why in found), SkipReason.OFF_DAY)
+
+    def _is_lost(self, name: str, day: date) -> bool:
+        """Whether a phase holds nothing on a day on which rows are due, and that is accepted."""
+        accepts, phase = self.losses.of(name, day), self.pipeline.by_name[name]
+        return (
+            bool(accepts)
+            and phase.grain.is_date(day)
+            and not (self._holds(phase, day) or self.gap(phase, day, accepts) is not None)
+        )
 
     def _holds(self, phase: Phase, day: date) -> bool:
         return self.evidence.holds(phase, day)
@@ -166,8 +217,9 @@ class _Judge:
         )
 
     def orphan(self, phase: Phase, day: date, why: SkipReason) -> Gap | None:
-        """Rows of a phase on a day on which none of its sources holds any."""
-        if phase.is_source or why is not SkipReason.OFF_DAY or not self._holds(phase, day):
+        """Rows of a phase on a day on which none of its sources holds any, or that is no date."""
+        is_odd = why in (SkipReason.OFF_DAY, SkipReason.BETWEEN)
+        if phase.is_source or not is_odd or not self._holds(phase, day):
             return None
         findings = tuple(
             Finding(
@@ -175,6 +227,7 @@ class _Judge:
                 reason=GapReason.ORPHAN,
                 expected=0,
                 found=self.evidence.cell(spec.name, day).rows,
+                about=str(phase.grain) if why is SkipReason.BETWEEN else "",
             )
             for spec in phase.tables
             if day in self.evidence.coverage[spec.name]
@@ -189,77 +242,26 @@ class _Judge:
             findings=findings,
         )
 
-    def due(self, phase: Phase, day: date) -> Expected:
-        """How many of each entity a phase ought to hold: what the tables where the entity begins
-        hold, or what `against` names."""
-        due: dict[str, int] = {}
-        for table, entity in self._beginning(phase):
-            count = self.evidence.cell(table, day).entities.get(entity, 0)
-            due[entity] = max(due.get(entity, 0), count)
-        for spec in phase.tables:
-            for entity in spec.entities:
-                if self.pipeline.measures[(phase.name, spec.name), entity]:
-                    want, _ = self._counts((phase.name, spec.name), entity, day)
-                    due[entity] = want
-        return due
-
-    def _beginning(self, phase: Phase) -> list[tuple[str, str]]:
-        """Tables upstream of a phase, and the entities that begin there; those that were counted.
-
-        What the phase itself is measured by always was; others tell of entities that it does not
-        count, and are for people.
-        """
-        if phase.name not in self._beginnings:
-            self._beginnings[phase.name] = [
-                (table, entity)
-                for ((name, table), entity), others in self.pipeline.measures.items()
-                if not others
-                and name in self.pipeline.ancestors[phase.name]
-                and table in self.evidence.coverage
-            ]
-        return self._beginnings[phase.name]
-
     # -- what is there -----------------------------------------------------------------------
 
-    def held(self, phase: Phase, day: date) -> int:
-        """How many of the pipeline's own entity a phase holds in full, in every table that counts
-        it. One source is enough; any other phase is all its tables."""
-        entity = self.pipeline.entity
-        counts = [
-            self._counts((phase.name, spec.name), entity, day)[1]
-            for spec in phase.tables
-            if entity in spec.entities
+    def verdict(self, phase: Phase, day: date) -> tuple[Gap | None, Accepted | None]:
+        """What is wrong with a phase on a day on which rows are due, and what of it is accepted."""
+        gap = self.gap(phase, day)
+        accepts = self.losses.of(phase.name, day) if gap is not None else ()
+        if gap is None or not accepts:
+            return gap, None
+        rest = self.gap(phase, day, accepts)
+        is_whole = gap.reason in SHORT and (rest is None or rest.reason not in SHORT)
+        return rest, mark(accepts, gap) if is_whole else None
+
+    def gap(self, phase: Phase, day: date, accepts: tuple[Accept, ...] = ()) -> Gap | None:
+        """What is wrong with a phase on a day on which rows are due, and is not accepted."""
+        found = [
+            self._shown(rest)
+            for spec in self._undue.due(phase, day)
+            for finding in self._findings(phase, spec, day, accepts)
+            if (rest := left(accepts, finding)) is not None
         ]
-        return max(counts) if phase.is_source else min(counts)
-
-    def _counts(self, place: Place, entity: str, day: date) -> tuple[int, int]:
-        """How many ids are due in a table, and how many of them it holds."""
-        key = (place, entity, day)
-        if key not in self._counted:
-            self._counted[key] = self._count(place, entity, day)
-        return self._counted[key]
-
-    def _count(self, place: Place, entity: str, day: date) -> tuple[int, int]:
-        others = self.pipeline.measures[place, entity]
-        count = self.evidence.cell(place[1], day).entities.get(entity, 0)
-        if not others:
-            return count, count
-        counts = [self.evidence.cell(other[1], day).entities.get(entity, 0) for other in others]
-        if not self.pipeline.by_ids(entity):
-            return max(counts), count
-        if self.evidence.is_alike(self.pipeline, place, entity, day):
-            return count, count
-        if not any(counts):
-            return 0, 0
-        if not count and self.evidence.is_settled(self.pipeline, place, entity, day):
-            return max(counts), 0
-        apart = self.evidence.differences[place][day, entity]
-        have = count - apart.surplus
-        return have + apart.lacking, have
-
-    def gap(self, phase: Phase, day: date) -> Gap | None:
-        """What is wrong with a phase on a day on which rows are due."""
-        found = [finding for spec in phase.tables for finding in self._findings(phase, spec, day)]
         if not found:
             return None
         short = [finding for finding in found if finding.reason in SHORT]
@@ -271,7 +273,7 @@ class _Judge:
             worst = min(short, key=lambda finding: finding.found / finding.expected)
             want, have = worst.expected, worst.found
         else:
-            want = have = count_due(phase, self.due(phase, day))
+            want = have = count_due(phase, self.figures.due(phase, day))
         return Gap(
             phase=phase.name,
             date=day,
@@ -282,82 +284,91 @@ class _Judge:
             findings=tuple(found),
         )
 
-    def _findings(self, phase: Phase, spec: TableSpec, day: date) -> Iterator[Finding]:
+    def _shown(self, finding: Finding) -> Finding:
+        return replace(finding, ids=finding.ids[: self.evidence.ids_named])
+
+    def _findings(
+        self, phase: Phase, spec: TableSpec, day: date, accepts: tuple[Accept, ...]
+    ) -> Iterator[Finding]:
         place, cell = (phase.name, spec.name), self.evidence.cell(spec.name, day)
-        short = list(self._lacks(place, spec, day))
+        lacks = list(self._lacks(place, spec, day))
+        short = [rest for found in lacks if (rest := left(accepts, found)) is not None]
         if short:
             # The first entity is the one that people know the table by.
             yield short[0]
-        elif not cell.rows and not phase.is_source and not self._holds_nothing_due(place, day):
+        elif (
+            not lacks
+            and not cell.rows
+            and not phase.is_source  # one source is enough
+            and not self._holds_nothing_due(place, day)
+        ):
             yield Finding(table=spec.name, reason=GapReason.PARTIAL, expected=1, found=0)
         if phase.is_source:
             yield from self.unsettled.sources.findings(phase, spec, day)
         if not spec.allow_surplus:
             yield from self._surplus(place, spec, day)
-        if cell.duplicates:
-            yield Finding(
-                table=spec.name,
-                reason=GapReason.DUPLICATE,
-                expected=cell.rows - cell.duplicates,
-                found=cell.rows,
-                about=", ".join(spec.key),
-            )
-        for column, share in spec.filled.items():
-            needed = _share(cell.rows, share)
-            if cell.filled.get(column, 0) < needed:
-                yield Finding(
-                    table=spec.name,
-                    reason=GapReason.UNFILLED,
-                    expected=needed,
-                    found=cell.filled.get(column, 0),
-                    about=column,
-                )
-        for audit in spec.audits if cell.rows else ():
-            if day in self.evidence.audited[spec.name][audit]:
-                yield Finding(
-                    table=spec.name, reason=GapReason.AUDIT, expected=0, found=1, about=audit
-                )
+        asked = spec.audits if cell.rows else ()
+        failed = [each for each in asked if day in self.evidence.audited[spec.name][each]]
+        yield from flaws_of_rows(spec, cell, failed)
 
     def _holds_nothing_due(self, place: Place, day: date) -> bool:
         """Whether all that a table is measured by holds rows, and none that it ought to hold."""
         entities = self.pipeline.places[place].entities
         others = [self.pipeline.measures[place, entity] for entity in entities]
-        if not (others and all(others)) or any(self._counts(place, e, day)[0] for e in entities):
+        if not (others and all(others)) or any(
+            self.figures.counts(place, e, day)[0] for e in entities
+        ):
             return False
         return all(self.evidence.cell(other[1], day).rows for each in others for other in each)
 
     def _is_short(self, place: Place, day: date) -> bool:
-        """Whether a table lacks rows of a date."""
-        phase, table = place
-        if self.pipeline.by_name[phase].is_source:
+        """Whether a table lacks rows of a date, as far as it was looked into."""
+        phase, table = self.pipeline.by_name[place[0]], place[1]
+        is_asked = phase.grain.is_daily or any(
+            day == asked for asked, _ in self.evidence.differences.get(place, ())
+        )
+        if phase.is_source or not is_asked:
             return False
         if any(True for _ in self._lacks(place, self.pipeline.places[place], day)):
             return True
         return not self.evidence.cell(table, day).rows and not self._holds_nothing_due(place, day)
 
+    def _is_measured_by_short(self, place: Place, entity: str, day: date) -> bool:
+        """Whether what a table is measured by lacks rows of a date, or of a day of its period."""
+        phase = self.pipeline.by_name[place[0]]
+        others = self.pipeline.measures[place, entity]
+        if phase.grain.is_daily:
+            return any(self._is_short(other, day) for other in others)
+        return any(
+            self._is_short(other, past)
+            for other in others
+            for past in lookback(day, phase).days()
+            if self.empty(self.pipeline.by_name[other[0]], past) is None
+        )
+
     def _lacks(self, place: Place, spec: TableSpec, day: date) -> Iterator[Finding]:
         for entity in spec.entities:
             if not self.pipeline.measures[place, entity]:
                 continue
-            want, have = self._counts(place, entity, day)
-            needed = _share(want, spec.share(entity))
+            want, have = self.figures.counts(place, entity, day)
+            needed = least(want, spec.share(entity))
             if have < needed:
                 apart = self.evidence.differences.get(place, {}).get((day, entity))
+                lost = self.losses.above(place[0], entity, day)
                 yield Finding(
                     table=spec.name,
                     reason=GapReason.PARTIAL,
                     expected=needed,
                     found=have,
                     entity=entity,
-                    ids=apart.lacks if apart else (),
-                    apart=apart.lacking if apart else want - have,
+                    ids=tuple(each for each in apart.lacks if each not in lost) if apart else (),
+                    apart=want - have,
                 )
 
     def _surplus(self, place: Place, spec: TableSpec, day: date) -> Iterator[Finding]:
         for entity in self.pipeline.compared_by_ids(place):
             apart = self.evidence.differences.get(place, {}).get((day, entity))
-            others = self.pipeline.measures[place, entity]
-            if any(self._is_short(other, day) for other in others):
+            if self._is_measured_by_short(place, entity, day):
                 continue  # its rows may be right, and it is what they are measured by that lacks
             if apart is not None and apart.surplus:
                 have = self.evidence.cell(spec.name, day).entities[entity]
@@ -370,8 +381,3 @@ class _Judge:
                     ids=apart.holds,
                     apart=apart.surplus,
                 )
-
-
-def _share(of: int, share: float) -> int:
-    """The least whole number that is a share of another."""
-    return math.ceil(of * exact(share))

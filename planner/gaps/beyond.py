@@ -7,9 +7,8 @@ from datetime import date
 
 from planner.gaps.gaps import Skipped, SkipReason
 from planner.pipeline.calendar import Calendar
-from planner.pipeline.lookback import moved
 from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.windows import Window
+from planner.pipeline.windows import Window, moved
 from sql.counting import count
 from sql.warehouse import Table, Warehouse
 

@@ -11,8 +11,9 @@ from planner.pipeline.tables import TableSpec
 
 def tables_to_judge(pipeline: Pipeline, phases: Collection[str]) -> tuple[TableSpec, ...]:
     """The tables that have to be counted to judge some phases: theirs, what these are measured by,
-    and the sources, which tell on which dates anything is due."""
-    places = {(name, spec.name) for name in phases for spec in pipeline.by_name[name].tables}
+    the sources, which tell on which dates anything is due, and those above with accepted losses."""
+    judged = {*phases, *accepting(pipeline, phases)}
+    places = {(name, spec.name) for name in judged for spec in pipeline.by_name[name].tables}
     for name in phases:
         for above in (*pipeline.ancestors[name], name):
             phase = pipeline.by_name[above]
@@ -32,7 +33,14 @@ def tables_to_judge(pipeline: Pipeline, phases: Collection[str]) -> tuple[TableS
     return tuple(spec for spec in pipeline.tables if spec.name in names)
 
 
+def accepting(pipeline: Pipeline, phases: Collection[str]) -> list[str]:
+    """The phases above some others of which the pipeline file accepts a loss."""
+    above = frozenset().union(*(pipeline.ancestors[name] for name in phases))
+    return [name for name in dict.fromkeys(each.phase for each in pipeline.accept) if name in above]
+
+
 def gate_phases(phase: Phase) -> tuple[str, ...]:
-    """The phases to judge before one may run: those that it reads. Where its window reaches back,
-    its own rows tell that days without rows of a source are no days off."""
-    return (*phase.after, phase.name) if phase.lookback_days else phase.after
+    """The phases to count before one may run: those that it reads. Where it reads other days than
+    its own, its own rows tell that days without rows of a source are no days off."""
+    reads_others = phase.days_before or phase.days_after
+    return (*phase.after, phase.name) if reads_others else phase.after

@@ -11,12 +11,15 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+from planner.pipeline.accept import Accept
 from planner.pipeline.measures import Place
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from sql.warehouse import Cell, Coverage
 
 EMPTY = Cell(rows=0)
+IDS_NAMED = 20  # per table, date and entity, in plans and messages
+ALL_IDS = 1_000_000  # of one date, where every id is asked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,13 @@ class Evidence:
     """Table of a source → date and entity → how its ids differ from those that `against` lists."""
     held_before: frozenset[str] = frozenset()
     """Sources that hold rows before the days that were counted, as far as it was asked."""
+    excluded: Mapping[int, frozenset[date]] = field(default_factory=dict)
+    """Place of an exclusion in the pipeline file, from 0 → the days that its table lists, for every
+    exclusion that names one."""
+    accepts: tuple[Accept, ...] = ()
+    """The accepted losses that hold today."""
+    ids_named: int = IDS_NAMED
+    """Ids that a finding names, at most. On the dates of `accepts` every one was asked for."""
 
     def cell(self, table: str, day: date) -> Cell:
         """What a table holds on a date."""
@@ -89,18 +99,23 @@ def unsure(
     """The dates on which counts do not tell which ids a table lacks, or has too many of.
 
     That is of the tables of some phases, and of those that they are measured by. A table without
-    rows lacks all that is due: where that is known, nothing is asked.
+    rows lacks all that is due: where that is known, nothing is asked. Where a loss is accepted, in
+    the phase or in one that it is computed from, the ids tell which it is. What the days of a
+    period hold does not add up, so the ids of every one are asked for.
     """
     found: dict[Place, list[date]] = {}
     places = [(name, spec.name) for name in phases for spec in pipeline.by_name[name].tables]
     for place in places:  # grows meanwhile
+        grain = pipeline.by_name[place[0]].grain
         entities = pipeline.compared_by_ids(place)
         for entity in entities:
             places += [o for o in pipeline.measures[place, entity] if o not in places]
         dates = [
             day
             for day in days
-            if any(_is_unsure(pipeline, evidence, place, entity, day) for entity in entities)
+            if (entities and not grain.is_daily and grain.is_date(day))
+            or any(_is_unsure(pipeline, evidence, place, entity, day) for entity in entities)
+            or (entities and is_accepted(pipeline, evidence.accepts, place[0], day))
         ]
         if dates:
             found[place] = dates
@@ -110,7 +125,9 @@ def unsure(
 def _is_unsure(
     pipeline: Pipeline, evidence: Evidence, place: Place, entity: str, day: date
 ) -> bool:
-    if evidence.is_alike(pipeline, place, entity, day):
+    if not pipeline.by_name[place[0]].grain.is_daily or evidence.is_alike(
+        pipeline, place, entity, day
+    ):
         return False
     others = pipeline.measures[place, entity]
     if not any(evidence.cell(other[1], day).rows for other in others):
@@ -118,3 +135,11 @@ def _is_unsure(
     if evidence.cell(place[1], day).rows:
         return True
     return not evidence.is_settled(pipeline, place, entity, day)
+
+
+def is_accepted(pipeline: Pipeline, accepts: Iterable[Accept], phase: str, day: date) -> bool:
+    """Whether a loss is accepted on a date, in a phase or in one that it is computed from."""
+    return any(
+        each.covers(day) and (each.phase == phase or each.phase in pipeline.ancestors[phase])
+        for each in accepts
+    )

@@ -10,15 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 
-from planner.gaps.evidence import Difference, Evidence
+from planner.gaps.evidence import ALL_IDS, Difference, Evidence
 from planner.gaps.retention import Retention
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.expects import Listing
-from planner.pipeline.lookback import moved
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
-from planner.pipeline.windows import Window
+from planner.pipeline.windows import Window, moved
 from sql.counting import count
 from sql.differences import Side, differences_query
 from sql.together import together
@@ -36,7 +35,7 @@ def listings(pipeline: Pipeline, coverage: Mapping[str, Coverage]) -> dict[str, 
 
 
 def with_expectations(
-    warehouse: Warehouse, pipeline: Pipeline, evidence: Evidence, window: Window, *, ids_named: int
+    warehouse: Warehouse, pipeline: Pipeline, evidence: Evidence, window: Window
 ) -> Evidence:
     """The evidence with what its sources are judged by. Raises `sql.WarehouseError`."""
     found = listings(pipeline, evidence.coverage)
@@ -46,17 +45,15 @@ def with_expectations(
         at_once=warehouse.at_once,
         cancel=warehouse.cancel,
     )
-    listed = dict(zip(found, counts, strict=True))
+    evidence = replace(evidence, listed=dict(zip(found, counts, strict=True)))
     unlisted = {
-        (phase.name, spec.name): _unlisted(
-            warehouse, spec, against, evidence.coverage[spec.name], listed[against.key], ids_named
-        )
+        (phase.name, spec.name): _unlisted(warehouse, evidence, phase, spec, against)
         for phase in _counted_sources(pipeline, evidence.coverage)
         for spec in phase.tables
         if (against := getattr(phase.expected(spec), "against", None)) is not None
     }
     held_before = frozenset(_held_before(warehouse, pipeline, evidence, window))
-    return replace(evidence, listed=listed, unlisted=unlisted, held_before=held_before)
+    return replace(evidence, unlisted=unlisted, held_before=held_before)
 
 
 def _counted_sources(pipeline: Pipeline, coverage: Mapping[str, Coverage]) -> Iterator[Phase]:
@@ -66,14 +63,11 @@ def _counted_sources(pipeline: Pipeline, coverage: Mapping[str, Coverage]) -> It
 
 
 def _unlisted(
-    warehouse: Warehouse,
-    spec: TableSpec,
-    against: Listing,
-    cells: Coverage,
-    listed: Coverage,
-    ids_named: int,
+    warehouse: Warehouse, evidence: Evidence, phase: Phase, spec: TableSpec, against: Listing
 ) -> Mapping[tuple[date, str], Difference]:
-    """Date and entity → what is apart, where both hold rows and fingerprints differ."""
+    """Date and entity → what is apart, where both hold rows and fingerprints differ; with every id
+    where a loss is accepted, since they tell which it is."""
+    cells, listed = evidence.coverage[spec.name], evidence.listed[against.key]
     entities = [entity for entity in against.entities if entity in spec.entities]
     days = [
         day
@@ -83,11 +77,14 @@ def _unlisted(
     ]
     if not days:
         return {}
+    is_special = any(
+        each.phase == phase.name and each.covers(day) for each in evidence.accepts for day in days
+    )
     statement, parameters = differences_query(
         warehouse.dated(spec.table),
         {entity: [Side(table=warehouse.dated(against.counted))] for entity in entities},
         days,
-        ids_shown=ids_named,
+        ids_shown=ALL_IDS if is_special else evidence.ids_named,
     )
     found: dict[tuple[date, str], Difference] = {}
     for row in warehouse.rows(statement, parameters):

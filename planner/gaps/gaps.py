@@ -37,7 +37,8 @@ class GapReason(StrEnum):
     SURPLUS = "surplus"
     """It holds ids that what it is measured by does not hold."""
     ORPHAN = "orphan"
-    """It holds rows on a date on which nothing that they are computed from does."""
+    """It holds rows on a date on which nothing that they are computed from does, or that is no
+    date of its phase."""
     CASCADE = "cascade"
     """Its rows are there, and were computed from rows that are repaired now."""
     STALE = "stale"
@@ -68,14 +69,19 @@ class SkipReason(StrEnum):
     """The source phases hold nothing: no games, no orders, out of season."""
     BOOTSTRAP = "bootstrap"
     """The first days of a season, too early for the phase."""
+    BETWEEN = "between"
+    """No date of a phase that is due by week or month."""
     EXCLUDED = "excluded"
     """The pipeline file says so."""
+    ACCEPTED = "accepted"
+    """The pipeline file accepts that its rows are lost, or those that it is computed from."""
     UPSTREAM_MISSING = "upstream_missing"
     """What it is computed from is not there, and is not repaired by this plan."""
     FLAWED = "flawed"
     """Its rows are there and not as they should be, and the plan was not asked to repair them."""
     OPEN = "open"
-    """The day is not closed, or what its source lacks is not late yet: rows may still come."""
+    """The day is not closed, or one that it reads, or what its source lacks is not late yet: rows
+    may still come."""
     UNJUDGED = "unjudged"
     """Its source's rows are gone, or not there, so nothing tells what it ought to hold."""
     WATCHED = "watched"
@@ -108,7 +114,7 @@ class Finding:
     apart: int = 0
     """How many ids are lacking, or too many."""
     about: str = ""
-    """The column that is unfilled, or the audit."""
+    """The column that is unfilled, the audit, or when a phase is due that has rows between."""
 
     @property
     def named(self) -> str:
@@ -143,7 +149,10 @@ _SAYS: Mapping[GapReason, Callable[[Finding], str]] = {
     GapReason.SURPLUS: lambda f: (
         f"holds {counted(f.apart, f.entity)} too many" + (f": {f.named}" if f.ids else "")
     ),
-    GapReason.ORPHAN: lambda f: f"holds {f.found:,} rows, and nothing upstream does",
+    GapReason.ORPHAN: lambda f: (
+        f"holds {f.found:,} rows, and "
+        + (f"its phase is due {f.about}" if f.about else "nothing upstream does")
+    ),
 }
 
 
@@ -189,6 +198,18 @@ class Skipped:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Accepted:
+    """A date whose loss is accepted by the pipeline file: complete, with a mark."""
+
+    gap: Gap
+    """What it would be."""
+    reason: str
+    """Why it is accepted."""
+    until: date | None
+    """The last day on which it is; None for good."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Assessment:
     """Every phase and date of a window: complete, a gap, or legitimately empty."""
 
@@ -208,6 +229,8 @@ class Assessment:
     """Phase → dates that look stale, and hold more than their upstream does now."""
     orphans: Mapping[str, Mapping[date, Gap]] = field(default_factory=dict)
     """Phase → date → rows on a date on which nothing is due."""
+    accepted: Mapping[str, Mapping[date, Accepted]] = field(default_factory=dict)
+    """Phase → date → a loss that is accepted. Such a date is complete, unless it has a flaw too."""
     holding: Mapping[str, frozenset[date]] = field(default_factory=dict, repr=False)
     """Phase → dates on which it holds any row, due or not."""
     gone: Mapping[str, frozenset[date]] = field(default_factory=dict, repr=False)

@@ -15,7 +15,9 @@ class Count(Data):
     expected: int = 0
     """Dates that should hold rows."""
     complete: int = 0
-    """Dates that do, in full, and are not stale."""
+    """Dates that do, in full, and are not stale; those of accepted losses among them."""
+    accepted: int = 0
+    """How many of these lack rows, which the pipeline file accepts."""
     entities: int | None = None
     """How many of the pipeline's entity (games, say) it holds; None when it does not count it."""
 
@@ -51,9 +53,11 @@ def _count(assessment: Assessment, phase: str, window: Window) -> Count:
         day in window for days in (assessment.complete, assessment.gaps) for day in days[phase]
     )
     complete = sum(day in window for day in assessment.complete[phase] if day not in stale)
+    accepted = assessment.accepted.get(phase, ())
     held = assessment.held.get(phase)
     return Count(
         expected=due,
         complete=complete,
+        accepted=sum(day in window and day in assessment.complete[phase] for day in accepted),
         entities=None if held is None else sum(n for day, n in held.items() if day in window),
     )

@@ -10,31 +10,39 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
+from planner import clock
 from planner.gaps.audits import run_audits
-from planner.gaps.counted import tables_to_judge
-from planner.gaps.evidence import Difference, Evidence, unsure
+from planner.gaps.counted import accepting, tables_to_judge
+from planner.gaps.evidence import ALL_IDS, IDS_NAMED, Difference, Evidence, is_accepted, unsure
 from planner.gaps.expectations import with_expectations
+from planner.gaps.listed import read_excluded
+from planner.pipeline.accept import active
+from planner.pipeline.closing import Closing
+from planner.pipeline.lookback import lookback, with_periods
 from planner.pipeline.measures import Place
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import Window
-from sql.differences import Side, differences_query
+from sql.differences import Side, Spans, differences_query
 from sql.together import together
 from sql.warehouse import Coverage, Warehouse
 
-IDS_NAMED = 20  # per table, date and entity, in plans and messages
-ALL_IDS = 1_000_000  # of one date, where every id is asked for
-
 
 def read_evidence(
-    warehouse: Warehouse, pipeline: Pipeline, phases: Collection[str], window: Window
+    warehouse: Warehouse,
+    pipeline: Pipeline,
+    phases: Collection[str],
+    window: Window,
+    *,
+    counted: Collection[str] = (),
 ) -> Evidence:
     """Count what it takes to judge some phases in a window, and name what is apart.
 
-    Raises `sql.WarehouseError`.
+    Of the phases `counted`, rows are counted too. Raises `sql.WarehouseError`.
     """
-    coverage = read_coverage(warehouse, tables_to_judge(pipeline, phases), window)
-    return complete_evidence(warehouse, pipeline, coverage, phases, window)
+    wide = with_periods(pipeline, phases, window)
+    coverage = read_coverage(warehouse, tables_to_judge(pipeline, [*phases, *counted]), wide)
+    return complete_evidence(warehouse, pipeline, coverage, phases, wide)
 
 
 def read_coverage(
@@ -63,16 +71,23 @@ def complete_evidence(
 
     Raises `sql.WarehouseError`.
     """
-    counted = Evidence(coverage=coverage)
-    apart = unsure(pipeline, counted, phases, list(window.days()))
+    today = Closing(pipeline=pipeline, now=clock.now()).today
+    counted = Evidence(
+        coverage=coverage,
+        excluded=read_excluded(warehouse, pipeline, window),
+        accepts=active(pipeline.accept, today),
+        ids_named=ids_named,
+    )
+    judged = [*dict.fromkeys([*phases, *accepting(pipeline, phases)])]
+    apart = unsure(pipeline, counted, judged, list(window.days()))
     found = together(
-        lambda place: _differences(warehouse, pipeline, place, apart[place], ids_named),
+        lambda place: _all_differences(warehouse, pipeline, place, apart[place], counted),
         list(apart),
         at_once=warehouse.at_once,
         cancel=warehouse.cancel,
     )
     specs = [spec for name in phases for spec in pipeline.by_name[name].tables]
-    counted = with_expectations(warehouse, pipeline, counted, window, ids_named=ids_named)
+    counted = with_expectations(warehouse, pipeline, counted, window)
     return replace(
         counted,
         differences=dict(zip(apart, found, strict=True)),
@@ -93,18 +108,34 @@ def compare_ids(
     return {day: apart for (day, _), apart in found.items()}
 
 
+def _all_differences(
+    warehouse: Warehouse, pipeline: Pipeline, place: Place, dates: list[date], counted: Evidence
+) -> Mapping[tuple[date, str], Difference]:
+    """What is apart; with every id where a loss is accepted, since they tell which it is."""
+    special = {day for day in dates if is_accepted(pipeline, counted.accepts, place[0], day)}
+    usual = [day for day in dates if day not in special]
+    return {
+        **_differences(warehouse, pipeline, place, usual, counted.ids_named),
+        **_differences(warehouse, pipeline, place, sorted(special), ALL_IDS),
+    }
+
+
 def _differences(
     warehouse: Warehouse, pipeline: Pipeline, place: Place, dates: list[date], ids_named: int
 ) -> Mapping[tuple[date, str], Difference]:
     """What is apart between a table and those it is measured by; nothing where nothing is."""
-    spec = pipeline.places[place]
+    spec, phase = pipeline.places[place], pipeline.by_name[place[0]]
     others = {
         entity: [
             _side(warehouse, pipeline, other, entity) for other in pipeline.measures[place, entity]
         ]
         for entity in pipeline.compared_by_ids(place)
     }
-    return _ask(warehouse, spec, others, dates, ids_named)
+    spans = {}
+    if not phase.grain.is_daily:
+        windows = {day: lookback(day, phase) for day in dates}
+        spans = {day: (window.start, window.end) for day, window in windows.items()}
+    return _ask(warehouse, spec, others, dates, ids_named, spans)
 
 
 def _ask(
@@ -113,12 +144,14 @@ def _ask(
     others: Mapping[str, Sequence[Side]],
     dates: Sequence[date],
     ids_named: int,
+    spans: Spans | None = None,
 ) -> Mapping[tuple[date, str], Difference]:
     found = {(day, entity): Difference() for day in dates for entity in others}
     if not found:
         return found
-    table = warehouse.dated(spec.table)
-    statement, parameters = differences_query(table, others, dates, ids_shown=ids_named)
+    statement, parameters = differences_query(
+        warehouse.dated(spec.table), others, dates, ids_shown=ids_named, spans=spans or {}
+    )
     for row in warehouse.rows(statement, parameters):
         key = (row["date"], row["entity"])
         known = found[key]

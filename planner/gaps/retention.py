@@ -34,22 +34,31 @@ class Retention:
         return self._span(source) is not None
 
     def is_held_below(self, source: str, day: date) -> bool:
-        """Whether any phase below a source holds rows on a day, as far as it was counted."""
-        return any(day in self.evidence.coverage[table] for table in self._below(source))
+        """Whether any phase below a source holds rows of a day, or of its week or month, as far as
+        it was counted."""
+        return any(
+            phase.grain.date_of(day) in self.evidence.coverage[table]
+            for phase, table in self._below(source)
+        )
 
     def _span(self, source: str) -> tuple[date, date] | None:
         """From the first rows below a source until its own first; None where it has older ones."""
         if source in self.evidence.held_before:
             return None
-        below = first_held(self.evidence, self._below(source))
-        own = first_held(self.evidence, tables_of(self.pipeline, source))
-        if below is None or (own is not None and own <= below):
-            return None
-        return below, own or date.max
+        own = first_held(self.evidence, tables_of(self.pipeline, source)) or date.max
+        periods = (
+            phase.grain.period(day)
+            for phase, table in self._below(source)
+            for day in self.evidence.coverage[table]
+        )
+        # A week or month in which the source begins is no older than the source.
+        below = min((each.start for each in periods if each.end < own), default=None)
+        return None if below is None else (below, own)
 
-    def _below(self, source: str) -> list[str]:
+    def _below(self, source: str) -> list[tuple[Phase, str]]:
+        """The phases below a source, each with its tables that were counted."""
         return [
-            table
+            (phase, table)
             for phase in self.pipeline.phases
             if source in self.pipeline.ancestors[phase.name]
             for table in tables_of(self.pipeline, phase.name)

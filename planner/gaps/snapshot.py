@@ -46,6 +46,15 @@ class Snapshot(Data):
                 for n in range(stretch.days):
                     yield stretch.start + n * DAY
 
+    def accepted(self) -> int:
+        """How many phase-dates lack rows, which is accepted; not those that nothing is due of."""
+        return sum(
+            stretch.days
+            for stretches in self.phases.values()
+            for stretch in stretches
+            if stretch.state is SkipReason.ACCEPTED and stretch.expected
+        )
+
     def count(self, phase: str, window: Window) -> dict[State, int]:
         """State → how many days of `window` a phase is in it."""
         tally: dict[State, int] = {}
@@ -120,6 +129,8 @@ def _standing(
         # Short of another entity: the figures are those of the shortest table.
         counts = (expected, found) if found < expected else (gap.expected, gap.found)
         return gap.reason, *counts
+    if day in assessment.accepted.get(phase, ()):
+        return SkipReason.ACCEPTED, expected, found
     return recompute.get(day, COMPLETE), expected, found
 
 

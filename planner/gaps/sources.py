@@ -11,6 +11,7 @@ from datetime import date
 
 from planner.gaps.evidence import Evidence
 from planner.gaps.gaps import Finding, GapReason
+from planner.gaps.undue import Undue
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.closing import Closing
 from planner.pipeline.expects import Expects
@@ -24,6 +25,7 @@ class Sources:
 
     calendar: Calendar
     evidence: Evidence
+    undue: Undue
     closing: Closing | None
     """None: every day has long been over."""
     last: date
@@ -34,12 +36,14 @@ class Sources:
         """Whether all that is lacking on a day may still come, and is not late."""
         if self.closing is None:
             return False
-        short = [spec for spec in phase.tables if any(self._lacks(phase, spec, day))]
+        due = self.undue.due(phase, day)
+        short = [spec for spec in due if any(self._lacks(phase, spec, day))]
         return bool(short) and all(self._is_in_time(phase, spec, day) for spec in short)
 
     def is_short(self, phase: Phase, day: date) -> bool:
-        """Whether any table of a source lacks what is expected of it."""
-        return any(any(self.findings(phase, spec, day)) for spec in phase.tables)
+        """Whether any table of a source that is due lacks what is expected of it."""
+        due = self.undue.due(phase, day)
+        return any(any(self.findings(phase, spec, day)) for spec in due)
 
     def findings(self, phase: Phase, spec: TableSpec, day: date) -> Iterator[Finding]:
         """What one table of a source lacks on a day, and is late with."""

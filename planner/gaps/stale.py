@@ -29,7 +29,8 @@ def with_stale(pipeline: Pipeline, assessment: Assessment, modified: Modified) -
         newer = {
             day
             for day in _full(assessment, phase.name)
-            if newer_upstream(pipeline, phase, day, modified) is not None
+            if day not in assessment.accepted.get(phase.name, ())
+            and newer_upstream(pipeline, phase, day, modified) is not None
         }
         shrunk = {day for day in newer if _holds_more(pipeline, phase.name, day, assessment)}
         stale[phase.name] = frozenset(newer - shrunk)

@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 from planner.gaps.assess import assess
 from planner.gaps.audits import check_judgeable
+from planner.gaps.evidence import IDS_NAMED
 from planner.gaps.expectations import listings
 from planner.gaps.gaps import Assessment
-from planner.gaps.read import IDS_NAMED, complete_evidence
+from planner.gaps.read import complete_evidence
 from planner.gaps.stale import with_stale
 from planner.pipeline.closing import Closing
 from planner.pipeline.lookback import with_lookback

@@ -10,10 +10,13 @@ from planner.gaps.evidence import Evidence
 from planner.gaps.gaps import SkipReason
 from planner.gaps.retention import Retention
 from planner.gaps.sources import Sources
+from planner.gaps.undue import Undue
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.closing import Closing
+from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Window
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +25,7 @@ class Unsettled:
 
     pipeline: Pipeline
     evidence: Evidence
+    undue: Undue
     closing: Closing | None
     """None: every day has long been over."""
     last: date
@@ -33,6 +37,7 @@ class Unsettled:
         return Sources(
             calendar=Calendar(pipeline=self.pipeline),
             evidence=self.evidence,
+            undue=self.undue,
             closing=self.closing,
             last=self.last,
         )
@@ -51,7 +56,7 @@ class Unsettled:
         if self._retention.is_gone(phase, day):
             return SkipReason.UNJUDGED
         if self.sources.is_waited_for(phase, day):
-            includes = self.closing is not None and self.closing.includes(day)
+            includes = self.closing is not None and self.closing.includes(phase, day)
             return None if includes and holds else SkipReason.OPEN
         return None if holds or self.sources.is_short(phase, day) else SkipReason.OFF_DAY
 
@@ -59,9 +64,8 @@ class Unsettled:
         """Whether a phase holds rows on a day on which rows are due, and no source holds any."""
         if any(spec.name not in self.evidence.coverage for spec in phase.tables):
             return False  # it is judged elsewhere
-        above = self._sources_of(phase)
         return self.evidence.holds(phase, day) and not any(
-            self.evidence.holds(source, day) for source in above
+            self._holds_any(source, phase, day) for source in self._sources_of(phase)
         )
 
     def is_gone(self, phase: Phase, day: date) -> bool:
@@ -76,13 +80,30 @@ class Unsettled:
         """What there is to know of a day that is neither complete nor a gap."""
         if why is SkipReason.UNJUDGED:
             above = [phase] if phase.is_source else self._sources_of(phase)
-            names = [each.name for each in above if not self.evidence.holds(each, day)]
+            names = [each.name for each in above if not self._holds_any(each, phase, day)]
             return f"{', '.join(names)} holds no rows of it, and phases below do"
         if why is SkipReason.OPEN and self.closing is not None:
             if self.is_open(phase, day):
                 return f"it closes at {self.closing.closes(phase, day):%Y-%m-%d %H:%M} UTC"
             return "its source is short of what is expected, and not late yet"
         return ""
+
+    def _holds_any(self, source: Phase, phase: Phase, day: date) -> bool:
+        """Whether a source holds rows that those of a date may be computed from."""
+        return any(self.evidence.holds(source, past) for past in self._read(phase, day).days())
+
+    def _read(self, phase: Phase, day: date) -> Window:
+        """The days of its sources that a date rests on: the date itself, but where weeks or months
+        are among the phases, as far as any of these reads."""
+        names = [phase.name, *self.pipeline.ancestors[phase.name]]
+        phases = [each for each in self.pipeline.phases if each.name in names]
+        window = Window(start=day, end=day)
+        if all(each.grain.is_daily for each in phases):
+            return window
+        for each in reversed(phases):
+            start, end = lookback(window.start, each).start, lookback(window.end, each).end
+            window = Window(start=start, end=end)
+        return window
 
     def _sources_of(self, phase: Phase) -> list[Phase]:
         above = map(self.pipeline.by_name.__getitem__, self.pipeline.ancestors[phase.name])

@@ -65,16 +65,16 @@ class Calendar:
         known = ", ".join(season.name for season in seasons)
         raise UsageError(f"There is no season {name!r} in pipeline {self.pipeline.name}: {known}.")
 
-    def is_bootstrap(self, day: date) -> bool:
-        """Whether a day is among the first `bootstrap_days` of its season."""
-        if not self.pipeline.seasons:
-            return 0 <= (day - self.first).days < self.pipeline.bootstrap_days
-        season = self.season_of(day)
-        return season is not None and (day - season.start).days < self.pipeline.bootstrap_days
+    def is_bootstrap(self, day: date, first_days: int | None = None) -> bool:
+        """Whether a day is among the first `first_days` of its season, or the file's usual ones.
 
-    def excluded(self, day: date) -> str | None:
-        """The reason the pipeline file gives for expecting nothing on a day."""
-        return next((part.reason for part in self.pipeline.exclude if day in part), None)
+        Without seasons, those are the first days of the calendar.
+        """
+        days = self.pipeline.bootstrap_days if first_days is None else first_days
+        if not self.pipeline.seasons:
+            return 0 <= (day - self.first).days < days
+        season = self.season_of(day)
+        return season is not None and (day - season.start).days < days
 
     def scope(
         self,

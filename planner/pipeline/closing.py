@@ -8,9 +8,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from planner.pipeline.lookback import moved
+from planner.pipeline.lookback import closing_day
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import moved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,20 +37,24 @@ class Closing:
         return datetime.combine(moved(day, 1), time(), zone).astimezone(UTC)
 
     def closes(self, phase: Phase, day: date) -> datetime:
-        """When a day of a phase closes, UTC: never before it has closed in what the phase reads."""
+        """When a day of a phase closes, UTC: never before the days that it reads have closed, in
+        every phase that it is computed from."""
         above = self.pipeline.ancestors[phase.name]
+        last = closing_day(day, phase, self.pipeline)
         return max(
-            self.ended(each, day) + self._after(each)
+            self.ended(each, last) + self._after(each)
             for each in (phase, *map(self.pipeline.by_name.__getitem__, above))
         )
 
     def is_open(self, phase: Phase, day: date) -> bool:
         """Whether rows of a day may still come, so that it is left alone."""
-        return not self.includes(day) and self.now < self.closes(phase, day)
+        return not self.includes(phase, day) and self.now < self.closes(phase, day)
 
-    def includes(self, day: date) -> bool:
-        """Whether a day is judged although it may be open; one that has not begun never is."""
-        return day <= self.today and (self.include_open or day in self.included)
+    def includes(self, phase: Phase, day: date) -> bool:
+        """Whether a day of a phase is judged although it may be open; one that has not begun, or
+        that reads one which has not, never is."""
+        is_asked = self.include_open or day in self.included
+        return is_asked and closing_day(day, phase, self.pipeline) <= self.today
 
     def is_waited_for(self, phase: Phase, day: date, late_after: timedelta | None) -> bool:
         """Whether what a source lacks on a day is not late yet."""

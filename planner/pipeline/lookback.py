@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.windows import Window
+from planner.pipeline.windows import Window, moved
 
 
 def lookback(day: date, phase: Phase) -> Window:
-    """The days a date of `phase` is computed from."""
-    return Window(start=moved(day, -phase.lookback_days), end=day)
+    """The days a date of `phase` is computed from: its window, or its period."""
+    if phase.reads_its_period:
+        return phase.grain.period(day)
+    return Window(start=moved(day, -phase.days_before), end=moved(day, phase.days_after))
 
 
 def reach(changed: date, phase: Phase) -> Iterator[date]:
-    """The days of `phase` that are computed from the upstream date `changed`."""
-    return Window(start=changed, end=moved(changed, phase.lookback_days)).days()
+    """The dates of `phase` that are computed from the upstream date `changed`."""
+    if phase.reads_its_period:
+        return iter([phase.grain.date_of(changed)])
+    first, last = moved(changed, -phase.days_after), moved(changed, phase.days_before)
+    return phase.grain.dates(Window(start=first, end=last))
+
+
+def closing_day(day: date, phase: Phase, pipeline: Pipeline) -> date:
+    """The last day that has to be over before a date of `phase` can be computed: its own, or that
+    which it, or a phase that it reads, reaches forward to."""
+    last = lookback(day, phase).end
+    above = [pipeline.by_name[name] for name in phase.after if name in pipeline.looking_ahead]
+    return max(
+        [day, last, *(closing_day(_last_date(last, each), each, pipeline) for each in above)]
+    )
+
+
+def _last_date(day: date, phase: Phase) -> date:
+    """The last date of a phase until a day."""
+    found = phase.grain.date_of(day)
+    return found if found <= day else phase.grain.date_of(moved(phase.grain.period(day).start, -1))
 
 
 def with_lookback(pipeline: Pipeline, scope: Window) -> Window:
@@ -26,7 +47,9 @@ def with_lookback(pipeline: Pipeline, scope: Window) -> Window:
     return Window(start=moved(scope.start, -reach), end=moved(scope.end, reach))
 
 
-def moved(day: date, days: int) -> date:
-    """A day some days later or earlier, or the last or first there is."""
-    first, last = date.min.toordinal(), date.max.toordinal()
-    return date.fromordinal(min(max(day.toordinal() + days, first), last))
+def with_periods(pipeline: Pipeline, phases: Collection[str], window: Window) -> Window:
+    """The days whose coverage decides about some phases in a window: it alone, unless one of them,
+    or one that they read, is due by week or month."""
+    names = {*phases, *(above for name in phases for above in pipeline.ancestors[name])}
+    is_daily = all(pipeline.by_name[name].grain.is_daily for name in names)
+    return window if is_daily else with_lookback(pipeline, window)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from planner.pipeline.duration import Duration
 from planner.pipeline.expects import Expects
+from planner.pipeline.grain import Dated, Every, Grain, Weekday
 from planner.pipeline.model import Line, Model, Name
+from planner.pipeline.reads import Reads
 from planner.pipeline.runners import Resume, Runner, ScriptRunner
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.timezone import TimeZone
@@ -27,9 +30,19 @@ class Phase(Model):
     """Phases or tables upstream that its tables are measured by; none: all that count the entity
     first."""
     lookback_days: int = Field(default=0, ge=0, le=3660)
-    """Calendar days before a date that its rows are computed from."""
+    """Calendar days before a date that its rows are computed from: short for `reads`."""
+    reads: Reads | None = None
+    """The days around a date that its rows are computed from."""
+    every: Every = "day"
+    """How often it is due."""
+    on: Weekday | None = None
+    """Of a week: the weekday of its date. None: Monday for its first day, Sunday for its last."""
+    dated: Dated = "first"
+    """Of a week or month: whether its date is the first or the last day."""
     skips_bootstrap: bool = False
     """Whether the first `bootstrap_days` of a season legitimately hold nothing."""
+    bootstrap_days: int | None = Field(default=None, ge=0, le=366)
+    """How many they are in this phase, which then need not say `skips_bootstrap`."""
     runners: tuple[Runner, ...] = ()
     """What fills it. None: it is watched, and filled by others."""
     expects: Expects | None = None
@@ -72,9 +85,46 @@ class Phase(Model):
         """What is expected of one of its tables."""
         return spec.expects or self.expects
 
+    def lists_ids(self, spec: TableSpec) -> bool:
+        """Whether one of its tables is compared by ids with a table that lists them."""
+        expects = self.expected(spec)
+        return bool(expects and expects.against and expects.against.entities.keys() & spec.entities)
+
     @property
     def queue_name(self) -> str:
         return self.queue or self.name
+
+    def early_days(self, spec: TableSpec, usual: int) -> int:
+        """How many days of a season a table leaves empty; `usual` is what the file says of all."""
+        own = self.bootstrap_days if spec.bootstrap_days is None else spec.bootstrap_days
+        if own is None:
+            return usual if self.skips_bootstrap and self.after else 0
+        return own
+
+    @cached_property
+    def grain(self) -> Grain:
+        """How often it is due, and on which days its rows stand."""
+        usual: Weekday = "monday" if self.dated == "first" else "sunday"
+        return Grain(every=self.every, on=self.on or usual, dated=self.dated)
+
+    @property
+    def reads_its_period(self) -> bool:
+        """Whether its rows are computed from the days of its week or month, and no others."""
+        return not (self.grain.is_daily or self.reads or self.lookback_days)
+
+    @property
+    def days_before(self) -> int:
+        """Calendar days before a date that its rows are computed from, at most."""
+        if self.reads_its_period:
+            return self.grain.longest - 1 if self.dated == "last" else 0
+        return -self.reads.from_ if self.reads else self.lookback_days
+
+    @property
+    def days_after(self) -> int:
+        """Calendar days after a date that its rows are computed from, at most."""
+        if self.reads_its_period:
+            return self.grain.longest - 1 if self.dated == "first" else 0
+        return self.reads.to if self.reads else 0
 
     @property
     def has_flaws(self) -> bool:
@@ -98,6 +148,24 @@ class Phase(Model):
             self._check_expected(spec)
         if self.runners and not self.after:
             raise ValueError(f"phase {self.name!r} has a runner, so it must say what it is `after`")
+        if self.reads and self.lookback_days:
+            raise ValueError(
+                f"phase {self.name!r} has lookback_days and reads, which say the same: write reads "
+                f"= {{ from = -{self.lookback_days}, to = {self.reads.to} }}, or leave reads out"
+            )
+        if self.on is not None and self.every != "week":
+            raise ValueError(f'phase {self.name!r}: `on` is for phases with every = "week"')
+        if self.is_source and self.every != "day":
+            raise ValueError(
+                f"phase {self.name!r} is a source, which is due when it holds rows: leave `every` "
+                "out"
+            )
+        own = [self.bootstrap_days, *(spec.bootstrap_days for spec in self.tables)]
+        if self.is_source and any(days is not None for days in own):
+            raise ValueError(
+                f"phase {self.name!r} is a source, whose rows tell what is due: bootstrap_days is "
+                "for phases that are computed; leave days of a source out with [[exclude]]"
+            )
         for spec in self.tables:
             if self.runners and is_sharded(spec.name):
                 raise ValueError(

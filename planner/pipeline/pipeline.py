@@ -16,15 +16,17 @@ from typing import Literal, Self
 
 from pydantic import Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
+from planner.pipeline.accept import Accept
 from planner.pipeline.criteria import CompleteCriterion, Criterion, EntitiesCriterion
 from planner.pipeline.duration import Duration
+from planner.pipeline.exclude import Excluded
 from planner.pipeline.measures import Measures, Place, measures
 from planner.pipeline.model import Model, Name
 from planner.pipeline.phase import Phase
 from planner.pipeline.publish import Publish
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.timezone import TimeZone
-from planner.pipeline.windows import DAY, Excluded, Season
+from planner.pipeline.windows import DAY, Season
 from planner.text import nearest
 from sql.warehouse import Table
 
@@ -49,6 +51,8 @@ class Pipeline(Model):
     """The last one. None: with `start` there is none, else that of the last season."""
     seasons: tuple[Season, ...] = ()
     exclude: tuple[Excluded, ...] = ()
+    accept: tuple[Accept, ...] = ()
+    """Losses that are accepted: judged as complete, with a mark."""
     phases: tuple[Phase, ...] = Field(min_length=2)
     compare: dict[Name, Literal["ids", "count"]] = Field(default_factory=dict)
     """Entity → how tables are compared by it: by `ids`, or by `count` where two sources name the
@@ -77,6 +81,14 @@ class Pipeline(Model):
     def _days_in_zone(cls, phases: tuple[Phase, ...], info: ValidationInfo) -> tuple[Phase, ...]:
         zone = info.data.get("timezone", "UTC")  # absent where it is refused
         return tuple(phase.in_zone(zone) for phase in phases)
+
+    @field_validator("exclude")
+    @classmethod
+    def _listed_in_zone(
+        cls, exclude: tuple[Excluded, ...], info: ValidationInfo
+    ) -> tuple[Excluded, ...]:
+        zone = info.data.get("timezone", "UTC")
+        return tuple(part.in_zone(zone) for part in exclude)
 
     @field_validator("phases")
     @classmethod
@@ -146,6 +158,45 @@ class Pipeline(Model):
             if entity not in counted:
                 raise ValueError(
                     f"compare: no table counts {entity!r}; {nearest(entity, sorted(counted))}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _periods_are_compared_by_ids(self) -> Self:
+        for phase in self.phases:
+            for spec in phase.tables if not phase.grain.is_daily else ():
+                for entity in spec.entities:
+                    if not self.by_ids(entity):
+                        raise ValueError(
+                            f"table {spec.name!r} is due by {phase.every}, where {entity!r} can "
+                            "only be compared by ids: what each day holds does not add up"
+                        )
+        return self
+
+    @model_validator(mode="after")
+    def _excludes_and_accepts_what_is_there(self) -> Self:
+        tables = [spec.name for spec in self.tables]
+        for n, part in enumerate(self.exclude, start=1):
+            for names, known, what in (
+                (part.phases, list(self.by_name), "phases"),
+                (part.tables, tables, "tables"),
+            ):
+                for name in names:
+                    if name not in known:
+                        hint = nearest(name, known, what=what)
+                        raise ValueError(f"exclude[{n}]: there is no {what[:-1]} {name!r}; {hint}")
+        for n, loss in enumerate(self.accept, start=1):
+            if loss.phase not in self.by_name:
+                hint = nearest(loss.phase, list(self.by_name), what="phases")
+                raise ValueError(f"accept[{n}]: there is no phase {loss.phase!r}; {hint}")
+            phase = self.by_name[loss.phase]
+            by_ids = (
+                self.compared_by_ids((phase.name, spec.name)) or phase.lists_ids(spec)
+                for spec in phase.tables
+            )
+            if loss.ids and not any(by_ids):
+                raise ValueError(
+                    f"accept[{n}]: no table of {loss.phase!r} is compared by ids: leave `ids` out"
                 )
         return self
 
@@ -252,13 +303,26 @@ class Pipeline(Model):
 
     @cached_property
     def lookback_total(self) -> timedelta:
-        """The longest way back from a date to an upstream date that matters to it."""
+        """The longest way from a date to an upstream date that matters to it, or that it changes.
+
+        Back and forward together: a date that is done again reaches both ways from where it is.
+        """
         reach: dict[str, int] = {}
         for phase in self.phases:
-            reach[phase.name] = phase.lookback_days + max(
-                (reach[u] for u in phase.after), default=0
-            )
+            own = phase.days_before + phase.days_after
+            reach[phase.name] = own + max((reach[u] for u in phase.after), default=0)
         return max(reach.values()) * DAY
+
+    @cached_property
+    def looking_ahead(self) -> frozenset[str]:
+        """Phases that cannot be computed on the day that their date is: those that read days after
+        it or a period, and all that read them."""
+        found: set[str] = set()
+        for phase in self.phases:
+            is_late = phase.days_after > 0 or not phase.grain.is_daily
+            if is_late or not found.isdisjoint(phase.after):
+                found.add(phase.name)
+        return frozenset(found)
 
     @cached_property
     def checksum(self) -> str:

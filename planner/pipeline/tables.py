@@ -72,6 +72,8 @@ class TableSpec(Model):
     """Rows that count: column → what it has to hold."""
     expects: Expects | None = None
     """What is expected of a source's table, in place of what its phase says."""
+    bootstrap_days: int | None = Field(default=None, ge=0, le=366)
+    """Days at a season's start that it leaves empty. None: as its phase does."""
     min_coverage: Share | dict[Name, Share] = 1.0
     """Share of the upstream entities that makes a date complete; or entity → share, of the others
     every one."""

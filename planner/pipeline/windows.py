@@ -1,4 +1,4 @@
-"""Ranges of days: windows, seasons, and days that are excluded."""
+"""Ranges of days: windows and seasons."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from planner.pipeline.model import Line, Model, Name, SeasonName
+from planner.pipeline.model import Model, Name, SeasonName
 from planner.text import date_ranges
 
 DAY = timedelta(days=1)
+
+
+def moved(day: date, days: int) -> date:
+    """A day some days later or earlier, or the last or first there is."""
+    first, last = date.min.toordinal(), date.max.toordinal()
+    return date.fromordinal(min(max(day.toordinal() + days, first), last))
 
 
 class Window(Model):
@@ -85,9 +91,3 @@ class Season(Window):
     """The year it starts in, as a `season_year` column holds it."""
     windows: dict[Name, Window] = Field(default_factory=dict)
     """Named parts of it, such as `play_in` and `playoffs`."""
-
-
-class Excluded(Window):
-    """Days on which nothing is expected, and why."""
-
-    reason: Line

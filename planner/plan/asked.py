@@ -14,9 +14,13 @@ from planner.pipeline.windows import Window
 
 
 def can_recompute(assessment: Assessment, phase: Phase, day: date) -> bool:
-    """Whether a date can be recomputed: its rows are there, and its whole window is known."""
-    known = lookback(day, phase).start >= assessment.window.start
-    return known and assessment.is_full(phase.name, day)
+    """Whether a date can be recomputed: its rows are there, none is an accepted loss, and its whole
+    window is known."""
+    if day in assessment.accepted.get(phase.name, ()):
+        return False
+    needed, known = lookback(day, phase), assessment.window
+    is_known = known.start <= needed.start and needed.end <= known.end
+    return is_known and assessment.is_full(phase.name, day)
 
 
 def asked_for(
@@ -36,7 +40,9 @@ def asked_for(
         short[name] = {
             day: _asked(gap, reasons)
             for day, gap in assessment.gaps[name].items()
-            if day in scope and not gap.reasons.isdisjoint(reasons)
+            if day in scope
+            and not gap.reasons.isdisjoint(reasons)
+            and day not in assessment.accepted.get(name, ())
         }
         short[name] |= {
             day: recomputed(phase, day, assessment, GapReason.STALE)

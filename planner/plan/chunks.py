@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -41,8 +41,8 @@ def chunk(
     """Cut what is to do into chunks of at most `size` dates.
 
     A step runs over the range from a chunk's first date to its last, so a chunk never spans a
-    date of `partition_dates` (those that hold rows anywhere) that is not its own, nor excluded
-    days, which may hold rows too, nor the end of a season.
+    date of `partition_dates` (those that hold rows anywhere, and those that are left alone) that is
+    not its own, nor excluded days, which may hold rows too, nor the end of a season.
     """
     days = {day for dates in todo.values() for day in dates}
     position = {day: n for n, day in enumerate(sorted(days | set(partition_dates)))}
@@ -55,7 +55,7 @@ def chunk(
             and position[day] == position[last] + 1
             and _needs(pipeline, todo, day) == _needs(pipeline, todo, last)
             and calendar.season_of(day) == calendar.season_of(last)
-            and not any(last < excluded.start < day for excluded in pipeline.exclude)
+            and not any(last < excluded < day for excluded in _excluded(pipeline))
         )
 
     groups: list[list[date]] = []
@@ -66,6 +66,11 @@ def chunk(
             groups.append([day])
     chunks = [Chunk(dates=tuple(g), phases=_needs(pipeline, todo, g[0])) for g in groups]
     return chunks[::-1] if newest_first else chunks
+
+
+def _excluded(pipeline: Pipeline) -> Iterator[date]:
+    """The first days of what the file itself excludes; days that a table lists are the caller's."""
+    return (part.start for part in pipeline.exclude if part.start and part.from_ is None)
 
 
 def _needs(pipeline: Pipeline, todo: Mapping[str, Collection[date]], day: date) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from sql.statements import quote_table
 
 RUNS, GAPS = "backfill_runs", "data_gaps"
 _COLUMN = re.compile(r"^  (\w+) ", re.MULTILINE)
-OPEN, HEALED = "open", "healed"
+OPEN, HEALED, ACCEPTED = "open", "healed", "accepted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +138,8 @@ def gaps_after(plan: Plan, report: Report, assessment: Assessment) -> list[Found
 def open_gaps(
     assessment: Assessment, owed: Mapping[str, Iterable[date]], counted: Window
 ) -> list[FoundGap]:
-    """Gaps that no run repairs yet: those counted, and dates to recompute. Unjudged dates are among
-    them, so that a gap whose source is gone is not called healed."""
+    """Gaps that no run repairs yet: those counted, dates to recompute, and accepted losses.
+    Unjudged dates are among them, so that a gap whose source is gone is not called healed."""
     gaps = {
         (phase, day): FoundGap(phase=phase, date=day, reason=reason)
         for reason, dates in ((GapReason.STALE, assessment.stale), (GapReason.CASCADE, owed))
@@ -152,6 +152,12 @@ def open_gaps(
         for phase, found in assessment.gaps.items()
         for day, gap in found.items()
         if day in counted
+    }
+    gaps |= {
+        (phase, day): FoundGap(phase=phase, date=day, reason=each.gap.reason, status=ACCEPTED)
+        for phase, found in assessment.accepted.items()
+        for day, each in found.items()
+        if day in counted and day not in assessment.gaps[phase]
     }
     gaps |= {
         (phase, day): FoundGap(phase=phase, date=day, reason=SkipReason.UNJUDGED)

@@ -165,7 +165,8 @@ def _cell(before: Count | None, after: Count) -> str:
 
 def _count(count: Count) -> str:
     held = "" if count.entities is None else f" ({count.entities})"
-    return f"{count.complete}/{count.expected}{held}"
+    accepted = f", {count.accepted} accepted" if count.accepted else ""
+    return f"{count.complete}/{count.expected}{held}{accepted}"
 
 
 def _durations(report: Report) -> Iterator[str]:

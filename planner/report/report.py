@@ -161,6 +161,11 @@ class Report(Data):
         """Names of the phases, in order."""
         return list(self.days_after.phases)
 
+    @property
+    def accepted(self) -> int:
+        """How many phase-dates of the reach lack rows, which the pipeline file accepts."""
+        return self.days_after.accepted()
+
     @cached_property
     def undone(self) -> frozenset[tuple[str, date]]:
         """Phases and dates that the failures name."""
@@ -192,8 +197,13 @@ def verdict(report: Report) -> str:
     )
     return (
         f"{check.checked - len(check.short):,} of {check.checked:,} repaired phase-dates are "
-        f"complete after a recount; {others} in scope."
+        f"complete after a recount; {others} in scope{_accepted(report)}."
     )
+
+
+def _accepted(report: Report) -> str:
+    count = report.accepted
+    return f"; {count:,} of its phase-dates lack rows, which is accepted" if count else ""
 
 
 def bare_seasons(report: Report) -> list[str]:

@@ -12,13 +12,14 @@ from planner.gaps.audits import check_judgeable
 from planner.gaps.evidence import Difference, Evidence
 from planner.gaps.gaps import Assessment
 from planner.gaps.read import compare_ids, complete_evidence
+from planner.gaps.undue import Undue
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.closing import Closing
 from planner.pipeline.criteria import Criterion, EntitiesCriterion
-from planner.pipeline.lookback import moved
+from planner.pipeline.lookback import with_periods
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
-from planner.pipeline.windows import Season, Window
+from planner.pipeline.windows import Season, Window, moved
 from sql.counting import count
 from sql.errors import WarehouseError
 from sql.warehouse import Cell, Coverage, Table, Warehouse
@@ -47,7 +48,7 @@ class Counts:
     modified: Mapping[str, Mapping[date, datetime]] = field(default_factory=dict)
     """Table → date → last write, UTC, as far as it is known."""
     window: Window | None = None
-    """What was counted: the scope, and days before it; None: the scope alone."""
+    """What was counted: the scope, and days around it; None: the scope alone."""
     closing: Closing | None = None
     """Which days are open; None: none is."""
     compared: Mapping[tuple[str, str], Mapping[date, Difference]] = field(default_factory=dict)
@@ -67,6 +68,10 @@ class Counts:
     def calendar(self) -> Calendar:
         """The calendar of the pipeline."""
         return Calendar(pipeline=self.pipeline)
+
+    @cached_property
+    def _undue(self) -> Undue:
+        return Undue(pipeline=self.pipeline, listed=self.evidence.excluded)
 
     @cached_property
     def parts(self) -> tuple[Part, ...]:
@@ -93,11 +98,15 @@ class Counts:
 
     def is_allowed(self, phase: str, day: date) -> bool:
         """Whether rows may be expected: the day is not legitimately empty in the phase."""
-        early = skips_bootstrap(self.pipeline, phase) and self.calendar.is_bootstrap(day)
-        return not early and self.calendar.excluded(day) is None
+        if not self.pipeline.by_name[phase].grain.is_date(day):
+            return False
+        names = (phase, *self.pipeline.ancestors[phase])
+        return all(self._undue.due(self.pipeline.by_name[name], day) for name in names)
 
     def is_orphan(self, phase: str, day: date) -> bool:
         """Whether the phase has rows though a phase that they are computed from has none."""
+        if phase in self.pipeline.looking_ahead:
+            return day in self.assessment.orphans.get(phase, ())
         above = self.pipeline.by_name[phase].after
         return self.holds(phase, day) and not all(self.holds(name, day) for name in above)
 
@@ -108,19 +117,24 @@ def count_tables(
     scope: Window,
     *,
     days_before: int = 0,
+    days_after: int = 0,
     closing: Closing | None = None,
     on_table: Callable[[str], None] = lambda table: None,
     on_error: Callable[[Table, WarehouseError], WarehouseError] = lambda table, error: error,
 ) -> Counts:
     """Count every table that holds rows in `scope`, in one query each.
 
-    With `days_before`, the days before the scope that its lookback windows reach into are judged
-    as well. Raises `sql.WarehouseError`: without counts there are no results. `on_error` may say it
-    better.
+    With `days_before` and `days_after`, the days around the scope that its windows reach into are
+    judged as well. Raises `sql.WarehouseError`: without counts there are no results. `on_error`
+    may say it better.
     """
     tables = [spec.table_with_grades for spec in pipeline.tables]
     check_judgeable(warehouse, pipeline)
-    window = Window(start=moved(scope.start, -days_before), end=scope.end)
+    window = with_periods(
+        pipeline,
+        list(pipeline.by_name),
+        Window(start=moved(scope.start, -days_before), end=moved(scope.end, days_after)),
+    )
     counted = count(
         warehouse, tables, window.start, window.end, on_table=on_table, on_error=on_error
     )
@@ -179,11 +193,12 @@ def _apart(
     return compare_ids(warehouse, spec, others, entity, dates)
 
 
-def skips_bootstrap(pipeline: Pipeline, phase: str) -> bool:
-    """Whether a phase, or one that it is computed from, leaves a season's first days empty."""
-    return any(
-        pipeline.by_name[name].skips_bootstrap and not pipeline.by_name[name].is_source
-        for name in (phase, *pipeline.ancestors[phase])
+def early_days(pipeline: Pipeline, phase: str) -> int:
+    """How many first days of a season a phase, or one that it is computed from, leaves empty."""
+    phases = [pipeline.by_name[name] for name in (phase, *pipeline.ancestors[phase])]
+    return max(
+        min(each.early_days(spec, pipeline.bootstrap_days) for spec in each.tables)
+        for each in phases
     )
 
 

@@ -65,6 +65,9 @@ def judge(facts: Counts) -> Iterator[CriterionRow]:
 def _judge(facts: Counts, criterion: Criterion, season: str, part: Part | None) -> CriterionRow:
     verdict, days = _KINDS[criterion.kind], part.window.days() if part else ()
     judged = {day: one for day in days if (one := verdict(facts, criterion, day)) is not None}
+    if isinstance(criterion, (EntitiesCriterion, DatesCriterion)):
+        for day in judged.keys() & facts.assessment.accepted.get(criterion.phase, {}).keys():
+            judged[day] = (judged[day][0], judged[day][0])
     offending = [day for day, (expected, found) in judged.items() if found < expected]
     found = sum(found for _, found in judged.values())
     if isinstance(criterion, RowsCriterion):

@@ -17,18 +17,20 @@ from datetime import date
 from decimal import Decimal
 
 from planner.errors import UsageError
+from planner.pipeline.calendar import Calendar
 from planner.pipeline.criteria import (
     CompleteCriterion,
     Criterion,
     DatesCriterion,
     EntitiesCriterion,
 )
+from planner.pipeline.exclude import Excluded
 from planner.pipeline.model import exact
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import Window
 from planner.text import nearest
-from planner.validation.counts import criterion_seasons, known_seasons, skips_bootstrap, sources_of
+from planner.validation.counts import criterion_seasons, early_days, known_seasons, sources_of
 from planner.validation.results import QUERIES
 from sql.coverage import coverage_query
 from sql.days import dated
@@ -112,7 +114,7 @@ def _pipeline(pipeline: Pipeline) -> str:
                 len(phases),
                 phase.is_source,
                 len(sources),
-                skips_bootstrap(pipeline, phase.name),
+                early_days(pipeline, phase.name),
                 any(pipeline.entity in spec.entities for spec in phase.tables),
             )
         )
@@ -133,11 +135,11 @@ def _pipeline(pipeline: Pipeline) -> str:
                     band.high if band else None,
                 )
             )
+            early = phase.early_days(spec, pipeline.bootstrap_days)
             # Rows come last: they are what a table is short of only when no entity is.
             for n, entity in enumerate([*spec.entities, _ROWS]):
-                counted.append(
-                    _row(phase.name, spec.name, place, entity, n, exact(spec.share(entity)))
-                )
+                share = exact(spec.share(entity))
+                counted.append(_row(phase.name, spec.name, place, entity, n, share, early))
     return (
         load("queries/shared/pipeline")
         .format(
@@ -158,7 +160,14 @@ def _calendar(pipeline: Pipeline, scope: Window) -> Parameters:
     for season in seasons:
         spans.append((season.name, "", season.year, season))
         spans += [(season.name, part, season.year, w) for part, w in season.windows.items()]
-    spans += [("", "", 0, excluded) for excluded in pipeline.exclude]
+    spans += [
+        ("", phase, 0, part.window)
+        for part in pipeline.exclude
+        if part.from_ is None and not part.tables
+        for phase in _without(pipeline, part)
+    ]
+    first = Calendar(pipeline=pipeline).first
+    numbered = pipeline.seasons or (Window(start=first, end=max(first, scope.end)),)
     years = sorted({season.year for season in seasons if season.common(scope)})
     return {
         "start_date": scope.start,
@@ -169,9 +178,30 @@ def _calendar(pipeline: Pipeline, scope: Window) -> Parameters:
         "span_years": [year for _, _, year, _ in spans],
         "span_starts": [window.start for _, _, _, window in spans],
         "span_ends": [window.end for _, _, _, window in spans],
-        "last_bootstrap_day": pipeline.bootstrap_days - 1,
+        "numbered_starts": [window.start for window in numbered],
+        "numbered_ends": [window.end for window in numbered],
         "entity": pipeline.entity,
     }
+
+
+def _without(pipeline: Pipeline, part: Excluded) -> Iterator[str]:
+    """The phases that an exclusion is about, and all that are computed from them; `""`: all."""
+    if not part.phases:
+        yield ""
+    for name, above in pipeline.ancestors.items() if part.phases else ():
+        if not {name, *above}.isdisjoint(part.phases):
+            yield name
+
+
+def left_out(pipeline: Pipeline) -> str:
+    """What the statements do not know of the pipeline file, in one line; empty for nothing."""
+    lists = any(part.from_ is not None for part in pipeline.exclude)
+    tables = any(part.tables for part in pipeline.exclude)
+    periods = [phase for phase in pipeline.phases if not phase.grain.is_daily]
+    named = ["phases that are due by week or month"] * bool(periods)
+    named += ["accepted losses"] * bool(pipeline.accept)
+    named += ["exclusions of single tables"] * tables + ["exclusions that a table lists"] * lists
+    return f"It does not know of {', '.join(named)}: it shows them as gaps." if named else ""
 
 
 # -- the counts ---------------------------------------------------------------------------------

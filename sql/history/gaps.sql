@@ -1,6 +1,7 @@
 -- Writes the gaps of a pipeline that a count found from @start_date to @end_date, in one statement.
 --
--- @gap_phases, @gap_dates and so on are one list: a row of each is a gap, open or healed by a run.
+-- @gap_phases, @gap_dates and so on are one list: a row of each is a gap, open, healed by a run, or
+-- accepted by the pipeline file.
 -- The first row is none, since a list may not be empty.
 --
 -- - A gap that is open already keeps its time of detection; one that was healed before is new.
@@ -52,7 +53,7 @@ USING (
       known.phase IS NOT NULL
         AND (
           found.phase IS NULL
-          OR known.status = 'open'
+          OR known.status IN ('open', 'accepted')
           OR (known.run_id = found.run_id AND found.run_id <> '')
         ) AS is_known
     FROM found

@@ -78,6 +78,20 @@ def test_a_gap_is_detected_once_and_healed_once(warehouse: Warehouse) -> None:
     assert known(warehouse) == [(DAY[4], "missing", "open", NOON + 9 * LATER, None, "run-1")]
 
 
+def test_an_accepted_loss_keeps_its_time_and_is_open_again_when_it_ends(
+    warehouse: Warehouse,
+) -> None:
+    record(warehouse, gap(DAY[4]), at=NOON)
+    for hours in (1, 2):
+        record(warehouse, gap(DAY[4], status="accepted"), at=NOON + hours * LATER)
+    accepted = (DAY[4], "missing", "accepted", NOON, NOON + LATER, "")
+    assert known(warehouse) == [accepted]
+
+    record(warehouse, gap(DAY[4]), at=NOON + 3 * LATER)
+
+    assert known(warehouse) == [(DAY[4], "missing", "open", NOON, None, "")]
+
+
 def test_what_others_filled_is_healed_but_not_what_no_count_shows(warehouse: Warehouse) -> None:
     record(warehouse, gap(DAY[1]), gap(DAY[2], "cascade"), at=NOON)
 

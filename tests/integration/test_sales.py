@@ -274,6 +274,7 @@ def test_gaps_are_printed_in_the_documented_shape(shop: Shop) -> None:
         "phases",
         "gaps",
         "empty",
+        "accepted",
         "beyond",
         "notices",
         "cost",
@@ -281,6 +282,7 @@ def test_gaps_are_printed_in_the_documented_shape(shop: Shop) -> None:
     assert found["pipeline"] == "sales"
     assert found["scope"] == {"start": "2025-06-02", "end": "2025-07-11"}
     open_days = 40 - len(SUNDAYS)
+    assert not any(phase.pop("accepted") for phase in found["phases"])
     assert found["phases"] == [
         {"phase": "load", "expected": open_days, "complete": open_days, "gaps": 0},
         {"phase": "sessionise", "expected": open_days, "complete": open_days - 1, "gaps": 1},

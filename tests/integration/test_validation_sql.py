@@ -152,12 +152,15 @@ def diamond() -> Pipeline:
     content |= {
         "name": "diamond",
         "compare": {"thing": "count"},
-        "exclude": [{"start": "2022-01-10", "end": "2022-01-20", "reason": "closed"}],
+        "exclude": [
+            {"start": "2022-01-10", "end": "2022-01-20", "reason": "closed"},
+            {"start": "2022-02-10", "end": "2022-02-20", "reason": "moved", "phases": ["left"]},
+        ],
         "phases": [
             phase("one"),
             phase("two"),
             phase("left", "one", "two", table={"min_coverage": 0.55}),
-            phase("right", "two", skips_bootstrap=True),
+            phase("right", "two", skips_bootstrap=True, bootstrap_days=20),
             phase("bottom", "left", "right"),
         ],
         "criteria": [

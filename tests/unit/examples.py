@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from planner.gaps.assess import assess
 from planner.gaps.evidence import Difference, Evidence, unsure
 from planner.gaps.gaps import Assessment
+from planner.pipeline.closing import Closing
 from planner.pipeline.criteria import EntitiesCriterion
-from planner.pipeline.lookback import with_lookback
+from planner.pipeline.lookback import lookback, with_lookback
 from planner.pipeline.measures import Place
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
@@ -114,22 +115,26 @@ def shown(of: Pipeline, cover: Mapping[str, Coverage], window: Window) -> Eviden
         name: {day: replace(held, fingerprints=dict(held.entities)) for day, held in cells.items()}
         for name, cells in cover.items()
     }
-    counted = Evidence(coverage=coverage)
+    counted = Evidence(coverage=coverage, accepts=of.accept)
+    named = 3 if not of.accept else 1_000
 
     def count(place: Place, entity: str, day: date) -> int:
         own = counted.cell(place[1], day).entities.get(entity, 0)
         return min([own, *([due(place, entity, day)] if of.measures[place, entity] else [])])
 
     def due(place: Place, entity: str, day: date) -> int:
-        return max(count(other, entity, day) for other in of.measures[place, entity])
+        phase = of.by_name[place[0]]
+        days = [day] if phase.grain.is_daily else lookback(day, phase).days()
+        others = of.measures[place, entity]
+        return max(count(other, entity, on) for on in days for other in others)
 
     def apart(place: Place, entity: str, day: date) -> Difference:
         own, want = counted.cell(place[1], day).entities.get(entity, 0), due(place, entity, day)
         return Difference(
             lacking=max(0, want - own),
-            lacks=tuple(f"{entity}-{n}" for n in range(own, min(want, own + 3))),
+            lacks=tuple(f"{entity}-{n}" for n in range(own, min(want, own + named))),
             surplus=max(0, own - want),
-            holds=tuple(f"{entity}-{n}" for n in range(want, min(own, want + 3))),
+            holds=tuple(f"{entity}-{n}" for n in range(want, min(own, want + named))),
         )
 
     asked = unsure(of, counted, of.by_name, list(window.days()))
@@ -145,6 +150,11 @@ def shown(of: Pipeline, cover: Mapping[str, Coverage], window: Window) -> Eviden
         for place, days in asked.items()
     }
     return replace(counted, differences=differences)
+
+
+def closing(of: Pipeline, today: date) -> Closing:
+    """The clock of a pipeline when a day has just begun."""
+    return Closing(pipeline=of, now=datetime.combine(today, time(), UTC))
 
 
 def assessed(of: Pipeline, cover: Mapping[str, Coverage], window: Window) -> Assessment:

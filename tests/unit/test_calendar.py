@@ -63,13 +63,6 @@ def test_the_first_days_of_every_season_are_its_bootstrap(day: date, is_bootstra
     assert CALENDAR.is_bootstrap(day) is is_bootstrap
 
 
-def test_excluded_days_have_the_reason_of_the_file() -> None:
-    assert CALENDAR.excluded(date(2024, 2, 15)) is None
-    assert CALENDAR.excluded(date(2024, 2, 16)) == "All-Star break"
-    assert CALENDAR.excluded(date(2024, 2, 18)) == "All-Star break"
-    assert CALENDAR.excluded(date(2024, 2, 19)) is None
-
-
 # -- scope -----------------------------------------------------------------------------------
 
 TODAY = date(2024, 11, 5)

@@ -87,3 +87,34 @@ def test_a_duration_is_kept_as_it_is_read() -> None:
 
     assert of.closes_after == timedelta(days=1, minutes=30)
     assert Pipeline.model_validate_json(of.model_dump_json()) == of
+
+
+@pytest.mark.parametrize(
+    ("clean", "last"),
+    [
+        ({"reads": {"from": -3}}, DAY),
+        ({"reads": {"from": -3, "to": 2}}, date(2024, 3, 12)),
+        ({"every": "week", "on": "sunday"}, date(2024, 3, 16)),
+        ({"every": "week", "dated": "last"}, DAY),
+    ],
+    ids=str,
+)
+def test_a_date_closes_with_the_last_day_that_it_reads(clean: dict[str, Any], last: date) -> None:
+    # Given a phase that reads other days than its own, on the last of them
+    closes = datetime(last.year, last.month, last.day, 6, tzinfo=UTC) + timedelta(days=1)
+    before, after = (
+        closing(moment, clean=clean, closes_after="6h")
+        for moment in (closes - timedelta(seconds=1), closes)
+    )
+    phase = before.pipeline.by_name["clean"]
+
+    # Then it is open until that one has closed
+    assert before.closes(phase, DAY) == closes
+    assert before.is_open(phase, DAY)
+    assert not after.is_open(phase, DAY)
+
+    # And it is judged before, when asked to, but not while it reads a day that has not begun
+    earlier = closes - timedelta(days=1, hours=6, seconds=1)
+    for moment, is_open in ((closes - timedelta(seconds=1), False), (earlier, True)):
+        asked = Closing(pipeline=before.pipeline, now=moment, include_open=True)
+        assert asked.is_open(phase, DAY) == is_open

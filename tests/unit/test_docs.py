@@ -22,7 +22,19 @@ from planner.cli import COMMANDS, app
 from planner.commands.lazy import Lazy
 from planner.errors import Exit
 from planner.gaps.gaps import GapReason
-from planner.pipeline import conditions, criteria, expects, phase, publish, runners, tables, windows
+from planner.pipeline import (
+    accept,
+    conditions,
+    criteria,
+    exclude,
+    expects,
+    phase,
+    publish,
+    reads,
+    runners,
+    tables,
+    windows,
+)
 from planner.pipeline.load import FILE_BYTES
 from planner.pipeline.model import Model
 from planner.pipeline.pipeline import Pipeline
@@ -43,8 +55,11 @@ SECTIONS: dict[type[Model], str] = {
     Pipeline: "The file",
     windows.Season: "`[[seasons]]`",
     windows.Window: "A window of a season",
-    windows.Excluded: "`[[exclude]]`",
+    exclude.Excluded: "`[[exclude]]`",
+    exclude.ListedIn: "`from` of an exclusion",
+    accept.Accept: "`[[accept]]`",
     phase.Phase: "`[[phases]]`",
+    reads.Reads: "`reads`",
     tables.TableSpec: "`[[phases.tables]]`",
     tables.EntitySpec: "An entity",
     conditions.ConditionSpec: "`where`",
@@ -242,10 +257,12 @@ def test_a_section_names_every_key_and_its_default(model: type[Model]) -> None:
 
 
 def test_the_example_of_the_pipeline_file_is_one() -> None:
-    (example,) = [
+    example, *more = [
         text for kind, text in FENCE.findall(read("docs/pipeline-file.md")) if kind == "toml"
     ]
     assert Pipeline.model_validate(tomllib.loads(example)).criteria
+    for part in more:
+        assert Pipeline.model_validate(tomllib.loads(f"{example}\n{part}"))
 
 
 def test_the_settings_and_their_defaults() -> None:

@@ -85,17 +85,21 @@ def test_a_calendar_that_covers_nothing_is_refused(options: dict[str, Any], said
 
 
 def naive_gone(world: World, coverage: eg.Cover, phase: str, on: date) -> bool:
-    """Whether a source is before its first rows, and something below it is not, by its words."""
+    """Whether a source is before its first rows, and something below it is not, by its words.
+
+    Rows of a week or month are of all its days, so a source may begin within it.
+    """
     of = world.pipeline
+    own = [each for spec in of.by_name[phase].tables for each in coverage[spec.name]]
+    first = min(own, default=date.max)
     below = [
-        each
+        other.grain.period(each)
         for other in of.phases
         if phase in of.ancestors[other.name]
         for spec in other.tables
         for each in coverage[spec.name]
     ]
-    own = [each for spec in of.by_name[phase].tables for each in coverage[spec.name]]
-    return bool(below) and min(below) <= on < min(own, default=date.max)
+    return any(each.end < first and each.start <= on < first for each in below)
 
 
 @bounded
@@ -138,7 +142,7 @@ def test_a_plan_never_takes_what_is_open_unjudged_or_computed_from_what_is_gone(
         for each in SCOPE.days():
             left = found.empty[name].get(each)
             is_unjudged = left is not None and left.reason is SkipReason.UNJUDGED
-            excluded = any(each in part for part in of.exclude)
+            excluded = any(each in part.window for part in of.exclude)
             if each < today and not excluded:
                 assert is_unjudged == ((name, each) in gone)
 

@@ -26,8 +26,9 @@ from sql.coverage import coverage_query
 from sql.days import SHARDS, SUFFIX, days_of
 from sql.differences import Side, differences_query
 from sql.errors import WarehouseRefused
+from sql.listed import listed_query
 from sql.statements import HERE, load
-from sql.warehouse import GradeColumns, Table
+from sql.warehouse import Condition, GradeColumns, Table
 from tests.analyzer import analyze
 from tests.reports import make_report
 from tests.table_sets import (
@@ -62,8 +63,10 @@ BUILT = {
     "differences",
     "graded",
     "ids",
+    "listed",
     "partitions",
     "probe",
+    "span_ids",
     *(f"queries/{name}" for name in QUERIES),
 }
 
@@ -96,6 +99,18 @@ def test_the_analyzer_accepts_what_names_ids_that_are_apart(which: str) -> None:
     sides = [Side(table=table, within=(Side(table=counting[0]),)) for table in counting[1:]]
     statement, parameters = differences_query(
         counting[0], {entity: sides}, [SCOPE.start, SCOPE.end], ids_shown=20
+    )
+    analyze(SETS[which][1](), statement, parameters)
+
+
+@pytest.mark.parametrize("which", SETS)
+def test_the_analyzer_accepts_what_names_ids_of_a_period(which: str) -> None:
+    first, *others = [spec.table for spec in SETS[which][0]().tables if spec.entities]
+    entity = next(iter(first.entities))
+    sides = [Side(table=table) for table in others if entity in table.entities]
+    spans = {SCOPE.start: (SCOPE.start, SCOPE.end), SCOPE.end: (SCOPE.start, SCOPE.end)}
+    statement, parameters = differences_query(
+        first, {entity: sides}, list(spans), ids_shown=20, spans=spans
     )
     analyze(SETS[which][1](), statement, parameters)
 
@@ -212,6 +227,15 @@ def test_the_analyzer_accepts_the_documented_dashboard_query() -> None:
     (query,) = re.findall(r"^```sql\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
     analyze(history_tables(), query, {})
+
+
+@pytest.mark.parametrize("until", [None, "last_day"])
+def test_the_analyzer_accepts_what_lists_days(until: str | None) -> None:
+    where = {"what": Condition(one_of=("x", "y"))}
+    first = Table(name="shop.halts", date="day", where=where)
+    last = until and replace(first, date=until)
+    columns = {"day": "DATE", "last_day": "DATE", "what": "STRING"}
+    analyze({"shop.halts": columns}, *listed_query(first, last or None, SCOPE.start, SCOPE.end))
 
 
 def test_the_analyzer_accepts_the_probe() -> None:

@@ -75,7 +75,14 @@ class World:
     def windows(self, name: str, day: date) -> list[tuple[str, date]]:
         """What a date is computed from. Says again, on purpose, what `planner.plan.choose` says."""
         phase = self.pipeline.by_name[name]
-        past = [date.fromordinal(day.toordinal() - n) for n in range(phase.lookback_days + 1)]
+        if phase.every == "month" and not phase.reads and not phase.lookback_days:
+            return [(up, on) for up in phase.after for on in month_of(day)]
+        week = (0, 6) if phase.dated == "first" else (-6, 0)
+        first, last = (phase.reads.from_, phase.reads.to) if phase.reads else (0, 0)
+        first = first if phase.reads else -phase.lookback_days
+        if phase.every == "week" and not phase.reads and not phase.lookback_days:
+            first, last = week
+        past = [date.fromordinal(day.toordinal() + n) for n in range(first, last + 1)]
         return [(upstream, each) for upstream in phase.after for each in past]
 
     def compute(self, values: Values, name: str, day: date) -> int:
@@ -128,6 +135,35 @@ class World:
             todo.remove(pair)
 
 
+def month_of(day: date) -> list[date]:
+    """Every day of its month."""
+    near = [date.fromordinal(day.toordinal() + n) for n in range(-31, 32)]
+    return [on for on in near if (on.year, on.month) == (day.year, day.month)]
+
+
+grains = st.sampled_from(
+    [
+        *[{}] * 5,
+        {"every": "week"},
+        {"every": "week", "dated": "last"},
+        {"every": "week", "on": "thursday"},
+        {"every": "month"},
+    ]
+)
+"""How often a phase is due, as the file says it."""
+
+windows_read = st.one_of(
+    st.just({}),
+    st.builds(lambda n: {"lookback_days": n}, st.integers(0, 4)),
+    st.builds(
+        lambda back, ahead: {"reads": {"from": -back, "to": ahead}},
+        st.integers(0, 3),
+        st.integers(0, 3),
+    ),
+)
+"""Which days around a date a phase reads, as the file says it."""
+
+
 @st.composite
 def pipelines(draw: st.DrawFn) -> Pipeline:
     """One or two sources, and up to four phases after any of those before them."""
@@ -145,7 +181,8 @@ def pipelines(draw: st.DrawFn) -> Pipeline:
                 f"p{n}",
                 *after,
                 tables=tables,
-                lookback_days=draw(st.integers(0, 4)),
+                **draw(windows_read),
+                **draw(grains),
                 skips_bootstrap=draw(st.booleans()),
             )
         )

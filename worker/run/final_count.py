@@ -43,10 +43,14 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
         return other.reason
     try:
         warehouse = context.warehouse.labelled(plan_id=plan.plan_id, phase="final")
-        lookback = max(phase.lookback_days for phase in context.pipeline.phases)
-        closing = Closing(pipeline=context.pipeline, now=clock.now(), included=plan.dates)
+        phases = context.pipeline.phases
         return count_tables(
-            warehouse, context.pipeline, plan.reach, days_before=lookback, closing=closing
+            warehouse,
+            context.pipeline,
+            plan.reach,
+            days_before=max(phase.days_before for phase in phases),
+            days_after=max(phase.days_after for phase in phases),
+            closing=Closing(pipeline=context.pipeline, now=clock.now(), included=plan.dates),
         )
     except WarehouseUnreachable as error:
         why = redacted(str(error))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 from planner.errors import BadPipeline
-from planner.gaps.gaps import Assessment, GapReason
+from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.pipeline.windows import Window
 from planner.plan import owed as owed_files
 from planner.plan.choose import choose as choose_dates
@@ -110,8 +110,11 @@ def plan_repair(
 
 
 def _days_with_rows(assessment: Assessment, phase: str) -> set[date]:
+    """Dates with rows of a phase, or whose rows are not to be touched."""
     gaps, holding = assessment.gaps[phase], assessment.holding[phase]
-    return {*assessment.complete[phase], *gaps, *holding}
+    alone = (SkipReason.EXCLUDED, SkipReason.ACCEPTED)
+    left = {day for day, why in assessment.empty[phase].items() if why.reason in alone}
+    return {*assessment.complete[phase], *gaps, *holding, *left}
 
 
 def owed_now(context: Context, ledger: Ledger | None) -> list[Owed]:

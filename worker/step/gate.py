@@ -13,9 +13,9 @@ from datetime import date
 
 from planner import clock
 from planner.gaps.assess import assess
-from planner.gaps.counted import gate_phases, tables_to_judge
+from planner.gaps.counted import gate_phases
 from planner.gaps.gaps import Assessment, SkipReason
-from planner.gaps.read import complete_evidence, read_coverage
+from planner.gaps.read import read_evidence
 from planner.pipeline.closing import Closing
 from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
@@ -79,9 +79,7 @@ def short_upstream(
     window = Window(
         start=min(each.start for each in windows), end=max(each.end for each in windows)
     )
-    tables = tables_to_judge(pipeline, gate_phases(phase))
-    coverage = read_coverage(warehouse, tables, window)
-    evidence = complete_evidence(warehouse, pipeline, coverage, phase.after, window)
+    evidence = read_evidence(warehouse, pipeline, phase.after, window, counted=gate_phases(phase))
     closing = Closing(pipeline=pipeline, now=clock.now(), include_open=True)
     now = assess(pipeline, evidence, window, phases=phase.after, closing=closing)
     found: dict[date, str] = {}
@@ -94,7 +92,7 @@ def short_upstream(
             found[day] = f"{what}. {advice}"
             continue
         left = now.unready_upstream(phase, day)
-        undue = [name for name in phase.after if _is_off(now, name, day)]
+        undue = [name for name in phase.after if _is_off(pipeline, now, (phase, day), name)]
         if left is not None:
             found[day] = f"{left.phase} {left.date} is {left.reason} now: {left.detail}"
         elif undue:
@@ -105,7 +103,10 @@ def short_upstream(
     return found
 
 
-def _is_off(now: Assessment, phase: str, day: date) -> bool:
-    """Whether a phase has nothing to hold on a day, because its source holds nothing."""
-    left = now.empty[phase].get(day)
-    return left is not None and left.reason is SkipReason.OFF_DAY
+def _is_off(pipeline: Pipeline, now: Assessment, below: tuple[Phase, date], name: str) -> bool:
+    """Whether a phase has nothing to hold that a date reads, because its source holds nothing."""
+    phase, day = below
+    is_alike = pipeline.by_name[name].grain == phase.grain
+    days = [day] if is_alike else lookback(day, phase).days()
+    reasons = {left.reason if (left := now.empty[name].get(past)) else None for past in days}
+    return SkipReason.OFF_DAY in reasons <= {SkipReason.OFF_DAY, SkipReason.BETWEEN}

@@ -141,6 +141,8 @@ def _count(before: Count | None, after: Count, entity: str) -> Markup:
         if changed and was is not None and was != after.entities:
             text = f"{was:,} → {text}"
         parts.append(el("small", text))
+    if after.accepted:
+        parts.append(el("small", f"{after.accepted:,} accepted"))
     look = "n good" if after.is_complete else "n bad"
     return el("td", *parts, class_=look + (" changed" if changed else ""))
 

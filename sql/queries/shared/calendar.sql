@@ -29,17 +29,18 @@ days AS (
   FROM parts
   CROSS JOIN UNNEST(GENERATE_DATE_ARRAY(first_day, last_day)) AS day
 ),
+-- The phase is '' where nothing is due in any.
 excluded AS (
-  SELECT DISTINCT day
+  SELECT DISTINCT part AS phase, day
   FROM spans
   CROSS JOIN UNNEST(GENERATE_DATE_ARRAY(starts, ends)) AS day
   WHERE season = ''
 ),
+-- Days are numbered from the start of a season; without seasons, from the calendar's start alone.
 bootstrap AS (
-  SELECT DISTINCT day
-  FROM spans
+  SELECT day, DATE_DIFF(day, starts, DAY) AS day_number
+  FROM UNNEST(@numbered_starts) AS starts WITH OFFSET AS n
   CROSS JOIN UNNEST(GENERATE_DATE_ARRAY(
-    starts, LEAST(ends, DATE_ADD(starts, INTERVAL @last_bootstrap_day DAY))
+    starts, LEAST(@numbered_ends[OFFSET(n)], DATE_ADD(starts, INTERVAL 366 DAY))
   )) AS day
-  WHERE season <> '' AND part = ''
 )

@@ -8,8 +8,8 @@ allowed AS (
   FROM phases
   CROSS JOIN (SELECT DISTINCT day FROM held) AS dated
   LEFT JOIN bootstrap ON bootstrap.day = dated.day
-  LEFT JOIN excluded ON excluded.day = dated.day
-  WHERE excluded.day IS NULL AND NOT (phases.skips_bootstrap AND bootstrap.day IS NOT NULL)
+  LEFT JOIN excluded ON excluded.day = dated.day AND excluded.phase IN ('', phases.phase)
+  WHERE excluded.day IS NULL AND COALESCE(bootstrap.day_number, 366) >= phases.early_days
 ),
 -- A date is due in a phase when each of the phase's sources holds rows.
 due AS (
@@ -49,6 +49,7 @@ compared AS (
     COALESCE(counts.found, 0) AS found
   FROM due
   JOIN counted ON counted.phase = due.phase
+  LEFT JOIN bootstrap ON bootstrap.day = due.day
   LEFT JOIN expected
     ON expected.phase = due.phase
     AND expected.table_name = counted.table_name
@@ -59,6 +60,7 @@ compared AS (
     AND counts.day = due.day
     AND counts.table_name = counted.table_name
     AND counts.entity = counted.entity
+  WHERE COALESCE(bootstrap.day_number, 366) >= counted.early_days
 ),
 -- The first entity that a table is short of is the one that is shown.
 short AS (

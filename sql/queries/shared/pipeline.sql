@@ -3,7 +3,7 @@
 phases AS (
   SELECT *
   FROM UNNEST(ARRAY<STRUCT<
-    phase STRING, place INT64, is_source BOOL, sources INT64, skips_bootstrap BOOL, counts BOOL
+    phase STRING, place INT64, is_source BOOL, sources INT64, early_days INT64, counts BOOL
   >>[
     {phases}
   ])
@@ -25,7 +25,8 @@ tables AS (
 counted AS (
   SELECT *
   FROM UNNEST(ARRAY<STRUCT<
-    phase STRING, table_name STRING, table_place INT64, entity STRING, place INT64, share NUMERIC
+    phase STRING, table_name STRING, table_place INT64, entity STRING, place INT64, share NUMERIC,
+    early_days INT64
   >>[
     {counted}
   ])
