@@ -172,6 +172,8 @@ class _Judge:
                 return why
         if len(absent) == len(above):
             return absent[0]
+        if phase.has_early_days:
+            absent = [why for why in absent if why is not SkipReason.BOOTSTRAP]
         if absent:
             return next((why for why in _RIGHTLY if why in absent), SkipReason.UPSTREAM_MISSING)
         if undue is None and any(self._is_lost(name, day) for name in phase.after):

@@ -94,6 +94,13 @@ class Phase(Model):
     def queue_name(self) -> str:
         return self.queue or self.name
 
+    @property
+    def has_early_days(self) -> bool:
+        """Whether the file says how many days of a season it leaves empty: then those of what it
+        is computed from do not matter to it, while anything of that is there."""
+        own = [self.bootstrap_days, *(spec.bootstrap_days for spec in self.tables)]
+        return self.skips_bootstrap or any(days is not None for days in own)
+
     def early_days(self, spec: TableSpec, usual: int) -> int:
         """How many days of a season a table leaves empty; `usual` is what the file says of all."""
         own = self.bootstrap_days if spec.bootstrap_days is None else spec.bootstrap_days

@@ -194,12 +194,14 @@ def _apart(
 
 
 def early_days(pipeline: Pipeline, phase: str) -> int:
-    """How many first days of a season a phase, or one that it is computed from, leaves empty."""
-    phases = [pipeline.by_name[name] for name in (phase, *pipeline.ancestors[phase])]
-    return max(
-        min(each.early_days(spec, pipeline.bootstrap_days) for spec in each.tables)
-        for each in phases
-    )
+    """How many first days of a season a phase leaves empty: its own, and where the file says none
+    of it, those of what it is computed from. While all of that is empty, so is the phase."""
+    found: dict[str, int] = {}
+    for each in pipeline.phases:
+        own = min(each.early_days(spec, pipeline.bootstrap_days) for spec in each.tables)
+        above = [found[name] for name in each.after] or [0]
+        found[each.name] = max(own, min(above) if each.has_early_days else max(above))
+    return found[phase]
 
 
 def sources_of(pipeline: Pipeline, phase: str) -> frozenset[str]:

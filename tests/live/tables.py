@@ -1,6 +1,7 @@
 """Small stand-ins for the owner's jobs: what each live table is computed from.
 
-Every figure depends on what is upstream, and those of the precompute tables on the 30 days before
+The zone analyses begin where a team has games enough, and a player. Every figure depends on what
+is upstream, and those of the precompute tables on the 30 days before
 as well, so that rows computed too early differ from rows computed in order.
 """
 
@@ -101,12 +102,14 @@ TABLES = {
               ON past.defending_team_abbr = now.defending_team_abbr
               AND past.game_date BETWEEN DATE_SUB(now.game_date, INTERVAL 30 DAY) AND now.game_date
             WHERE now.game_date BETWEEN @start_date AND @end_date
+              AND now.game_date >= DATE '2021-11-23'
             GROUP BY now.defending_team_abbr, now.game_date""",
     ),
     "nba_precompute.player_shot_zone_analysis": Filled(
         date="analysis_date",
         query=f"""SELECT game_date AS analysis_date, player_lookup, games AS actual_games_count
-            FROM ({GAMES_BEFORE})""",
+            FROM ({GAMES_BEFORE})
+            WHERE game_date >= DATE '2021-11-16'""",
     ),
     "nba_precompute.player_composite_factors": Filled(
         date="game_date",
