@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -141,8 +140,7 @@ class Till:
             ):
                 break
         finalize(context, run_id)
-        path = context.settings.folder("reports") / run_id / "report.json"
-        return plan, Report.model_validate(json.loads(path.read_text()))
+        return plan, Report.model_validate_json(context.ledger.report(run_id) or "")
 
     def assess(self, context: Context) -> Assessment:
         closing = Closing(pipeline=context.pipeline, now=clock.now())
