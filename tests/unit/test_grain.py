@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from planner.gaps.assess import assess
 from planner.gaps.gaps import GapReason, SkipReason
 from planner.gaps.snapshot import snapshot
-from planner.pipeline.grain import WEEKDAYS, Grain
+from planner.pipeline.grain import Grain
 from planner.pipeline.lookback import lookback, reach
+from planner.pipeline.weekdays import WEEKDAYS
 from planner.pipeline.windows import Window
 from planner.plan.choose import choose
 from planner.plan.simulate import Work, elapsed
@@ -203,6 +204,20 @@ def test_the_page_shows_dates_between_and_open_ones_as_no_gaps() -> None:
     for state in (SkipReason.BETWEEN, SkipReason.OPEN, SkipReason.ACCEPTED):
         assert state in heatmap.STATES
         assert f".s-{state} " in css
+
+
+def test_weekdays_are_written_in_full_or_short_wherever_they_stand() -> None:
+    long, short = (
+        eg.pipeline(
+            eg.phase("raw", expects={"days": [on]}), eg.phase("clean", "raw", every="week", on=on)
+        )
+        for on in ("wednesday", "wed")
+    )
+
+    assert long == short
+    assert long.checksum == short.checksum
+    assert long.by_name["clean"].grain.is_date(day(2))
+    assert [on for on in days(0, 6) if short.by_name["raw"].expects.is_usual(on)] == [day(2)]
 
 
 def test_a_week_is_judged_by_all_its_days() -> None:
