@@ -23,6 +23,7 @@ from planner.gaps.snapshot import snapshot
 from planner.gaps.stale import with_stale
 from planner.pipeline.accept import active
 from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Picked
 from planner.plan.choose import Repair, choose
 from planner.report.history import open_gaps
 from tests.unit import examples as eg
@@ -268,11 +269,16 @@ def test_a_block_that_accepts_what_is_there_is_named() -> None:
     cover["shop.clean"][day(2)] = eg.cell(1)
     eg.empty(cover, "report", day(4))
 
-    lines = list(needless_lines(of, eg.judge(of, cover, SCOPE), SCOPE))
+    judged = eg.judge(of, cover, SCOPE)
+    lines = list(needless_lines(of, judged, SCOPE))
+    listed = list(needless_lines(of, judged, Picked.of([day(0), day(3)])))
 
     assert lines == [
         "accept[2]: clean lacks nothing on 2024-01-01, 2024-01-02, 2024-01-04: take them out"
     ]
+    assert listed == ["accept[2]: clean lacks nothing on 2024-01-01, 2024-01-04: take them out"], (
+        "of a list of dates, those alone"
+    )
 
 
 def test_until_ends_it() -> None:
