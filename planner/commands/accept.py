@@ -82,7 +82,7 @@ def accepted_lines(assessment: Assessment, scope: Window) -> Iterator[str]:
 def needless_lines(pipeline: Pipeline, assessment: Assessment, scope: Window) -> Iterator[str]:
     """Blocks that accept dates of the scope which lack nothing: a later loss would be hidden."""
     for n, loss in enumerate(pipeline.accept, start=1):
-        parts = [part for each in loss.dates if (part := each.common(scope)) is not None]
+        parts = [part for each in loss.dates if (part := scope.common(each)) is not None]
         whole = assessment.complete[loss.phase] - set(assessment.accepted.get(loss.phase, ()))
         days = {day for part in parts for day in part.days() if day in whole}
         if days:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -90,20 +91,20 @@ class Unsettled:
 
     def _holds_any(self, source: Phase, phase: Phase, day: date) -> bool:
         """Whether a source holds rows that those of a date may be computed from."""
-        return any(self.evidence.holds(source, past) for past in self._read(phase, day).days())
+        return any(self.evidence.holds(source, past) for past in self._read(phase, day))
 
-    def _read(self, phase: Phase, day: date) -> Window:
+    def _read(self, phase: Phase, day: date) -> Iterable[date]:
         """The days of its sources that a date rests on: the date itself, but where weeks or months
         are among the phases, as far as any of these reads."""
         names = [phase.name, *self.pipeline.ancestors[phase.name]]
         phases = [each for each in self.pipeline.phases if each.name in names]
-        window = Window(start=day, end=day)
         if all(each.grain.is_daily for each in phases):
-            return window
+            return (day,)
+        window = Window(start=day, end=day)
         for each in reversed(phases):
             start, end = lookback(window.start, each).start, lookback(window.end, each).end
             window = Window(start=start, end=end)
-        return window
+        return window.days()
 
     def _sources_of(self, phase: Phase) -> list[Phase]:
         above = map(self.pipeline.by_name.__getitem__, self.pipeline.ancestors[phase.name])

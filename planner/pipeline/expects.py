@@ -11,10 +11,8 @@ from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
 from planner.pipeline.conditions import ConditionSpec
 from planner.pipeline.duration import Duration
 from planner.pipeline.model import ColumnName, Model, Name, TableName
+from planner.pipeline.weekdays import WEEKDAYS, Weekday
 from sql.warehouse import Table
-
-Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-_WEEK: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class Listing(Model):
@@ -120,5 +118,5 @@ class Expects(Model):
     def is_usual(self, day: date) -> bool:
         """Whether the calendar alone makes a day one on which rows are due."""
         if isinstance(self.days, tuple):
-            return _WEEK[day.weekday()] in self.days
+            return WEEKDAYS[day.weekday()] in self.days
         return self.days == "daily"

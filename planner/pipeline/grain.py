@@ -8,21 +8,12 @@ from datetime import date
 from typing import Literal
 
 from planner.pipeline.model import Model
+from planner.pipeline.weekdays import WEEKDAYS, Weekday
 from planner.pipeline.windows import Window, moved
 
 Every = Literal["day", "week", "month"]
-Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 Dated = Literal["first", "last"]
 
-WEEKDAYS: tuple[Weekday, ...] = (
-    "monday",
-    "tuesday",
-    "wednesday",
-    "thursday",
-    "friday",
-    "saturday",
-    "sunday",
-)
 WEEK_DAYS = 7
 
 

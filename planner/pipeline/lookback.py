@@ -28,6 +28,8 @@ def reach(changed: date, phase: Phase) -> Iterator[date]:
 def closing_day(day: date, phase: Phase, pipeline: Pipeline) -> date:
     """The last day that has to be over before a date of `phase` can be computed: its own, or that
     which it, or a phase that it reads, reaches forward to."""
+    if phase.name not in pipeline.looking_ahead:
+        return day
     last = lookback(day, phase).end
     above = [pipeline.by_name[name] for name in phase.after if name in pipeline.looking_ahead]
     return max(

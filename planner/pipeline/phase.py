@@ -9,12 +9,13 @@ from pydantic import Field, model_validator
 
 from planner.pipeline.duration import Duration
 from planner.pipeline.expects import Expects
-from planner.pipeline.grain import Dated, Every, Grain, Weekday
+from planner.pipeline.grain import Dated, Every, Grain
 from planner.pipeline.model import Line, Model, Name
 from planner.pipeline.reads import Reads
 from planner.pipeline.runners import Resume, Runner, ScriptRunner
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.timezone import TimeZone
+from planner.pipeline.weekdays import Weekday
 from planner.text import nearest
 from sql.days import is_sharded
 

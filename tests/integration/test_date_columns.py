@@ -340,6 +340,55 @@ def test_a_run_repairs_what_moments_show_to_be_missing(
     assert survey(context.warehouse, context.pipeline, scope).gaps["daily"] == {}
 
 
+WEEKLY = """
+[[phases]]
+name = "weekly"
+after = ["sales"]
+every = "week"
+dated = "last"
+tables = [{ name = "m.weekly", date = "day", entities = { sale = "sale" } }]
+runners = [{ kind = "sql", statements = ["daily"] }]
+[[exclude]]
+from = { table = "s.halts", date = "since", until = "until" }
+phases = ["daily"]
+reason = "stocktaking"
+"""
+
+
+@pytest.mark.parametrize("kind", ["DATE", "DATETIME", "TIMESTAMP", "SHARDS"])
+def test_weeks_hold_the_moments_of_their_days(tmp_path: Path, say: Say, kind: str) -> None:
+    # Given weeks until the 1st and the 8th by the clocks of New York, of which one lost a sale
+    shop = Shop(tmp_path, kind, "America/New_York")
+    with (tmp_path / "shop.toml").open("a") as file:
+        file.write(WEEKLY)
+    shop.run("CREATE TABLE m.weekly (day DATE, sale STRING) PARTITION BY day")
+    for week, first in ((date(2026, 3, 1), FIRST), (date(2026, 3, 8), date(2026, 3, 2))):
+        shop.run(
+            f"INSERT INTO m.weekly SELECT @week AS day, CAST(day AS STRING) AS sale {DAYS}",
+            week=week,
+            start_date=first,
+            end_date=week,
+        )
+    shop.run("DELETE FROM m.weekly WHERE sale = '2026-03-08'")
+    # And a halt, told in moments, on the day that the mart lost
+    moments = SALES["TIMESTAMP"].format(zone="America/New_York")
+    shop.run("CREATE TABLE s.halts (since TIMESTAMP, until TIMESTAMP)")
+    shop.run(
+        f"INSERT INTO s.halts SELECT {moments} AS since, {moments} AS until {DAYS}",
+        start_date=LOST,
+        end_date=LOST,
+    )
+
+    found = say(shop, "gaps", *SPAN, "--json")
+
+    (gap,) = found.json["gaps"]
+    assert (gap["phase"], gap["date"]) == ("weekly", "2026-03-08")
+    assert (gap["expected"], gap["found"]) == (7, 6)
+    assert gap["findings"][0]["ids"] == ["2026-03-08"]
+    left = [(each["phase"], each["date"], each["reason"]) for each in found.json["empty"]]
+    assert ("daily", str(LOST), "excluded") in left
+
+
 def test_a_mart_of_moments_is_repaired_by_count_alone(tmp_path: Path) -> None:
     """Delta has no version of a day where the table is cut up by moments."""
     local = LocalWarehouse(tmp_path)

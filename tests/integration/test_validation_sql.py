@@ -224,6 +224,28 @@ def test_sql_and_python_agree_about_nothing_at_all(tmp_path: Path) -> None:
     warehouse.close()
 
 
+def test_sql_and_python_agree_about_a_calendar_without_seasons(tmp_path: Path) -> None:
+    """Its warm-up is that of its start, and none of each year."""
+    plain_years = plan_pipeline().model_copy(
+        update={
+            "seasons": (),
+            "start": BOOTSTRAP_AND_BREAK.start,
+            "criteria": tuple(
+                each.model_copy(update={"seasons": (), "part": ""})
+                for each in plan_pipeline().criteria
+            ),
+        }
+    )
+    assert plain_years.bootstrap_days
+    fill(tmp_path, plain_years, plan_tables(), seed=1)
+    warehouse = LocalWarehouse(tmp_path)
+
+    answers = assert_equal(warehouse, plain_years, BOOTSTRAP_AND_BREAK)
+
+    assert {row.season for row in answers.matrix} == {"2021", "2022"}
+    warehouse.close()
+
+
 def test_sql_and_python_agree_about_a_punched_sandbox(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "warehouse")
     warehouse = LocalWarehouse(tmp_path / "warehouse")

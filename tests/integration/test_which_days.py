@@ -16,7 +16,7 @@ from planner.plan.states import STEP_ENDED
 from planner.report.report import Report
 from planner.settings import Settings
 from sql.warehouse import Table
-from tests.integration.allyear import LEAGUE, AllYear, jan, noon
+from tests.integration.allyear import LEAGUE, OPEN_END, AllYear, jan, noon
 from worker.run.finalize import finalize
 from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
@@ -279,6 +279,31 @@ def test_a_schedule_tells_by_id_what_a_source_lacks(make: Make) -> None:
     assert found.code == 1
     assert "orders 2024-01-05: s.orders holds 7 of 8 stores: lacks s1" in found.out
     assert "orders 2024-01-04" not in found.out
+
+
+def test_ids_of_a_schedule_may_be_accepted_as_lost(make: Make) -> None:
+    """However many they are: a message names twenty."""
+    lost = ", ".join(f'"s{n}"' for n in range(11, 40))
+    accept = f'[[accept]]\nphase = "orders"\ndates = 2024-01-05\nids = [{lost}]\nreason = "gone"'
+    shop = make(
+        calendar=f"{OPEN_END}\n{accept}",
+        orders='expects = { against = { table = "s.schedule", date = "day", '
+        'entities = { store = "store" } } }',
+    )
+    for table in ("schedule", "orders", "daily", "trend"):
+        shop.fill(table, jan(1), jan(5), stores=10)
+    shop.fill("schedule", jan(5), stores=30, since=11)
+
+    found = shop.gaps(now=noon(jan(6)))
+
+    assert found.code == 1
+    assert "orders 2024-01-05: s.orders holds 10 of 11 stores: lacks s40" in found.out
+    shop.fill("orders", jan(5), stores=1, since=40)
+    for table in ("daily", "trend"):
+        shop.fill(table, jan(5), stores=1, since=40)
+    found = shop.gaps("--json", now=noon(jan(6)))
+    assert (found.code, found.json["gaps"]) == (0, [])
+    assert [(each["phase"], each["why"]) for each in found.json["accepted"]] == [("orders", "gone")]
 
 
 def test_nothing_is_expected_outside_the_seasons(make: Make) -> None:

@@ -23,6 +23,7 @@ from planner.gaps.snapshot import snapshot
 from planner.gaps.stale import with_stale
 from planner.pipeline.accept import active
 from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.windows import Picked
 from planner.plan.choose import Repair, choose
 from planner.report.history import open_gaps
 from tests.unit import examples as eg
@@ -164,6 +165,55 @@ def test_a_source_may_have_lost_rows_for_good_too() -> None:
     assert set(assessment.gaps["report"]) == {day(3)}
 
 
+@pytest.mark.parametrize(
+    ("held", "reason"), [(None, GapReason.MISSING), (2, GapReason.PARTIAL)], ids=str
+)
+def test_what_a_source_lost_of_what_is_expected_keeps_nothing_waiting(
+    held: int | None, reason: GapReason
+) -> None:
+    # Given a source that lost rows of a date that nothing can load again
+    found = {}
+    for name, accept in (("open", []), ("accepted", [loss("raw", "2024-01-03")])):
+        of = eg.pipeline(
+            eg.phase("raw", expects={"days": "daily", "entities": {"order": 4}}),
+            eg.phase("clean", "raw"),
+            eg.phase("report", "clean", lookback_days=2),
+            accept=accept,
+        )
+        cover = eg.covered(of, days(-2, 8))
+        for table in ("shop.raw", "shop.clean", "shop.report"):
+            del cover[table][day(2)]
+            if held:
+                cover[table][day(2)] = eg.cell(held)
+        eg.empty(cover, "report", day(3))
+        found[name] = eg.judge(of, cover, SCOPE)
+        taken = planned(of, found[name]).todo
+
+    # Then it is a gap, and what looks back on it waits; accepted it is none, and that goes on
+    assert found["open"].gaps["raw"][day(2)].reason is reason
+    assert not found["accepted"].gaps["raw"]
+    assert found["accepted"].accepted["raw"][day(2)].gap.reason is reason
+    assert {name: set(dates) for name, dates in taken.items()} == {"report": {day(3)}}
+
+
+def test_dates_written_anew_are_none_that_the_file_accepts() -> None:
+    of = accepting(loss("clean", "2024-01-03"))
+    cover = eg.covered(of, days(0, 6))
+    cover["shop.clean"][day(2)] = eg.cell(2)
+    cover["shop.report"][day(2)] = eg.cell(2)
+
+    found = choose(
+        of,
+        eg.judge(of, cover, SCOPE),
+        scope=SCOPE,
+        phases=["clean", "report"],
+        redo=["clean"],
+        cascade=False,
+    )
+
+    assert set(found.todo["clean"]) == {*days(0, 6)} - {day(2)}
+
+
 def test_a_flaw_is_no_loss() -> None:
     of = eg.pipeline(
         eg.phase("raw"),
@@ -219,11 +269,16 @@ def test_a_block_that_accepts_what_is_there_is_named() -> None:
     cover["shop.clean"][day(2)] = eg.cell(1)
     eg.empty(cover, "report", day(4))
 
-    lines = list(needless_lines(of, eg.judge(of, cover, SCOPE), SCOPE))
+    judged = eg.judge(of, cover, SCOPE)
+    lines = list(needless_lines(of, judged, SCOPE))
+    listed = list(needless_lines(of, judged, Picked.of([day(0), day(3)])))
 
     assert lines == [
         "accept[2]: clean lacks nothing on 2024-01-01, 2024-01-02, 2024-01-04: take them out"
     ]
+    assert listed == ["accept[2]: clean lacks nothing on 2024-01-01, 2024-01-04: take them out"], (
+        "of a list of dates, those alone"
+    )
 
 
 def test_until_ends_it() -> None:

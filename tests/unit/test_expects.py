@@ -27,7 +27,7 @@ from tests.unit.worlds import DAYS, SCOPE, World, bounded, phases_of, worlds
     [
         ({"days": "weekly"}, "Input should be 'any' or 'daily'"),
         ({"days": []}, "days is empty"),
-        ({"days": ["mon", "monday"]}, "Input should be 'mon', 'tue'"),
+        ({"days": ["mon", "mo"]}, "Input should be 'monday', 'tuesday'"),
         ({"days": {"table": "shop.plan"}}, "phases.0.expects.days.table.date"),
         ({"days": 7}, 'write "any", "daily", weekdays such as ["mon"], or a table'),
         ({"entities": {"shop": 3}}, "no table of 'raw' counts 'shop'; known entities: item, order"),

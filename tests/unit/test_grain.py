@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from planner.gaps.assess import assess
-from planner.gaps.gaps import SkipReason
+from planner.gaps.gaps import GapReason, SkipReason
 from planner.gaps.snapshot import snapshot
-from planner.pipeline.grain import WEEKDAYS, Grain
+from planner.pipeline.grain import Grain
 from planner.pipeline.lookback import lookback, reach
+from planner.pipeline.weekdays import WEEKDAYS
 from planner.pipeline.windows import Window
 from planner.plan.choose import choose
 from planner.plan.simulate import Work, elapsed
@@ -203,6 +204,69 @@ def test_the_page_shows_dates_between_and_open_ones_as_no_gaps() -> None:
     for state in (SkipReason.BETWEEN, SkipReason.OPEN, SkipReason.ACCEPTED):
         assert state in heatmap.STATES
         assert f".s-{state} " in css
+
+
+def test_weekdays_are_written_in_full_or_short_wherever_they_stand() -> None:
+    long, short = (
+        eg.pipeline(
+            eg.phase("raw", expects={"days": [on]}), eg.phase("clean", "raw", every="week", on=on)
+        )
+        for on in ("wednesday", "wed")
+    )
+
+    assert long == short
+    assert long.checksum == short.checksum
+    assert long.by_name["clean"].grain.is_date(day(2))
+    assert [on for on in days(0, 6) if short.by_name["raw"].expects.is_usual(on)] == [day(2)]
+
+
+def test_a_week_is_judged_by_all_its_days() -> None:
+    """Its date may be a day off, and its first day older than the source."""
+    of = rollups(dated="last")
+    cover = eg.covered(of, days(0, 59))
+    for name in ("raw", "clean"):
+        # Shut on Sundays, and opened on a Thursday.
+        eg.empty(cover, name, *days(0, 2), *[day(n) for n in range(6, 60, 7)])
+    cover["shop.weekly"] = {on: eg.cell(4) for n in range(6, 60, 7) if (on := day(n))}
+    cover["shop.monthly"] = {day(30): eg.cell(4), day(59): eg.cell(4)}
+
+    found = eg.judge(of, cover, SCOPE)
+
+    assert found.complete["weekly"] >= {day(n) for n in range(6, 56, 7)}
+    assert found.complete["monthly"] == {day(30), day(59)}
+    assert not found.unsettled(SkipReason.UNJUDGED, SCOPE)
+
+
+def test_a_week_whose_source_is_gone_in_part_is_unjudged() -> None:
+    of = rollups()
+    cover = eg.covered(of, days(0, 59))
+    cover["shop.weekly"] = {day(n): eg.cell(4) for n in range(0, 60, 7)}
+    cover["shop.monthly"] = {day(30): eg.cell(4), day(59): eg.cell(4)}
+    eg.empty(cover, "raw", *days(0, 9))
+
+    found = eg.judge(of, cover, SCOPE)
+
+    assert found.unsettled(SkipReason.UNJUDGED, SCOPE) == {
+        "raw": days(0, 9),
+        "clean": days(0, 9),
+        "weekly": [day(0), day(7)],
+        "monthly": [day(30)],
+    }
+    assert choose(of, found, scope=SCOPE, phases=["clean", "weekly", "monthly"]).todo == {}
+
+
+def test_a_week_has_no_id_too_many_while_a_day_of_it_is_short() -> None:
+    of = rollups(against=["clean"])
+    cover = eg.covered(of, days(0, 59))
+    cover["shop.weekly"] = {day(n): eg.cell(9 if n == 7 else 4) for n in range(0, 60, 7)}
+    whole = eg.judge(of, cover, SCOPE)
+    cover["shop.raw"][day(9)] = eg.cell(9)
+
+    short = eg.judge(of, cover, SCOPE)
+
+    assert whole.gaps["weekly"][day(7)].reason is GapReason.SURPLUS
+    assert short.gaps["clean"][day(9)].reason is GapReason.PARTIAL
+    assert day(7) not in short.gaps["weekly"]
 
 
 def test_an_estimate_lets_a_week_wait_for_its_days() -> None:

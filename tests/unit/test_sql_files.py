@@ -165,6 +165,10 @@ def test_the_analyzer_accepts_every_kind_of_date(kind: str, zone: str) -> None:
         analyze(tables, *coverage_query(asked, SCOPE.start, SCOPE.end))
     sides = {"sale": [Side(table=table, within=(Side(table=table),))]}
     analyze(tables, *differences_query(table, sides, [SCOPE.start, SCOPE.end], ids_shown=20))
+    spans = {SCOPE.start: (SCOPE.start, SCOPE.end)}
+    analyze(tables, *differences_query(table, sides, [*spans], ids_shown=20, spans=spans))
+    for last in (None, table):
+        analyze(tables, *listed_query(table, last, SCOPE.start, SCOPE.end))
 
 
 def test_moments_are_compared_with_constants_so_that_partitions_are_pruned() -> None:
