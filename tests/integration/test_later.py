@@ -13,7 +13,8 @@ import redis
 from tests.bench.worlds import round_trips
 from tests.integration.tiny import Tiny
 from tests.waiting import until
-from worker.messages.later import IDLE_SECONDS, WAKE, Delivery, put_off, waiting, wake
+from worker.messages import later
+from worker.messages.later import IDLE_SECONDS, LOOK_SECONDS, WAKE, Delivery, put_off, waiting, wake
 from worker.processes.children import supervised
 from worker.processes.workers import worker_process
 from worker.run import control
@@ -109,3 +110,25 @@ def test_a_delivery_that_ends_leaves_its_wake_to_another(
     other.stop()
     wake(client)
     other.join()
+
+
+@pytest.mark.parametrize("due", [LOOK_SECONDS + 0.0004, LOOK_SECONDS + 0.00001, LOOK_SECONDS])
+def test_a_delivery_never_sleeps_without_end(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, due: float
+) -> None:
+    """Redis before 7 takes a timeout of less than a millisecond for none."""
+    looks: list[float] = []
+
+    def next_is_due(*_: object) -> float:
+        looks.append(due)
+        return due
+
+    monkeypatch.setattr(later, "deliver", next_is_due)
+    thread = Delivery(client, ["a"])
+    thread.start()
+    try:
+        until(lambda: len(looks) >= 3, seconds=IDLE_SECONDS)
+    finally:
+        thread.stop()
+        wake(client)
+        thread.join()

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.1  # between two looks of one worker, at least
 IDLE_SECONDS = 5.0  # between two looks where nothing is due before; a socket's patience is 10
+SLEEP_LEAST = 0.01  # Redis before 7 takes less than a millisecond for 0, which is: without end
 AT_ONCE = 100  # messages of one queue per look
 WAKE = "backfill:later-wake"
 """A list with one entry when a message was delayed that is due before all others of its queue: one
@@ -82,7 +83,7 @@ class Delivery(threading.Thread):
     def _await(self, seconds: float | None) -> None:
         """Wait until the next message is due, or one is delayed that is due earlier."""
         wait = IDLE_SECONDS if seconds is None else min(seconds - LOOK_SECONDS, IDLE_SECONDS)
-        if wait <= 0:
+        if wait < SLEEP_LEAST:
             return
         woken = self._client.blpop([WAKE], timeout=wait)
         if woken and self._ended.is_set():
