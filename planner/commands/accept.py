@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from planner.gaps.gaps import SHORT, Assessment, Gap
-from planner.pipeline.lookback import lookback
+from planner.pipeline.lookback import upstream
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.text import date_ranges, date_runs
@@ -28,9 +28,7 @@ def accept_blocks(pipeline: Pipeline, found: list[Gap]) -> str:
     def is_root(gap: Gap) -> bool:
         phase = pipeline.by_name[gap.phase]
         above = {(name, gap.date) for name in pipeline.ancestors[gap.phase]}
-        past = lookback(gap.date, phase).days()
-        above |= {(name, day) for day in past for name in phase.after}
-        return short.isdisjoint(above)
+        return short.isdisjoint(above.union(upstream(gap.date, phase)))
 
     groups: dict[tuple[str, tuple[str, ...]], list[date]] = {}
     for gap in found:

@@ -183,7 +183,7 @@ def _wait(context: Context, run_id: str, plan: Plan, *, json: bool) -> NoReturn:
 def _confirm(plan: Plan, *, yes: bool, json: bool) -> None:
     """Ask, where a person is at a terminal to answer.
 
-    Raises `UsageError` where complete dates are to be written anew, and nobody can be asked.
+    Raises `UsageError` when the plan writes complete dates anew and no terminal can ask.
     """
     anew = Counter(task.reason for _, step in plan.steps() for task in step.tasks)
     what = ""
@@ -194,7 +194,7 @@ def _confirm(plan: Plan, *, yes: bool, json: bool) -> None:
         return
     if json or not sys.stdin.isatty():
         if what:
-            raise UsageError(f"{what}Nobody can be asked here: add --yes.")
+            raise UsageError(f"{what}No terminal is here to ask you: add --yes.")
         return
     if not typer.confirm(f"{what}Run these {plan.steps_total} steps?", default=not what):
         note("Nothing was enqueued.")

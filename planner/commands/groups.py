@@ -108,7 +108,7 @@ class Planning(Counting):
         """What to plan. Raises `UsageError` for a phase that cannot be run, and for a `--redo` of
         everything that does not say so.
 
-        What rests on a phase that is written anew may be run, whatever `--phases` names.
+        The phases below one that is written anew may be run too; `--phases` need not name them.
         """
         from worker.run.plan import Wanted
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 
+from planner.gaps.apart import ids_apart
 from planner.gaps.evidence import ALL_IDS, Difference, Evidence
 from planner.gaps.retention import Retention
 from planner.pipeline.calendar import Calendar
@@ -19,7 +20,7 @@ from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import Window, moved
 from sql.counting import count
-from sql.differences import Side, differences_query
+from sql.differences import Side
 from sql.together import together
 from sql.warehouse import Coverage, Warehouse
 
@@ -75,26 +76,16 @@ def _unlisted(
         if day in cells
         and any(cells[day].fingerprints[entity] != cell.fingerprints[entity] for entity in entities)
     ]
-    if not days:
-        return {}
     is_special = any(
         each.phase == phase.name and each.covers(day) for each in evidence.accepts for day in days
     )
-    statement, parameters = differences_query(
-        warehouse.dated(spec.table),
+    return ids_apart(
+        warehouse,
+        spec.table,
         {entity: [Side(table=warehouse.dated(against.counted))] for entity in entities},
         days,
-        ids_shown=ALL_IDS if is_special else evidence.ids_named,
+        ids_named=ALL_IDS if is_special else evidence.ids_named,
     )
-    found: dict[tuple[date, str], Difference] = {}
-    for row in warehouse.rows(statement, parameters):
-        key = (row["date"], row["entity"])
-        known = found.get(key, Difference())
-        if row["is_surplus"]:
-            found[key] = replace(known, surplus=row["ids_apart"])
-        else:
-            found[key] = replace(known, lacking=row["ids_apart"], lacks=(*known.lacks, row["id"]))
-    return found
 
 
 def _held_before(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
-from planner.pipeline.lookback import lookback
+from planner.pipeline.lookback import upstream
 from planner.pipeline.phase import Phase
 from planner.pipeline.windows import Window
 from planner.text import counted, shown_id
@@ -250,22 +250,17 @@ class Assessment:
 
     def short_upstream(self, phase: Phase, day: date) -> Gap | None:
         """The first date in the lookback window of a date whose upstream rows are not there."""
-        for name in phase.after:
-            for past in lookback(day, phase).days():
-                gap = self.gaps[name].get(past)
-                if gap is not None and gap.reason in SHORT:
-                    return gap
+        for name, past in upstream(day, phase):
+            gap = self.gaps[name].get(past)
+            if gap is not None and gap.reason in SHORT:
+                return gap
         return None
 
     def unready_upstream(self, phase: Phase, day: date) -> Skipped | None:
         """The first date in the lookback window of a date whose upstream rows are gone, or may
         still come."""
-        for name in phase.after:
-            for past in lookback(day, phase).days():
-                found = self.unready(name, past)
-                if found is not None:
-                    return found
-        return None
+        found = (self.unready(name, past) for name, past in upstream(day, phase))
+        return next((each for each in found if each is not None), None)
 
     def unready(self, phase: str, day: date) -> Skipped | None:
         """Why nothing may be computed from a date that is no gap; None when it may."""

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import date
 
 from planner import clock
+from planner.gaps.apart import ids_apart
 from planner.gaps.audits import run_audits
 from planner.gaps.counted import accepting, tables_to_judge
 from planner.gaps.evidence import ALL_IDS, IDS_NAMED, Difference, Evidence, is_accepted, unsure
@@ -23,7 +24,7 @@ from planner.pipeline.measures import Place
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import Window
-from sql.differences import Side, Spans, differences_query
+from sql.differences import Side
 from sql.together import together
 from sql.warehouse import Coverage, Warehouse
 
@@ -104,7 +105,7 @@ def compare_ids(
 ) -> Mapping[date, Difference]:
     """What is apart between a table and all that others hold. Raises `sql.WarehouseError`."""
     sides = [Side(table=warehouse.dated(other.table)) for other in others]
-    found = _ask(warehouse, spec, {entity: sides}, dates, IDS_NAMED)
+    found = ids_apart(warehouse, spec.table, {entity: sides}, dates, ids_named=IDS_NAMED)
     return {day: apart for (day, _), apart in found.items()}
 
 
@@ -135,31 +136,7 @@ def _differences(
     if not phase.grain.is_daily:
         windows = {day: lookback(day, phase) for day in dates}
         spans = {day: (window.start, window.end) for day, window in windows.items()}
-    return _ask(warehouse, spec, others, dates, ids_named, spans)
-
-
-def _ask(
-    warehouse: Warehouse,
-    spec: TableSpec,
-    others: Mapping[str, Sequence[Side]],
-    dates: Sequence[date],
-    ids_named: int,
-    spans: Spans | None = None,
-) -> Mapping[tuple[date, str], Difference]:
-    found = {(day, entity): Difference() for day in dates for entity in others}
-    if not found:
-        return found
-    statement, parameters = differences_query(
-        warehouse.dated(spec.table), others, dates, ids_shown=ids_named, spans=spans or {}
-    )
-    for row in warehouse.rows(statement, parameters):
-        key = (row["date"], row["entity"])
-        known = found[key]
-        if row["is_surplus"]:
-            found[key] = replace(known, surplus=row["ids_apart"], holds=(*known.holds, row["id"]))
-        else:
-            found[key] = replace(known, lacking=row["ids_apart"], lacks=(*known.lacks, row["id"]))
-    return found
+    return ids_apart(warehouse, spec.table, others, dates, ids_named=ids_named, spans=spans)
 
 
 def _side(warehouse: Warehouse, pipeline: Pipeline, place: Place, entity: str) -> Side:

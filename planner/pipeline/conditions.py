@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import date, time
 from typing import Any, Self
 
@@ -75,6 +76,11 @@ class ConditionSpec(Model):
     def condition(self) -> Condition:
         """As a warehouse is asked for it."""
         return Condition(one_of=self.in_ or (), none_of=self.not_ or (), null=self.null)
+
+
+def conditions(where: Mapping[str, ConditionSpec]) -> dict[str, Condition]:
+    """Column → what it has to hold, as a warehouse is asked for it."""
+    return {column: spec.condition for column, spec in where.items()}
 
 
 def _values(data: list[Any] | tuple[Any, ...]) -> tuple[Scalar, ...]:

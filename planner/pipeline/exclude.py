@@ -6,15 +6,16 @@ from datetime import date
 from functools import cached_property
 from typing import Self
 
-from pydantic import ConfigDict, Field, PrivateAttr, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from planner.pipeline.conditions import ConditionSpec
+from planner.pipeline.conditions import ConditionSpec, conditions
 from planner.pipeline.model import ColumnName, Line, Model, Name, TableName
+from planner.pipeline.timezone import InZone
 from planner.pipeline.windows import Window
 from sql.warehouse import Table
 
 
-class ListedIn(Model):
+class ListedIn(InZone):
     """A table of the warehouse that lists days: a holiday calendar, a halt state."""
 
     table: TableName
@@ -24,14 +25,6 @@ class ListedIn(Model):
     """The last of a row's days; NULL where it still lasts. None: each row is one day."""
     where: dict[ColumnName, ConditionSpec] = Field(default_factory=dict)
     """Rows that count."""
-
-    _zone: str = PrivateAttr(default="UTC")
-
-    def in_zone(self, zone: str) -> Self:
-        """The same with the days of its moments told in a time zone."""
-        other = self.model_copy()
-        other._zone = zone
-        return other
 
     @property
     def first(self) -> Table:
@@ -44,7 +37,7 @@ class ListedIn(Model):
         return self._dated_by(self.until) if self.until is not None else None
 
     def _dated_by(self, column: str) -> Table:
-        where = {name: spec.condition for name, spec in self.where.items()}
+        where = conditions(self.where)
         return Table(name=self.table, date=column, zone=self._zone, where=where)
 
 

@@ -6,16 +6,17 @@ from datetime import date
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, PrivateAttr, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from planner.pipeline.conditions import ConditionSpec
+from planner.pipeline.conditions import ConditionSpec, conditions
 from planner.pipeline.duration import Duration
 from planner.pipeline.model import ColumnName, Model, Name, TableName
+from planner.pipeline.timezone import InZone
 from planner.pipeline.weekdays import WEEKDAYS, Weekday
 from sql.warehouse import Table
 
 
-class Listing(Model):
+class Listing(InZone):
     """A table that lists days, such as a schedule."""
 
     table: TableName
@@ -26,14 +27,6 @@ class Listing(Model):
     entities: dict[Name, ColumnName] = Field(default_factory=dict)
     """The entity's name → its column: what is compared by `against`."""
 
-    _zone: str = PrivateAttr(default="UTC")
-
-    def in_zone(self, zone: str) -> Self:
-        """The listing with the days of its moments told in a time zone."""
-        other = self.model_copy()
-        other._zone = zone
-        return other
-
     @cached_property
     def counted(self) -> Table:
         """What a warehouse is asked to count."""
@@ -42,7 +35,7 @@ class Listing(Model):
             date=self.date,
             zone=self._zone,
             entities=self.entities,
-            where={column: spec.condition for column, spec in self.where.items()},
+            where=conditions(self.where),
         )
 
     @cached_property

@@ -17,6 +17,14 @@ def lookback(day: date, phase: Phase) -> Window:
     return Window(start=moved(day, -phase.days_before), end=moved(day, phase.days_after))
 
 
+def upstream(day: date, phase: Phase) -> Iterator[tuple[str, date]]:
+    """The phases and dates that a date of `phase` is computed from."""
+    days = list(lookback(day, phase).days())
+    for name in phase.after:
+        for past in days:
+            yield name, past
+
+
 def reach(changed: date, phase: Phase) -> Iterator[date]:
     """The dates of `phase` that are computed from the upstream date `changed`."""
     if phase.reads_its_period:

@@ -6,11 +6,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, model_validator
 
-from planner.pipeline.conditions import ConditionSpec
+from planner.pipeline.conditions import ConditionSpec, conditions
 from planner.pipeline.expects import Expects
 from planner.pipeline.model import ColumnName, Line, Model, Name, TableName
+from planner.pipeline.timezone import InZone
 from planner.text import nearest
 from sql.days import SUFFIX, is_sharded
 from sql.warehouse import Entity, GradeColumns, Table
@@ -54,11 +55,11 @@ class EntitySpec(Model):
     @property
     def entity(self) -> Entity:
         """As a warehouse is asked for it."""
-        where = {column: spec.condition for column, spec in self.where.items()}
+        where = conditions(self.where)
         return Entity(columns=self.columns, where=where)
 
 
-class TableSpec(Model):
+class TableSpec(InZone):
     """A table of a phase."""
 
     name: TableName
@@ -99,8 +100,6 @@ class TableSpec(Model):
     writes_per_date: int = Field(default=1, ge=1, le=10_000)
     """How many of them one date costs, each time it is run."""
 
-    _zone: str = PrivateAttr(default="UTC")
-
     @model_validator(mode="after")
     def _sharded(self) -> Self:
         if is_sharded(self.name) != (self.date == SUFFIX):
@@ -139,9 +138,8 @@ class TableSpec(Model):
 
     def in_zone(self, zone: str) -> Self:
         """The table with the days of its moments told in a time zone."""
-        other = self.model_copy(update={"expects": self.expects and self.expects.in_zone(zone)})
-        other._zone = zone
-        return other
+        expects = self.expects and self.expects.in_zone(zone)
+        return super().in_zone(zone).model_copy(update={"expects": expects})
 
     @property
     def has_flaws(self) -> bool:
@@ -165,7 +163,7 @@ class TableSpec(Model):
                 name: each if isinstance(each, str) else each.entity
                 for name, each in self.entities.items()
             },
-            where={column: spec.condition for column, spec in self.where.items()},
+            where=conditions(self.where),
             key=self.key,
             filled=tuple(self.filled),
             written_at=self.written_at,

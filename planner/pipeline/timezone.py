@@ -1,12 +1,13 @@
-"""Time zones by their IANA names: whose midnight ends a day."""
+"""Time zones by their IANA names: whose midnight ends a day, and what is told by them."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, PrivateAttr
 
+from planner.pipeline.model import Model
 from planner.text import WORD_CHARS, nearest
 
 NO_PLACES = {"Factory", "localtime"}
@@ -24,3 +25,15 @@ def _known(value: str) -> str:
 
 
 TimeZone = Annotated[str, AfterValidator(_known)]
+
+
+class InZone(Model):
+    """A part of the file that tells the days of moments, in a time zone that others hand to it."""
+
+    _zone: str = PrivateAttr(default="UTC")
+
+    def in_zone(self, zone: str) -> Self:
+        """The same with the days of its moments told in a time zone."""
+        other = self.model_copy()
+        other._zone = zone
+        return other

@@ -38,7 +38,7 @@ from planner.gaps.gaps import (
     SkipReason,
     recomputed,
 )
-from planner.pipeline.lookback import lookback, reach
+from planner.pipeline.lookback import reach, upstream
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
@@ -215,22 +215,25 @@ def _with_owed(short: Mapping[date, Gap], owed: Collection[date]) -> dict[date, 
 
 def _cascade(assessment: Assessment, phase: Phase, decided: _Decided) -> Iterator[date]:
     """The rule **cascade**: complete dates whose lookback window holds a changed upstream date."""
-    for upstream in phase.after:
-        for changed in decided.changed(upstream):
-            for day in reach(changed, phase):
-                if can_recompute(assessment, phase, day):
-                    yield day
+    for day in _resting_on_change(phase, decided):
+        if can_recompute(assessment, phase, day):
+            yield day
 
 
 def _cascade_open(assessment: Assessment, phase: Phase, decided: _Decided) -> Iterator[date]:
     """Open dates that hold rows already, computed from what changes: due when they are closed."""
-    for upstream in phase.after:
-        for changed in decided.changed(upstream):
-            for day in reach(changed, phase):
-                left = assessment.empty[phase.name].get(day)
-                is_open = left is not None and left.reason is SkipReason.OPEN
-                if is_open and day in assessment.holding[phase.name]:
-                    yield day
+    for day in _resting_on_change(phase, decided):
+        left = assessment.empty[phase.name].get(day)
+        is_open = left is not None and left.reason is SkipReason.OPEN
+        if is_open and day in assessment.holding[phase.name]:
+            yield day
+
+
+def _resting_on_change(phase: Phase, decided: _Decided) -> Iterator[date]:
+    """The dates of a phase whose lookback window holds a changed upstream date."""
+    for name in phase.after:
+        for changed in decided.changed(name):
+            yield from reach(changed, phase)
 
 
 def _unsettled(
@@ -279,13 +282,12 @@ def _skipped(
     """Why a date cannot be done by this plan; None when it can."""
     if (phase.name, day) in in_flight:
         return _in_flight(phase, day, (phase.name, day), in_flight)
-    for name in phase.after:
-        for past in lookback(day, phase).days():
-            found = _in_flight(phase, day, (name, past), in_flight)
-            found = found or _unready(assessment, phase, day, (name, past))
-            found = found or _not_ready(assessment, phase, day, (name, past), decided)
-            if found is not None:
-                return found
+    for needed in upstream(day, phase):
+        found = _in_flight(phase, day, needed, in_flight)
+        found = found or _unready(assessment, phase, day, needed)
+        found = found or _not_ready(assessment, phase, day, needed, decided)
+        if found is not None:
+            return found
     return None
 
 

@@ -19,7 +19,7 @@ from planner.gaps.counted import gate_phases, tables_to_judge
 from planner.gaps.gaps import NO_GAPS, RECOMPUTE, Assessment, Expected, Gap, GapReason, Skipped
 from planner.gaps.matrix import Matrix, matrix
 from planner.gaps.snapshot import Snapshot, snapshot
-from planner.pipeline.lookback import lookback
+from planner.pipeline.lookback import upstream
 from planner.pipeline.model import Name, RunId
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
@@ -284,10 +284,7 @@ def _queries(
     queries += len(tables_to_judge(pipeline, [phase.name]))
     is_full = any(todo[phase.name][day].reason in RECOMPUTE for day in days)
     is_changed = any(
-        past in todo.get(upstream, ())
-        for upstream in phase.after
-        for day in days
-        for past in lookback(day, phase).days()
+        past in todo.get(name, ()) for day in days for name, past in upstream(day, phase)
     )
     if is_full or is_changed:
         queries += 2 * tables

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 
 from planner.gaps.gaps import SHORT, Assessment, Skipped, SkipReason
-from planner.pipeline.lookback import lookback
+from planner.pipeline.lookback import upstream
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 
@@ -53,9 +53,8 @@ def _waiting(
             continue
         phase = pipeline.by_name[each.phase]
         own: set[Pair] = set()
-        for name in phase.after:
-            for past in lookback(each.date, phase).days():
-                own |= causes.get((name, past), set())
+        for pair in upstream(each.date, phase):
+            own |= causes.get(pair, set())
         causes[each.phase, each.date] = own
         for cause in own:
             found.setdefault(cause, {})[each.phase] = None

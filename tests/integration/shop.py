@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import date
 from pathlib import Path
 
+import pytest
+
 from planner.gaps.survey import survey
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.windows import Window
@@ -13,6 +15,8 @@ from planner.plan.states import RunState, StepState
 from planner.sandbox.compare import differences
 from planner.settings import Settings
 from sql import load, open_warehouse
+from sql.local import LocalWarehouse
+from sql.warehouse import Parameters
 from worker.run.plan import Wanted, plan_gaps
 from worker.step import visit
 from worker.step.context import Context
@@ -79,6 +83,19 @@ class Shop:
 def day(number: int) -> date:
     """A day on which all stores are open."""
     return date(2025, 3, number)
+
+
+def lose_what_is_written(monkeypatch: pytest.MonkeyPatch, day: date) -> None:
+    """From now on the sessions of a day are gone as soon as they are written."""
+    write = LocalWarehouse.run
+    lose = DELETE.format(table="shop_analytics.sessions", column="order_date")
+
+    def run(self: LocalWarehouse, statement: str, parameters: Parameters) -> int:
+        rows = write(self, statement, parameters)
+        write(self, lose, {"day": day})
+        return rows
+
+    monkeypatch.setattr(LocalWarehouse, "run", run)
 
 
 def drain(shop: Shop, ids: list[str], run_id: str = RUN) -> None:

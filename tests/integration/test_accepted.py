@@ -35,7 +35,7 @@ FIRST = date(2025, 3, 1)
 LAST = FIRST + timedelta(days=30)
 SCOPE = Window(start=FIRST, end=LAST)
 LOST, HALTED = FIRST + timedelta(days=4), FIRST + timedelta(days=20)
-PIPELINE = """
+CLEANED = """
 name = "till"
 [[seasons]]
 name = "2025"
@@ -51,6 +51,12 @@ after = ["raw"]
 retries = 0
 tables = [{ name = "s.clean", date = "day", entities = { store = "store" } }]
 runners = [{ kind = "sql", statements = ["clean"] }]
+"""
+"""A source and a phase below it, day by day."""
+
+PIPELINE = (
+    CLEANED
+    + """
 [[phases]]
 name = "trend"
 after = ["clean"]
@@ -59,6 +65,7 @@ retries = 0
 tables = [{ name = "s.trend", date = "day", entities = { store = "store" } }]
 runners = [{ kind = "sql", statements = ["trend"] }]
 """
+)
 HALTS = """
 [[exclude]]
 from = { table = "s.halts", date = "day", until = "last", where = { what = "clean" } }

@@ -11,25 +11,12 @@ import redis
 from planner import clock
 from planner.gaps.gaps import SkipReason
 from planner.settings import Settings
-from tests.integration.test_accepted import CLEAN, Till
+from tests.integration.test_accepted import CLEAN, CLEANED, Till
 from worker.step.context import Context
 
-PIPELINE = """
-name = "till"
-[[seasons]]
-name = "2025"
-year = 2025
-start = 2025-03-01
-end = 2025-12-31
-[[phases]]
-name = "raw"
-tables = [{ name = "s.raw", date = "day", entities = { store = "store" } }]
-[[phases]]
-name = "clean"
-after = ["raw"]
-retries = 0
-tables = [{ name = "s.clean", date = "day", entities = { store = "store" } }]
-runners = [{ kind = "sql", statements = ["clean"] }]
+PIPELINE = (
+    CLEANED
+    + """
 [[phases]]
 name = "trend"
 after = ["clean"]
@@ -46,6 +33,7 @@ retries = 0
 tables = [{ name = "s.monthly", date = "day", entities = { store = "store" } }]
 runners = [{ kind = "sql", statements = ["monthly"] }]
 """
+)
 # Sundays, and the first of a month: each row says how many days of it the store was open.
 ROLLUP = """MERGE s.{table} USING (
   SELECT {dated} AS day, store, COUNT(*) AS days

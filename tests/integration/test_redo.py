@@ -116,7 +116,7 @@ def test_without_gaps_only_what_is_asked_for_is_taken(mart: Mart, say: Say) -> N
         (("plan", "--redo"), "--redo writes complete dates anew: say which"),
         (("enqueue", "--redo"), "--redo writes complete dates anew: say which"),
         (("enqueue", "--redo", *SPAN), "5 phase-dates that hold all their rows are written anew."),
-        (("enqueue", "--redo", *SPAN, "--json"), "Nobody can be asked here: add --yes."),
+        (("enqueue", "--redo", *SPAN, "--json"), "No terminal is here to ask you: add --yes."),
         (("enqueue", "--redo", "--phases", "sales", *SPAN), "'sales' has no runner"),
     ],
 )

@@ -13,9 +13,7 @@ from planner.commands import ending
 from planner.commands.run_status import cause_lines_of, status_json
 from planner.commands.runs import _print_status
 from planner.plan.states import RunState, StepState
-from sql.local import LocalWarehouse
-from sql.warehouse import Parameters
-from tests.integration.shop import DELETE, RUN, Shop, day
+from tests.integration.shop import RUN, Shop, day, lose_what_is_written
 from tests.integration.tiny import Tiny
 from tests.waiting import until
 from worker.run.finalize import finalize
@@ -23,7 +21,6 @@ from worker.step.errors import AttemptFailed, Requeue, StepFailed
 from worker.step.log import log_path
 
 STEP = f"{day(11)}/sessionise"
-LOSE = DELETE.format(table="shop_analytics.sessions", column="order_date")
 
 
 @pytest.fixture
@@ -31,14 +28,7 @@ def short(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """A run whose step loses its rows as soon as they are written."""
     shop.lose_sessions(day(11))
     shop.register(shop.plan())
-    write = LocalWarehouse.run
-
-    def run(self: LocalWarehouse, statement: str, parameters: Parameters) -> int:
-        rows = write(self, statement, parameters)
-        write(self, LOSE, {"day": day(11)})
-        return rows
-
-    monkeypatch.setattr(LocalWarehouse, "run", run)
+    lose_what_is_written(monkeypatch, day(11))
     return shop
 
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import pytest
 
 from planner.plan.states import DateState, RunState, StepState
-from sql.local import LocalWarehouse
-from sql.warehouse import Parameters
-from tests.integration.shop import DELETE, RUN, Shop, day
+from tests.integration.shop import RUN, Shop, day, lose_what_is_written
 from worker.step import visit
 from worker.step.errors import Requeue, StepFailed
 
 PAIR = f"{day(11)}..{day(12)}"
-LOSE = DELETE.format(table="shop_analytics.sessions", column="order_date")
 STEP, LATER = f"{PAIR}/sessionise", f"{PAIR}/aggregate"
 
 
@@ -21,14 +18,7 @@ def half(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """A run with a step of two dates, of which one loses its rows as soon as they are written."""
     shop.lose_sessions(day(11), day(12))
     shop.register(shop.plan(chunk_dates=2))
-    write = LocalWarehouse.run
-
-    def run(self: LocalWarehouse, statement: str, parameters: Parameters) -> int:
-        rows = write(self, statement, parameters)
-        write(self, LOSE, {"day": day(11)})
-        return rows
-
-    monkeypatch.setattr(LocalWarehouse, "run", run)
+    lose_what_is_written(monkeypatch, day(11))
     return shop
 
 

@@ -7,7 +7,7 @@ from collections.abc import Set as AbstractSet
 from datetime import date
 
 from planner.errors import FleetError, UsageError
-from planner.pipeline.lookback import lookback
+from planner.pipeline.lookback import upstream
 from planner.plan.states import DATE_UNDONE, RUN_CANCELLABLE, RunState
 from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.record import RunRecord
@@ -95,11 +95,7 @@ def _with_downstream(
     retried = {(name, day) for name, day in undone if dates is None or day in dates}
     for phase in context.pipeline.phases:  # in order, so that it reaches through all of them
         for name, day in undone:
-            if name == phase.name and any(
-                (upstream, past) in retried
-                for upstream in phase.after
-                for past in lookback(day, phase).days()
-            ):
+            if name == phase.name and not retried.isdisjoint(upstream(day, phase)):
                 retried.add((name, day))
     return retried
 

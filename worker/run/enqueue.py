@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 from planner.errors import BadPlan, FleetError
 from planner.gaps.gaps import SHORT, Assessment, Expected
-from planner.pipeline.lookback import lookback
+from planner.pipeline.lookback import upstream
 from planner.pipeline.phase import Phase
 from planner.plan import owed as owed_files
 from planner.plan.owed import Owed
@@ -119,12 +119,11 @@ def _changed(
     """Why a date would be planned otherwise now; None when it would not."""
     if task.date in assessment.empty[phase.name]:
         return f"is {assessment.empty[phase.name][task.date].reason} now"
-    for upstream in phase.after:
-        for past in lookback(task.date, phase).days():
-            gap = assessment.gaps[upstream].get(past)
-            is_short = (gap is not None and gap.reason in SHORT) or past in owed.get(upstream, ())
-            if is_short and (upstream, past) not in planned:
-                return f"needs {upstream} {past}, which is short now and no part of the plan"
+    for name, past in upstream(task.date, phase):
+        gap = assessment.gaps[name].get(past)
+        is_short = (gap is not None and gap.reason in SHORT) or past in owed.get(name, ())
+        if is_short and (name, past) not in planned:
+            return f"needs {name} {past}, which is short now and no part of the plan"
     left = assessment.unready_upstream(phase, task.date)
     if left is not None:
         return f"is computed from {left.phase} {left.date}, which is {left.reason} now"

@@ -17,7 +17,7 @@ from planner.gaps.counted import gate_phases
 from planner.gaps.gaps import Assessment, SkipReason
 from planner.gaps.read import read_evidence
 from planner.pipeline.closing import Closing
-from planner.pipeline.lookback import lookback
+from planner.pipeline.lookback import lookback, upstream
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
@@ -42,10 +42,7 @@ class Verdict:
 
 def upstream_of(phase: Phase, dates: Iterable[date]) -> dict[date, list[Pair]]:
     """Date → the phases and dates that it is computed from: the gate asks the ledger of these."""
-    return {
-        day: [(name, past) for name in phase.after for past in lookback(day, phase).days()]
-        for day in dates
-    }
+    return {day: list(upstream(day, phase)) for day in dates}
 
 
 def check(states: Mapping[Pair, DateState], phase: Phase, dates: Iterable[date]) -> Verdict:
