@@ -111,3 +111,8 @@ class Connected:
 
     def _hash(self, key: str) -> dict[str, str]:
         return cast("dict[str, str]", self.client.hgetall(key))  # decode_responses
+
+
+def is_wrong_type(error: Exception) -> bool:
+    """Whether Redis refused a command because of the type of its key."""
+    return isinstance(error, redis.ResponseError) and "WRONGTYPE" in str(error)

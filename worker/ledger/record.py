@@ -26,6 +26,7 @@ from pydantic import (
 from planner.errors import BadRecord
 from planner.plan.states import RUN_ENDED, RunState, StepState
 from planner.text import printable
+from worker.ledger.connection import is_wrong_type
 
 MISMATCHES = "misfits"
 """The field `config_mismatches`: its name before 0.2, so that counting survives an
@@ -206,7 +207,7 @@ def reading(what: str) -> Iterator[None]:
     except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise _unreadable(what, error) from None
     except redis.ResponseError as error:
-        if "WRONGTYPE" not in str(error):  # such as a Redis that is read-only
+        if not is_wrong_type(error):  # such as a Redis that is read-only
             raise
         raise _unreadable(what, error) from None
 

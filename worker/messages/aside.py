@@ -20,11 +20,6 @@ KNOWN = {"unacked": "hash", "unacked_index": "zset", "unacked_mutex": "string"}
 """kombu's keys for delivered messages → their types."""
 
 
-def is_wrong_type(error: Exception) -> bool:
-    """Whether Redis refused a command because of the type of its key."""
-    return isinstance(error, redis.ResponseError) and "WRONGTYPE" in str(error)
-
-
 def put_aside(client: redis.Redis, queues: Iterable[str]) -> int:
     """Rename what cannot be a queue, nor what kombu keeps beside it; how many keys that were.
 

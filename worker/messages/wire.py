@@ -17,7 +17,8 @@ import kombu.transport.redis as kombu_redis
 import redis
 from celery.worker.consumer import Consumer as StockConsumer
 
-from worker.messages.aside import is_wrong_type, put_aside
+from worker.ledger.connection import is_wrong_type
+from worker.messages.aside import put_aside
 
 log = logging.getLogger(__name__)
 
