@@ -208,8 +208,9 @@ def test_what_a_killed_worker_leaves_is_killed_before_the_next_step(bench: Bench
     worker.kill()
     worker.wait()
 
-    # Then the kernel kills the script, and the next step the others, before it starts
-    until(lambda: len(left_alive(bench.place)) == 2, seconds=WAIT_SECONDS)
+    # Then the kernel kills the script, and the next step the others, before it starts. That step
+    # may be another test's: orphans are killed by whichever step of this host starts first.
+    until(lambda: len(left_alive(bench.place)) <= 2, seconds=WAIT_SECONDS)
     outcome = ended(bench.attempt(bench.script()))
     assert outcome.done == DAYS
     assert left_alive(bench.place) == []
