@@ -118,9 +118,7 @@ def _measure(client, worker, place, steps, send, ended) -> Cost:  # type: ignore
         )
 
 
-def environment_for(
-    more: Mapping[str, str], place: Path, *, count: bool = False
-) -> dict[str, str]:
+def environment_for(more: Mapping[str, str], place: Path, *, count: bool = False) -> dict[str, str]:
     """What a patched process starts with; with `count` it counts its round trips."""
     paths = os.pathsep.join([str(PATCHES), str(ROOT)])
     trips = {"BENCH_TRIPS": str(place / "trips")} if count else {}

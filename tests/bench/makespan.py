@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,8 @@ def makespan(
     poll = str(Settings.model_fields["poll_max_seconds"].default)
     shipped = {"BACKFILL_POLL_MAX_SECONDS": poll, "BENCH_SLEEPS": sleeps}
     environment = environment_for({**environment_of(sized.context.settings), **shipped}, place)
-    worker = worker_process(sized.context.settings, slots, environment=environment)
+    worker = worker_process(sized.context.settings, 1, environment=environment)
+    worker.command = _with_slots(worker.command, slots)
     steps = f"backfill:run:{RUN}:steps"
     with supervised([worker]):
         until(lambda: client.zcard("backfill:slots"), seconds=60)
@@ -60,3 +62,9 @@ def makespan(
         least=max([work, *alone]),
         looks=looks / chunks / len(STEP_SECONDS),
     )
+
+
+def _with_slots(command: Sequence[str], slots: int) -> list[str]:
+    """A worker's command, with so many slots instead of one."""
+    at = command.index("--concurrency") + 1
+    return [*command[:at], str(slots), *command[at + 1 :]]
