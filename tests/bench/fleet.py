@@ -58,7 +58,9 @@ def ours(
     worker = worker_process(of_run, 1, environment=environment)
 
     def ended() -> bool:
-        return set(client.hmget(f"backfill:run:{RUN}:steps", ids)) == {"succeeded"}
+        states = set(client.hmget(f"backfill:run:{RUN}:steps", ids))
+        assert "failed" not in states, "steps of a benchmark failed"
+        return states == {"succeeded"}
 
     return _measure(
         client, worker, place, len(ids), lambda: send(RUN, len(ids), environment), ended

@@ -4,8 +4,8 @@ that wait are counted; with BENCH_TRIPS they count what they send to Redis."""
 import os
 import sys
 
-if "celery" in sys.orig_argv and "worker" in sys.orig_argv:
-    if "worker.app" in sys.orig_argv:
+if "worker" in sys.orig_argv and {"celery", "worker"} & {*sys.orig_argv[2:5]}:
+    if "celery" not in sys.orig_argv:
         import time
 
         from worker.step import attempt, visit
