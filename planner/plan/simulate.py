@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
@@ -36,8 +36,8 @@ def elapsed(pipeline: Pipeline, works: Sequence[Work], *, slots: int) -> float:
 
     A step is ready when the one before it in its chunk has ended, and every upstream step in its
     lookback window. It takes a slot (a batch at a service does not), one of its phase's, a writer's
-    turn at its tables, and its service. Services come first, then the latest phase, as workers look
-    at their queues.
+    turn at its tables, and its service. A free slot looks at phases by priority, as workers look at
+    their queues.
     """
     return _Simulation(pipeline, works, slots=slots).run()
 
@@ -52,7 +52,7 @@ class _Simulation:
         self._free = {name: n for each in self._needs.values() for name, n in each.items()}
         self._free[_SLOT] = slots
         self._now = 0.0
-        self._ready: dict[str, deque[int]] = {name: deque() for name in _by_priority(self._needs)}
+        self._ready: dict[str, deque[int]] = {p.name: deque() for p in pipeline.by_priority}
         self._running: list[tuple[float, int]] = []
         """A heap: when a step ends, and its number."""
 
@@ -89,14 +89,6 @@ class _Simulation:
             self._waits_for[other].discard(number)
             if not self._waits_for[other]:
                 self._ready[self._works[other].phase].append(other)
-
-
-def _by_priority(needs: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Phases in the order in which a free slot looks at them: as `worker.app.queue_names`."""
-    latest_first = list(needs)[::-1]
-    return [p for p in latest_first if _SLOT not in needs[p]] + [
-        p for p in latest_first if _SLOT in needs[p]
-    ]
 
 
 def _needs(phase: Phase) -> dict[str, int]:

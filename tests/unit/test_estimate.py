@@ -138,6 +138,16 @@ def test_chunks_that_are_begun_go_on_before_others_begin() -> None:
     assert elapsed(pipeline(report={"concurrency": 1}), works, slots=2) == 40
 
 
+def test_what_runs_the_fewest_at_once_comes_first() -> None:
+    of = pipeline(report={"concurrency": 4}, clean={"tables": [eg.table("clean", writers=2)]})
+    assert [phase.name for phase in of.by_priority] == ["clean", "report"]
+
+    of = pipeline(clean={"runners": HTTP}, report={"concurrency": 1})
+    assert [phase.name for phase in of.by_priority] == ["clean", "report"]
+
+    assert [phase.name for phase in pipeline().by_priority] == ["report", "clean"]
+
+
 # -- the estimate ----------------------------------------------------------------------------
 
 
