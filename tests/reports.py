@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cache
 
-from planner.gaps.gaps import Assessment, GapReason
-from planner.gaps.matrix import matrix
-from planner.gaps.snapshot import snapshot
+from planner.gaps.gaps import GapReason
+from planner.gaps.matrix import Matrix, matrix
+from planner.gaps.snapshot import Snapshot, snapshot
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.lookback import with_lookback
 from planner.pipeline.pipeline import Pipeline
@@ -18,7 +20,7 @@ from planner.plan.chunks import chunk
 from planner.plan.plan import Plan, make_plan, step_id
 from planner.report.advice import retry_command
 from planner.report.report import Failure, Report, Short, StepRow, Validation
-from planner.validation.judge import judge
+from planner.validation.judge import CriterionRow, judge
 from sql.warehouse import Cell, Coverage
 from tests.unit import examples as eg
 
@@ -30,6 +32,7 @@ PARTIAL = date(2024, 1, 17)
 """The recount of its predictions finds some, and not all."""
 
 LOOKBACK = 30 * DAY
+PIPELINE = load_pipeline("nba")
 
 Tables = dict[str, dict[date, Cell]]
 
@@ -48,16 +51,94 @@ def make_report(
 
     `bare` seasons follow in which no source holds anything.
     """
-    pipeline, whole, broken, health, plan = _planned(seasons, reason, bare)
-    scope = plan.scope
+    plan = _planned(seasons, bare).plan
+    bad = _bad_steps(plan) if fails else {}
+    repaired = _repaired(seasons, bare, fails)
+    rows = _rows(plan, bad, workers, error)
+    return Report(
+        run_id=run_id,
+        plan_id=plan.plan_id,
+        pipeline=PIPELINE.name,
+        warehouse=plan.warehouse,
+        entity=PIPELINE.entity,
+        state="failed" if bad else "complete",
+        reason=reason,
+        scope=plan.scope,
+        created=STARTED - 2,
+        started=STARTED,
+        ended=max(row.ended or 0.0 for row in rows) + 3,
+        steps=rows,
+        validation=Validation(
+            passed=not repaired.short,
+            checked=sum(len(step.dates) for _, step in plan.steps()),
+            short=repaired.short,
+            remaining=0,
+        ),
+        criteria=repaired.criteria,
+        failures=_failures(plan, bad, run_id, error),
+        left_alone=len(plan.skipped),
+        before=plan.before,
+        after=repaired.matrix,
+        seasons=PIPELINE.seasons[: seasons + bare],
+        days_before=plan.days_before,
+        days_after=repaired.days,
+    )
+
+
+def make_plan_of(*, seasons: int) -> Plan:
+    """The plan of such a run."""
+    return _planned(seasons, 0).plan
+
+
+# What takes seconds of counting is done once for all reports that differ in a text alone.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """The warehouse as it should be and as it is, and the plan for that."""
+
+    whole: Tables
+    broken: Tables
+    window: Window
+    plan: Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repaired:
+    """How the warehouse stands after a run of the plan."""
+
+    short: tuple[Short, ...]
+    criteria: tuple[CriterionRow, ...]
+    matrix: Matrix
+    days: Snapshot
+
+
+@cache
+def _planned(seasons: int, bare: int) -> Planned:
+    pipeline = PIPELINE
+    filled = Window(start=pipeline.seasons[0].start, end=pipeline.seasons[seasons - 1].end)
+    scope = Window(start=filled.start, end=pipeline.seasons[seasons + bare - 1].end)
+    whole = _whole(pipeline, filled)
+    broken = _broken(pipeline, whole, seasons)
+    health = eg.assessed(pipeline, broken, with_lookback(pipeline, scope))
+    runnable = [phase.name for phase in pipeline.phases if not phase.is_source]
+    repair = choose(pipeline, health, scope=scope, phases=runnable)
+    busy = {day for phase in pipeline.phases for day in health.complete[phase.name]}
+    chunks = chunk(pipeline, repair.todo, busy, size=pipeline.chunk_dates)
+    plan = make_plan(pipeline, health, repair, chunks, warehouse="local:/srv/nba", scope=scope)
+    return Planned(whole=whole, broken=broken, window=health.window, plan=plan)
+
+
+@cache
+def _repaired(seasons: int, bare: int, fails: bool) -> Repaired:
+    pipeline, planned = PIPELINE, _planned(seasons, bare)
+    plan = planned.plan
     bad = _bad_steps(plan) if fails else {}
     done = {
         (step.phase, day) for name, step in plan.steps() for day in step.dates if name not in bad
     }
-    repaired = _repaired(pipeline, broken, whole, done)
-    after = eg.assessed(pipeline, repaired, health.window)
-    facts = eg.counts(pipeline, repaired, plan.reach)
-    rows = _rows(plan, bad, workers, error)
+    tables = _filled(pipeline, planned.broken, planned.whole, done)
+    after = eg.assessed(pipeline, tables, planned.window)
     stale = {
         phase: {day: why for day, why in days.items() if (phase, day) not in done}
         for phase, days in plan.recompute.items()
@@ -73,58 +154,12 @@ def make_report(
         for day in sorted(days)
         if day not in after.gaps[p]
     ]
-    return Report(
-        run_id=run_id,
-        plan_id=plan.plan_id,
-        pipeline=pipeline.name,
-        warehouse=plan.warehouse,
-        entity=pipeline.entity,
-        state="failed" if bad else "complete",
-        reason=reason,
-        scope=scope,
-        created=STARTED - 2,
-        started=STARTED,
-        ended=max(row.ended or 0.0 for row in rows) + 3,
-        steps=rows,
-        validation=Validation(
-            passed=not short,
-            checked=sum(len(step.dates) for _, step in plan.steps()),
-            short=tuple(short),
-            remaining=0,
-        ),
-        criteria=tuple(judge(facts)),
-        failures=_failures(plan, bad, run_id, error),
-        left_alone=len(plan.skipped),
-        before=plan.before,
-        after=matrix(pipeline, after, plan.reach),
-        seasons=pipeline.seasons[: seasons + bare],
-        days_before=plan.days_before,
-        days_after=snapshot(pipeline, after, plan.reach, stale),
+    return Repaired(
+        short=tuple(short),
+        criteria=tuple(judge(eg.counts(pipeline, tables, plan.reach))),
+        matrix=matrix(pipeline, after, plan.reach),
+        days=snapshot(pipeline, after, plan.reach, stale),
     )
-
-
-def make_plan_of(*, seasons: int) -> Plan:
-    """The plan of such a run."""
-    return _planned(seasons, "")[-1]
-
-
-def _planned(
-    seasons: int, reason: str, bare: int = 0
-) -> tuple[Pipeline, Tables, Tables, Assessment, Plan]:
-    pipeline = load_pipeline("nba")
-    filled = Window(start=pipeline.seasons[0].start, end=pipeline.seasons[seasons - 1].end)
-    scope = Window(start=filled.start, end=pipeline.seasons[seasons + bare - 1].end)
-    whole = _whole(pipeline, filled)
-    broken = _broken(pipeline, whole, seasons)
-    health = eg.assessed(pipeline, broken, with_lookback(pipeline, scope))
-    runnable = [phase.name for phase in pipeline.phases if not phase.is_source]
-    repair = choose(pipeline, health, scope=scope, phases=runnable)
-    busy = {day for phase in pipeline.phases for day in health.complete[phase.name]}
-    chunks = chunk(pipeline, repair.todo, busy, size=pipeline.chunk_dates)
-    plan = make_plan(
-        pipeline, health, repair, chunks, warehouse="local:/srv/nba", scope=scope, reason=reason
-    )
-    return pipeline, whole, broken, health, plan
 
 
 def _cell(pipeline: Pipeline, table: str, games: int) -> Cell:
@@ -172,7 +207,7 @@ def _broken(pipeline: Pipeline, whole: Tables, seasons: int) -> Tables:
     return broken
 
 
-def _repaired(
+def _filled(
     pipeline: Pipeline, broken: Tables, whole: Tables, done: set[tuple[str, date]]
 ) -> Mapping[str, Coverage]:
     tables = {name: dict(cells) for name, cells in broken.items()}

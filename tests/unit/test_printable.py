@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -56,18 +57,18 @@ def table() -> Table:
 @pytest.mark.parametrize(
     "content",
     [
-        HOSTILE.replace("[/]", ""),
-        table(),
-        matrix_table({}, HOSTILE, HOSTILE.replace("[/]", "")),
-        Markdown(render_markdown(make_report(error=HOSTILE, reason=HOSTILE))),
-        Markdown(HOSTILE),
+        lambda: HOSTILE.replace("[/]", ""),
+        table,
+        lambda: matrix_table({}, HOSTILE, HOSTILE.replace("[/]", "")),
+        lambda: Markdown(render_markdown(make_report(error=HOSTILE, reason=HOSTILE))),
+        lambda: Markdown(HOSTILE),
     ],
     ids=["text", "table", "matrix", "report", "markdown"],
 )
-def test_a_terminal_gets_no_orders_but_its_own(content: object) -> None:
+def test_a_terminal_gets_no_orders_but_its_own(content: Callable[[], object]) -> None:
     console, file = terminal()
 
-    console.print(content)
+    console.print(content())
 
     assert file.getvalue()
     assert orders_in(file.getvalue()) == []
