@@ -17,15 +17,18 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
+
+from planner import commands
 
 COMMAND_SECONDS = 240.0
 IMPORTED = [
     "planner.cli",
-    "planner.commands.enqueue",
-    "planner.commands.runs",
+    *(f"planner.commands.{each.name}" for each in iter_modules(commands.__path__)),
     "planner.gaps.survey",
     "worker.run.control",
+    "worker.run.doctor",
     "worker.run.enqueue",
     "worker.step.visit",
     "celery.app.amqp",
@@ -35,11 +38,24 @@ IMPORTED = [
     "celery.backends.redis",
     "celery.concurrency.prefork",
     "kombu.transport.redis",
+    "sql.bigquery",
     "sql.local",
+    "sqlglot.dialects.bigquery",
+    "sqlglot.dialects.duckdb",
+    "sqlglot.generators.bigquery",
+    "sqlglot.generators.duckdb",
+    "sqlglot.optimizer.annotate_types",
+    "sqlglot.parsers.bigquery",
+    "sqlglot.parsers.duckdb",
     "deltalake",
     "duckdb",
     "pyarrow.dataset",
     "google.cloud.bigquery",
+    "rich._emoji_codes",
+    "rich.status",
+    "typer._adapters",
+    "tzdata",
+    "pytest",  # the main module of `pytest -n 0`, which each of its forks would import anew
 ]
 """Not `worker.app`: it reads the settings when it is imported."""
 
