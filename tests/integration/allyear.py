@@ -13,7 +13,7 @@ from planner import clock
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql.local import LocalWarehouse
-from tests.commands import Done, planner
+from tests.commands import Done, impatient, planner
 
 STORES = 12
 
@@ -65,7 +65,8 @@ CROSS JOIN UNNEST(GENERATE_ARRAY(@from, @to)) AS n
 
 
 def at(moment: datetime) -> None:
-    """Set the clock of this process."""
+    """Set the clock of this process, which waits for no Redis."""
+    impatient()
     clock.now = lambda: moment
 
 

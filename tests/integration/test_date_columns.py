@@ -23,7 +23,7 @@ from sql.errors import Unsupported
 from sql.local import LocalWarehouse
 from sql.warehouse import Table
 from tests.bigquery_server.rest import BigQueryServer
-from tests.commands import Done, planner
+from tests.commands import Done, impatient, planner
 from worker.run.plan import Wanted, plan_gaps
 from worker.step.context import Context
 from worker.step.visit import visit
@@ -123,7 +123,7 @@ def say(request: pytest.FixtureRequest) -> Iterator[Say]:
                 server = stack.enter_context(BigQueryServer(folder))
                 environment["BIGQUERY_EMULATOR_HOST"] = server.url
                 environment["BACKFILL_WAREHOUSE"] = "bigquery:p"
-            return planner(*arguments, environment=environment, cwd=shop.place)
+            return planner(*arguments, environment=environment, cwd=shop.place, before=impatient)
 
         yield run
 
