@@ -31,7 +31,8 @@ from worker.step.mismatch import WAREHOUSE, mismatch
 
 log = logging.getLogger(__name__)
 
-UNSETTLED_LOOK_SECONDS = 5.0  # between two looks while steps are still to settle
+UNSETTLED_LOOK_SECONDS = 5.0
+"""Between two looks while steps are still to settle, unless BACKFILL_POLL_MAX_SECONDS is less."""
 
 
 def finalize(context: Context, run_id: str) -> str:
@@ -44,8 +45,9 @@ def finalize(context: Context, run_id: str) -> str:
         return "forgotten"
     if run.is_ended:
         return str(run.state)
+    pause = min(UNSETTLED_LOOK_SECONDS, context.settings.poll_max_seconds)
     if not all(state in STEP_ENDED for state in context.ledger.steps(run_id).values()):
-        raise Requeue(UNSETTLED_LOOK_SECONDS)
+        raise Requeue(pause)
     plan = context.plan(run_id)  # large, so not before it is needed
     if plan is None:
         return "forgotten"
@@ -54,12 +56,12 @@ def finalize(context: Context, run_id: str) -> str:
         resources.append(Resource(name=f"ledger:{context.settings.history_dataset}"))
     lease = Lease(context.redis, resources, seconds=context.settings.lease_seconds)
     if not lease.acquire():
-        raise Requeue(UNSETTLED_LOOK_SECONDS)
+        raise Requeue(pause)
     try:
         with lease.kept_alive():
             counted = final_count(context, run, plan)
             if lease.is_lost:  # another worker finalizes by now
-                raise Requeue(UNSETTLED_LOOK_SECONDS)
+                raise Requeue(pause)
             return _conclude(context, run, plan, counted, lease)
     finally:
         lease.release()
