@@ -19,6 +19,7 @@ from planner.gaps.gaps import GapReason
 from planner.plan.plan import Step, Task
 from planner.settings import Settings
 from sql import Table, Warehouse, open_warehouse
+from tests.integration.job import spans
 from worker.runners import Park, Stopped
 from worker.step.attempt import Attempt, Ended
 from worker.step.context import Context
@@ -190,12 +191,13 @@ class Bench:
     def fill(self, table: str, days: Collection[date]) -> None:
         """Rows as the job would write them."""
         warehouse = self.warehouse()
-        for day in days:
+        for first, last in spans(sorted(days)):
             warehouse.run(
-                f"MERGE {table} USING (SELECT day, game FROM lake.raw WHERE day = @day) ON FALSE "
-                "WHEN NOT MATCHED BY SOURCE AND day = @day THEN DELETE "
+                f"MERGE {table} USING (SELECT day, game FROM lake.raw "
+                "WHERE day BETWEEN @first AND @last) ON FALSE "
+                "WHEN NOT MATCHED BY SOURCE AND day BETWEEN @first AND @last THEN DELETE "
                 "WHEN NOT MATCHED BY TARGET THEN INSERT ROW",
-                {"day": day},
+                {"first": first, "last": last},
             )
         warehouse.close()
 

@@ -13,8 +13,6 @@ import time
 from datetime import date, timedelta
 from pathlib import Path
 
-from sql import open_warehouse
-
 HTML = "<html>\n<head><title>413 Request Entity Too Large</title></head>\n</html>"
 TABLES = ["lake.first", "lake.second", "lake.third"]
 
@@ -53,7 +51,6 @@ def main() -> int:
     if fault == "413on" and set(bad) & set(days):
         print('{"error": "too large", "status_code": 413}', file=sys.stderr)
         return 1
-    warehouse = open_warehouse(f"local:{place}")
     for n, table in enumerate(TABLES, 1):
         if fault == "dies" and n == int(argument):
             print(f"processor {n} dies", file=sys.stderr)
@@ -63,26 +60,35 @@ def main() -> int:
         if n >= first:
             left = bad if fault == "skips" else []
             for span in spans([day for day in days if day not in left]):
-                warehouse.run(
-                    f"MERGE {table} USING (SELECT day, game FROM lake.raw "
-                    "WHERE day BETWEEN @start AND @end) ON FALSE "
-                    "WHEN NOT MATCHED BY SOURCE AND day BETWEEN @start AND @end THEN DELETE "
-                    "WHEN NOT MATCHED BY TARGET THEN INSERT ROW",
-                    span,
-                )
+                replace(Path(place), table, *span)
         if not os.environ.get("ALL_TABLES"):
             break
     return int(argument) if fault == "exits" else 0
 
 
-def spans(days: list[date]) -> list[dict[str, date]]:
+def replace(warehouse: Path, table: str, first: date, last: date) -> None:
+    """Write a table's rows of a range anew, without the 200 ms that importing DuckDB takes."""
+    from deltalake import DeltaTable, write_deltalake
+
+    rows = DeltaTable(warehouse / "lake" / "raw").to_pyarrow_table(
+        filters=[("day", ">=", first), ("day", "<=", last)]
+    )
+    write_deltalake(
+        warehouse.joinpath(*table.split(".")),
+        rows.select(["day", "game"]),
+        mode="overwrite",
+        predicate=f"day >= '{first}' AND day <= '{last}'",
+    )
+
+
+def spans(days: list[date]) -> list[tuple[date, date]]:
     """Dates without a break between them are one statement: each costs as much as one date."""
-    found: list[dict[str, date]] = []
+    found: list[tuple[date, date]] = []
     for day in days:
-        if found and found[-1]["end"] + timedelta(days=1) == day:
-            found[-1]["end"] = day
+        if found and found[-1][1] + timedelta(days=1) == day:
+            found[-1] = (found[-1][0], day)
         else:
-            found.append({"start": day, "end": day})
+            found.append((day, day))
     return found
 
 
