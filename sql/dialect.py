@@ -6,8 +6,6 @@ import re
 import threading
 from collections.abc import Sequence, Set
 from datetime import date
-from functools import lru_cache
-from typing import NamedTuple
 
 import pyarrow as pa
 from sqlglot import exp, parse_one
@@ -50,38 +48,12 @@ def parse(statement: str) -> exp.Expr:
         raise WarehouseRefused(f"Not one GoogleSQL statement: {told}") from error
 
 
-class Query(NamedTuple):
-    """A query as DuckDB says it, and what it needs."""
-
-    sql: str
-    tables: tuple[exp.Table, ...]
-    """Tables that it reads, without its own WITH clauses."""
-    parameters: frozenset[str]
-
-
-@lru_cache(maxsize=256)
-def read_query(statement: str) -> Query:
-    """A GoogleSQL query, translated once per process: recounts ask the same over and over."""
-    return query_of(parse(statement))
-
-
-def query_of(tree: exp.Expr) -> Query:
-    """A parsed query, translated."""
-    tree = tree.copy()
-    own = {cte.alias for cte in tree.find_all(exp.CTE)}
-    tables = tuple(
-        reference.copy()
-        for reference in tree.find_all(exp.Table)
-        if reference.db or reference.name not in own
-    )
-    return Query(sql=duckdb_sql(tree), tables=tables, parameters=parameter_names(tree))
-
-
 def duckdb_sql(tree: exp.Expr) -> str:
     """GoogleSQL as DuckDB says it, with GoogleSQL's types.
 
     NUMERIC has 38 digits, 9 of them decimals, where DuckDB's has 18 and 3; `1.5` is a FLOAT64,
-    where DuckDB's is a decimal.
+    where DuckDB's is a decimal. COUNTIF over no rows is 0, where DuckDB's is NULL. A number as a
+    STRING is as short as it can be, `1` for 1.0: `google_text` of `sql.duck` says it.
     """
 
     def typed(node: exp.Expr) -> exp.Expr:
@@ -93,10 +65,22 @@ def duckdb_sql(tree: exp.Expr) -> str:
             return exp.DataType.build("DECIMAL(38, 9)", dialect="duckdb")
         if isinstance(node, exp.Literal) and not node.is_string and not node.this.isdigit():
             return exp.cast(node, "DOUBLE", dialect="duckdb")
+        if isinstance(node, exp.CountIf):
+            return _count_if(node.this)
+        if isinstance(node, exp.Cast) and node.to.this == exp.DType.TEXT:
+            return exp.func("google_text", node.this)
         return node
 
     with _ONE_AT_A_TIME:
         return tree.transform(typed).sql(dialect="duckdb")
+
+
+def _count_if(condition: exp.Expr) -> exp.Expr:
+    """COUNT, which may have a window, a DISTINCT and no rows."""
+    is_distinct = isinstance(condition, exp.Distinct)
+    (what,) = condition.expressions if is_distinct else (condition,)
+    one = exp.func("IF", what, exp.Literal.number(1), exp.null(), dialect="bigquery")
+    return exp.Count(this=exp.Distinct(expressions=[one]) if is_distinct else one)
 
 
 def google_integers(rows: pa.Table) -> pa.Table:
