@@ -131,10 +131,7 @@ class LocalWarehouse:
 
     def run(self, statement: str, parameters: Parameters) -> int:
         return write(
-            self._tables,
-            parse(statement),
-            parameters,
-            lambda query: self._select(query, parameters),
+            self._tables, statement, parameters, lambda query: self._answer(query, parameters)
         )
 
     def close(self) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
 
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
@@ -17,9 +19,10 @@ from deltalake.exceptions import CommitFailedError
 from sqlglot import exp
 
 from sql.delta_folder import DeltaFolder
-from sql.dialect import arrow_type, literal, replacement_of, table_name
+from sql.dialect import arrow_type, literal, parse, replacement_of, table_name
 from sql.errors import Unsupported, WarehouseRefused, WarehouseUnreachable
 from sql.local_errors import refusals
+from sql.query import Query, query_of
 from sql.warehouse import Parameters
 
 # Writers of one table that meet at the log retry; 27 commits a second were measured with four
@@ -28,21 +31,42 @@ COMMIT_TRIES = 40
 COMMIT_PAUSE_SECONDS = 0.02  # first pause; doubles, with jitter
 COMMIT_PAUSE_MAX_SECONDS = 1.0
 
-Select = Callable[[exp.Expr], pa.Table]
+Select = Callable[[Query], pa.Table]
 """Answers a query."""
 
 
-def write(tables: DeltaFolder, tree: exp.Expr, parameters: Parameters, select: Select) -> int:
+class Statement(NamedTuple):
+    """A statement, and the query whose rows it writes, translated."""
+
+    tree: exp.Expr
+    source: Query | None
+
+
+@lru_cache(maxsize=256)
+def read_write(statement: str) -> Statement:
+    """A GoogleSQL statement, read once per process: steps run the same over and over."""
+    tree = parse(statement)
+    match tree:
+        case exp.Merge():
+            source, _ = replacement_of(tree)
+            source = source.unnest() if isinstance(source, exp.Subquery) else source
+            return Statement(tree, query_of(source))
+        case exp.Insert():
+            return Statement(tree, query_of(tree.expression))
+    return Statement(tree, None)
+
+
+def write(tables: DeltaFolder, statement: str, parameters: Parameters, select: Select) -> int:
     """Run a statement that writes: how many rows it added. Raises `WarehouseError`."""
+    tree, source = read_write(statement)
     match tree:
         case exp.Create():
             return _create(tables, tree)
-        case exp.Merge():
-            source, gone = replacement_of(tree)
-            source = source.unnest() if isinstance(source, exp.Subquery) else source
+        case exp.Merge() if source:
+            _, gone = replacement_of(tree)
             return _add(tables, table_name(tree.this), select(source), literal(gone, parameters))
-        case exp.Insert():
-            return _insert(tables, tree, select)
+        case exp.Insert() if source:
+            return _insert(tables, tree, select(source))
         case exp.Delete():
             return _delete(tables, tree, parameters)
     raise Unsupported(
@@ -72,8 +96,8 @@ def _create(tables: DeltaFolder, tree: exp.Create) -> int:
     return 0
 
 
-def _insert(tables: DeltaFolder, tree: exp.Insert, select: Select) -> int:
-    target, new = tree.this, select(tree.expression)
+def _insert(tables: DeltaFolder, tree: exp.Insert, new: pa.Table) -> int:
+    target = tree.this
     if isinstance(target, exp.Schema):
         new = new.rename_columns([column.name for column in target.expressions])
         target = target.this
