@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -12,15 +11,9 @@ import pytest
 import redis
 
 from planner import clock
-from planner.plan.states import STEP_ENDED
-from planner.report.report import Report
 from planner.settings import Settings
 from sql.warehouse import Table
-from tests.integration.allyear import LEAGUE, OPEN_END, AllYear, jan, noon
-from worker.run.finalize import finalize
-from worker.step.context import Context
-from worker.step.errors import Requeue, StepFailed
-from worker.step.visit import visit
+from tests.integration.allyear import LEAGUE, OPEN_END, AllYear, jan, noon, visit_all
 
 Make = Callable[..., AllYear]
 
@@ -492,18 +485,6 @@ def with_redis(make: Make, client: redis.Redis, redis_settings: Settings) -> Mak
     return partial(make, broker_url=redis_settings.redis_url)
 
 
-def visit_all(shop: AllYear, run_id: str) -> Report:
-    """Do the steps of a run by hand, and end it."""
-    context = Context(shop.settings, patient=False)
-    for _ in range(20):
-        for step, state in context.ledger.steps(run_id).items():
-            if state not in STEP_ENDED:
-                with suppress(Requeue, StepFailed):
-                    visit(context, run_id, step, worker="me")
-    finalize(context, run_id)
-    return Report.model_validate_json(context.ledger.report(run_id) or "")
-
-
 def test_an_open_date_that_was_asked_for_is_judged_by_its_run(
     with_redis: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -518,7 +499,7 @@ def test_an_open_date_that_was_asked_for_is_judged_by_its_run(
 
     # When it is run on that day
     monkeypatch.setattr(clock, "now", lambda: now)
-    report = visit_all(shop, sent.json["run_id"])
+    report = visit_all(shop.settings, sent.json["run_id"])
 
     # Then it is complete, and rows that come later are found when the day is closed
     assert report.state == "complete"
@@ -540,7 +521,7 @@ def test_rows_that_go_away_after_the_plan_block_what_reads_them(
         shop.lose(table, jan(1), jan(8))
 
     monkeypatch.setattr(clock, "now", lambda: now)
-    report = visit_all(shop, sent.json["run_id"])
+    report = visit_all(shop.settings, sent.json["run_id"])
 
     assert report.state == "failed"
     assert jan(13) not in shop.warehouse.coverage(
@@ -561,7 +542,7 @@ def test_a_source_that_shrinks_after_the_plan_blocks_its_steps(
     shop.fill("orders", jan(10), stores=3)
 
     monkeypatch.setattr(clock, "now", lambda: now)
-    report = visit_all(shop, sent.json["run_id"])
+    report = visit_all(shop.settings, sent.json["run_id"])
 
     assert report.state == "failed"
     told = [each.reason for each in report.failures if each.phase == "daily"]
@@ -579,7 +560,7 @@ def test_a_run_is_no_all_clear_while_a_source_goes_on_beyond_the_calendar(
     sent = shop.say("enqueue", "--gaps", "--json", now=now)
 
     monkeypatch.setattr(clock, "now", lambda: now)
-    report = visit_all(shop, sent.json["run_id"])
+    report = visit_all(shop.settings, sent.json["run_id"])
 
     assert (report.state, report.validation.remaining) == ("complete", 2)
 
