@@ -463,6 +463,38 @@ def test_a_source_that_is_empty_all_season_is_said_first(make: Make) -> None:
     assert {each["reason"] for each in shop.gaps("--json", now=now).json["empty"]} == {"unjudged"}
 
 
+@pytest.mark.parametrize("calendar", [OPEN_END, LEAGUE])
+def test_a_source_without_any_row_is_said_first(make: Make, calendar: str) -> None:
+    """Nothing below it holds any either, so nothing tells whether anything is due."""
+    shop, now = make(calendar=calendar), noon(jan(40))
+
+    found, repair = shop.gaps(now=now), shop.enqueue(now=now)
+
+    assert found.code == 1
+    assert found.out.splitlines()[0] == (
+        "orders holds no rows at all, so that nothing is known to be due: load it, or see whether "
+        "the pipeline file names the right tables and date columns"
+    )
+    assert "No gaps.\n" not in found.out
+    assert "legitimately empty: orders: none" in found.err
+    assert repair.code == 1
+    assert "unjudged (orders holds no rows at all)" in repair.err
+    assert shop.planned(now=now) == {}
+    assert shop.say("validate", now=now).code == 1
+    assert {each["reason"] for each in shop.gaps("--json", now=now).json["empty"]} <= {
+        *("unjudged", "open")
+    }
+
+
+def test_days_without_rows_of_a_source_that_holds_some_elsewhere_are_days_off(make: Make) -> None:
+    shop = make()
+    shop.fill_all(jan(10), jan(12))
+
+    for day in (jan(5), jan(15)):
+        done = shop.gaps("--start", str(day), "--end", str(day), now=noon(jan(20)))
+        assert (done.code, "legitimately empty: orders: 1 off_day" in done.err) == (0, True)
+
+
 def test_a_source_with_older_rows_has_a_hole_and_no_retention(make: Make) -> None:
     # Given rows below a hole of the source, in a scope that begins with it
     shop = make()
