@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -621,6 +625,55 @@ def test_today_is_no_gap_to_a_validation(make: Make) -> None:
 
     assert shop.say("validate", now=noon(jan(10))).code == 0
     assert shop.say("validate", now=noon(jan(11))).code == 1
+
+
+def test_a_printed_query_leaves_open_days_and_says_what_it_does_not_judge(make: Make) -> None:
+    # Given a loss that is accepted, a source of which rows are expected, and today, half loaded
+    accept = '[[accept]]\nphase = "daily"\ndates = 2024-01-05\nreason = "gone"'
+    shop, now = make(calendar=f"{OPEN_END}\n{accept}", orders=DAILY), noon(jan(10))
+    shop.fill_all(jan(1), jan(8))
+    shop.fill("orders", jan(9), jan(10))
+
+    # When the query is printed today, and tomorrow
+    today, tomorrow = (
+        shop.say("validate", "--start", "2024-01-01", "--print", "gaps", "--end", end, now=when)
+        for end, when in (("2024-01-10", now), ("2024-01-10", noon(jan(11))))
+    )
+
+    # Then what it does not judge stands above it, for whoever runs it
+    told = [line for line in today.out.splitlines() if line.startswith("-- It does not")]
+    assert [line.partition(":")[0] for line in told] == [
+        "-- It does not judge which ids are there (it compares numbers), what sources are expected "
+        "to hold, dates whose source's rows are gone",
+        "-- It does not know of accepted losses",
+    ]
+    # And today is due in no phase before it is over
+    assert asked(shop, today.out) == {jan(9)}
+    assert asked(shop, tomorrow.out) == {jan(9), jan(10)}
+
+
+def asked(shop: AllYear, text: str) -> set[date]:
+    """The dates that a printed query of gaps shows, with the parameters that stand above it."""
+    given = {
+        name: json.loads(value) if kind.startswith("ARRAY") else value
+        for name, kind, value in (
+            option.strip("'").removeprefix("--parameter=").split(":", 2)
+            for line in text.splitlines()
+            if "--parameter=" in line
+            for option in shlex.split(line.removeprefix("--").rstrip("\\"))
+        )
+    }
+    days = {name: _dates(value) for name, value in given.items()}
+    return {row["date"] for row in shop.warehouse.rows(text, days)}
+
+
+def _dates(value: Any) -> Any:
+    """ISO dates as dates, in lists as well."""
+    if isinstance(value, list):
+        return [_dates(each) for each in value]
+    with suppress(TypeError, ValueError):
+        return date.fromisoformat(value)
+    return value
 
 
 def test_doctor_looks_at_tables_that_list_days_and_at_what_is_watched(make: Make) -> None:
