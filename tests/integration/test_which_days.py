@@ -139,6 +139,32 @@ def test_a_source_that_loads_nothing_is_late_and_never_legitimately_empty(make: 
     assert shop.planned(now=now) == {}
 
 
+def test_the_block_that_accepts_a_late_source_says_that_it_may_still_come(make: Make) -> None:
+    # Given a source with a hole, which stopped three days ago for good
+    shop, now = make(orders=DAILY), noon(jan(14))
+    shop.fill_all(jan(1), jan(10))
+    for table in ("orders", "daily", "trend"):
+        shop.lose(table, jan(5))
+
+    printed = shop.gaps("--accept", now=now)
+
+    # Then what is late is a block of its own, under a comment
+    hole, late = printed.out.split("\n\n")
+    assert hole.splitlines()[:3] == ["[[accept]]", 'phase = "orders"', 'dates = "2024-01-05"']
+    assert late.splitlines()[:4] == [
+        "# Late: these rows may still come. Accept them only where they never will.",
+        "[[accept]]",
+        'phase = "orders"',
+        'dates = "2024-01-11..2024-01-13"',
+    ]
+
+    # And pasted into the file it is accepted, and nothing is run for it
+    file = shop.place / "shop.toml"
+    file.write_text(file.read_text() + printed.out)
+    assert shop.gaps(now=now).code == 0
+    assert shop.planned(now=now) == {}
+
+
 def test_a_hole_in_a_source_is_missing(make: Make) -> None:
     shop = make(orders=DAILY)
     shop.fill_all(jan(1), jan(10))
