@@ -30,11 +30,12 @@ def notices(pipeline: Pipeline, assessment: Assessment, scope: Window) -> list[s
 
 
 def _unknown(pipeline: Pipeline, assessment: Assessment, scope: Window) -> Iterator[str]:
+    first = Calendar(pipeline=pipeline).first
     for name in assessment.unsettled(SkipReason.UNJUDGED, scope):
         if pipeline.by_name[name].is_source and _is_unknown(pipeline, assessment, name):
             yield (
-                f"{name} holds no rows at all, so that nothing is known to be due: load it, or see "
-                "whether the pipeline file names the right tables and date columns"
+                f"{name} holds no rows at all since {first}, so that nothing is known to be due: "
+                "load it, or see whether the pipeline file names the right tables and date columns"
             )
 
 

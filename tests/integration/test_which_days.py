@@ -502,8 +502,8 @@ def test_a_source_without_any_row_is_said_first(make: Make, calendar: str) -> No
 
     assert found.code == 1
     assert found.out.splitlines()[0] == (
-        "orders holds no rows at all, so that nothing is known to be due: load it, or see whether "
-        "the pipeline file names the right tables and date columns"
+        "orders holds no rows at all since 2024-01-01, so that nothing is known to be due: load "
+        "it, or see whether the pipeline file names the right tables and date columns"
     )
     assert "No gaps.\n" not in found.out
     assert "legitimately empty: orders: none" in found.err
