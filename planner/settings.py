@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -169,10 +168,3 @@ def load_settings() -> Settings:
         raise UsageError(
             "The file .env cannot be read: it holds lines such as BACKFILL_PIPELINE=nba."
         ) from None
-
-
-def masked(url: str) -> str:
-    """An address without its password."""
-    # To the last @: an address that was refused is shown too, and may hold any sign unescaped.
-    shown = re.sub(r"(?s)//([^:@/]*):.*@", r"//\1:***@", url)
-    return re.sub(r"(?i)(password=)[^&]*", r"\1***", shown)

@@ -9,6 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from planner import clock
+from planner.address import masked
 from planner.commands.output import err, note
 from planner.gaps.beyond import bytes_beyond, rows_beyond
 from planner.gaps.evidence import IDS_NAMED
@@ -18,7 +19,7 @@ from planner.pipeline.closing import Closing
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.cost import Cost, check_limit, cost_of
-from planner.settings import Settings, load_settings, masked
+from planner.settings import Settings, load_settings
 from sql import TableNotFound, Warehouse
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from typing import Any
 
 from dotenv import dotenv_values
 
+from planner.address import masked
 from planner.commands import options as opt
 from planner.commands.output import count_table, out, print_json
-from planner.settings import Settings, load_settings, masked, variables
+from planner.settings import Settings, load_settings, variables
 
 
 def settings(json: opt.Json = False) -> None:

@@ -9,11 +9,12 @@ from typing import Annotated
 
 import typer
 
+from planner.address import masked
 from planner.commands import options as opt
 from planner.commands.output import err, note, print_json
 from planner.errors import UsageError
 from planner.pipeline.load import load_pipeline
-from planner.settings import Settings, load_settings, masked
+from planner.settings import Settings, load_settings
 from planner.text import nearest
 
 

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from planner.address import masked
 from planner.cli import app
 from planner.errors import UsageError
-from planner.settings import SOCKET_PATH_MAX, Settings, load_settings, masked
+from planner.settings import SOCKET_PATH_MAX, Settings, load_settings
 from tests.unit.worlds import bounded
 
 

@@ -16,8 +16,9 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
+from planner.address import masked
 from planner.errors import Unreachable
-from planner.settings import Settings, masked
+from planner.settings import Settings
 from worker.ledger.header import header
 
 LUA = Path(__file__).parent / "lua"

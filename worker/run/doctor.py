@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+from planner.address import masked
 from planner.doctor.tables import Check
 from planner.errors import Unreachable
 from planner.pipeline.runners import RunnerSpec
-from planner.settings import masked
 from worker.ledger.connection import now, require
 from worker.runners.choose import absence, choose, running
 from worker.runners.environment import Unset
