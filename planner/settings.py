@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -87,6 +88,13 @@ class Settings(BaseSettings):
             raise ValueError("it holds characters that are not text on one line")
         return value
 
+    @field_validator("home", mode="before")
+    @classmethod
+    def _is_named(cls, value: str | Path) -> str | Path:
+        if not str(value).strip():  # it would be read as the current folder
+            raise ValueError("it is empty: name a folder, or leave the variable out")
+        return value
+
     @field_validator("broker_url")
     @classmethod
     def _address(cls, value: str) -> str:
@@ -134,11 +142,31 @@ class Settings(BaseSettings):
         """The broker as redis-py names it, without options."""
         return self.address.url
 
+    def check_socket(self) -> None:
+        """Raises `UsageError` when the embedded broker's socket is of another user.
+
+        On a machine that others share they could put one of their own there, and send us steps.
+        """
+        try:
+            owner = self.socket.lstat().st_uid
+        except OSError:  # nothing is there, and nothing is talked to
+            return
+        if self.is_embedded and owner != os.getuid():
+            raise UsageError(
+                f"The socket {self.socket} belongs to user {owner}, not to you: set BACKFILL_HOME "
+                "to a folder of your own, whose path is short."
+            )
+
     def folder(self, name: str) -> Path:
         """A folder in `home`, made when needed, as every one above it, for its owner alone.
 
-        Raises `OSError` when it cannot be made.
+        Raises `OSError` when it cannot be made, and `UsageError` for a home that all may write to.
         """
+        if self.home_dir.is_dir() and self.home_dir.stat().st_mode & stat.S_IWOTH:
+            raise UsageError(
+                f"Every user of this machine may write to {self.home_dir}, which holds plans and "
+                f"the broker: chmod 700 {self.home_dir}, or set BACKFILL_HOME to another folder."
+            )
         path = self.home_dir / name
         make_folder(path)
         return path

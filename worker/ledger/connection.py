@@ -34,7 +34,11 @@ GONE = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingE
 
 
 def connect(settings: Settings, *, patient: bool) -> redis.Redis:
-    """A client that retries for about a second, or for as long as a worker lives."""
+    """A client that retries for about a second, or for as long as a worker lives.
+
+    Raises `UsageError` when the embedded Redis is another user's.
+    """
+    settings.check_socket()
     retry = Retry(
         ExponentialWithJitterBackoff(base=0.1, cap=3.0 if patient else 0.5),
         WORKER_TRIES if patient else PLANNER_TRIES,
