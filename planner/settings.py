@@ -15,11 +15,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from planner.address import EMBEDDED, Address, parse_address
 from planner.errors import UsageError
 from planner.files import make_folder
-from planner.text import printable
+from planner.text import WORD_CHARS, nearest, printable
 from sql.billing import MAXIMUM_BYTES_BILLED
 from sql.statements import is_table
 
 PREFIX = "BACKFILL_"
+SCRIPT = "BACKFILL_SCRIPT"
+"""Marks a step's processes: no setting, and in the environment of each."""
 
 # The kernel's limit for a unix socket's path is 108 bytes on Linux and 104 on macOS.
 SOCKET_PATH_MAX = 100
@@ -29,7 +31,12 @@ class Settings(BaseSettings):
     """What the environment or `.env` sets, checked."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, validate_by_name=True
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_file_encoding="utf-8-sig",  # less a byte order mark
+        extra="ignore",
+        frozen=True,
+        validate_by_name=True,
     )
 
     warehouse: str = Field(default="local:warehouse", description="local:DIR or bigquery:PROJECT")
@@ -178,6 +185,27 @@ def variables(name: str) -> tuple[str, ...]:
     if isinstance(alias, AliasChoices):
         return tuple(str(choice) for choice in alias.choices)
     return (f"{PREFIX}{name.upper()}",)
+
+
+def misspelt() -> list[str]:
+    """A remark on each variable of the environment or `.env` that looks like a setting and is none,
+    with the nearest that is."""
+    names = {name.upper() for name in (*os.environ, *_in_file())}
+    known = {each for name in Settings.model_fields for each in variables(name)}
+    return [
+        f"There is no setting {name[:WORD_CHARS]}; {nearest(name, known, what='settings')}"
+        for name in sorted(names - known - {SCRIPT})
+        if name.startswith(PREFIX)
+    ]
+
+
+def _in_file() -> dict[str, str | None]:
+    from dotenv import dotenv_values
+
+    try:
+        return dotenv_values(".env", encoding="utf-8-sig") if Path(".env").is_file() else {}
+    except (OSError, UnicodeDecodeError):  # `load_settings` says so
+        return {}
 
 
 def load_settings() -> Settings:

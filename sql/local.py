@@ -51,7 +51,7 @@ from sql.dialect import (
 )
 from sql.errors import TableNotFound, Unsupported, WarehouseRefused, WarehouseUnreachable
 from sql.identity import folder_identity
-from sql.local_errors import refusals
+from sql.local_errors import NO_DOWNLOADS, refusals
 from sql.statements import is_table
 from sql.warehouse import Coverage, Parameters, Partition, Partitioning, Partitions, Table
 
@@ -77,7 +77,7 @@ class LocalWarehouse:
         self._logs: dict[str, DeltaLog] = {}
         self._shown: dict[str, int] = {}
         """Table → the version that DuckDB sees."""
-        self._connection = duckdb.connect()
+        self._connection = duckdb.connect(config={**NO_DOWNLOADS})
         self._connection.execute("SET TimeZone = 'UTC'")
         # DuckDB's own hash in its place: fingerprints are compared within one warehouse alone.
         self._connection.execute(

@@ -685,3 +685,26 @@ def test_whatever_text_a_file_holds_it_is_refused_in_words(
 
     with pytest.raises(BadPipeline):
         load_pipeline(str(path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('after = ["raw"]', 'after = ["raw"]\nretries = true', "retries: true is no number"),
+        ('after = ["raw"]', 'after = ["raw"]\ntimeout_seconds = true', "true is no number"),
+        ("year = 2024", "year = true", "year: true is no number"),
+        ("start = 2024-01-01", "start = 1704067200", "1704067200 is no date: write YYYY-MM-DD"),
+        ("start = 2024-01-01", "start = 19723.0", "is no date"),
+        ("start = 2024-01-01", 'start = "1704067200"', "is no date"),
+        ("start = 2024-01-01", "start = false", "is no date"),
+    ],
+)
+def test_numbers_are_numbers_and_dates_are_dates(load: Any, old: str, new: str, said: str) -> None:
+    with pytest.raises(BadPipeline, match=said):
+        load(old, new)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "shop.toml").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+
+    assert load_pipeline(str(tmp_path / "shop.toml")).name == "shop"
