@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from typing import Annotated
 
 import typer
 
@@ -30,6 +31,11 @@ COMMANDS = (
         "Show which phases and dates are short of what their upstream holds, and why.",
         "planner gaps --season 2021-22",
         "planner gaps --json | jq '.gaps[] | .date'",
+    ),
+    Lazy(
+        "explain:explain",
+        "Explain one date of a phase: what it must hold and holds, what it rests on, who tried.",
+        "planner explain grading 2022-04-18",
     ),
     Lazy(
         "plan:plan",
@@ -71,6 +77,12 @@ COMMANDS = (
         "runs:report",
         "Show a run's report, and write it to `BACKFILL_HOME/reports`: Markdown, JSON, and a page.",
         f"planner report {RUN}",
+    ),
+    Lazy(
+        "logs:logs",
+        "Show the log of a step; without STEP, of every step of the run that failed or is at work.",
+        f"planner logs {RUN}",
+        f"planner logs {RUN} 2022-04-18/grading",
     ),
     Lazy(
         "control:pause",
@@ -132,15 +144,32 @@ class Commands(LazyGroup):
     )
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"backfill-fleet {version('backfill-fleet')}")
+        raise typer.Exit
+
+
+def _everywhere(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Show the version."),
+    ] = False,
+) -> None:
+    """What every command takes."""
+
+
 app = typer.Typer(
     name="planner",
     cls=Commands,
-    callback=lambda: None,
+    callback=_everywhere,
     help="Find the holes in a phased pipeline, repair them in phase order, and prove it.",
     epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
