@@ -11,7 +11,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # every library anew, which takes longer than what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-all chaos bench cost audit lint lock clean
+.PHONY: help install demo test test-all chaos fuzz load bench cost audit lint lock clean
 
 help:  ## What there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,12 @@ test-all: lint  ## Every test but the fault suite, with whole runs on real fleet
 
 chaos: $(READY)  ## Hurt a real fleet in every way, and write docs/reliability.md (CHAOS_SEED=…)
 	CHAOS_REPORT=docs/reliability.md $(BIN)/pytest -s -m slow tests/chaos
+
+fuzz: $(READY)  ## Ten minutes of hostile input, and write docs/stress.md (FUZZ_SEED=…, FUZZ_SECONDS=…)
+	$(BIN)/python -m tests.fuzz
+
+load: $(READY)  ## Hundreds of commands, fifty workers, thousands of parked steps: docs/stress.md
+	$(BIN)/python -m tests.load
 
 bench: $(READY)  ## Measure what the bookkeeping costs, beside bare Celery (docs/performance.md)
 	$(BIN)/python -m tests.bench

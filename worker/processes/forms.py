@@ -11,20 +11,22 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 BLACK = "***"
 SECRET_CHARS_MIN = 5  # shorter values are words of other texts
 
-# What is not seen on a terminal: escape sequences (their length has a limit, so that output that
-# never ends one is not waited for), other control characters, and characters without a width.
+_CONTROL = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+# What is not seen on a terminal: colours, moves, titles (their length has a limit, so that output
+# that never ends one is not waited for), other control characters, and those without a width.
 _UNSEEN = re.compile(
-    "\x1b\\[[0-?]{0,64}[ -/]{0,8}[@-~]"
-    "|\x1b\\][^\x07\x1b\n]{0,2048}(?:\x07|\x1b\\\\)"
-    "|[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
+    f"\x1b\\[[0-?]{{0,64}}[mABCDGHJKhl]|\x1b\\][^\x07\x1b\n]{{0,2048}}(?:\x07|\x1b\\\\)|{_CONTROL}"
 )
+_HIDDEN = (_UNSEEN, re.compile(_CONTROL))
+"""What may stand in a secret, without and with what looks like the rest of an escape sequence: that
+may be the secret, too."""
 _BEGUN = re.compile("\x1b(?:\\[[0-?]{0,64}[ -/]{0,8}|\\][^\x07\x1b\n]{0,2048}\x1b?)?$")
 
 
@@ -46,9 +48,12 @@ def forms_of(secrets: Iterable[str]) -> list[str]:
 
 def spans_of(clear: str, forms: Iterable[str]) -> list[tuple[int, int]]:
     """From where to where text that was `seen` holds secrets; those that overlap as one."""
-    found = sorted(span for form in forms for span in _found(clear, form))
+    return _merged([span for form in forms for span in _found(clear, form)])
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     merged: list[tuple[int, int]] = []
-    for start, end in found:
+    for start, end in sorted(spans):
         if merged and start < merged[-1][1]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
@@ -56,15 +61,18 @@ def spans_of(clear: str, forms: Iterable[str]) -> list[tuple[int, int]]:
     return merged
 
 
-def blacken(text: str, forms: Iterable[str]) -> str:
+def blacken(text: str, forms: Collection[str]) -> str:
     """The text without the secrets that have these forms."""
-    clear = seen(text)
-    spans = spans_of(clear, forms)
-    if spans and clear != text:  # places in what is seen are other places in the text
-        places = _places(text)
-        spans = [(places[start], places[end - 1] + 1) for start, end in spans]
+    spans = []
+    for hidden in _HIDDEN:
+        clear = hidden.sub("", text)
+        found = spans_of(clear, forms)
+        if clear != text and found:  # places in what is seen are other places in the text
+            places = _places(text, hidden)
+            found = [(places[start], places[end - 1] + 1) for start, end in found]
+        spans += found
     parts, done = [], 0
-    for start, end in spans:
+    for start, end in _merged(spans):
         parts += [text[done:start], BLACK]
         done = end
     return "".join([*parts, text[done:]])
@@ -77,11 +85,11 @@ def _found(text: str, form: str) -> Iterator[tuple[int, int]]:
         start = text.find(form, start + 1)
 
 
-def _places(text: str) -> list[int]:
-    """Where each seen character stands in the text."""
+def _places(text: str, hidden: re.Pattern[str]) -> list[int]:
+    """Where each character that is left without the hidden ones stands in the text."""
     places: list[int] = []
     done = 0
-    for unseen in _UNSEEN.finditer(text):
+    for unseen in hidden.finditer(text):
         places += range(done, unseen.start())
         done = unseen.end()
     return [*places, *range(done, len(text))]
