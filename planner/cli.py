@@ -27,6 +27,13 @@ RUN = "run-20260102-k7xq3w"
 # In the order of `planner --help`; examples are to be pasted.
 COMMANDS = (
     Lazy(
+        "init:init",
+        "Make a pipeline file from what the warehouse holds: tables, their days, ids and order.",
+        "planner init shop.toml --datasets shop_raw,shop_marts",
+        "planner init shop.toml --tables shop_raw.orders,shop_marts.trend",
+        "planner init shop.toml --manifest target/manifest.json",
+    ),
+    Lazy(
         "gaps:gaps",
         "Show which phases and dates are short of what their upstream holds, and why.",
         "planner gaps --season 2021-22",

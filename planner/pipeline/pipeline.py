@@ -106,8 +106,6 @@ class Pipeline(Model):
             seen.append(phase.name)
         if not any(phase.after for phase in phases):
             raise ValueError("no phase is after another, so there is nothing to repair")
-        if all(phase.is_watched for phase in phases):
-            raise ValueError("no phase has a runner, so there is nothing to repair with")
         counted: dict[str, Table] = {}
         for spec in (spec for phase in phases for spec in phase.tables):
             if counted.setdefault(spec.name, spec.table) != spec.table:
