@@ -210,6 +210,9 @@ def _in_file() -> dict[str, str | None]:
 
 def load_settings() -> Settings:
     """Read the settings. Raises `UsageError` with one line per mistake."""
+    written = Path(".env")
+    if written.is_fifo() or written.is_char_device():
+        raise UsageError("The file .env cannot be read: it is a pipe or a device, not a file.")
     try:
         return Settings()
     except ValidationError as error:
