@@ -37,8 +37,17 @@ class _Stream(io.FileIO):
 
 def install() -> None:
     """Write the process's output so. A terminal that knows few characters gets marks."""
-    sys.stdout = _of(sys.stdout)
-    sys.stderr = _of(sys.stderr)
+    for number in range(3):  # one that is closed would be the number of the next file
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = _of(sys.stdout or _nowhere())
+    sys.stderr = _of(sys.stderr or _nowhere())
+
+
+def _nowhere() -> TextIO:
+    return os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
 
 
 def _of(stream: TextIO) -> TextIO:

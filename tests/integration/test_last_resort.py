@@ -88,6 +88,20 @@ def test_a_reader_that_goes_away_is_no_gap(arguments: tuple[str, ...]) -> None:
     assert (done.returncode, done.stderr) == (Exit.CLOSED, "")
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_an_output_that_is_closed_is_none(tmp_path: Path, closed: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"exec {PLANNER} settings {closed}"],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stderr) == (Exit.DONE, "")
+
+
 STUB = """
 import os, signal
 print("here", flush=True)
