@@ -1,7 +1,7 @@
 """`make load`: hundreds of commands at once, fifty idle workers, thousands of parked steps.
 
 Every scene is bounded: what takes longer than `LIMIT_SECONDS` fails. The table is that of
-docs/stress.md. LOAD_SCALE=0.1 does a tenth of it.
+docs/stress.md. LOAD_SCALE=0.1 does a tenth of it; `python -m tests.load parked` one scene.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -58,21 +58,31 @@ settle_seconds = 1
 
 
 def main() -> None:
-    """Run the scenes, and write the table."""
-    rows = [*_commands(), _idle_workers(), _parked()]
-    remark = (
-        f"{os.cpu_count()} cores that others use too (load {os.getloadavg()[0]:.1f} at the end), "
-        "Redis and all processes on them."
-    )
-    table("load", remark, ["asked", "answered", "what it cost"], rows)
+    """Run the scenes that are named, or all, and write the table after each."""
+    rows: list[list[str]] = []
+    for name in sys.argv[1:] or SCENES:
+        before = os.getloadavg()[0]
+        rows.append([*SCENES[name](), f"{before:.0f}"])
+        columns = ["asked", "answered", "what it cost", "load of the machine before"]
+        table("load", f"{os.cpu_count()} cores, which others used too.", columns, rows)
 
 
 def _scaled(count: int) -> int:
     return max(1, round(count * SCALE))
 
 
-def _commands() -> Iterator[list[str]]:
-    """Many `status`, then many `gaps`, of a run that goes on."""
+def _status() -> list[str]:
+    with _run_that_goes_on() as (tiny, run_id):
+        return _at_once(tiny, _scaled(200), ["status", run_id, "--json"], {0})
+
+
+def _gaps() -> list[str]:
+    with _run_that_goes_on() as (tiny, _):
+        return _at_once(tiny, _scaled(60), ["gaps", "--json"], {0, 1})
+
+
+@contextmanager
+def _run_that_goes_on() -> Iterator[tuple[Tiny, str]]:
     with TemporaryDirectory() as place:
         tiny = Tiny(Path(place))
         with tiny.up():
@@ -80,8 +90,7 @@ def _commands() -> Iterator[list[str]]:
             tiny.hold(held)
             run_id = tiny.enqueue([held, *others])
             until(lambda: tiny.scripts(held), seconds=60)
-            yield _at_once(tiny, _scaled(200), ["status", run_id, "--json"], {0})
-            yield _at_once(tiny, _scaled(60), ["gaps", "--json"], {0, 1})
+            yield tiny, run_id
             tiny.let_go(held)
             assert tiny.ended(run_id).state is RunState.COMPLETE
 
@@ -246,6 +255,14 @@ def _registered(place: Path, broker_url: str, service: str, count: int) -> Mappi
     context.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
     shipped = {"BACKFILL_POLL_MAX_SECONDS": "10", "PYTHONPATH": str(ROOT)}
     return {**environment_of(context.settings), **shipped}
+
+
+SCENES: dict[str, Callable[[], list[str]]] = {
+    "parked": _parked,
+    "status": _status,
+    "idle": _idle_workers,
+    "gaps": _gaps,
+}
 
 
 if __name__ == "__main__":
