@@ -11,7 +11,7 @@ from planner.address import masked
 from planner.commands import options as opt
 from planner.commands.context import settings_here
 from planner.commands.output import count_table, out, print_json
-from planner.settings import Settings, variables
+from planner.settings import Settings, masked_webhook, variables
 
 
 def settings(json: opt.Json = False) -> None:
@@ -41,7 +41,12 @@ def _row(loaded: Settings, name: str, written: set[str]) -> dict[str, Any]:
         source = ".env" if names & written else "default"
     return {
         "variable": variables(name)[0],
-        "value": masked(str(getattr(loaded, name))),
+        "value": _shown(loaded, name),
         "source": source,
         "help": Settings.model_fields[name].description or "",
     }
+
+
+def _shown(loaded: Settings, name: str) -> str:
+    value = getattr(loaded, name)
+    return masked_webhook(value) if name == "notify" and value else masked(str(value))
