@@ -78,6 +78,7 @@ def test_junk_among_delivered_messages_is_dropped(tiny: Tiny, junk: Any) -> None
 
 @pytest.mark.parametrize("key", ["a", "backfill:later:a"])
 def test_a_key_of_another_type_is_put_aside(tiny: Tiny, key: str) -> None:
+    until(lambda: tiny.client.exists("backfill:slots"))  # the worker has declared its queues
     restarts = tiny.worker.restarts
     tiny.client.delete(key, f"backfill:aside:{key}")
 
