@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 from contextlib import suppress
 from typing import Annotated
 
 import typer
 
+from planner.commands import streams
 from planner.commands.lazy import Lazy, LazyGroup
 from planner.commands.output import err
 from planner.errors import Exit, FleetError
@@ -17,7 +16,7 @@ from planner.errors import Exit, FleetError
 EPILOG = """
 Exit codes: 0 done; 1 gaps remain, or a validation failed; 2 bad usage or input;
 3 warehouse or broker unreachable; 4 run cancelled or failed;
-70 a mistake of the planner's; 130 interrupted.
+70 a mistake of the planner's; 130 interrupted; 141 the output's reader went away.
 
 Try it: planner demo · See the holes: planner gaps · Fill them: planner enqueue --gaps --wait
 One machine: planner up --workers 4 · Settings: planner settings
@@ -197,9 +196,7 @@ def main() -> None:
     """Run the command line; every error that a user can cause is one line, and an exit code."""
     if not all(map(_is_text, sys.argv)):
         _complain("An argument is not text in UTF-8: write it anew.", Exit.USAGE)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows few characters gets marks
-            stream.reconfigure(errors="backslashreplace")
+    streams.install()
     try:
         try:
             app()
@@ -232,12 +229,10 @@ def main() -> None:
 
 
 def _of_machine(error: OSError) -> str:
-    """What the machine refuses, in words: a file, or the output, which has no name."""
-    if error.filename is None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
-        return f"The output cannot be written: {error.strerror or error}. Make room for it."
+    """What the machine refuses of a file, in words."""
+    which = error.filename or "A file"  # what is written to has no name in the error
     return (
-        f"{error.filename} cannot be used: {error.strerror}. Make room, or make it yours; "
+        f"{which} cannot be used: {error.strerror or error}. Make room, or make it yours; "
         "BACKFILL_HOME says where logs, reports and notes are."
     )
 
@@ -252,6 +247,6 @@ def _is_text(word: str) -> bool:
 
 
 def _complain(message: str, code: Exit) -> None:
-    with suppress(OSError):  # standard error may be as full as the rest
+    with suppress(OSError, FleetError):  # standard error may be as full as the rest
         err.print(message, style="red", markup=False, soft_wrap=True)
     sys.exit(code)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shlex
+import stat
 import tempfile
 from functools import cached_property
 from pathlib import Path
@@ -13,14 +14,16 @@ from pathlib import Path
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from planner.address import EMBEDDED, Address, parse_address
+from planner.address import EMBEDDED, Address, masked, parse_address
 from planner.errors import UsageError
 from planner.files import make_folder
-from planner.text import printable
+from planner.text import WORD_CHARS, nearest, printable
 from sql.billing import MAXIMUM_BYTES_BILLED
 from sql.statements import is_table
 
 PREFIX = "BACKFILL_"
+SCRIPT = "BACKFILL_SCRIPT"
+"""Marks a step's processes: no setting, and in the environment of each."""
 
 # The kernel's limit for a unix socket's path is 108 bytes on Linux and 104 on macOS.
 SOCKET_PATH_MAX = 100
@@ -30,7 +33,12 @@ class Settings(BaseSettings):
     """What the environment or `.env` sets, checked."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, validate_by_name=True
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_file_encoding="utf-8-sig",  # less a byte order mark
+        extra="ignore",
+        frozen=True,
+        validate_by_name=True,
     )
 
     warehouse: str = Field(default="local:warehouse", description="local:DIR or bigquery:PROJECT")
@@ -100,6 +108,13 @@ class Settings(BaseSettings):
             raise ValueError("it holds characters that are not text on one line")
         return value
 
+    @field_validator("home", mode="before")
+    @classmethod
+    def _is_named(cls, value: str | Path) -> str | Path:
+        if not str(value).strip():  # it would be read as the current folder
+            raise ValueError("it is empty: name a folder, or leave the variable out")
+        return value
+
     @field_validator("broker_url")
     @classmethod
     def _address(cls, value: str) -> str:
@@ -155,11 +170,31 @@ class Settings(BaseSettings):
         """The broker as redis-py names it, without options."""
         return self.address.url
 
+    def check_socket(self) -> None:
+        """Raises `UsageError` when the embedded broker's socket is of another user.
+
+        On a machine that others share they could put one of their own there, and send us steps.
+        """
+        try:
+            owner = self.socket.lstat().st_uid
+        except OSError:  # nothing is there, and nothing is talked to
+            return
+        if self.is_embedded and owner != os.getuid():
+            raise UsageError(
+                f"The socket {self.socket} belongs to user {owner}, not to you: set BACKFILL_HOME "
+                "to a folder of your own, whose path is short."
+            )
+
     def folder(self, name: str) -> Path:
         """A folder in `home`, made when needed, as every one above it, for its owner alone.
 
-        Raises `OSError` when it cannot be made.
+        Raises `OSError` when it cannot be made, and `UsageError` for a home that all may write to.
         """
+        if self.home_dir.is_dir() and self.home_dir.stat().st_mode & stat.S_IWOTH:
+            raise UsageError(
+                f"Every user of this machine may write to {self.home_dir}, which holds plans and "
+                f"the broker: chmod 700 {self.home_dir}, or set BACKFILL_HOME to another folder."
+            )
         path = self.home_dir / name
         make_folder(path)
         return path
@@ -173,8 +208,32 @@ def variables(name: str) -> tuple[str, ...]:
     return (f"{PREFIX}{name.upper()}",)
 
 
+def misspelt() -> list[str]:
+    """A remark on each variable of the environment or `.env` that looks like a setting and is none,
+    with the nearest that is."""
+    names = {name.upper() for name in (*os.environ, *_in_file())}
+    known = {each for name in Settings.model_fields for each in variables(name)}
+    return [
+        f"There is no setting {name[:WORD_CHARS]}; {nearest(name, known, what='settings')}"
+        for name in sorted(names - known - {SCRIPT})
+        if name.startswith(PREFIX)
+    ]
+
+
+def _in_file() -> dict[str, str | None]:
+    from dotenv import dotenv_values
+
+    try:
+        return dotenv_values(".env", encoding="utf-8-sig") if Path(".env").is_file() else {}
+    except (OSError, UnicodeDecodeError):  # `load_settings` says so
+        return {}
+
+
 def load_settings() -> Settings:
     """Read the settings. Raises `UsageError` with one line per mistake."""
+    written = Path(".env")
+    if written.is_fifo() or written.is_char_device():
+        raise UsageError("The file .env cannot be read: it is a pipe or a device, not a file.")
     try:
         return Settings()
     except ValidationError as error:
@@ -194,10 +253,3 @@ def load_settings() -> Settings:
 def masked_webhook(where: str | None) -> str:
     """Where messages go, without what makes a web hook's address a secret: all after its host."""
     return re.sub(r"(https?://[^/?#@]*)[/?#].*", r"\1/***", masked(where or ""))
-
-
-def masked(url: str) -> str:
-    """An address without its password."""
-    # To the last @: an address that was refused is shown too, and may hold any sign unescaped.
-    shown = re.sub(r"(?s)//([^:@/]*):.*@", r"//\1:***@", url)
-    return re.sub(r"(?i)(password=)[^&]*", r"\1***", shown)

@@ -12,7 +12,7 @@ import pyarrow as pa
 from sqlglot import exp
 
 from sql.dialect import google_integers, quoted
-from sql.local_errors import refusals
+from sql.local_errors import NO_DOWNLOADS, refusals
 from sql.warehouse import Parameters
 
 _PARAMETER = re.compile(r"\$(\w+)")
@@ -42,7 +42,7 @@ class Duck:
     """One connection. Not safe for threads."""
 
     def __init__(self) -> None:
-        self.connection = duckdb.connect()
+        self.connection = duckdb.connect(config={**NO_DOWNLOADS})
         self.connection.execute("SET TimeZone = 'UTC'")
         for macro in (_FINGERPRINT, _TEXT):
             self.connection.execute(f"CREATE TEMP MACRO {macro}")

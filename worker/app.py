@@ -37,7 +37,8 @@ def queue_names(pipeline: Pipeline) -> list[str]:
 
 
 def make_app(settings: Settings, pipeline: Pipeline) -> Celery:
-    """Make the Celery app for some settings."""
+    """Make the Celery app for some settings. Raises `UsageError` for another user's Redis."""
+    settings.check_socket()
     url = transport_url(settings)
     app = Celery("backfill", broker=url, backend=url, include=["worker.tasks", "worker.janitor"])
     app.conf.update(_configuration(settings, pipeline))

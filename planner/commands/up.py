@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
+from planner.address import masked
 from planner.commands import options as opt
+from planner.commands.context import settings_here
 from planner.commands.output import err, note, print_json
 from planner.errors import UsageError
 from planner.pipeline.load import load_pipeline
-from planner.settings import Settings, load_settings, masked
+from planner.settings import Settings
 from planner.text import nearest
 
 
@@ -32,7 +34,7 @@ def up(
     from worker.processes.embedded_redis import embedded_broker
     from worker.processes.workers import run_workers
 
-    settings = load_settings()
+    settings = settings_here()
     if queues is not None:
         _check_queues(settings, queues)
     stop_on_sigterm()

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from planner import clock
 from planner.commands import options as opt
-from planner.commands.context import right_file
+from planner.commands.context import right_file, settings_here
 from planner.commands.groups import Scope, grouped
 from planner.commands.output import count_table, err, note, out, print_json
 from planner.errors import Exit, UsageError
@@ -77,7 +77,7 @@ def validate(
     from planner.validation.queries import check_name, left_out, printed, query_of
     from sql import open_warehouse
 
-    settings = load_settings()
+    settings = settings_here()
     pipeline = load_pipeline(settings.pipeline)
     window = scope.window(pipeline)
     if print_ is not None:

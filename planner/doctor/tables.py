@@ -38,6 +38,8 @@ class Check:
     """What was found."""
     advice: str = ""
     """What to do about it, when it is not as it should be."""
+    warning: str = ""
+    """What is as it should be, and had better be mended all the same."""
 
 
 def check_tables(warehouse: Warehouse, pipeline: Pipeline, *, today: date) -> Iterator[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from planner.gaps.matrix import Count
@@ -20,6 +21,12 @@ from planner.report.report import (
 from planner.text import counted, date_runs, duration, moment, printable
 
 SHORT_SHOWN = 10  # dates that the recount found short; what failed lists every date
+JOINER = "\N{WORD JOINER}"  # has no width
+_LINK = re.compile(r"(?i)(https?|ftp|mailto|xmpp|\bwww)([:.])")
+"""What GitHub and others make a link of, wherever it stands: it is none with an escaped sign."""
+_MENTION = re.compile(r"@(?=\w)")
+"""What they make a mention of, or with a word before it a link. They read it after all escapes, so
+that only another character helps."""
 STATES = ("succeeded", "failed", "blocked", "cancelled")
 
 
@@ -213,7 +220,8 @@ def _table(
 def plain(text: str) -> str:
     """Text of others, on one line, that Markdown shows as it is."""
     line = printable(" ".join(text.split()))
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~&" else c for c in line)
+    escaped = "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~&" else c for c in line)
+    return _MENTION.sub(f"@{JOINER}", _LINK.sub(r"\1\\\2", escaped))
 
 
 def code(text: str) -> str:

@@ -718,3 +718,26 @@ def test_a_period_is_a_season_and_a_warm_up_a_bootstrap() -> None:
 def test_both_words_at_once_are_refused() -> None:
     with pytest.raises(ValidationError, match="'warmup_days' and 'bootstrap_days' say the same"):
         Pipeline.model_validate({"name": "shop", "warmup_days": 1, "bootstrap_days": 1})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('after = ["raw"]', 'after = ["raw"]\nretries = true', "retries: true is no number"),
+        ('after = ["raw"]', 'after = ["raw"]\ntimeout_seconds = true', "true is no number"),
+        ("year = 2024", "year = true", "year: true is no number"),
+        ("start = 2024-01-01", "start = 1704067200", "1704067200 is no date: write YYYY-MM-DD"),
+        ("start = 2024-01-01", "start = 19723.0", "is no date"),
+        ("start = 2024-01-01", 'start = "1704067200"', "is no date"),
+        ("start = 2024-01-01", "start = false", "is no date"),
+    ],
+)
+def test_numbers_are_numbers_and_dates_are_dates(load: Any, old: str, new: str, said: str) -> None:
+    with pytest.raises(BadPipeline, match=said):
+        load(old, new)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "shop.toml").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+
+    assert load_pipeline(str(tmp_path / "shop.toml")).name == "shop"

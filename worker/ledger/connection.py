@@ -16,8 +16,9 @@ import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
+from planner.address import masked
 from planner.errors import Unreachable
-from planner.settings import Settings, masked
+from planner.settings import Settings
 from worker.ledger.header import header
 
 LUA = Path(__file__).parent / "lua"
@@ -33,7 +34,11 @@ GONE = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingE
 
 
 def connect(settings: Settings, *, patient: bool) -> redis.Redis:
-    """A client that retries for about a second, or for as long as a worker lives."""
+    """A client that retries for about a second, or for as long as a worker lives.
+
+    Raises `UsageError` when the embedded Redis is another user's.
+    """
+    settings.check_socket()
     retry = Retry(
         ExponentialWithJitterBackoff(base=0.1, cap=3.0 if patient else 0.5),
         WORKER_TRIES if patient else PLANNER_TRIES,

@@ -47,6 +47,7 @@ def start_process(
     stderr: int = subprocess.STDOUT,
     environment: Mapping[str, str] | None = None,
     cwd: str | None = None,
+    umask: int = -1,
 ) -> subprocess.Popen[bytes]:
     """Start a command without input, in a session of its own, that dies with this process.
 
@@ -62,6 +63,7 @@ def start_process(
         stderr=stderr,
         start_new_session=True,
         preexec_fn=die_with_parent(),
+        umask=umask,
     )
 
 
@@ -82,6 +84,8 @@ class Child:
     stop_seconds: float
     """From SIGTERM to SIGKILL."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    umask: int = -1
+    """Rights that files it makes are without; -1 for those of this process."""
     restarts: int = 0
     process: subprocess.Popen[bytes] | None = None
     _output: BinaryIO | None = field(default=None, repr=False)
@@ -95,7 +99,9 @@ class Child:
             private(str(self.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab"
         )
         environment = {**os.environ, **self.environment}
-        self.process = start_process(self.command, stdout=self._output, environment=environment)
+        self.process = start_process(
+            self.command, stdout=self._output, environment=environment, umask=self.umask
+        )
 
     @property
     def is_alive(self) -> bool:

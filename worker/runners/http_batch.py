@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
+from planner.address import masked
 from planner.pipeline.runners import HttpBatchRunner
-from planner.settings import masked
 from planner.text import printable
 from worker.processes.secrets import redacted
 from worker.runners.answers import (

@@ -113,7 +113,7 @@ class Attempt:
 
     def make(self) -> Ended | Park | Stopped | OverBudget:
         """Run every range, then recount."""
-        checkpoint = Checkpoint.model_validate(self.checkpoint)
+        checkpoint = Checkpoint.model_validate(self.checkpoint).within(self.step.dates)
         if checkpoint.which is None:
             checkpoint.which = self.which
         try:

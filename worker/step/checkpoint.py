@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date
 from typing import Any
 
@@ -55,6 +56,26 @@ class Checkpoint(BaseModel):
         if isinstance(data, dict) and data.get("versions") and "before" not in data:
             return {**data, "before": {"versions": data["versions"]}}
         return data
+
+    def within(self, dates: Collection[date]) -> Checkpoint:
+        """Without dates that are not the step's, as whoever writes to Redis can put in."""
+
+        def own(told: dict[date, str]) -> dict[date, str]:
+            return {day: text for day, text in told.items() if day in dates}
+
+        ranges = [tuple(day for day in part if day in dates) for part in self.left or ()]
+        return self.model_copy(
+            update={
+                "left": None if self.left is None else [part for part in ranges if part],
+                "upstream": own(self.upstream),
+                "errors": own(self.errors),
+                "notes": own(self.notes),
+                "remarks": own(self.remarks),
+                "own_word": self.own_word & set(dates),
+                "permanent": self.permanent & set(dates),
+                "blocked": self.blocked & set(dates),
+            }
+        )
 
     def as_json(self) -> dict[str, Any]:
         """As the ledger keeps it."""

@@ -25,7 +25,7 @@ from worker.runners import Park, Stopped, which_of
 from worker.step import gate
 from worker.step.attempt import Attempt, Ended, OverBudget
 from worker.step.context import Context
-from worker.step.errors import AttemptFailed, OtherWorker, Requeue, StepFailed, Waiting
+from worker.step.errors import AttemptFailed, OtherWorker, Requeue, StepFailed, Waiting, Working
 from worker.step.log import write_log
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX, Mismatch, mismatch
 from worker.step.resources import resources_of, services_of
@@ -211,7 +211,7 @@ class Visit:
         self.context.ledger.transition(
             self.run.id, self.id, token=lease.token, state=StepState.RUNNING, fields=parked
         )
-        raise Requeue(park.seconds, "a service works on it")
+        raise Working(park.seconds, "a service works on it")
 
     def _wait_for_budget(self, lease: Lease, over: OverBudget) -> NoReturn:
         """Requeue the step with what is left of it: no retry spent, no resource held."""
