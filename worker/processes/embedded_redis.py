@@ -13,7 +13,7 @@ import importlib.util
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -46,7 +46,9 @@ def find_redis_server() -> Path:
 
 
 @contextmanager
-def embedded_broker(settings: Settings) -> Iterator[Child | None]:
+def embedded_broker(
+    settings: Settings, *, say: Callable[[str], None] = lambda text: None
+) -> Iterator[Child | None]:
     """Run the embedded Redis while the block runs. Raises `Unreachable`.
 
     Does nothing, and gives None, when the settings name a Redis of their own.
@@ -63,7 +65,7 @@ def embedded_broker(settings: Settings) -> Iterator[Child | None]:
             log=folder / "redis.log",
             stop_seconds=STOP_SECONDS,
         )
-        with supervised([server]):
+        with supervised([server], say=say):
             _wait_until_ready(settings.socket, server.log)
             yield server
         settings.socket.unlink(missing_ok=True)
