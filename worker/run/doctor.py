@@ -10,7 +10,7 @@ from planner.doctor.tables import Check
 from planner.errors import Unreachable
 from planner.pipeline.runners import RunnerSpec
 from planner.settings import masked
-from worker.ledger.connection import now, require
+from worker.ledger.connection import forgetful, now, require
 from worker.runners.choose import absence, choose, running
 from worker.runners.environment import Unset
 from worker.step.context import Context
@@ -28,6 +28,10 @@ def check_broker(context: Context) -> Iterator[Check]:
         yield Check(what="broker", ok=False, detail=f"{where} does not answer", advice=str(error))
         return
     yield Check(what="broker", ok=True, detail=where)
+    yield from (
+        Check(what="broker keeps what it is given", ok=False, detail=detail, advice=advice)
+        for detail, advice in forgetful(context.redis)
+    )
     apart = abs(time.time() - clock)
     yield Check(
         what="clock",

@@ -23,6 +23,7 @@ from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunEnding, RunRecord
 from worker.processes.secrets import redacted
 from worker.run.final_count import final_count, held_up
+from worker.run.lost import LOST, end_if_lost
 from worker.run.publish import Interrupted, publish
 from worker.run.report import Standing, recounts, remarks, report_of
 from worker.step.context import Context
@@ -44,7 +45,10 @@ def finalize(context: Context, run_id: str) -> str:
         return "forgotten"
     if run.is_ended:
         return str(run.state)
-    if not all(state in STEP_ENDED for state in context.ledger.steps(run_id).values()):
+    states = context.ledger.steps(run_id)
+    if end_if_lost(context, run, states):
+        return LOST
+    if not all(state in STEP_ENDED for state in states.values()):
         raise Requeue(UNSETTLED_LOOK_SECONDS)
     plan = context.plan(run_id)  # large, so not before it is needed
     if plan is None:
