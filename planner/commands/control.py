@@ -66,7 +66,8 @@ def retry(
     orders = Orders(force_service=force_service, deadline_seconds=deadline)
     steps = do(context, run, phase=phase, dates=dates, orders=orders)
     if not wait:
-        _say(json, run, "running", f"{steps} steps; watch it with `planner watch {run}`")
+        what = f"{steps} steps" if steps else "its final count"
+        _say(json, run, "running", f"{what}; watch it with `planner watch {run}`")
         return
     record = follow(context, run, quiet=json)
     if json:

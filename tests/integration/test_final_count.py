@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,15 @@ from typing import Any
 import pytest
 
 from planner.commands.run_status import status_json
+from planner.errors import UsageError
 from planner.plan.states import RunState
 from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown
 from planner.report.report import NOT_COUNTED, Report
+from planner.sandbox.workers import environment_of
+from tests.commands import planner
 from tests.integration.shop import RUN, Shop, day, drain
+from worker.run.control import retry
 from worker.run.finalize import finalize
 from worker.step.errors import Requeue
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX
@@ -63,6 +68,29 @@ def test_a_warehouse_that_refuses_the_count_fails_the_run(shop: Shop) -> None:
     assert finalize(shop.context, RUN) == "failed"
 
     ended_without(shop, "store_daily")
+
+
+def test_a_run_whose_count_was_refused_is_counted_again(shop: Shop) -> None:
+    # Given a run that did everything, and could not be counted
+    done(shop)
+    table = folder(shop) / "shop_reports" / "store_daily"
+    table.rename(table.with_name("away"))
+    look_anew(shop)
+    assert finalize(shop.context, RUN) == "failed"
+
+    # When the table is back, and the run is tried again
+    table.with_name("away").rename(table)
+    look_anew(shop)
+    settings = shop.context.settings
+    environment = {**os.environ, **environment_of(settings)}
+    told = planner("retry", RUN, environment=environment, cwd=settings.home_dir.parent)
+    assert (told.code, "its final count" in told.out) == (0, True), told
+    assert shop.ledger.client.llen("final") == 1
+
+    # Then it is counted, and nothing is done anew; a second retry has nothing to do
+    assert finalize(shop.context, RUN) == "complete"
+    with pytest.raises(UsageError, match="Nothing of .* is left"):
+        retry(shop.context, RUN)
 
 
 def test_a_warehouse_that_does_not_answer_is_waited_for_where_people_see_it(shop: Shop) -> None:

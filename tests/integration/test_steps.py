@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -20,7 +20,9 @@ from worker.ledger.runs import StillHeld
 from worker.ledger.steps import Started
 from worker.run.finalize import finalize
 from worker.run.plan import Wanted, owed_now, plan_gaps
+from worker.runners import Ran
 from worker.step import attempt, visit
+from worker.step.attempt import Attempt
 from worker.step.errors import Requeue, StepFailed
 from worker.step.recount import Recount
 
@@ -389,3 +391,28 @@ def test_a_stale_date_that_a_plan_leaves_out_is_still_stale_in_its_report(shop: 
     assert report.before["2025"]["sessionise"].complete == open_days - 2
     assert report.after["2025"]["sessionise"].complete == open_days - 1
     assert shop.differences() == []
+
+
+def test_what_a_killed_worker_wrote_is_believed_when_the_next_writes_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a date that has to be recomputed, and a worker that dies between writing and recount
+    shop.lose_sessions(day(11))
+    step = f"{day(11)}/aggregate"
+    shop.register(shop.plan())
+    shop.visit(f"{day(11)}/sessionise")
+
+    def die(attempt: Attempt, *arguments: object) -> NoReturn:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Attempt, "_recount", die)
+        with pytest.raises(SystemExit):
+            shop.visit(step)
+    assert shop.states()[step] is StepState.RUNNING
+
+    # When the next one finds that there is nothing to write
+    monkeypatch.setattr(Attempt, "_run", lambda *arguments: Ran())
+
+    # Then the date has been recomputed
+    assert shop.visit(step) == "succeeded"

@@ -9,6 +9,7 @@ from datetime import date
 from planner.errors import FleetError, UsageError
 from planner.pipeline.lookback import upstream
 from planner.plan.states import DATE_UNDONE, RUN_CANCELLABLE, RunState
+from planner.report.report import NOT_COUNTED, Report
 from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.record import RunRecord
 from worker.ledger.runs import StillHeld
@@ -47,8 +48,9 @@ def retry(
     """Retry failed, blocked and cancelled dates, under the same run; how many steps.
 
     `phase` means that phase and all after it; `dates` only those, and what was blocked by them.
-    `orders` replace the earlier ones. Raises `UsageError` when the run goes on, or nothing is left
-    to retry, and `FleetError` when another run holds a date.
+    `orders` replace the earlier ones. A run of which nothing is left but its final count, which
+    could not be taken, is counted and published: 0 steps. Raises `UsageError` when the run goes on,
+    or nothing is left, and `FleetError` when another run holds a date.
     """
     run, plan = context.ledger.require(run_id), context.plan(run_id)
     if plan is None:
@@ -63,7 +65,7 @@ def retry(
         for step_id, step in plan.steps()
         if any((step.phase, day) in retried for day in step.dates)
     ]
-    if not steps:
+    if not steps and not is_uncounted(context, run_id):
         raise UsageError(f"Nothing of {run_id} is left to try again there.")
     try:
         context.ledger.reopen(run_id, retried, steps, orders)
@@ -74,6 +76,13 @@ def retry(
         ) from None
     send_steps(context, run_id, plan, set(steps))
     return len(steps)
+
+
+def is_uncounted(context: Context, run_id: str) -> bool:
+    """Whether a run has ended without its final count."""
+    text = context.ledger.report(run_id)
+    short = Report.model_validate_json(text).validation.short if text else ()
+    return bool(short) and all(each.reason == NOT_COUNTED for each in short)
 
 
 def _undone(context: Context, run_id: str, phase: str | None) -> set[tuple[str, date]]:
