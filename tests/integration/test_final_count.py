@@ -19,7 +19,7 @@ from planner.sandbox.workers import environment_of
 from tests.commands import planner
 from tests.integration.shop import RUN, Shop, day, drain
 from worker.run.control import retry
-from worker.run.finalize import finalize
+from worker.run.finalize import TRIES_MAX, finalize
 from worker.step.errors import Requeue
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX
 
@@ -132,3 +132,21 @@ def test_a_worker_with_another_pipeline_file_ends_no_run_by_its_own(shop: Shop) 
     assert finalize(shop.context, RUN) == "failed"
 
     ended_without(shop, "every worker's pipeline file differs")
+
+
+def test_an_error_that_nobody_foresaw_ends_the_run_after_a_few_tries(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: object) -> None:
+        raise ZeroDivisionError("division by zero")
+
+    done(shop)
+    monkeypatch.setattr("worker.run.finalize.report_of", broken)
+    for _ in range(TRIES_MAX - 1):
+        with pytest.raises(Requeue):
+            finalize(shop.context, RUN)
+
+    assert finalize(shop.context, RUN) == "failed"
+
+    assert "ZeroDivisionError: division by zero" in status(shop)["note"]
+    assert shop.ledger.held("sales") == {}

@@ -126,6 +126,7 @@ class RunLedger(Connected):
                 run_key(run_id, "steps"),
                 run_key(run_id, "dates"),
                 *(step_key(run_id, step_id) for step_id in step_ids),
+                *self._keys(run_id),
             ],
             args=[
                 run_id,
@@ -139,8 +140,6 @@ class RunLedger(Connected):
             raise UsageError(f"{run_id} is {answer[0]}: only an ended run can be tried again.")
         if answer:
             raise StillHeld(_holders(answer))
-        for key in self._keys(run_id):
-            self.client.persist(key)
 
     def conclude(
         self, run_id: str, state: RunState, ending: RunEnding, *, report: str, endings: int
@@ -158,16 +157,21 @@ class RunLedger(Connected):
                 run_key(run_id, "dates"),
                 run_key(run_id, "report"),
                 run_key(run_id, "steps"),
+                *self._keys(run_id),
             ],
-            args=[run_id, state, json.dumps(ending.as_hash()), report, str(endings)],
+            args=[
+                run_id,
+                state,
+                json.dumps(ending.as_hash()),
+                report,
+                str(endings),
+                KEEP_SECONDS,
+            ],
         )
-        if ended:
-            for key in self._keys(run_id):
-                self.client.expire(key, KEEP_SECONDS)
         return bool(ended)
 
     def lose(self, run: RunRecord, why: str) -> None:
-        """End a run as failed whose plan or steps are gone, and free its dates."""
+        """End a run as failed, without a report, and free its dates."""
         keys = [run_key(run.id), held_key(run.pipeline), *self._keys(run.id)]
         script(self.client, "lose")(keys=keys, args=[run.id, why, KEEP_SECONDS])
 
@@ -235,6 +239,10 @@ class RunLedger(Connected):
             pipe.hset(run_key(run_id), MISMATCHES, 0)
         answers = pipe.execute()
         return int(answers[1]) if config_mismatch else 0
+
+    def note_end_failed(self, run_id: str) -> int:
+        """Count a finalization that ended in an error that nobody foresaw; how many by now."""
+        return int(self.client.hincrby(run_key(run_id), "endings_failed", 1))
 
     def note_published(self, run_id: str, day: date) -> None:
         """Write down that a date was published."""

@@ -1,4 +1,4 @@
--- End a run as failed whose plan or steps are gone, free its dates, and set the life of what is left.
+-- End a run as failed that cannot be ended by its report, free its dates, and set its keys' life.
 -- KEYS: run, held, then what is left of the run. ARGV: run id, note, seconds to keep it.
 -- Answers 1, or 0 when it has ended.
 if not RUN_ACTIVE[redis.call('HGET', KEYS[1], 'state')] then return 0 end
