@@ -42,8 +42,7 @@ def cancel(run: opt.RunId, json: opt.Json = False) -> None:
 
     context = open_context()
     required_ledger(context)
-    do(context, run)
-    _say(json, run, "cancelling", f"see what it did with `planner watch {run}`")
+    _say(json, run, str(do(context, run)), f"see what it did with `planner watch {run}`")
 
 
 def retry(

@@ -150,3 +150,21 @@ def test_an_error_that_nobody_foresaw_ends_the_run_after_a_few_tries(
 
     assert "ZeroDivisionError: division by zero" in status(shop)["note"]
     assert shop.ledger.held("sales") == {}
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_run_in_which_nothing_runs_is_cancelled_at_once(shop: Shop, begun: bool) -> None:
+    # Given a run of two steps, and no worker
+    shop.lose_sessions(day(11))
+    first, *_ = shop.register(shop.plan())
+    if begun:
+        shop.visit(first)
+
+    settings = shop.context.settings
+    environment = {**os.environ, **environment_of(settings)}
+    told = planner("cancel", RUN, environment=environment, cwd=settings.home_dir.parent)
+
+    assert (told.code, "is cancelled" in told.out) == (0, True), told
+    assert shop.ledger.require(RUN).state is RunState.CANCELLED
+    assert shop.ledger.held("sales") == {}
+    assert Report.model_validate_json(shop.ledger.report(RUN) or "").state == "cancelled"

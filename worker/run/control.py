@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from datetime import date
 
 from planner.errors import FleetError, UsageError
 from planner.pipeline.lookback import upstream
-from planner.plan.states import DATE_UNDONE, RUN_CANCELLABLE, RunState
+from planner.plan.states import DATE_UNDONE, RUN_CANCELLABLE, STEP_ENDED, RunState, StepState
 from planner.report.report import NOT_COUNTED, Report
 from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.record import RunRecord
 from worker.ledger.runs import StillHeld
 from worker.run.enqueue import send_steps
+from worker.run.finalize import finalize
 from worker.step.context import Context
+from worker.step.errors import Requeue, StepFailed
+from worker.step.visit import visit
 
 
 def pause(context: Context, run_id: str) -> None:
@@ -32,9 +36,20 @@ def resume(context: Context, run_id: str, *, force_service: bool = False) -> Non
         context.ledger.force_service(run_id)
 
 
-def cancel(context: Context, run_id: str) -> None:
-    """Stop running steps, start none, and finalize with what is there."""
+def cancel(context: Context, run_id: str) -> RunState:
+    """Stop running steps, start none, and finalize with what is there; the run's state then.
+
+    Where nothing runs the run ends now, whether a worker is there or not.
+    """
     _move(context, run_id, RunState.CANCELLING, *RUN_CANCELLABLE, doing="cancelled")
+    states = context.ledger.steps(run_id)
+    if StepState.RUNNING not in states.values():
+        for step_id in (each for each, state in states.items() if state not in STEP_ENDED):
+            with suppress(Requeue, StepFailed):
+                visit(context, run_id, step_id, worker="planner")
+        with suppress(Requeue):  # a worker ends it
+            finalize(context, run_id)
+    return context.ledger.require(run_id).state
 
 
 def retry(
