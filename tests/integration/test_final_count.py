@@ -17,8 +17,9 @@ from planner.report.markdown import render_markdown
 from planner.report.report import NOT_COUNTED, Report
 from planner.sandbox.workers import environment_of
 from tests.commands import planner
+from tests.integration.ledgers import end
 from tests.integration.shop import RUN, Shop, day, drain
-from worker.run.control import retry
+from worker.run.control import resume, retry
 from worker.run.finalize import TRIES_MAX, finalize
 from worker.step.errors import Requeue
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX
@@ -168,3 +169,17 @@ def test_a_run_in_which_nothing_runs_is_cancelled_at_once(shop: Shop, begun: boo
     assert shop.ledger.require(RUN).state is RunState.CANCELLED
     assert shop.ledger.held("sales") == {}
     assert Report.model_validate_json(shop.ledger.report(RUN) or "").state == "cancelled"
+
+
+def test_a_run_of_another_pipeline_file_is_neither_resumed_nor_retried(shop: Shop) -> None:
+    done(shop)
+    change_file(shop)
+    shop.ledger.move(RUN, RunState.PAUSED, [RunState.RUNNING])
+    with pytest.raises(UsageError, match="BACKFILL_PIPELINE"):
+        resume(shop.context, RUN)
+    assert shop.ledger.require(RUN).state is RunState.PAUSED
+
+    end(shop.ledger, RUN)
+    with pytest.raises(UsageError, match="BACKFILL_PIPELINE"):
+        retry(shop.context, RUN)
+    assert shop.ledger.require(RUN).state is RunState.FAILED

@@ -18,6 +18,7 @@ from worker.ledger.connection import connect, forgetful
 from worker.ledger.keys import RUNS, run_key
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.refusals import REFUSALS, refusal
+from worker.ledger.slots import slots_now
 from worker.reconciler import reconcile
 from worker.run.doctor import check_broker
 from worker.run.finalize import finalize
@@ -132,6 +133,7 @@ def test_reading_a_run_writes_nothing(shop: Shop, client: redis.Redis, refuses: 
     with refuses(client):  # type: ignore[operator]
         assert shop.ledger.require(RUN).state is RunState.CANCELLING
         assert [run.id for run in shop.ledger.runs()] == [RUN]
+        assert slots_now(client) == 0
     shop.ledger.forget_expired()
     assert client.zscore(RUNS, "run-of-old") is None
 

@@ -18,6 +18,7 @@ from worker.run.enqueue import send_steps
 from worker.run.finalize import finalize
 from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
+from worker.step.mismatch import WAREHOUSE, mismatch
 from worker.step.visit import visit
 
 
@@ -31,6 +32,7 @@ def resume(context: Context, run_id: str, *, force_service: bool = False) -> Non
 
     The reconciler sends the steps without a message. `force_service` adds to the run's orders.
     """
+    _require_match(context, context.ledger.require(run_id))
     _move(context, run_id, RunState.RUNNING, RunState.PAUSED, RunState.INCOMPLETE, doing="resumed")
     if force_service:
         context.ledger.force_service(run_id)
@@ -72,6 +74,7 @@ def retry(
         raise UsageError(f"The plan of {run_id} is forgotten: `planner enqueue --gaps` instead.")
     if not run.is_ended:
         raise UsageError(f"{run_id} is {run.state}: only an ended run can be tried again.")
+    _require_match(context, run)
     if phase is not None and phase not in context.pipeline.by_name:
         raise UsageError(f"There is no phase {phase!r}: {', '.join(context.pipeline.by_name)}.")
     retried = _with_downstream(context, _undone(context, run_id, phase), dates)
@@ -122,6 +125,22 @@ def _with_downstream(
             if name == phase.name and not retried.isdisjoint(upstream(day, phase)):
                 retried.add((name, day))
     return retried
+
+
+def _require_match(context: Context, run: RunRecord) -> None:
+    """Raises `UsageError` when this pipeline file or warehouse is not the run's: workers that have
+    the same would leave its steps alone."""
+    other = mismatch(context, run)
+    if other is None:
+        return
+    if other is WAREHOUSE:
+        here, name = run.warehouse, "BACKFILL_WAREHOUSE"
+    else:
+        here, name = f"the file of {run.pipeline} as it was then", "BACKFILL_PIPELINE"
+    raise UsageError(
+        f"{run.id} was made with {here}: set {name} to that, here and for workers, or "
+        f"`planner cancel {run.id}` and make a new plan with `planner enqueue --gaps`."
+    )
 
 
 def _move(context: Context, run_id: str, to: RunState, *allowed: RunState, doing: str) -> RunRecord:
