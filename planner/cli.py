@@ -214,7 +214,11 @@ def main() -> None:
         if isinstance(error, WarehouseError):
             _complain(str(error), Exit.UNREACHABLE)
         if type(error).__module__.partition(".")[0] in ("redis", "kombu"):
-            _complain(f"Redis went away: {error}. Try again when it is back.", Exit.UNREACHABLE)
+            from worker.ledger.refusals import refusal
+
+            why = refusal(error) or refusal(error.__cause__ or error)
+            told = f"{why}." if why else f"Redis went away: {error}. Try again when it is back."
+            _complain(told, Exit.UNREACHABLE)
         if isinstance(error, RuntimeError) and "home directory" in str(error):
             # `Path.expanduser`, of any path that a user names
             _complain("A path begins with `~` and a name that is no user's here.", Exit.USAGE)

@@ -42,8 +42,7 @@ def cancel(run: opt.RunId, json: opt.Json = False) -> None:
 
     context = open_context()
     required_ledger(context)
-    do(context, run)
-    _say(json, run, "cancelling", f"see what it did with `planner watch {run}`")
+    _say(json, run, str(do(context, run)), f"see what it did with `planner watch {run}`")
 
 
 def retry(
@@ -66,7 +65,8 @@ def retry(
     orders = Orders(force_service=force_service, deadline_seconds=deadline)
     steps = do(context, run, phase=phase, dates=dates, orders=orders)
     if not wait:
-        _say(json, run, "running", f"{steps} steps; watch it with `planner watch {run}`")
+        what = f"{steps} steps" if steps else "its final count"
+        _say(json, run, "running", f"{what}; watch it with `planner watch {run}`")
         return
     record = follow(context, run, quiet=json)
     if json:

@@ -15,7 +15,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +89,9 @@ def _server(path: Path, *, is_installed: bool) -> Server | None:
 
 
 @contextmanager
-def embedded_broker(settings: Settings) -> Iterator[Child | None]:
+def embedded_broker(
+    settings: Settings, *, say: Callable[[str], None] = lambda text: None
+) -> Iterator[Child | None]:
     """Run the embedded Redis while the block runs. Raises `Unreachable`.
 
     Does nothing, and gives None, when the settings name a Redis of their own.
@@ -107,7 +109,7 @@ def embedded_broker(settings: Settings) -> Iterator[Child | None]:
             stop_seconds=STOP_SECONDS,
             umask=0o077,  # its append-only file is for its owner alone
         )
-        with supervised([server]):
+        with supervised([server], say=say):
             _wait_until_ready(settings.socket, server.log)
             yield server
         settings.socket.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from planner.address import masked
 from planner.doctor.tables import Check
 from planner.errors import Unreachable
 from planner.pipeline.runners import RunnerSpec
-from worker.ledger.connection import now, require
+from worker.ledger.connection import forgetful, now, require
 from worker.processes.embedded_redis import MENDED, version_of
 from worker.runners.choose import absence, choose, running
 from worker.runners.environment import Unset
@@ -35,6 +35,10 @@ def check_broker(context: Context) -> Iterator[Check]:
     yield Check(what="broker", ok=True, detail=where)
     with suppress(redis.ResponseError):  # such as a user who may not ask
         yield _server_check(context.redis.info("server"))
+    yield from (
+        Check(what="broker keeps what it is given", ok=False, detail=detail, advice=advice)
+        for detail, advice in forgetful(context.redis)
+    )
     apart = abs(time.time() - clock)
     yield Check(
         what="clock",

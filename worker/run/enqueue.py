@@ -149,17 +149,18 @@ def send_run(context: Context, run_id: str, plan: Plan) -> None:
 
 
 def send_steps(context: Context, run_id: str, plan: Plan, steps: Collection[str]) -> None:
-    """Send some steps of a registered run to the workers, and its finalization after them.
+    """Send some steps of a registered run to the workers, if any, and then its finalization.
 
     Until that is done the run is `incomplete`: workers requeue its steps, and should this process
     die, `planner resume` goes on.
     """
     from worker.app import app  # Celery costs 126 ms to import
-    from worker.canvas import canvas
+    from worker.canvas import canvas, final_message
     from worker.messages.transport import send_only
 
     send_only(app)
-    canvas(run_id, plan, context.pipeline, steps).apply_async()
+    message = canvas(run_id, plan, context.pipeline, steps) if steps else final_message(run_id)
+    message.apply_async()
     context.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])
 
 

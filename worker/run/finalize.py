@@ -6,6 +6,9 @@ import json
 import logging
 from datetime import date
 
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
 from planner.errors import FleetError
 from planner.files import write_whole
 from planner.pipeline.publish import Publication
@@ -24,6 +27,7 @@ from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunEnding, RunRecord
 from worker.processes.secrets import redacted
 from worker.run.final_count import final_count, held_up
+from worker.run.lost import LOST, end_if_lost
 from worker.run.notify import notify
 from worker.run.publish import Interrupted, publish
 from worker.run.report import Standing, recounts, remarks, report_of
@@ -33,20 +37,41 @@ from worker.step.mismatch import WAREHOUSE, mismatch
 
 log = logging.getLogger(__name__)
 
+TRIES_MAX = 5  # of a finalization that ends in an error of the program
+FAILED_LOOK_SECONDS = 10.0  # between two of them
 UNSETTLED_LOOK_SECONDS = 5.0  # between two looks while steps are still to settle
 
 
 def finalize(context: Context, run_id: str) -> str:
     """Validate, report and end a run. Raises `Requeue` while steps are still to settle.
 
-    Idempotent: safe to call at any time, from any worker, any number of times.
+    Idempotent: safe to call at any time, from any worker, any number of times. An error that
+    nobody foresaw ends the run, as failed, with its text, when a few tries had it.
     """
+    try:
+        return _finalize(context, run_id)
+    except (Requeue, FleetError, RedisError, OperationalError):
+        raise
+    except Exception as error:
+        log.exception("%s: could not be ended", run_id)
+        if context.ledger.note_end_failed(run_id) < TRIES_MAX:
+            raise Requeue(FAILED_LOOK_SECONDS, f"its end failed: {error}") from None
+        what = redacted(" ".join(f"{type(error).__name__}: {error}".split()))
+        why = f"the run could not be ended: {what}. See the worker's log"
+        context.ledger.lose(context.ledger.require(run_id), why)
+        return str(RunState.FAILED)
+
+
+def _finalize(context: Context, run_id: str) -> str:
     run = context.ledger.run(run_id)
     if run is None:
         return "forgotten"
     if run.is_ended:
         return str(run.state)
-    if not all(state in STEP_ENDED for state in context.ledger.steps(run_id).values()):
+    states = context.ledger.steps(run_id)
+    if end_if_lost(context, run, states):
+        return LOST
+    if not all(state in STEP_ENDED for state in states.values()):
         raise Requeue(UNSETTLED_LOOK_SECONDS)
     plan = context.plan(run_id)  # large, so not before it is needed
     if plan is None:

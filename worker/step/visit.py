@@ -139,6 +139,8 @@ class Visit:
             if not isinstance(started, Started):
                 raise Requeue(FIRST_WAIT_SECONDS)  # paused, cancelled or ended since: look anew
             taken = Taken(lease=lease, started=started, blocked=blocked)
+            # Another attempt may have settled some between the look and the lease.
+            ready = [day for day in ready if started.dates.get(day) is DateState.PENDING]
             if started.crashes >= CRASHES_MAX:
                 return self._give_up(taken, ready)
             with lease.kept_alive():
@@ -169,7 +171,7 @@ class Visit:
             step=self.step,
             phase=self.phase,
             dates=dates,
-            number=self.record.failures + 1,
+            number=taken.started.failures + 1,
             stop=Stop(self.context, self.run.id, lease),
             now=partial(now, self.context.redis),
             note=partial(ledger.note_checkpoint, self.run.id, self.id, token=lease.token),
@@ -237,7 +239,7 @@ class Visit:
         raise self._wait()  # the lease expired: another worker takes the step over
 
     def _ended(self, taken: Taken, ended: Ended) -> str:
-        failures = self.record.failures + bool(ended.short or ended.permanent)
+        failures = taken.started.failures + bool(ended.short or ended.permanent)
         retry = decide(self.phase, attempt=failures, is_permanent=not ended.short)
         if ended.short and retry is not None:
             self._retry(taken, ended, retry, failures)
