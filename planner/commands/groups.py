@@ -49,6 +49,7 @@ class Counting(Scope):
     dates: opt.Dates = None
     no_cascade: opt.NoCascade = False
     stale: opt.Stale = False
+    changed: opt.Changed = False
     include_open: opt.IncludeOpen = False
     max_bytes: opt.MaxBytes = None
 
@@ -97,12 +98,17 @@ class Planning(Counting):
         )
 
     def _require_dates(self) -> None:
-        named = (self.start, self.end, self.season, self.dates)
+        named = (self.start, self.end, self.season, self.dates, self.changed)
         if not any(named) and not self.everything:
             raise UsageError(
                 "--redo writes complete dates anew: say which, by --dates, --start and --end or "
-                "--season; --all is every date."
+                "--season; --changed is those that other code made, --all is every date."
             )
+
+    @property
+    def writes_anew(self) -> bool:
+        """Whether complete dates are asked for: then gaps are taken only when they are, too."""
+        return self.redo or self.changed
 
     def wanted(self, pipeline: Pipeline, *, gaps: bool = True) -> Wanted:
         """What to plan. Raises `UsageError` for a phase that cannot be run, and for a `--redo` of
@@ -113,15 +119,17 @@ class Planning(Counting):
         from worker.run.plan import Wanted
 
         phases = opt.choose_phases(pipeline, self.phases, self.from_phase)
-        redo = phases if self.redo else ()
+        chosen = phases
         if self.redo:
             self._require_dates()
+        if self.writes_anew:
             below = {n for n in pipeline.by_name if not pipeline.ancestors[n].isdisjoint(phases)}
             phases = [n for n in pipeline.by_name if n in phases or n in below]
         return Wanted(
             scope=self.window(pipeline),
             phases=phases,
-            redo=redo,
+            redo=chosen if self.redo and not self.changed else (),
+            changed=chosen if self.changed else (),
             gaps=gaps,
             cascade=not self.no_cascade,
             chunk_dates=self.chunk_dates,

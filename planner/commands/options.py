@@ -225,6 +225,13 @@ Redo = Annotated[
         help="Write anew dates that are complete, of --phases or all, with what rests on them.",
     ),
 ]
+Changed = Annotated[
+    bool,
+    typer.Option(
+        "--changed",
+        help="Dates that are complete, and that other code than today's made: written anew.",
+    ),
+]
 All = Annotated[bool, typer.Option("--all", help="With --redo: every date there is.")]
 MaxBytes = Annotated[
     int | None,

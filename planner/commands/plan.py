@@ -10,7 +10,12 @@ from typing import Annotated, Any
 import typer
 
 from planner.commands import options as opt
-from planner.commands.context import ledger_if_any, open_context, read_assessment
+from planner.commands.context import (
+    ledger_if_any,
+    open_context,
+    read_assessment,
+    read_changes,
+)
 from planner.commands.groups import Planning, grouped
 from planner.commands.output import count_table, note, out, print_json
 from planner.errors import UsageError
@@ -31,7 +36,10 @@ def plan(
     options: Planning,
     out_file: opt.OutFile = None,
     gaps: Annotated[
-        bool, typer.Option("--gaps", help="The gaps, too, beside --redo; without it they are all.")
+        bool,
+        typer.Option(
+            "--gaps", help="The gaps, too, beside --redo or --changed; without these they are all."
+        ),
     ] = False,
     json: opt.Json = False,
 ) -> None:
@@ -39,7 +47,7 @@ def plan(
     from worker.run.plan import plan_repair
 
     context = open_context()
-    wanted = options.wanted(context.pipeline, gaps=gaps or not options.redo)
+    wanted = options.wanted(context.pipeline, gaps=gaps or not options.writes_anew)
     ledger = ledger_if_any(context)
     assessment, cost = read_assessment(
         context,
@@ -50,7 +58,8 @@ def plan(
         include_open=options.include_open,
         beyond=options.is_until_today,
     )
-    made = plan_repair(context, assessment, wanted, ledger=ledger, cost=cost)
+    changes = read_changes(context, assessment, wanted)
+    made = plan_repair(context, assessment, wanted, ledger=ledger, cost=cost, changes=changes)
     if out_file is not None:
         _write(out_file, made)
         note(f"Written to {out_file}: run it with `planner enqueue --plan {out_file}`.")

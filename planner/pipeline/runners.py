@@ -7,7 +7,7 @@ overrides those that differ, and joins `Runner` below and the table in `worker.r
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -122,6 +122,16 @@ class RunnerSpec(Model):
         """The folder whose code it runs, as the file says it; None where it runs none."""
         return None
 
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What of it, as the file says it, decides which rows it makes."""
+        return {}
+
+    @property
+    def statement_names(self) -> tuple[str, ...]:
+        """The statements that it runs."""
+        return ()
+
     def writes_as_worker(self, credentials: str) -> bool:
         """Whether it writes with the worker's own credentials: those in that variable."""
         return False
@@ -158,6 +168,12 @@ class ScriptRunner(RunnerSpec):
     @property
     def folder(self) -> str | None:
         return self.cwd
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return self.model_dump(
+            mode="json", include={"kind", "command", "env", "outcomes", "resume"}
+        )
 
     def writes_as_worker(self, credentials: str) -> bool:
         return credentials not in self.env
@@ -212,6 +228,10 @@ class HttpBatchRunner(RunnerSpec):
     def takes_one_date(self) -> bool:
         return self.per_date
 
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", include={"kind", "url", "start_path", "body"})
+
 
 class SqlRunner(RunnerSpec):
     """Runs GoogleSQL statements in the warehouse with `@start_date` and `@end_date`.
@@ -221,6 +241,10 @@ class SqlRunner(RunnerSpec):
 
     kind: Literal["sql"]
     statements: tuple[Line, ...] = Field(min_length=1)
+
+    @property
+    def statement_names(self) -> tuple[str, ...]:
+        return self.statements
 
     def writes_as_worker(self, credentials: str) -> bool:
         return True

@@ -16,7 +16,16 @@ from pydantic import Field
 
 from planner.data import Data
 from planner.gaps.counted import gate_phases, tables_to_judge
-from planner.gaps.gaps import NO_GAPS, RECOMPUTE, Assessment, Expected, Gap, GapReason, Skipped
+from planner.gaps.gaps import (
+    ANEW,
+    NO_GAPS,
+    RECOMPUTE,
+    Assessment,
+    Expected,
+    Gap,
+    GapReason,
+    Skipped,
+)
 from planner.gaps.matrix import Matrix, matrix
 from planner.gaps.snapshot import Snapshot, snapshot
 from planner.pipeline.lookback import upstream
@@ -164,7 +173,7 @@ class Plan(Data):
         dates = {name: dict.fromkeys(days, GapReason.CASCADE) for name, days in self.owed.items()}
         for _, step in self.steps():
             for task in step.tasks:
-                if task.reason in RECOMPUTE - {GapReason.REDO}:
+                if task.reason in RECOMPUTE - ANEW:
                     dates.setdefault(step.phase, {})[task.date] = task.reason
         return dates
 
@@ -227,9 +236,7 @@ def make_plan(
     }
     for phase, gaps in repair.todo.items():
         recompute[phase] |= {
-            day: gap.reason
-            for day, gap in gaps.items()
-            if gap.reason in RECOMPUTE - {GapReason.REDO}
+            day: gap.reason for day, gap in gaps.items() if gap.reason in RECOMPUTE - ANEW
         }
     return Plan(
         plan_id=plan_id or new_id("plan", created),

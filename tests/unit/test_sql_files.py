@@ -19,7 +19,9 @@ from sqlglot import exp, parse_one
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
-from planner.report.history import FoundGap, write_gaps, write_run
+from planner.plan.made import Fingerprint, Made, MadeBy
+from planner.report.history import FoundGap, create_statements, write_gaps, write_run
+from planner.report.made import read_made, write_made
 from planner.validation.queries import query_of
 from planner.validation.results import QUERIES
 from sql.coverage import coverage_query
@@ -213,8 +215,22 @@ def test_the_analyzer_accepts_the_run_history() -> None:
             asked[statement] = parameters
             return 0
 
-    for name in sorted(HISTORY & {"history/create/backfill_runs", "history/create/data_gaps"}):
-        asked[load(name).format(runs="`ops.backfill_runs`", gaps="`ops.data_gaps`")] = {}
+        def rows(self, statement: str, parameters: dict[str, Any]) -> list[Any]:
+            self.run(statement, parameters)
+            return []
+
+    for statement in create_statements("ops"):
+        asked[statement] = {}
+    print_ = Fingerprint(runner="r")
+    made = Made(
+        run_id="run-1",
+        pipeline="nba",
+        warehouse="w",
+        ended=1.0,
+        made=(MadeBy(fingerprint=print_, dates={"grading": (SCOPE.start,)}),),
+    )
+    write_made(Asking(), "ops", made)
+    assert read_made(Asking(), "ops", pipeline="nba", scope=SCOPE) == []
     gap = FoundGap(phase="grading", date=SCOPE.start, reason="missing")
     write_run(Asking(), "ops", make_report(seasons=1))
     write_gaps(

@@ -17,6 +17,7 @@ from planner.plan.owed import Owed
 from planner.plan.plan import Plan, PlannedRunner, make_plan, new_id
 from planner.plan.states import DateState
 from worker.ledger.ledger import Ledger
+from worker.run.changed import NOT_ASKED, Changes
 from worker.run.forecast import forecast
 from worker.runners.choose import absence, choose
 from worker.step.context import Context
@@ -39,6 +40,8 @@ class Wanted:
     """Flaws that are repaired too."""
     redo: Collection[str] = ()
     """Phases whose complete dates are written anew."""
+    changed: Collection[str] = ()
+    """Phases whose complete dates are written anew where other code than today's made them."""
     gaps: bool = True
     """Whether gaps of other phases than `redo` names are repaired."""
     reason: str = ""
@@ -53,9 +56,13 @@ def plan_gaps(
     *,
     ledger: Ledger | None,
     cost: Cost | None = None,
+    changes: Changes = NOT_ASKED,
     with_estimate: bool = False,
 ) -> Plan:
-    """Plan the repair of what `assessment` shows. Without a ledger, nothing counts as in flight."""
+    """Plan the repair of what `assessment` shows. Without a ledger, nothing counts as in flight.
+
+    `changes` says which dates other code made, where `wanted` takes those.
+    """
     pipeline = context.pipeline
     in_flight = ledger.held(pipeline.name) if ledger else {}
     repair = choose_dates(
@@ -65,6 +72,7 @@ def plan_gaps(
         phases=wanted.phases,
         reasons=wanted.reasons,
         redo=wanted.redo,
+        changed=changes.of(wanted.changed),
         gaps=wanted.gaps,
         cascade=wanted.cascade,
         limit=wanted.limit,
@@ -103,9 +111,12 @@ def plan_repair(
     *,
     ledger: Ledger | None,
     cost: Cost | None,
+    changes: Changes = NOT_ASKED,
 ) -> Plan:
     """As `plan_gaps`, with an estimate and its runners. Raises `BadPipeline`."""
-    plan = plan_gaps(context, assessment, wanted, ledger=ledger, cost=cost, with_estimate=True)
+    plan = plan_gaps(
+        context, assessment, wanted, ledger=ledger, cost=cost, changes=changes, with_estimate=True
+    )
     return with_runners(context, plan)
 
 
