@@ -22,8 +22,10 @@ from planner.commands.output import err, note, out, print_json
 from planner.commands.plan import print_plan, print_skipped
 from planner.commands.run_status import run_exit, status_json
 from planner.commands.watch import follow
+from planner.commands.who import this_command
 from planner.errors import BadPlan, Exit, UsageError
 from planner.gaps.gaps import ANEW, RECOMPUTE
+from planner.plan.command import Command
 from planner.plan.parse import read_plan
 from planner.plan.plan import Plan
 from planner.text import counted
@@ -31,6 +33,9 @@ from planner.text import counted
 if TYPE_CHECKING:
     from worker.ledger.ledger import Ledger
     from worker.step.context import Context
+
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan, and send nothing.")]
 
 
 @grouped
@@ -43,11 +48,10 @@ def enqueue(
     ] = None,
     options: Planning,
     force_service: opt.ForceService = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan, and send nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     deadline: opt.Deadline = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
+    as_: opt.As = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: opt.Json = False,
 ) -> None:
@@ -63,9 +67,9 @@ def enqueue(
         raise UsageError("Say what to enqueue: --gaps, --redo, --changed, or --plan FILE.")
     filed = None if plan is None else _read(plan, options)
     context = open_context()
-    ledger = None if dry_run else required_ledger(context)
+    ledger, asked = None if dry_run else required_ledger(context), this_command(as_)
     source = (
-        _FromGaps(context, options, ledger, gaps=gaps)
+        _FromGaps(context, options, ledger, gaps=gaps, asked=asked)
         if filed is None
         else _FromFile(context, options, filed)
     )
@@ -79,8 +83,8 @@ def enqueue(
         _end_without_run(source.plan, json=json, code=source.left)
     source.require_now()
     _confirm(source.plan, yes=yes, json=json)
-    orders = Orders(force_service=force_service, deadline_seconds=deadline)
     with err.status("Sending …"):
+        orders = Orders(force_service=force_service, deadline_seconds=deadline, asked=asked)
         run_id, sent = send(context, source.plan, source.replan, orders)
     if run_id is None:
         if not json:
@@ -99,11 +103,17 @@ class _FromGaps:
     """A plan that is made from what the warehouse holds now."""
 
     def __init__(
-        self, context: Context, options: Planning, ledger: Ledger | None, *, gaps: bool
+        self,
+        context: Context,
+        options: Planning,
+        ledger: Ledger | None,
+        *,
+        gaps: bool,
+        asked: Command,
     ) -> None:
         self._context = context
         self._ledger = ledger
-        self._wanted = options.wanted(context.pipeline, gaps=gaps)
+        self._wanted = options.wanted(context.pipeline, gaps=gaps, asked=asked)
         self._assessment, self._cost = read_assessment(
             context,
             self._wanted.scope,

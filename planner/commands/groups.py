@@ -19,6 +19,7 @@ from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Picked, Window
 
 if TYPE_CHECKING:
+    from planner.plan.command import Command
     from worker.run.plan import Wanted
 
 
@@ -110,7 +111,9 @@ class Planning(Counting):
         """Whether complete dates are asked for: then gaps are taken only when they are, too."""
         return self.redo or self.changed
 
-    def wanted(self, pipeline: Pipeline, *, gaps: bool = True) -> Wanted:
+    def wanted(
+        self, pipeline: Pipeline, *, gaps: bool = True, asked: Command | None = None
+    ) -> Wanted:
         """What to plan. Raises `UsageError` for a phase that cannot be run, and for a `--redo` of
         everything that does not say so.
 
@@ -138,6 +141,7 @@ class Planning(Counting):
             exclude=self.exclude or frozenset(),
             reasons=opt.choose_reasons(self.reasons),
             reason=self.reason,
+            asked=asked,
         )
 
 

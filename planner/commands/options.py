@@ -205,6 +205,15 @@ ReasonText = Annotated[
     str,
     typer.Option("--reason", parser=parse_line, metavar="TEXT", help="Why; kept with the run."),
 ]
+As = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        parser=parse_line,
+        metavar="NAME",
+        help="Who asks, where login and host do not say it; kept with the run.",
+    ),
+]
 Stale = Annotated[
     bool,
     typer.Option(

@@ -18,6 +18,7 @@ from planner.commands.context import (
 )
 from planner.commands.groups import Planning, grouped
 from planner.commands.output import count_table, note, out, print_json
+from planner.commands.who import this_command
 from planner.errors import UsageError
 from planner.files import write_whole
 from planner.gaps.gaps import GapReason, SkipReason
@@ -41,13 +42,16 @@ def plan(
             "--gaps", help="The gaps, too, beside --redo or --changed; without these they are all."
         ),
     ] = False,
+    as_: opt.As = None,
     json: opt.Json = False,
 ) -> None:
     """Plan the repair of the gaps, and do nothing. `--out` keeps it for `enqueue --plan`."""
     from worker.run.plan import plan_repair
 
     context = open_context()
-    wanted = options.wanted(context.pipeline, gaps=gaps or not options.writes_anew)
+    wanted = options.wanted(
+        context.pipeline, gaps=gaps or not options.writes_anew, asked=this_command(as_)
+    )
     ledger = ledger_if_any(context)
     assessment, cost = read_assessment(
         context,

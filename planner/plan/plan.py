@@ -35,11 +35,14 @@ from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.choose import Repair
 from planner.plan.chunks import Chunk
+from planner.plan.command import Command
 from planner.plan.cost import Cost
 from planner.plan.estimate import Estimate
 from sql.billing import MINIMUM_BYTES_BILLED
 
 FORMAT = 1
+LATER = ("asked",)
+"""Fields that the checksum covers only where they say something."""
 
 
 class Task(Data):
@@ -118,6 +121,8 @@ class Plan(Data):
     """What tells the warehouse apart, however it is spelt; empty in plans of 0.1."""
     reason: str = ""
     """Why the user asked for it."""
+    asked: Command | None = None
+    """The command that made it; None in plans of before."""
     scope: Window
     chunks: tuple[PlannedChunk, ...]
     skipped: tuple[Skipped, ...]
@@ -189,6 +194,9 @@ class Plan(Data):
     def digest(self) -> str:
         """The checksum that its content ought to have."""
         content = self.model_dump(mode="json", exclude={"checksum"})
+        for name in LATER:
+            if content[name] == Plan.model_fields[name].get_default(call_default_factory=True):
+                del content[name]  # plans of before were sealed without it
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -222,6 +230,7 @@ def make_plan(
     warehouse_id: str = "",
     scope: Window,
     reason: str = "",
+    asked: Command | None = None,
     plan_id: str | None = None,
     cost: Cost | None = None,
     estimate: Estimate | None = None,
@@ -246,6 +255,7 @@ def make_plan(
         warehouse=warehouse,
         warehouse_id=warehouse_id,
         reason=reason,
+        asked=asked,
         scope=scope,
         chunks=tuple(_planned(chunk, assessment.expected, repair.todo) for chunk in chunks),
         skipped=repair.skipped,

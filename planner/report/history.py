@@ -2,7 +2,7 @@
 
 Optional: no command reads these two back, and a repair goes on without it. Each table is written in
 one statement per run, and idempotently: a run that is finalized twice gives the same rows. Beside
-them stands `backfill_made` (`planner.report.made`).
+them stand `backfill_made` (`planner.report.made`) and `backfill_commands`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from datetime import date, datetime
 from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.pipeline.windows import Window
 from planner.plan.plan import Plan
+from planner.report.commands import COMMANDS
 from planner.report.made import MADE
 from planner.report.report import Report
 from sql import TableNotFound, Warehouse, WarehouseRefused, load
 from sql.statements import quote_table
 
 RUNS, GAPS = "backfill_runs", "data_gaps"
-TABLES = (RUNS, GAPS, MADE)
+TABLES = (RUNS, GAPS, MADE, COMMANDS)
 _COLUMN = re.compile(r"^  (\w+) ", re.MULTILINE)
 OPEN, HEALED, ACCEPTED = "open", "healed", "accepted"
 
@@ -175,6 +176,7 @@ def _names(dataset: str) -> dict[str, str]:
         "runs": quote_table(f"{dataset}.{RUNS}"),
         "gaps": quote_table(f"{dataset}.{GAPS}"),
         "made": quote_table(f"{dataset}.{MADE}"),
+        "commands": quote_table(f"{dataset}.{COMMANDS}"),
     }
 
 

@@ -11,6 +11,7 @@ from planner.report.report import (
     Report,
     bare_seasons,
     code_lines,
+    command_lines,
     loss_lines,
     phase_times,
     publication_lines,
@@ -40,7 +41,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"- plan: {plain(report.plan_id)}"
     if report.reason:
         yield f"- reason: {plain(report.reason)}"
-    for line in code_lines(report):
+    for line in (*command_lines(report), *code_lines(report)):
         yield f"- {plain(line)}"
     yield f"- ended: {moment(report.ended)}, after {duration(report.ended - report.created)}"
     yield ""

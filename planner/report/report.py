@@ -15,6 +15,7 @@ from planner.gaps.snapshot import Snapshot
 from planner.pipeline.model import RunId
 from planner.pipeline.publish import Publication
 from planner.pipeline.windows import Season, Window
+from planner.plan.command import Command
 from planner.text import date_runs, moment
 from planner.validation.judge import CriterionRow
 
@@ -155,6 +156,8 @@ class Report(Data):
     """What to know of dates that are done."""
     code: tuple[CodeSeen, ...] = ()
     """By which code the scripts were run; more than one when it changed during the run."""
+    commands: tuple[Command, ...] = ()
+    """Every command that touched the run, in order; the first one sent it."""
 
     @property
     def phases(self) -> list[str]:
@@ -260,6 +263,14 @@ def code_lines(report: Report) -> list[str]:
         return [f"code: {each.code}" for each in report.code]
     told = [f"{each.code} (from {moment(each.since)})" for each in report.code]
     return [f"code: it changed during the run: {', then '.join(told)}"]
+
+
+def command_lines(report: Report) -> list[str]:
+    """Who asked for the run; and what else was done to it."""
+    return [
+        f"{'asked by' if n == 0 else 'then'}: {each.line}: {each.text}"
+        for n, each in enumerate(report.commands)
+    ]
 
 
 def remark_lines(report: Report) -> list[str]:

@@ -19,7 +19,9 @@ from sqlglot import exp, parse_one
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
+from planner.plan.command import Command
 from planner.plan.made import Fingerprint, Made, MadeBy
+from planner.report.commands import write_commands
 from planner.report.history import FoundGap, create_statements, write_gaps, write_run
 from planner.report.made import read_made, write_made
 from planner.validation.queries import query_of
@@ -205,6 +207,17 @@ def test_the_analyzer_accepts_the_partitions(which: str) -> None:
     )
 
 
+COMMAND = Command(
+    by="ada",
+    login="ada",
+    host="h",
+    folder="/",
+    at=datetime(2024, 1, 1, tzinfo=UTC),
+    version="0.1.0",
+    text="planner enqueue --gaps",
+)
+
+
 def test_the_analyzer_accepts_the_run_history() -> None:
     asked: dict[str, dict[str, Any]] = {}
 
@@ -232,7 +245,9 @@ def test_the_analyzer_accepts_the_run_history() -> None:
     write_made(Asking(), "ops", made)
     assert read_made(Asking(), "ops", pipeline="nba", scope=SCOPE) == []
     gap = FoundGap(phase="grading", date=SCOPE.start, reason="missing")
-    write_run(Asking(), "ops", make_report(seasons=1))
+    report = make_report(seasons=1)
+    write_run(Asking(), "ops", report)
+    write_commands(Asking(), "ops", report.model_copy(update={"commands": (COMMAND,)}))
     write_gaps(
         Asking(), "ops", "nba", [gap], counted=SCOPE, detected=datetime.now(UTC), now=time.time()
     )

@@ -9,6 +9,7 @@ Keys, below `backfill:`
     run:ID:chunks         hash         chunk id → the chunk, JSON
     run:ID:steps          hash         step id → state
     run:ID:dates          hash         `phase|date` → state
+    run:ID:log            list         commands that touched it after the one that sent it, JSON
     run:ID:made           hash         `phase|date` → what made it: a fingerprint, JSON
     run:ID:published      set          dates that were published
     run:ID:report         string       the report, JSON
@@ -20,6 +21,7 @@ Every transition is one Lua script, and so atomic. Ended runs stay for a month.
 
 from __future__ import annotations
 
+from worker.ledger.commands import CommandLedger
 from worker.ledger.connection import now
 from worker.ledger.look import LookLedger
 from worker.ledger.made import MadeLedger
@@ -28,7 +30,7 @@ from worker.ledger.runs import RunLedger
 from worker.ledger.steps import StepLedger
 
 
-class Ledger(RunLedger, PlanLedger, StepLedger, LookLedger, MadeLedger):
+class Ledger(RunLedger, PlanLedger, StepLedger, LookLedger, MadeLedger, CommandLedger):
     """Reads and writes the ledger through one Redis client."""
 
     def now(self) -> float:

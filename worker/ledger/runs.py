@@ -72,6 +72,7 @@ class RunLedger(Connected):
             warehouse=plan.warehouse,
             warehouse_id=warehouse_id or plan.warehouse_id,
             reason=plan.reason,
+            asked=orders.asked,
             steps_total=plan.steps_total,
             force_service=orders.force_service,
             state=RunState.INCOMPLETE,

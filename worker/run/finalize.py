@@ -14,6 +14,7 @@ from planner.plan.made import Made
 from planner.plan.plan import Plan
 from planner.plan.states import STEP_ENDED, DateState, RunState
 from planner.report.causes import report_json
+from planner.report.commands import write_commands
 from planner.report.history import gaps_after, write_gaps, write_run
 from planner.report.html.render import render_page
 from planner.report.made import write_made
@@ -127,7 +128,7 @@ def _with_history(
     warehouse = context.warehouse.labelled(plan_id=plan.plan_id, phase="history")
     try:
         write_run(warehouse, dataset, report)
-        _write_made(warehouse, dataset, made)
+        _write_beside(warehouse, dataset, report, made)
         if standing.assessment is not None:
             write_gaps(
                 warehouse,
@@ -145,10 +146,11 @@ def _with_history(
     return report
 
 
-def _write_made(warehouse: Warehouse, dataset: str, made: Made) -> None:
-    """Add what made the run's dates; a history of before has no table for it."""
+def _write_beside(warehouse: Warehouse, dataset: str, report: Report, made: Made) -> None:
+    """Add what made the run's dates, and its commands; a history of before has no tables for it."""
     try:
         write_made(warehouse, dataset, made)
+        write_commands(warehouse, dataset, report)
     except TableNotFound as error:
         log.warning("%s: %s. `planner history --create` creates it.", made.run_id, error)
 

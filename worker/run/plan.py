@@ -12,6 +12,7 @@ from planner.pipeline.windows import Window
 from planner.plan import owed as owed_files
 from planner.plan.choose import choose as choose_dates
 from planner.plan.chunks import chunk
+from planner.plan.command import Command
 from planner.plan.cost import Cost
 from planner.plan.owed import Owed
 from planner.plan.plan import Plan, PlannedRunner, make_plan, new_id
@@ -45,6 +46,8 @@ class Wanted:
     gaps: bool = True
     """Whether gaps of other phases than `redo` names are repaired."""
     reason: str = ""
+    asked: Command | None = None
+    """The command that asks."""
     plan_id: str = field(default_factory=lambda: new_id("plan", datetime.now(UTC)))
     """Known before the plan is made: the queries that it rests on carry it."""
 
@@ -98,6 +101,7 @@ def plan_gaps(
         warehouse_id=context.warehouse.identity,
         scope=wanted.scope.whole,
         reason=wanted.reason,
+        asked=wanted.asked,
         plan_id=wanted.plan_id,
         cost=cost,
         estimate=forecast(context, chunks, ledger) if with_estimate else None,

@@ -100,6 +100,7 @@ def report_of(
         entity=context.pipeline.entity,
         state=_state(run, rows, standing.validation),
         reason=plan.reason,
+        commands=context.ledger.commands(run),
         scope=plan.scope,
         created=run.created,
         started=run.started,
