@@ -118,10 +118,7 @@ class _FromGaps:
             context,
             self._wanted.scope,
             plan_id=self._wanted.plan_id,
-            stale=options.stale,
-            max_bytes=options.max_bytes,
-            include_open=options.include_open,
-            beyond=options.is_until_today,
+            **options.counting,
         )
         self._changes = read_changes(context, self._assessment, self._wanted)
         self.plan = self.replan()

@@ -17,6 +17,7 @@ from planner.commands.context import open_context, read_assessment
 from planner.commands.groups import Counting, grouped
 from planner.commands.output import count_table, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
+from planner.commands.plan import write_page
 from planner.errors import Exit, UsageError
 from planner.gaps.evidence import ALL_IDS, IDS_NAMED
 from planner.gaps.gaps import (
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from worker.run.plan import Wanted
     from worker.step.context import Context
 
+ENQUEUE = ("planner", "enqueue", "--gaps")
 DETAILS_SHOWN = 10  # gaps that are explained one by one; the table has them all
 MISSING = GapReason.MISSING
 
@@ -67,6 +69,7 @@ def gaps(
     ] = False,
     entities: Entities = False,
     accept: Accept = False,
+    html: opt.HtmlFile = None,
     json: opt.Json = False,
 ) -> None:
     """Show which phases and dates are short of what their upstream holds, and why.
@@ -91,10 +94,9 @@ def gaps(
     from worker.run.changed import changes as changes_of
     from worker.run.plan import plan_gaps
 
+    _check(accept=accept, json=json)
     context = open_context()
     dataset = _history(context) if record else None
-    if accept and json:
-        raise UsageError("--accept prints TOML: give it without --json.")
     scope = options.window(context.pipeline)
     wanted = _wanted(context.pipeline, options, scope)
     counted_at = datetime.now(UTC)  # before: what a run heals meanwhile is healed
@@ -103,6 +105,8 @@ def gaps(
     changes = changes_of(context, assessment, scope)
     plan = plan_gaps(context, assessment, wanted, ledger=None, changes=changes)
     found = all_gaps(context.pipeline, assessment, plan, scope, changed=changes.of(wanted.changed))
+    if html is not None:
+        write_page(html, plan, context.pipeline, [*ENQUEUE, *options.words()])
     if dataset is not None:
         _record(context, wanted.plan_id, dataset, assessment, scope.whole, counted_at)
     if json:
@@ -137,12 +141,14 @@ def _count(
         context,
         wanted.scope,
         plan_id=wanted.plan_id,
-        stale=options.stale,
-        max_bytes=options.max_bytes,
         ids_named=ALL_IDS if every_id else IDS_NAMED,
-        include_open=options.include_open,
-        beyond=options.is_until_today,
+        **options.counting,
     )
+
+
+def _check(*, accept: bool, json: bool) -> None:
+    if accept and json:
+        raise UsageError("--accept prints TOML: give it without --json.")
 
 
 def _history(context: Context) -> str:

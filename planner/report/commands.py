@@ -19,6 +19,7 @@ def write_commands(warehouse: Warehouse, dataset: str, report: Report) -> None:
         {
             "run_id": report.run_id,
             "pipeline": report.pipeline,
+            "numbers": [*range(1, len(given) + 1)],
             "texts": [each.text for each in given],
             "bys": [each.by for each in given],
             "logins": [each.login for each in given],

@@ -4,7 +4,7 @@ USING (
   SELECT
     @run_id AS run_id,
     @pipeline AS pipeline,
-    n + 1 AS number,
+    @numbers[OFFSET(n)] AS number,
     command,
     @bys[OFFSET(n)] AS given_by,
     @logins[OFFSET(n)] AS login,
