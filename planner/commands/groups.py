@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -17,6 +17,7 @@ from planner.errors import UsageError
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Picked, Window
+from planner.plan.choices import require_choices
 from planner.text import date_runs
 
 if TYPE_CHECKING:
@@ -53,7 +54,10 @@ class Scope:
                 continue
             (option,) = hints[each.name].__metadata__  # Typer takes its first name for a default
             found.append(str(option.default))
-            if isinstance(value, frozenset):
+            if isinstance(value, list):  # of pairs: the option is repeated
+                words = [f"{name}={text}" for name, text in value]
+                found += [word for each in words for word in (str(option.default), each)][1:]
+            elif isinstance(value, frozenset):
                 found.append(date_runs(value).replace(", ", ","))
             elif value is not True:
                 found.append(str(value))
@@ -115,6 +119,8 @@ class Planning(Counting):
     redo: opt.Redo = False
     everything: opt.All = False
     reason: opt.ReasonText = ""
+    set_values: opt.SetValues = None
+    runner: opt.RunnerOf = None
 
     @property
     def shapes_the_plan(self) -> bool:
@@ -161,7 +167,12 @@ class Planning(Counting):
         if self.writes_anew:
             below = {n for n in pipeline.by_name if not pipeline.ancestors[n].isdisjoint(phases)}
             phases = [n for n in pipeline.by_name if n in phases or n in below]
+        values, pinned = dict(self.set_values or ()), dict(self.runner or ())
+        require_choices(pipeline, phases, values, pinned)
+        _require_no_secrets(values)
         return Wanted(
+            values=values,
+            pinned=pinned,
             scope=self.window(pipeline),
             phases=phases,
             redo=chosen if self.redo and not self.changed else (),
@@ -176,6 +187,18 @@ class Planning(Counting):
             reason=self.reason,
             asked=asked,
         )
+
+
+def _require_no_secrets(values: Mapping[str, str]) -> None:
+    """Raises `UsageError` for a value that is a secret: values are kept and shown."""
+    from worker.processes.secrets import redacted
+
+    for name, value in values.items():
+        if redacted(value) != value:
+            raise UsageError(
+                f"--set {name} is a secret that this process knows, and values are shown: write "
+                "${NAME} in the pipeline file, and set it where workers start."
+            )
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

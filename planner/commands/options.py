@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -212,6 +212,42 @@ As = Annotated[
         parser=parse_line,
         metavar="NAME",
         help="Who asks, where login and host do not say it; kept with the run.",
+    ),
+]
+
+
+def parse_set(text: str) -> tuple[str, str]:
+    """A value that one run sets, as `name=value`."""
+    name, sign, value = text.partition("=")
+    if not (sign and name.strip() and value):
+        raise typer.BadParameter(f"{text!r}: write name=value")
+    return name.strip(), value
+
+
+def parse_runner(text: str) -> tuple[str, int]:
+    """The runner that one run uses for a phase, as `phase=2`."""
+    name, _, number = text.partition("=")
+    if not (name.strip() and number.isascii() and number.isdigit()):
+        raise typer.BadParameter(f"{text!r}: write phase=number, such as analytics=2")
+    return name.strip(), int(number)
+
+
+SetValues = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--set",
+        parser=parse_set,
+        metavar="NAME=VALUE",
+        help="For this run, what {NAME} is that a runner declares. Repeatable.",
+    ),
+]
+RunnerOf = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--runner",
+        parser=parse_runner,
+        metavar="PHASE=N",
+        help="For this run, the runner of a phase by its number in the file. Repeatable.",
     ),
 ]
 Stale = Annotated[

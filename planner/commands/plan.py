@@ -24,6 +24,7 @@ from planner.errors import UsageError
 from planner.files import write_whole
 from planner.gaps.gaps import GapReason, SkipReason
 from planner.pipeline.pipeline import Pipeline
+from planner.plan.choices import choice_lines
 from planner.plan.estimate import Estimate
 from planner.plan.plan import Plan
 from planner.text import date_ranges, duration
@@ -131,6 +132,8 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
         )
         for line in estimate_lines(plan.estimate):
             out.print(line, soft_wrap=True, markup=False)
+    for line in choice_lines(plan.values, plan.pinned):
+        note(line)
     for phase, runner in plan.runners.items():
         if runner.absent:
             why = "; ".join(runner.absent)

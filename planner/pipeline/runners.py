@@ -7,11 +7,13 @@ overrides those that differ, and joins `Runner` below and the table in `worker.r
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from planner.pipeline.model import Line, Model
+from planner.pipeline.values import ValueName, ValueSpec
 from sql.warehouse import Scalar
 
 PATTERN_CHARS = 200  # of a regular expression that is tried on every line of output
@@ -96,6 +98,30 @@ class RunnerSpec(Model):
 
     note: Line | None = None
     """What to know where it is the one that is used: `planner doctor` and plans say it."""
+    values: dict[ValueName, ValueSpec] = {}
+    """Placeholder → what `--set` may put in its place."""
+
+    @field_validator("values")
+    @classmethod
+    def _no_secrets(cls, values: dict[str, ValueSpec]) -> dict[str, ValueSpec]:
+        for name in values:
+            if SECRET_NAME.search(name):
+                raise ValueError(
+                    f'{name} looks like a secret, and values are shown: write "${{NAME}}" instead, '
+                    "and set it where workers start"
+                )
+        return values
+
+    def chosen(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Every declared value: as a run sets it, else its default. Raises `ValueError`."""
+        found = {}
+        for name, spec in self.values.items():
+            value = given.get(name, spec.default)
+            why = spec.complaint(value)
+            if why is not None:
+                raise ValueError(f"{name} = {value!r} {why}")
+            found[name] = value
+        return found
 
     @property
     def is_polled(self) -> bool:

@@ -41,7 +41,7 @@ from planner.plan.estimate import Estimate
 from sql.billing import MINIMUM_BYTES_BILLED
 
 FORMAT = 1
-LATER = ("asked",)
+LATER = ("asked", "values", "pinned")
 """Fields that the checksum covers only where they say something."""
 
 
@@ -123,6 +123,10 @@ class Plan(Data):
     """Why the user asked for it."""
     asked: Command | None = None
     """The command that made it; None in plans of before."""
+    values: dict[str, str] = Field(default_factory=dict)
+    """Placeholder → what the run sets in its place."""
+    pinned: dict[Name, int] = Field(default_factory=dict)
+    """Phase → the number of the runner that the user chose, from 1."""
     scope: Window
     chunks: tuple[PlannedChunk, ...]
     skipped: tuple[Skipped, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from planner.gaps.matrix import Count
+from planner.plan.choices import choice_lines
 from planner.report.advice import next_steps
 from planner.report.causes import Cause, causes, dates_text
 from planner.report.report import (
@@ -41,7 +42,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"- plan: {plain(report.plan_id)}"
     if report.reason:
         yield f"- reason: {plain(report.reason)}"
-    for line in (*command_lines(report), *code_lines(report)):
+    chosen = choice_lines(report.values, report.pinned)
+    for line in (*command_lines(report), *chosen, *code_lines(report)):
         yield f"- {plain(line)}"
     yield f"- ended: {moment(report.ended)}, after {duration(report.ended - report.created)}"
     yield ""

@@ -9,6 +9,8 @@ from datetime import date
 from functools import cached_property
 from typing import Literal
 
+from pydantic import Field
+
 from planner.data import Data
 from planner.gaps.matrix import Matrix
 from planner.gaps.snapshot import Snapshot
@@ -123,6 +125,10 @@ class Report(Data):
     entity: str
     state: str
     reason: str
+    values: dict[str, str] = Field(default_factory=dict)
+    """What the run set in the place of `{name}`."""
+    pinned: dict[str, int] = Field(default_factory=dict)
+    """Phase → the number of the runner that the user chose, from 1."""
     scope: Window
     created: float
     started: float | None

@@ -90,6 +90,10 @@ class RunHeader(Record):
     reason: str = ""
     asked: Annotated[Command | None, BeforeValidator(_parsed)] = None
     """The command that sent it; None for runs of before."""
+    values: Annotated[dict[str, str], BeforeValidator(_parsed)] = Field(default_factory=dict)
+    """What the run sets in the place of `{name}`."""
+    pinned: Annotated[dict[str, int], BeforeValidator(_parsed)] = Field(default_factory=dict)
+    """Phase → the number of the runner that the run chose, from 1."""
     steps_total: int = 0
     force_service: bool = False
     """Whether services may be told to end batches that are not this run's."""

@@ -73,6 +73,8 @@ class RunLedger(Connected):
             warehouse_id=warehouse_id or plan.warehouse_id,
             reason=plan.reason,
             asked=orders.asked,
+            values=plan.values,
+            pinned=plan.pinned,
             steps_total=plan.steps_total,
             force_service=orders.force_service,
             state=RunState.INCOMPLETE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -48,6 +48,10 @@ class Wanted:
     reason: str = ""
     asked: Command | None = None
     """The command that asks."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Placeholder → what the run sets in its place."""
+    pinned: Mapping[str, int] = field(default_factory=dict)
+    """Phase → the number of the runner to use, from 1."""
     plan_id: str = field(default_factory=lambda: new_id("plan", datetime.now(UTC)))
     """Known before the plan is made: the queries that it rests on carry it."""
 
@@ -121,7 +125,8 @@ def plan_repair(
     plan = plan_gaps(
         context, assessment, wanted, ledger=ledger, cost=cost, changes=changes, with_estimate=True
     )
-    return with_runners(context, plan)
+    chosen = {"values": dict(wanted.values), "pinned": dict(wanted.pinned)}
+    return with_runners(context, plan.model_copy(update=chosen))
 
 
 def _days_with_rows(assessment: Assessment, phase: str) -> set[date]:
@@ -161,7 +166,7 @@ def with_runners(context: Context, plan: Plan) -> Plan:
     found = {}
     for name in dict.fromkeys(step.phase for _, step in plan.steps()):
         phase = context.pipeline.by_name[name]
-        choice = choose(phase, context.pipeline_dir)
+        choice = choose(phase, context.pipeline_dir, plan.pinned.get(name))
         if choice.number is None:
             raise BadPipeline(
                 f"Nothing can run {name}: {'; '.join(choice.absent)}. "

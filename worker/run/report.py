@@ -100,6 +100,8 @@ def report_of(
         entity=context.pipeline.entity,
         state=_state(run, rows, standing.validation),
         reason=plan.reason,
+        values=plan.values,
+        pinned=plan.pinned,
         commands=context.ledger.commands(run),
         scope=plan.scope,
         created=run.created,

@@ -29,8 +29,9 @@ def fingerprint(
     """The fingerprint of a phase's runner `number`, from 0. `values` are those that a run set."""
     spec = phase.runners[number]
     content: dict[str, Any] = dict(spec.recipe)
-    if values:
-        content["values"] = dict(values)
+    chosen = spec.chosen(values or {})
+    if chosen:
+        content["values"] = chosen
     return Fingerprint(
         version=phase.version or "",
         runner=_hash(json.dumps(content, sort_keys=True)),

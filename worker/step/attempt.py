@@ -100,6 +100,8 @@ class Attempt:
     """Whether the user lets a service end what it is doing for others."""
     checkpoint: dict[str, Any] = field(default_factory=dict)
     plan_id: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What the run sets."""
     in_run: Container[Pair] = ()
     """Of what the dates are computed from, the phases and dates that the run repairs."""
 
@@ -250,7 +252,7 @@ class Attempt:
             return Failed(error=str(error), is_permanent=True)
 
         if not checkpoint.runner:
-            made = note_code(self.context, self.run_id, self.phase, checkpoint.which)
+            made = note_code(self.context, self.run_id, self.phase, checkpoint.which, self.values)
             checkpoint.made |= dict.fromkeys(dates, made)
 
         def note(written: dict[str, Any]) -> bool:
@@ -276,6 +278,7 @@ class Attempt:
                 self._warehouse, self.phase, dates, outdated=self._outdated
             ),
             force=self.force,
+            values=self.values,
         )
         return runner.run(job)
 

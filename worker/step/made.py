@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from planner.pipeline.phase import Phase
@@ -14,7 +15,9 @@ from worker.step.context import Context
 log = logging.getLogger(__name__)
 
 
-def note_code(context: Context, run_id: str, phase: Phase, number: int) -> str:
+def note_code(
+    context: Context, run_id: str, phase: Phase, number: int, values: Mapping[str, str]
+) -> str:
     """Note which code a range is run by, and say it when it is other code than before.
 
     Returns the fingerprint of what makes its rows, JSON.
@@ -29,4 +32,4 @@ def note_code(context: Context, run_id: str, phase: Phase, number: int) -> str:
         before = context.ledger.note_code(run_id, code)
         if before is not None:
             log.warning("%s: the code in %s is %s now, and was %s", run_id, here, code, before)
-    return fingerprint(phase, number, context.pipeline_dir).model_dump_json()
+    return fingerprint(phase, number, context.pipeline_dir, values).model_dump_json()
