@@ -19,6 +19,7 @@ from planner.report.history import gaps_after, write_gaps, write_run
 from planner.report.html.render import render_page
 from planner.report.made import write_made
 from planner.report.markdown import render_markdown
+from planner.report.message import run_ended
 from planner.report.report import Report
 from planner.validation.counts import Counts
 from sql import TableNotFound, Warehouse, WarehouseError
@@ -27,6 +28,7 @@ from worker.ledger.record import RunEnding, RunRecord
 from worker.processes.secrets import redacted
 from worker.run.final_count import final_count, held_up
 from worker.run.made import made_by, save_made
+from worker.run.notify import notify
 from worker.run.publish import Interrupted, publish
 from worker.run.report import Standing, recounts, remarks, report_of
 from worker.step.context import Context
@@ -101,6 +103,7 @@ def _conclude(
         settle_owed(context, run, dates)
     except (OSError, FleetError) as error:  # `planner report` and the next plan do it anew
         log.warning("%s has ended, and its files cannot be written: %s", run.id, error)
+    notify(context, run_ended(report), once=str(run.endings))
     return str(state)
 
 
