@@ -98,6 +98,11 @@ COMMANDS = (
         f"planner logs {RUN} 2022-04-18/grading",
     ),
     Lazy(
+        "runs:log",
+        "Show every command that touched a run, in order: who gave it, from where, and when.",
+        f"planner log {RUN}",
+    ),
+    Lazy(
         "control:pause",
         "Start no more steps of a run; those that run go on to their end.",
         f"planner pause {RUN}",

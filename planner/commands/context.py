@@ -24,6 +24,8 @@ from sql import TableNotFound, Warehouse
 
 if TYPE_CHECKING:
     from worker.ledger.ledger import Ledger
+    from worker.run.changed import Changes
+    from worker.run.plan import Wanted
     from worker.step.context import Context
 
 
@@ -127,3 +129,15 @@ def read_assessment(
             after = rows_beyond(warehouse, context.pipeline, closing.today)
             assessment = replace(assessment, beyond=after)
     return assessment, cost
+
+
+def read_changes(context: Context, assessment: Assessment, wanted: Wanted) -> Changes:
+    """Which dates other code made, where that is asked for; says of which it is not known."""
+    from worker.run.changed import NOT_ASKED, changes
+
+    if not wanted.changed:
+        return NOT_ASKED
+    found = changes(context, assessment, wanted.scope).within(wanted.changed)
+    for line in found.lines:
+        note(line)
+    return found

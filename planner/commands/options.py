@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -205,6 +205,51 @@ ReasonText = Annotated[
     str,
     typer.Option("--reason", parser=parse_line, metavar="TEXT", help="Why; kept with the run."),
 ]
+As = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        parser=parse_line,
+        metavar="NAME",
+        help="Who asks, where login and host do not say it; kept with the run.",
+    ),
+]
+
+
+def parse_set(text: str) -> tuple[str, str]:
+    """A value that one run sets, as `name=value`."""
+    name, sign, value = text.partition("=")
+    if not (sign and name.strip() and value):
+        raise typer.BadParameter(f"{text!r}: write name=value")
+    return name.strip(), value
+
+
+def parse_runner(text: str) -> tuple[str, int]:
+    """The runner that one run uses for a phase, as `phase=2`."""
+    name, _, number = text.partition("=")
+    if not (name.strip() and number.isascii() and number.isdigit()):
+        raise typer.BadParameter(f"{text!r}: write phase=number, such as analytics=2")
+    return name.strip(), int(number)
+
+
+SetValues = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--set",
+        parser=parse_set,
+        metavar="NAME=VALUE",
+        help="For this run, what {NAME} is that a runner declares. Repeatable.",
+    ),
+]
+RunnerOf = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--runner",
+        parser=parse_runner,
+        metavar="PHASE=N",
+        help="For this run, the runner of a phase by its number in the file. Repeatable.",
+    ),
+]
 Stale = Annotated[
     bool,
     typer.Option(
@@ -223,6 +268,13 @@ Redo = Annotated[
     typer.Option(
         "--redo",
         help="Write anew dates that are complete, of --phases or all, with what rests on them.",
+    ),
+]
+Changed = Annotated[
+    bool,
+    typer.Option(
+        "--changed",
+        help="Dates that are complete, and that other code than today's made: written anew.",
     ),
 ]
 All = Annotated[bool, typer.Option("--all", help="With --redo: every date there is.")]

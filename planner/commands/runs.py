@@ -29,6 +29,7 @@ def runs(json: opt.Json = False) -> None:
             "created": _when(record.created),
             "steps_total": record.steps_total,
             "reason": record.reason,
+            "by": record.asked.by if record.asked else None,
         }
         for record in records
     ]
@@ -37,8 +38,23 @@ def runs(json: opt.Json = False) -> None:
     elif not rows:
         out.print("No runs yet: start one with `planner enqueue --gaps`.")
     else:
-        columns = ["run", "state", "pipeline", "created", "steps", "reason"]
+        columns = ["run", "state", "pipeline", "created", "steps", "reason", "by"]
         out.print(count_table("runs", columns, [row.values() for row in rows]))
+
+
+def log(run: opt.RunId, json: opt.Json = False) -> None:
+    """Show every command that touched a run, in order: who gave it, from where, and when."""
+    context = open_context()
+    ledger = required_ledger(context)
+    commands = ledger.commands(ledger.require(run))
+    if json:
+        print_json({"run_id": run, "commands": [each.as_json() for each in commands]})
+        return
+    for each in commands:
+        out.print(each.text, style="bold", markup=False, soft_wrap=True)
+        out.print(f"  {each.line}", markup=False, soft_wrap=True)
+    if not commands:
+        out.print(f"{run} was sent by a version that noted no commands.", markup=False)
 
 
 def status(run: opt.RunId, json: opt.Json = False) -> None:

@@ -1,7 +1,8 @@
 """The history in the warehouse: `backfill_runs` and `data_gaps`, for dashboards to read.
 
-Optional: no command reads it back, and a repair goes on without it. Each table is written in one
-statement per run, and idempotently: a run that is finalized twice gives the same rows.
+Optional: no command reads these two back, and a repair goes on without it. Each table is written in
+one statement per run, and idempotently: a run that is finalized twice gives the same rows. Beside
+them stand `backfill_made` (`planner.report.made`) and `backfill_commands`.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from datetime import date, datetime
 from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.pipeline.windows import Window
 from planner.plan.plan import Plan
+from planner.report.commands import COMMANDS
+from planner.report.made import MADE
 from planner.report.report import Report
 from sql import TableNotFound, Warehouse, WarehouseRefused, load
 from sql.statements import quote_table
 
 RUNS, GAPS = "backfill_runs", "data_gaps"
+TABLES = (RUNS, GAPS, MADE, COMMANDS)
 _COLUMN = re.compile(r"^  (\w+) ", re.MULTILINE)
 OPEN, HEALED, ACCEPTED = "open", "healed", "accepted"
 
@@ -36,8 +40,8 @@ class FoundGap:
 
 
 def create_statements(dataset: str) -> list[str]:
-    """GoogleSQL that creates both tables where they are missing."""
-    return [load(f"history/create/{name}").format(**_names(dataset)) for name in (RUNS, GAPS)]
+    """GoogleSQL that creates the tables where they are missing, in the order of `TABLES`."""
+    return [load(f"history/create/{name}").format(**_names(dataset)) for name in TABLES]
 
 
 def check_columns(warehouse: Warehouse, dataset: str) -> None:
@@ -45,7 +49,7 @@ def check_columns(warehouse: Warehouse, dataset: str) -> None:
 
     A pipeline may well have a `data_gaps` of its own. Tables that are absent are no error here.
     """
-    for name, statement in zip((RUNS, GAPS), create_statements(dataset), strict=True):
+    for name, statement in zip(TABLES, create_statements(dataset), strict=True):
         try:
             columns = {column.lower() for column in warehouse.columns(f"{dataset}.{name}")}
         except TableNotFound:
@@ -171,6 +175,8 @@ def _names(dataset: str) -> dict[str, str]:
     return {
         "runs": quote_table(f"{dataset}.{RUNS}"),
         "gaps": quote_table(f"{dataset}.{GAPS}"),
+        "made": quote_table(f"{dataset}.{MADE}"),
+        "commands": quote_table(f"{dataset}.{COMMANDS}"),
     }
 
 

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from planner.gaps.matrix import Count
+from planner.plan.choices import choice_lines
 from planner.report.advice import next_steps
 from planner.report.causes import Cause, causes, dates_text
 from planner.report.report import (
     Report,
     bare_seasons,
     code_lines,
+    command_lines,
     loss_lines,
     phase_times,
     publication_lines,
@@ -47,7 +49,8 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"- plan: {plain(report.plan_id)}"
     if report.reason:
         yield f"- reason: {plain(report.reason)}"
-    for line in code_lines(report):
+    chosen = choice_lines(report.values, report.pinned)
+    for line in (*command_lines(report), *chosen, *code_lines(report)):
         yield f"- {plain(line)}"
     yield f"- ended: {moment(report.ended)}, after {duration(report.ended - report.created)}"
     yield ""

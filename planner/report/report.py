@@ -9,12 +9,15 @@ from datetime import date
 from functools import cached_property
 from typing import Literal
 
+from pydantic import Field
+
 from planner.data import Data
 from planner.gaps.matrix import Matrix
 from planner.gaps.snapshot import Snapshot
 from planner.pipeline.model import RunId
 from planner.pipeline.publish import Publication
 from planner.pipeline.windows import Season, Window
+from planner.plan.command import Command
 from planner.text import date_runs, moment
 from planner.validation.judge import CriterionRow
 
@@ -122,6 +125,10 @@ class Report(Data):
     entity: str
     state: str
     reason: str
+    values: dict[str, str] = Field(default_factory=dict)
+    """What the run set in the place of `{name}`."""
+    pinned: dict[str, int] = Field(default_factory=dict)
+    """Phase → the number of the runner that the user chose, from 1."""
     scope: Window
     created: float
     started: float | None
@@ -155,6 +162,8 @@ class Report(Data):
     """What to know of dates that are done."""
     code: tuple[CodeSeen, ...] = ()
     """By which code the scripts were run; more than one when it changed during the run."""
+    commands: tuple[Command, ...] = ()
+    """Every command that touched the run, in order; the first one sent it."""
 
     @property
     def phases(self) -> list[str]:
@@ -260,6 +269,14 @@ def code_lines(report: Report) -> list[str]:
         return [f"code: {each.code}" for each in report.code]
     told = [f"{each.code} (from {moment(each.since)})" for each in report.code]
     return [f"code: it changed during the run: {', then '.join(told)}"]
+
+
+def command_lines(report: Report) -> list[str]:
+    """Who asked for the run; and what else was done to it."""
+    return [
+        f"{'asked by' if n == 0 else 'then'}: {each.line}: {each.text}"
+        for n, each in enumerate(report.commands)
+    ]
 
 
 def remark_lines(report: Report) -> list[str]:

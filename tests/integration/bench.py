@@ -72,6 +72,11 @@ class NoLedger:
 
     changed: set[tuple[str, date]] = field(default_factory=set)
     """Dates that the run repairs upstream."""
+    made: dict[date, str] = field(default_factory=dict)
+    """What was noted of what made a date."""
+
+    def note_made(self, run_id: str, phase: str, made: dict[date, str]) -> None:
+        self.made |= made
 
 
 @cache

@@ -19,7 +19,11 @@ from sqlglot import exp, parse_one
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
-from planner.report.history import FoundGap, write_gaps, write_run
+from planner.plan.command import Command
+from planner.plan.made import Fingerprint, Made, MadeBy
+from planner.report.commands import write_commands
+from planner.report.history import FoundGap, create_statements, write_gaps, write_run
+from planner.report.made import read_made, write_made
 from planner.validation.queries import query_of
 from planner.validation.results import QUERIES
 from sql.coverage import coverage_query
@@ -203,6 +207,17 @@ def test_the_analyzer_accepts_the_partitions(which: str) -> None:
     )
 
 
+COMMAND = Command(
+    by="ada",
+    login="ada",
+    host="h",
+    folder="/",
+    at=datetime(2024, 1, 1, tzinfo=UTC),
+    version="0.1.0",
+    text="planner enqueue --gaps",
+)
+
+
 def test_the_analyzer_accepts_the_run_history() -> None:
     asked: dict[str, dict[str, Any]] = {}
 
@@ -213,10 +228,26 @@ def test_the_analyzer_accepts_the_run_history() -> None:
             asked[statement] = parameters
             return 0
 
-    for name in sorted(HISTORY & {"history/create/backfill_runs", "history/create/data_gaps"}):
-        asked[load(name).format(runs="`ops.backfill_runs`", gaps="`ops.data_gaps`")] = {}
+        def rows(self, statement: str, parameters: dict[str, Any]) -> list[Any]:
+            self.run(statement, parameters)
+            return []
+
+    for statement in create_statements("ops"):
+        asked[statement] = {}
+    print_ = Fingerprint(runner="r")
+    made = Made(
+        run_id="run-1",
+        pipeline="nba",
+        warehouse="w",
+        ended=1.0,
+        made=(MadeBy(fingerprint=print_, dates={"grading": (SCOPE.start,)}),),
+    )
+    write_made(Asking(), "ops", made)
+    assert read_made(Asking(), "ops", pipeline="nba", scope=SCOPE) == []
     gap = FoundGap(phase="grading", date=SCOPE.start, reason="missing")
-    write_run(Asking(), "ops", make_report(seasons=1))
+    report = make_report(seasons=1)
+    write_run(Asking(), "ops", report)
+    write_commands(Asking(), "ops", report.model_copy(update={"commands": (COMMAND,)}))
     write_gaps(
         Asking(), "ops", "nba", [gap], counted=SCOPE, detected=datetime.now(UTC), now=time.time()
     )

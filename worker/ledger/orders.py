@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from planner.plan.command import Command
+
 
 @dataclass(frozen=True, kw_only=True)
 class Orders:
@@ -13,6 +15,8 @@ class Orders:
     """Services may end batches that are not this run's."""
     deadline_seconds: int | None = None
     """From its registration to its cancellation, if it still goes on. None: never."""
+    asked: Command | None = None
+    """The command that sends it."""
 
 
 PLAIN = Orders()

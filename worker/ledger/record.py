@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from planner.errors import BadRecord
+from planner.plan.command import Command
 from planner.plan.states import RUN_ENDED, RunState, StepState
 from planner.text import printable
 from worker.ledger.connection import is_wrong_type
@@ -87,6 +88,12 @@ class RunHeader(Record):
     warehouse_id: str = ""
     """What tells the warehouse apart, however it is spelt."""
     reason: str = ""
+    asked: Annotated[Command | None, BeforeValidator(_parsed)] = None
+    """The command that sent it; None for runs of before."""
+    values: Annotated[dict[str, str], BeforeValidator(_parsed)] = Field(default_factory=dict)
+    """What the run sets in the place of `{name}`."""
+    pinned: Annotated[dict[str, int], BeforeValidator(_parsed)] = Field(default_factory=dict)
+    """Phase → the number of the runner that the run chose, from 1."""
     steps_total: int = 0
     force_service: bool = False
     """Whether services may be told to end batches that are not this run's."""
@@ -196,6 +203,8 @@ def as_text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(int(value))
+    if isinstance(value, Command):
+        return value.model_dump_json()
     return json.dumps(value) if isinstance(value, dict) else str(value)
 
 

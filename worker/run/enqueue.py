@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, date, datetime
 
-from planner.errors import BadPlan, FleetError
+from planner.errors import BadPlan, FleetError, UsageError
 from planner.gaps.gaps import SHORT, Assessment, Expected
 from planner.pipeline.lookback import upstream
 from planner.pipeline.phase import Phase
 from planner.plan import owed as owed_files
+from planner.plan.choices import require_choices
 from planner.plan.owed import Owed
 from planner.plan.plan import Plan, Task, new_id
 from planner.plan.states import RunState
@@ -77,6 +78,10 @@ def require_here(context: Context, plan: Plan) -> None:
                 f"{plan.plan_id} names phases that {context.pipeline.name} does not have, or not "
                 f"in this order ({chunk_.id}): make a new plan."
             )
+    try:
+        require_choices(context.pipeline, runnable, plan.values, plan.pinned)
+    except UsageError as error:
+        raise BadPlan(f"{plan.plan_id}: {error}") from None
     for name, now in with_runners(context, plan).runners.items():
         then = plan.runners.get(name)
         if then is not None and then.number != now.number:

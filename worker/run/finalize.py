@@ -13,21 +13,25 @@ from planner.errors import FleetError
 from planner.files import write_whole
 from planner.pipeline.publish import Publication
 from planner.plan import owed as owed_files
+from planner.plan.made import Made
 from planner.plan.plan import Plan
 from planner.plan.states import STEP_ENDED, DateState, RunState
 from planner.report.causes import report_json
+from planner.report.commands import write_commands
 from planner.report.history import gaps_after, write_gaps, write_run
 from planner.report.html.render import render_page
+from planner.report.made import write_made
 from planner.report.markdown import render_markdown
 from planner.report.message import run_ended
 from planner.report.report import Report
 from planner.validation.counts import Counts
-from sql import WarehouseError
+from sql import TableNotFound, Warehouse, WarehouseError
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunEnding, RunRecord
 from worker.processes.secrets import redacted
 from worker.run.final_count import final_count, held_up
 from worker.run.lost import LOST, end_if_lost
+from worker.run.made import made_by, save_made
 from worker.run.notify import notify
 from worker.run.publish import Interrupted, publish
 from worker.run.report import Standing, recounts, remarks, report_of
@@ -106,7 +110,9 @@ def _conclude(
     )
     publication = _publish(context, run, standing, lease)
     run = context.ledger.run(run.id) or run  # it may have been cancelled meanwhile
-    report = _with_history(context, run, standing, report_of(context, run, standing, publication))
+    made = made_by(context, run, dates)
+    report = report_of(context, run, standing, publication)
+    report = _with_history(context, run, standing, report, made)
     state = RunState(report.state)
     ending = _ending(standing, publication)
     text = report.model_dump_json()
@@ -118,6 +124,7 @@ def _conclude(
         log.info("%s has ended: %s", run.id, state)
     try:
         write_report(context, report)
+        save_made(context, made)
         settle_owed(context, run, dates)
     except (OSError, FleetError) as error:  # `planner report` and the next plan do it anew
         log.warning("%s has ended, and its files cannot be written: %s", run.id, error)
@@ -136,7 +143,9 @@ def _ending(standing: Standing, publication: Publication | None) -> RunEnding:
     )
 
 
-def _with_history(context: Context, run: RunRecord, standing: Standing, report: Report) -> Report:
+def _with_history(
+    context: Context, run: RunRecord, standing: Standing, report: Report, made: Made
+) -> Report:
     """Add the run to the history in the warehouse, if there is one; a failure is only a note."""
     dataset, plan = context.settings.history_dataset, standing.plan
     if dataset is None:
@@ -147,6 +156,7 @@ def _with_history(context: Context, run: RunRecord, standing: Standing, report: 
     warehouse = context.warehouse.labelled(plan_id=plan.plan_id, phase="history")
     try:
         write_run(warehouse, dataset, report)
+        _write_beside(warehouse, dataset, report, made)
         if standing.assessment is not None:
             write_gaps(
                 warehouse,
@@ -162,6 +172,15 @@ def _with_history(context: Context, run: RunRecord, standing: Standing, report: 
         why = f"The run is not in the history {dataset}: {redacted(str(error))}"
         return report.model_copy(update={"notes": (*report.notes, why)})
     return report
+
+
+def _write_beside(warehouse: Warehouse, dataset: str, report: Report, made: Made) -> None:
+    """Add what made the run's dates, and its commands; a history of before has no tables for it."""
+    try:
+        write_made(warehouse, dataset, made)
+        write_commands(warehouse, dataset, report)
+    except TableNotFound as error:
+        log.warning("%s: %s. `planner history --create` creates it.", made.run_id, error)
 
 
 def _publish(

@@ -12,13 +12,11 @@ from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from redis import RedisError
 
 from planner.pipeline.phase import Phase
-from planner.pipeline.runners import RunnerSpec
 from planner.plan.plan import Step, Task
 from sql import Warehouse, WarehouseError, WarehouseRefused
 from worker.ledger.budget import Exceeded, spend
@@ -37,14 +35,13 @@ from worker.runners import (
     TooLarge,
     runner_for,
 )
-from worker.runners.code import code_of
-from worker.runners.environment import Unset, expand
 from worker.step import progress
 from worker.step.before import Before, read_before
 from worker.step.checkpoint import Checkpoint, Range
 from worker.step.context import Context
 from worker.step.gate import Pair, short_upstream
 from worker.step.log import log_path
+from worker.step.made import note_code
 from worker.step.recount import Recount, recount
 
 log = logging.getLogger(__name__)
@@ -103,6 +100,8 @@ class Attempt:
     """Whether the user lets a service end what it is doing for others."""
     checkpoint: dict[str, Any] = field(default_factory=dict)
     plan_id: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What the run sets."""
     in_run: Container[Pair] = ()
     """Of what the dates are computed from, the phases and dates that the run repairs."""
 
@@ -253,7 +252,8 @@ class Attempt:
             return Failed(error=str(error), is_permanent=True)
 
         if not checkpoint.runner:
-            self._note_code(self.phase.runners[checkpoint.which])
+            made = note_code(self.context, self.run_id, self.phase, checkpoint.which, self.values)
+            checkpoint.made |= dict.fromkeys(dates, made)
 
         def note(written: dict[str, Any]) -> bool:
             checkpoint.runner = written
@@ -278,22 +278,9 @@ class Attempt:
                 self._warehouse, self.phase, dates, outdated=self._outdated
             ),
             force=self.force,
+            values=self.values,
         )
         return runner.run(job)
-
-    def _note_code(self, spec: RunnerSpec) -> None:
-        """Note which code a range is run by, and say it when it is other code than before."""
-        try:
-            folder = expand(spec.folder) if spec.folder else None
-        except Unset:
-            return  # the runner says so
-        if folder is not None:
-            code = code_of(Path(folder).expanduser())
-            before = self.context.ledger.note_code(self.run_id, code)
-            if before is not None:
-                log.warning(
-                    "%s: the code in %s is %s now, and was %s", self.run_id, folder, code, before
-                )
 
     # -- what the warehouse shows ------------------------------------------------------------
 
@@ -355,6 +342,8 @@ class Attempt:
         permanent = {day: why for day, why in told.items() if day in ended}
         blocked = {day: why for day, why in told.items() if day in checkpoint.blocked}
         done = tuple(day for day in dates if day not in short)
+        made = {day: checkpoint.made[day] for day in done if day in checkpoint.made}
+        self.context.ledger.note_made(self.run_id, self.phase.name, made)
         return Ended(
             done=done,
             short={d: why for d, why in told.items() if d not in permanent and d not in blocked},
@@ -368,8 +357,8 @@ class Attempt:
 
 def _kept(checkpoint: Checkpoint) -> dict[str, Any]:
     """What the next attempt has to know: how the tables stood before the first, and what to say."""
-    kept = Checkpoint(before=checkpoint.before or Before(), remarks=checkpoint.remarks)
-    return kept.model_dump(mode="json", include={"before", "remarks"})
+    kept = checkpoint.model_copy(update={"before": checkpoint.before or Before()})
+    return kept.model_dump(mode="json", include={"before", "remarks", "made"})
 
 
 def _merged(days: Sequence[date], *remarks: Mapping[date, str]) -> dict[date, str]:

@@ -33,6 +33,8 @@ class Checkpoint(BaseModel):
     """Date → the note of a runner that reported no error."""
     remarks: dict[date, str] = {}
     """Date → what the report says of it once it is done. Kept for the next attempt."""
+    made: dict[date, str] = {}
+    """Date → what it is made by, from before it was run. Kept for the next attempt."""
     # Bridge: checkpoints that were written before 0.2 call it `hopeless`.
     permanent: set[date] = Field(
         default=set(), validation_alias=AliasChoices("permanent", "hopeless")

@@ -119,7 +119,13 @@ class Visit:
     ) -> str:
         """Take the step's resources, make an attempt, and act on how it ended."""
         record = self.record
-        which = None if record.parked else which_of(self.phase, self.context.pipeline_dir)
+        which = (
+            None
+            if record.parked
+            else which_of(
+                self.phase, self.context.pipeline_dir, self.run.pinned.get(self.phase.name)
+            )
+        )
         services = services_of(self.phase, parked=bool(record.parked), which=which)
         lease = self._lease(ready, services)
         keep = False
@@ -179,6 +185,7 @@ class Visit:
             force=self.run.force_service,
             checkpoint=taken.started.checkpoint,
             plan_id=self.run.plan_id,
+            values=self.run.values,
             in_run=states,
         )
 

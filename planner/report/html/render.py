@@ -85,6 +85,8 @@ def _header(report: Report) -> Markup:
     ]
     if report.reason:
         facts.insert(0, ("reason", report.reason))
+    if report.commands:
+        facts.insert(0, ("asked by", report.commands[0].line))
     facts += [("code", line.removeprefix("code: ")) for line in code_lines(report)]
     look = "good" if report.state == "complete" else "bad"
     return join(
