@@ -12,6 +12,7 @@ from planner.commands import options as opt
 from planner.commands.context import open_context, read_assessment, required_ledger
 from planner.commands.output import note, out, print_json
 from planner.commands.up import stop_on_sigterm
+from planner.commands.who import this_command
 from planner.errors import Exit, FleetError
 from planner.pipeline.calendar import Calendar
 from planner.text import date_runs
@@ -117,7 +118,14 @@ def _look(
             )
             plan_id = Wanted(scope=scope, phases=[]).plan_id
             assessment, _ = read_assessment(context, scope, plan_id=plan_id, max_bytes=max_bytes)
-            return heal_once(context, assessment, today, limits, dry_run=dry_run)
+            return heal_once(
+                context,
+                assessment,
+                today,
+                limits,
+                asked=this_command("schedule"),
+                dry_run=dry_run,
+            )
     finally:
         lease.release()
 

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 
 from planner.gaps.gaps import SHORT, Assessment
 from planner.pipeline.windows import Window
+from planner.plan.command import Command
 from planner.plan.plan import Plan
 from planner.report.message import gave_up
 from worker.ledger.healing import Healing, Pair
@@ -57,7 +58,13 @@ class Healed:
 
 
 def heal(
-    context: Context, assessment: Assessment, today: date, limits: Limits, *, dry_run: bool = False
+    context: Context,
+    assessment: Assessment,
+    today: date,
+    limits: Limits,
+    *,
+    asked: Command | None = None,
+    dry_run: bool = False,
 ) -> Healed:
     """Look once: enqueue the gaps that the limits allow. `assessment` is of the whole calendar."""
     ledger, pipeline = context.ledger, context.pipeline
@@ -73,6 +80,7 @@ def heal(
         exclude=frozenset(day for _, day in quarantined),
         limit=left or None,
         reason=REASON,
+        asked=asked,
     )
 
     def plan() -> Plan:
