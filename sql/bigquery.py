@@ -29,6 +29,7 @@ from google.cloud.bigquery.job import QueryJob
 from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
 
 from sql.bigquery_errors import THEIRS, translated
+from sql.bigquery_keeping import BigQueryKeeper
 from sql.bigquery_types import columns_of, google_type
 from sql.billing import MAXIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED, billed_bytes
 from sql.coverage import coverage_of, coverage_query
@@ -300,6 +301,9 @@ class BigQueryWarehouse:
         for job in jobs:
             self._cancel(job)
 
+    def keeper(self, *, dataset: str = "", days: int) -> BigQueryKeeper:
+        return BigQueryKeeper(self, dataset=dataset, days=days)
+
     def close(self) -> None:
         self._client.close()  # type: ignore[no-untyped-call]
 
@@ -308,7 +312,7 @@ class BigQueryWarehouse:
     def _begin(self, statement: str, parameters: Parameters, **options: Any) -> QueryJob:
         config = bigquery.QueryJobConfig(
             query_parameters=[_parameter(name, value) for name, value in parameters.items()],
-            labels=job_labels(self._labels),
+            labels=self._job_labels(),
             **options,
         )
         # job_retry: the client would wrap this request in a second retry of 10 minutes, with a
@@ -342,6 +346,9 @@ class BigQueryWarehouse:
             finally:
                 with self._lock:
                     self._running[:] = [other for other in self._running if other is not job]
+
+    def _job_labels(self) -> dict[str, str]:
+        return job_labels(self._labels)
 
     def _cancel(self, job: QueryJob) -> None:
         with suppress(Exception):

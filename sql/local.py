@@ -52,6 +52,7 @@ from sql.dialect import (
 from sql.errors import TableNotFound, Unsupported, WarehouseRefused, WarehouseUnreachable
 from sql.identity import folder_identity
 from sql.local_errors import refusals
+from sql.local_keeping import LocalKeeper
 from sql.statements import is_table
 from sql.warehouse import Coverage, Parameters, Partition, Partitioning, Partitions, Table
 
@@ -75,6 +76,7 @@ class LocalWarehouse:
         self.name = f"local:{self.folder}"
         self._tables: dict[str, DeltaTable] = {}
         self._logs: dict[str, DeltaLog] = {}
+        self._fixed: set[str] = set()  # at the version that they were opened at
         self._shown: dict[str, int] = {}
         """Table → the version that DuckDB sees."""
         self._connection = duckdb.connect()
@@ -167,8 +169,8 @@ class LocalWarehouse:
         return {day: tuple(sorted(marks[day])) for day in sorted(marks)}
 
     def columns(self, table: str) -> Mapping[str, str]:
-        suffix = {SUFFIX: "STRING"} if is_sharded(table) else {}
-        return {**columns_of(self._open(newest_shard(self.folder, table))), **suffix}
+        found = columns_of(self._open(newest_shard(self.folder, table)))
+        return found | {SUFFIX: "STRING"} if is_sharded(table) else found
 
     def partitioning(self, table: str) -> Partitioning:
         if is_sharded(table):
@@ -186,8 +188,7 @@ class LocalWarehouse:
         ]
 
     def tables(self, beside: str) -> Sequence[str]:
-        project = beside.split(".")[:-2]
-        folder = self.folder.joinpath(*project)
+        folder = self.folder.joinpath(*beside.split(".")[:-2])
         return sorted(
             ".".join(log.parent.relative_to(self.folder).parts)
             for log in folder.glob("*/*/_delta_log")
@@ -224,6 +225,9 @@ class LocalWarehouse:
             "write CREATE TABLE, MERGE … ON FALSE, INSERT … SELECT or DELETE … WHERE."
         )
 
+    def keeper(self, *, dataset: str = "", days: int) -> LocalKeeper:
+        return LocalKeeper(self, days=days)
+
     def close(self) -> None:
         self._connection.close()
 
@@ -244,8 +248,7 @@ class LocalWarehouse:
                 raise WarehouseRefused(f"Table {reference.name!r} has no dataset.")
         with refusals():
             values = bound(query.parameters, parameters)
-            answer = self._connection.sql(query.sql, params=values).to_arrow_table()
-            return google_integers(answer)
+            return google_integers(self._connection.sql(query.sql, params=values).to_arrow_table())
 
     def _show(self, name: str, reference: exp.Table) -> None:
         """Make the table's newest version visible to DuckDB under its own name."""
@@ -303,7 +306,7 @@ class LocalWarehouse:
             if table is None:
                 table = self._tables[name] = DeltaTable(self._path(name))
                 self._logs[name] = DeltaLog(self._path(name))
-            else:
+            elif name not in self._fixed:
                 table.update_incremental()
         except TableNotFoundError:
             raise TableNotFound(f"{self.name} has no table {name}.") from None
@@ -324,7 +327,6 @@ class LocalWarehouse:
     # -- writing -----------------------------------------------------------------------------
 
     def _create(self, tree: exp.Create) -> int:
-        name = table_name(tree.find(exp.Table))
         schema = pa.schema(
             pa.field(
                 column.name,
@@ -334,12 +336,11 @@ class LocalWarehouse:
             for column in tree.find_all(exp.ColumnDef)
         )
         partition = tree.find(exp.PartitionedByProperty)
-        mode = "ignore" if tree.args.get("exists") else "error"
         with refusals():
             DeltaTable.create(
-                self._path(name),
+                self._path(table_name(tree.find(exp.Table))),
                 schema,
-                mode=mode,  # type: ignore[arg-type]
+                mode="ignore" if tree.args.get("exists") else "error",
                 partition_by=[partition.this.name] if partition else None,
             )
         return 0
@@ -349,8 +350,7 @@ class LocalWarehouse:
         new = self._select(
             source.unnest() if isinstance(source, exp.Subquery) else source, parameters
         )
-        gone = literal(condition, parameters)
-        return self._write(table_name(tree.this), new, predicate=gone)
+        return self._write(table_name(tree.this), new, predicate=literal(condition, parameters))
 
     def _insert(self, tree: exp.Insert, parameters: Parameters) -> int:
         target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this

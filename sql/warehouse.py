@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    from sql.keeping import Keeper
 
 Scalar = str | int | float | bool | date
 Parameters = Mapping[str, Scalar | Sequence[Scalar]]
@@ -268,6 +271,13 @@ class Warehouse(Protocol):
 
     def run(self, statement: str, parameters: Parameters) -> int:
         """Run one GoogleSQL statement that writes; how many rows it added."""
+        ...
+
+    def keeper(self, *, dataset: str = "", days: int) -> Keeper:
+        """What keeps rows of its tables before they are written anew, for so many days.
+
+        `dataset` is where copies are kept, of a warehouse that has to make copies.
+        """
         ...
 
     def close(self) -> None:

@@ -42,6 +42,7 @@ def enqueue(
         bool, typer.Option("--dry-run", help="Show the plan, and send nothing.")
     ] = False,
     deadline: opt.Deadline = None,
+    no_keep: opt.NoKeep = False,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: opt.Json = False,
@@ -53,17 +54,13 @@ def enqueue(
     """
     from worker.ledger.orders import Orders
     from worker.run.enqueue import enqueue as send
+    from worker.run.keep import with_keeping
 
     if (gaps or options.redo) == (plan is not None):
         raise UsageError("Say what to enqueue: --gaps, --redo, or --plan FILE.")
     filed = None if plan is None else _read(plan, options)
     context = open_context()
-    ledger = None if dry_run else required_ledger(context)
-    source = (
-        _FromGaps(context, options, ledger, gaps=gaps)
-        if filed is None
-        else _FromFile(context, options, filed)
-    )
+    source = _source(context, options, filed, gaps=gaps, dry_run=dry_run)
     if dry_run and json:
         print_json(source.plan.as_json())
     elif not json:
@@ -75,6 +72,7 @@ def enqueue(
     source.require_now()
     _confirm(source.plan, yes=yes, json=json)
     orders = Orders(force_service=force_service, deadline_seconds=deadline)
+    orders = orders if no_keep else with_keeping(orders, context.settings)
     with err.status("Sending …"):
         run_id, sent = send(context, source.plan, source.replan, orders)
     if run_id is None:
@@ -88,6 +86,15 @@ def enqueue(
         _wait(context, run_id, sent, json=json)
     elif json:
         print_json({"run_id": run_id, **sent.as_json()})
+
+
+def _source(
+    context: Context, options: Planning, filed: Plan | None, *, gaps: bool, dry_run: bool
+) -> _FromGaps | _FromFile:
+    ledger = None if dry_run else required_ledger(context)
+    if filed is None:
+        return _FromGaps(context, options, ledger, gaps=gaps)
+    return _FromFile(context, options, filed)
 
 
 class _FromGaps:

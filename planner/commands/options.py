@@ -201,6 +201,12 @@ ForceService = Annotated[
         "--force-service", help="Let a service end what it does for others, to start ours at once."
     ),
 ]
+NoKeep = Annotated[
+    bool,
+    typer.Option(
+        "--no-keep", help="Keep nothing of what is written over: no `planner restore` then."
+    ),
+]
 ReasonText = Annotated[
     str,
     typer.Option("--reason", parser=parse_line, metavar="TEXT", help="Why; kept with the run."),

@@ -15,11 +15,14 @@ from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.pipeline.windows import Window
 from planner.plan.plan import Plan
 from planner.report.report import Report
+from planner.report.restored import RestoreReport
 from sql import TableNotFound, Warehouse, WarehouseRefused, load
 from sql.statements import quote_table
 
 RUNS, GAPS = "backfill_runs", "data_gaps"
 _COLUMN = re.compile(r"^  (\w+) ", re.MULTILINE)
+RESTORED = "restored"
+"""The state of a restore, which is no run: it is written when every table was counted."""
 OPEN, HEALED, ACCEPTED = "open", "healed", "accepted"
 
 
@@ -79,6 +82,31 @@ def write_run(warehouse: Warehouse, dataset: str, report: Report) -> None:
             "dates_short": len(check.short),
             "dates_remaining": check.remaining,
             "work_seconds": float(sum(row.seconds or 0.0 for row in report.steps)),
+        },
+    )
+
+
+def write_restore(warehouse: Warehouse, dataset: str, report: RestoreReport) -> None:
+    """Write the row of a restore beside those of runs. Raises `WarehouseError`."""
+    days = [day for each in report.tables for day in each.dates]
+    warehouse.run(
+        load("history/runs").format(**_names(dataset)),
+        {
+            "run_id": report.restore_id,
+            "plan_id": "",
+            "pipeline": report.pipeline,
+            "state": RESTORED,
+            "reason": f"restore of {report.run_id}",
+            "scope_start": min(days),
+            "scope_end": max(days),
+            "created_ms": _milliseconds(report.begun),
+            "ended_ms": _milliseconds(report.ended),
+            "steps": len(report.tables),
+            "steps_succeeded": len(report.tables),
+            "dates_checked": report.phase_dates,
+            "dates_short": 0,
+            "dates_remaining": 0,
+            "work_seconds": report.ended - report.begun,
         },
     )
 

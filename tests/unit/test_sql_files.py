@@ -26,6 +26,7 @@ from sql.coverage import coverage_query
 from sql.days import SHARDS, SUFFIX, days_of
 from sql.differences import Side, differences_query
 from sql.errors import WarehouseRefused
+from sql.keeping import Source, prints, restore_query
 from sql.listed import listed_query
 from sql.statements import HERE, load
 from sql.warehouse import Condition, GradeColumns, Table
@@ -63,9 +64,12 @@ BUILT = {
     "differences",
     "graded",
     "ids",
+    "kept",
     "listed",
     "partitions",
+    "prints",
     "probe",
+    "restore",
     "span_ids",
     *(f"queries/{name}" for name in QUERIES),
 }
@@ -113,6 +117,35 @@ def test_the_analyzer_accepts_what_names_ids_of_a_period(which: str) -> None:
         first, {entity: sides}, list(spans), ids_shown=20, spans=spans
     )
     analyze(SETS[which][1](), statement, parameters)
+
+
+@pytest.mark.parametrize("kind", ["DATE", "DATETIME", "TIMESTAMP"])
+def test_the_analyzer_accepts_what_compares_rows_and_puts_them_back(kind: str) -> None:
+    """Also where a column is new since they were kept."""
+    kept = {"day": kind, "store": "STRING", "paid": "NUMERIC"}
+    now = {**kept, "more": "FLOAT64"}
+    tables = {"shop.sales": now, "kept.sales": kept}
+    table = Table(name="shop.sales", date="day", kind=kind)
+    source = Source(table=replace(table, name="kept.sales"), days=frozenset([SCOPE.start]))
+    asked: list[tuple[str, Any]] = []
+
+    class Columns:
+        """All that is asked of a warehouse to make the statements."""
+
+        def columns(self, name: str) -> dict[str, str]:
+            return tables[name]
+
+        def rows(self, statement: str, parameters: Any) -> list[Any]:
+            asked.append((statement, parameters))
+            return []
+
+    warehouse: Any = Columns()
+    days = [SCOPE.start, SCOPE.end]
+    asked.append(restore_query(warehouse, table, [source], days))
+    asked.append(restore_query(warehouse, table, [], days))
+    prints(warehouse, table, ["store", "paid"], days)
+    for statement, parameters in asked:
+        analyze(tables, statement, parameters)
 
 
 def test_the_analyzer_accepts_every_flaw_that_is_counted_and_an_audit() -> None:

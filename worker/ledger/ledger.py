@@ -11,6 +11,9 @@ Keys, below `backfill:`
     run:ID:dates          hash         `phase|date` → state
     run:ID:published      set          dates that were published
     run:ID:report         string       the report, JSON
+    run:ID:kept           hash         what was there before the run, and where it is kept
+    run:ID:left           hash         marks of what the run left there
+    run:ID:restores       list         restores, JSON
     run:ID:missing        hash         chunk without a message → since when
     run:ID:step:STEP      hash         token, worker, attempt, times, error: `StepRecord`
 
@@ -20,13 +23,14 @@ Every transition is one Lua script, and so atomic. Ended runs stay for a month.
 from __future__ import annotations
 
 from worker.ledger.connection import now
+from worker.ledger.kept import KeptLedger
 from worker.ledger.look import LookLedger
 from worker.ledger.plans import PlanLedger
 from worker.ledger.runs import RunLedger
 from worker.ledger.steps import StepLedger
 
 
-class Ledger(RunLedger, PlanLedger, StepLedger, LookLedger):
+class Ledger(RunLedger, PlanLedger, StepLedger, LookLedger, KeptLedger):
     """Reads and writes the ledger through one Redis client."""
 
     def now(self) -> float:

@@ -13,6 +13,13 @@ class Orders:
     """Services may end batches that are not this run's."""
     deadline_seconds: int | None = None
     """From its registration to its cancellation, if it still goes on. None: never."""
+    keep: bool = False
+    """What tables hold is kept before the run writes it for the first time. A retry keeps as its
+    run does."""
+    keep_dataset: str = ""
+    """Where copies are kept, of a warehouse that has to make copies."""
+    keep_days: int = 1
+    """For how long."""
 
 
 PLAIN = Orders()

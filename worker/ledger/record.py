@@ -91,6 +91,10 @@ class RunHeader(Record):
     force_service: bool = False
     """Whether services may be told to end batches that are not this run's."""
     state: RunState = RunState.INCOMPLETE
+    keep: bool = False
+    """Whether what tables hold is kept before the run writes it."""
+    keep_dataset: str = ""
+    keep_days: int = 1
 
 
 class RunEnding(Record):

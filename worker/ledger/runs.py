@@ -75,6 +75,9 @@ class RunLedger(Connected):
             steps_total=plan.steps_total,
             force_service=orders.force_service,
             state=RunState.INCOMPLETE,
+            keep=orders.keep,
+            keep_dataset=orders.keep_dataset,
+            keep_days=orders.keep_days,
         )
         dates = [date_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
         text, chunks = written(plan)

@@ -22,9 +22,11 @@ from worker.ledger.record import RunRecord, StepRecord
 from worker.ledger.steps import Started
 from worker.runners import Park, Stopped, which_of
 from worker.step import gate
-from worker.step.attempt import Attempt, Ended, OverBudget
+from worker.step.attempt import Attempt
 from worker.step.context import Context
+from worker.step.ended import Ended, OverBudget
 from worker.step.errors import AttemptFailed, OtherWorker, Requeue, StepFailed, Waiting
+from worker.step.keep import Keeping
 from worker.step.log import write_log
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX, Mismatch, mismatch
 from worker.step.resources import resources_of, services_of
@@ -174,7 +176,24 @@ class Visit:
             force=self.run.force_service,
             checkpoint=taken.started.checkpoint,
             plan_id=self.run.plan_id,
+            keeping=self._keeping,
             in_run=states,
+        )
+
+    @property
+    def _keeping(self) -> Keeping | None:
+        """What keeps rows that the run writes over; None where it keeps none."""
+        if not self.run.keep:
+            return None
+        return Keeping(
+            ledger=self.context.ledger,
+            warehouse=self.context.warehouse.labelled(
+                plan_id=self.run.plan_id, phase=self.phase.name
+            ),
+            run_id=self.run.id,
+            phase=self.phase,
+            dataset=self.run.keep_dataset,
+            days=self.run.keep_days,
         )
 
     def _give_up(self, taken: Taken, ready: Sequence[date]) -> str:

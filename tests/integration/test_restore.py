@@ -1,0 +1,268 @@
+"""What a run wrote over, put back as it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from deltalake import DeltaTable
+
+from planner.errors import FleetError, UsageError
+from planner.gaps.gaps import GapReason
+from planner.plan.plan import Plan
+from planner.plan.states import RunState
+from planner.report.report import Report
+from planner.sandbox.workers import environment_of
+from planner.settings import Settings
+from sql.errors import KeptExpired
+from tests.commands import Done, planner
+from tests.integration.mart import DAILY, DAYS, RUN, SCOPE, STATEMENTS, Mart
+from worker.ledger.lease import Lease, Resource
+from worker.ledger.orders import Orders
+from worker.run.keep import prepare, with_keeping
+from worker.run.plan import Wanted, plan_gaps
+from worker.run.restore import restore
+
+Rows = Mapping[str, list[dict[str, Any]]]
+TWICE = STATEMENTS["daily"].replace(DAILY, DAILY.replace("paid FROM", "2 * paid AS paid FROM"))
+DELETES = "DELETE FROM m.daily WHERE day BETWEEN @start_date AND @end_date"
+
+
+@pytest.fixture
+def mart(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Mart:
+    return Mart(tmp_path, redis_settings.redis_url)
+
+
+def rows(mart: Mart, *tables: str) -> Rows:
+    return {
+        table: sorted(
+            mart.warehouse.rows(f"SELECT * FROM m.{table}", {}),
+            key=lambda row: repr(sorted(row.items())),
+        )
+        for table in tables or ("daily", "trend")
+    }
+
+
+def redo(mart: Mart, *phases: str) -> Plan:
+    wanted = Wanted(scope=SCOPE, phases=["daily", "trend"], redo=phases, gaps=False)
+    return plan_gaps(mart.context, mart.assess(), wanted, ledger=mart.ledger)
+
+
+def run(mart: Mart, plan: Plan, *, keep: bool = True) -> Report:
+    """Run a plan that keeps what it writes over."""
+    orders = with_keeping(Orders(), mart.settings) if keep else Orders()
+    prepare(mart.context, plan, orders)
+    mart.ledger.register(RUN, plan, orders, warehouse_id=mart.warehouse.identify())
+    mart.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
+    return mart.end()
+
+
+@pytest.fixture
+def say(mart: Mart) -> Callable[..., Done]:
+    """A command as a user types it."""
+
+    def run(*arguments: str) -> Done:
+        environment = {**os.environ, **environment_of(mart.settings)}
+        return planner(*arguments, environment=environment, cwd=mart.place)
+
+    return run
+
+
+def test_every_table_is_as_it_was_row_for_row(mart: Mart) -> None:
+    before = rows(mart)
+    mart.says("daily", TWICE)
+    assert run(mart, redo(mart, "daily")).state == "complete"
+    assert rows(mart)["daily"] != before["daily"]
+    assert rows(mart)["trend"] != before["trend"]
+
+    report = restore(mart.context, RUN)
+
+    assert rows(mart) == before
+    assert {(each.phase, each.dates) for each in report.tables} == {
+        ("daily", tuple(DAYS)),
+        ("trend", tuple(DAYS)),
+    }
+    assert mart.ledger.restores(RUN) == [report.model_dump_json()]
+
+
+def test_dates_that_held_nothing_hold_nothing_again(mart: Mart) -> None:
+    mart.lose("daily", DAYS[1])
+    mart.lose("daily", DAYS[2], "s1")
+    before = rows(mart)
+    assert run(mart, mart.plan()).state == "complete"
+
+    restore(mart.context, RUN)
+
+    assert rows(mart) == before
+
+
+def test_one_phase_alone_is_restored_and_what_rests_on_it_is_owed(mart: Mart) -> None:
+    before = rows(mart)
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+    after = rows(mart)
+
+    report = restore(mart.context, RUN, phase="daily", dates=[DAYS[1]])
+
+    # Then its other dates are as the run left them
+    now = rows(mart)
+    assert [row for row in now["daily"] if row["day"] == DAYS[1]] == [
+        row for row in before["daily"] if row["day"] == DAYS[1]
+    ]
+    assert [row for row in now["daily"] if row["day"] != DAYS[1]] == [
+        row for row in after["daily"] if row["day"] != DAYS[1]
+    ]
+    assert now["trend"] == after["trend"]
+    # And the next plan computes anew what was computed from what is gone
+    assert report.to_recompute == {"trend": (DAYS[1], DAYS[2])}
+    plan = mart.plan()
+    assert {
+        (step.phase, task.date): task.reason for _, step in plan.steps() for task in step.tasks
+    } == {("trend", DAYS[1]): GapReason.CASCADE, ("trend", DAYS[2]): GapReason.CASCADE}
+
+
+def test_a_step_that_deletes_and_dies_says_how_its_rows_are_put_back(
+    mart: Mart, say: Callable[..., Done]
+) -> None:
+    before = rows(mart)
+    mart.says("daily", DELETES)
+    run(mart, redo(mart, "daily"))
+    assert not rows(mart)["daily"]
+
+    told = mart.problem(DAYS[1], "daily")
+    assert "m.daily held 4 rows before the run, and holds 0: put them back with `" in told
+    command = told.split("`")[-2]
+    assert command == f"planner restore {RUN} --phase daily --dates {DAYS[1]}"
+    assert say(*command.split()[1:], "--yes").code == 0
+
+    now = rows(mart, "daily")["daily"]
+    assert now == [row for row in before["daily"] if row["day"] == DAYS[1]]
+
+
+def test_what_was_written_since_is_not_written_over(mart: Mart) -> None:
+    before = rows(mart)
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+    mart.sql(DELETES, start_date=DAYS[3], end_date=DAYS[3])
+    since = rows(mart)
+
+    with pytest.raises(UsageError, match=rf"since {RUN}.*m.daily on {DAYS[3]}\. .*--over"):
+        restore(mart.context, RUN)
+    assert rows(mart) == since
+
+    restore(mart.context, RUN, over=True)
+    assert rows(mart) == before
+
+
+def test_a_restore_that_was_done_is_done_again_without_a_write(mart: Mart) -> None:
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+    restore(mart.context, RUN)
+    version = DeltaTable(mart.place / "warehouse/m/daily").version()
+
+    restore(mart.context, RUN)
+
+    assert DeltaTable(mart.place / "warehouse/m/daily").version() == version
+
+
+DYING = """
+import os, signal, sys
+from planner.cli import main
+from worker.run import restore
+real = restore.put_back
+def put_back(*arguments):
+    real(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+restore.put_back = put_back
+sys.argv = ["planner", "restore", sys.argv[1], "--yes"]
+main()
+"""
+
+
+def test_a_restore_that_was_killed_in_the_middle_is_begun_again_and_ends_right(
+    mart: Mart, say: Callable[..., Done]
+) -> None:
+    before = rows(mart)
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+
+    # When its process dies between two tables
+    environment = {**os.environ, **environment_of(mart.settings)}
+    killed = subprocess.run(
+        [sys.executable, "-c", DYING, RUN], env=environment, cwd=mart.place, capture_output=True
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    half = rows(mart)
+    assert half["daily"] == before["daily"]
+    assert half["trend"] != before["trend"]
+
+    # Then the same command ends what it began, at once
+    done = say("restore", RUN, "--yes")
+    assert done.code == 0, done.err
+    assert rows(mart) == before
+
+
+def test_a_retry_keeps_what_was_there_before_the_run(mart: Mart) -> None:
+    before = rows(mart)
+    mart.retries(1)
+    mart.says("daily", DELETES)
+    run(mart, redo(mart, "daily"))
+    assert not rows(mart)["daily"]
+
+    restore(mart.context, RUN, phase="daily")
+
+    assert rows(mart)["daily"] == before["daily"]
+
+
+def test_files_that_somebody_removed_are_told_before_anything_is_written(mart: Mart) -> None:
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+    after = rows(mart)
+    table = DeltaTable(mart.place / "warehouse/m/trend")
+    assert not table.vacuum(dry_run=False)  # held off, as long as nobody forces it
+    table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+
+    with pytest.raises(KeptExpired, match=f"m.trend .* is kept no more, of {DAYS[0]}"):
+        restore(mart.context, RUN)
+
+    assert rows(mart) == after
+
+
+def test_a_run_that_keeps_nothing_says_so(mart: Mart) -> None:
+    run(mart, redo(mart, "daily"), keep=False)
+
+    with pytest.raises(UsageError, match="kept nothing of what it wrote over"):
+        restore(mart.context, RUN)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"phase": "sales"}, "wrote no phase 'sales': it wrote daily, trend"),
+        ({"dates": [date(2024, 3, 1)]}, "wrote nothing on 2024-03-01"),
+    ],
+)
+def test_what_the_run_did_not_write_is_refused(
+    mart: Mart, asked: dict[str, Any], says: str
+) -> None:
+    run(mart, redo(mart, "daily"))
+
+    with pytest.raises(UsageError, match=says):
+        restore(mart.context, RUN, **asked)
+
+
+def test_dates_that_a_step_writes_are_left(mart: Mart) -> None:
+    run(mart, redo(mart, "daily"))
+    lease = Lease(mart.context.redis, [Resource(name=f"mart:daily:{DAYS[0]}")], seconds=5)
+    assert lease.acquire()
+
+    with pytest.raises(FleetError, match="writes some of these dates now"):
+        restore(mart.context, RUN)
