@@ -92,7 +92,7 @@ class BigQueryKeeper:
         if mark == now:
             return False
         times = [datetime.fromisoformat(part.split(" ")[0]) for part in now.split("|") if part]
-        return not times or max(times) > noted
+        return any(time > noted for time in times)
 
     def _create(self, name: str, about: bigquery.Table) -> None:
         by = about.time_partitioning

@@ -16,6 +16,7 @@ from sqlglot.errors import SqlglotError
 from sql.errors import TableNotFound, Unsupported, WarehouseError, WarehouseUnreachable
 from sql.warehouse import Parameters
 from tests.bigquery_server import encode
+from tests.bigquery_server.copies import copy_partition
 from tests.bigquery_server.encode import Json
 from tests.bigquery_server.faults import ApiError, Faults
 from tests.bigquery_server.scans import BYTES_PER_VALUE, Scan, bytes_billed, scans
@@ -76,12 +77,14 @@ class Job:
             statistics["endTime"] = _millis(self.ended)
         if done and self.answer is not None:
             statistics |= {"totalBytesProcessed": str(self.answer.processed)}
-            statistics["query"] = self._query_statistics(self.answer)
+            if "query" in self.configuration:
+                statistics["query"] = self._query_statistics(self.answer)
         return {
             "kind": "bigquery#job",
             "id": f"{self.project}:{self.location}.{self.job_id}",
             "jobReference": self.reference,
-            "configuration": self.configuration | {"jobType": "QUERY"},
+            "configuration": self.configuration
+            | {"jobType": "QUERY" if "query" in self.configuration else "COPY"},
             "status": status,
             "statistics": statistics,
         }
@@ -190,6 +193,9 @@ class Jobs:
 
     def execute(self, job: Job, warehouse: ServedWarehouse) -> Answer:
         """Run a job's statement, or with dryRun only look at it. Raises `ApiError`."""
+        if "copy" in job.configuration:
+            copy_partition(job.configuration["copy"], job.project, warehouse)
+            return Answer(statement_type="COPY", rows=None)
         query = job.configuration["query"]
         if query.get("useLegacySql", True):  # the API's default
             raise ApiError("notImplemented", "This server speaks GoogleSQL: set useLegacySql.")

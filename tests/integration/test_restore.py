@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from planner.report.report import Report
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql.errors import KeptExpired
+from tests.bigquery_server.rest import BigQueryServer
 from tests.commands import Done, planner
 from tests.integration.mart import DAILY, DAYS, RUN, SCOPE, STATEMENTS, Mart
 from worker.ledger.lease import Lease, Resource
@@ -30,6 +32,7 @@ from worker.ledger.orders import Orders
 from worker.run.keep import prepare, with_keeping
 from worker.run.plan import Wanted, plan_gaps
 from worker.run.restore import restore
+from worker.step.context import Context
 
 Rows = Mapping[str, list[dict[str, Any]]]
 TWICE = STATEMENTS["daily"].replace(DAILY, DAILY.replace("paid FROM", "2 * paid AS paid FROM"))
@@ -51,8 +54,14 @@ def rows(mart: Mart, *tables: str) -> Rows:
     }
 
 
-def redo(mart: Mart, *phases: str) -> Plan:
-    wanted = Wanted(scope=SCOPE, phases=["daily", "trend"], redo=phases, gaps=False)
+def redo(mart: Mart, *phases: str, chunk_dates: int | None = None, gaps: bool = False) -> Plan:
+    wanted = Wanted(
+        scope=SCOPE,
+        phases=["daily", "trend"],
+        redo=phases,
+        gaps=gaps,
+        chunk_dates=chunk_dates,
+    )
     return plan_gaps(mart.context, mart.assess(), wanted, ledger=mart.ledger)
 
 
@@ -60,7 +69,7 @@ def run(mart: Mart, plan: Plan, *, keep: bool = True) -> Report:
     """Run a plan that keeps what it writes over."""
     orders = with_keeping(Orders(), mart.settings) if keep else Orders()
     prepare(mart.context, plan, orders)
-    mart.ledger.register(RUN, plan, orders, warehouse_id=mart.warehouse.identify())
+    mart.ledger.register(RUN, plan, orders, warehouse_id=mart.context.warehouse.identify())
     mart.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
     return mart.end()
 
@@ -266,3 +275,66 @@ def test_dates_that_a_step_writes_are_left(mart: Mart) -> None:
 
     with pytest.raises(FleetError, match="writes some of these dates now"):
         restore(mart.context, RUN)
+
+
+@pytest.fixture
+def served(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryServer]:
+    """The same mart, on BigQuery."""
+    with BigQueryServer(mart.place / "warehouse", datasets={"safe": "US", "far": "EU"}) as server:
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
+        asked = {"warehouse": "bigquery:shop", "keep_dataset": "safe"}
+        mart.settings = mart.settings.model_copy(update=asked)
+        mart.context = Context(mart.settings, patient=False)
+        yield server
+        mart.context.warehouse.close()
+
+
+@pytest.mark.slow
+def test_bigquery_is_as_it_was_row_for_row(mart: Mart, served: BigQueryServer) -> None:
+    mart.lose("daily", DAYS[2])
+    before = rows(mart)
+    mart.says("daily", TWICE)
+    assert run(mart, redo(mart, "daily", chunk_dates=4, gaps=True)).state == "complete"
+    assert rows(mart) != before
+
+    report = restore(mart.context, RUN)
+
+    assert rows(mart) == before
+    assert report.phase_dates == 2 * len(DAYS)
+    # And once more, nothing is to do
+    inserts = served.count("jobs.insert")
+    restore(mart.context, RUN)
+    again = list(served.requests)[-(served.count("jobs.insert") - inserts) :]
+    assert not any("MERGE" in str(each.body) for each in again)
+
+
+@pytest.mark.slow
+def test_copies_that_have_expired_are_told_and_the_others_put_back(
+    mart: Mart, served: BigQueryServer
+) -> None:
+    before = rows(mart)
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily", chunk_dates=4))
+    after = rows(mart)
+    (expired,) = (mart.place / "warehouse/safe").glob("*__m_trend")
+    shutil.rmtree(expired)
+
+    with pytest.raises(KeptExpired, match="kept what m.trend held, is there no more"):
+        restore(mart.context, RUN)
+    assert rows(mart) == after
+
+    restore(mart.context, RUN, phase="daily")
+    assert rows(mart, "daily") == {"daily": before["daily"]}
+
+
+def test_a_keep_dataset_in_another_location_is_refused_before_anything_is_sent(
+    mart: Mart, served: BigQueryServer, say: Callable[..., Done]
+) -> None:
+    mart.settings = mart.settings.model_copy(update={"keep_dataset": "far"})
+    asked = ("enqueue", "--redo", "--all", "--phases", "daily", "--yes")
+
+    done = say(*asked)
+
+    assert done.code == 3
+    assert "m.daily is in US and far, where its rows are to be kept, in EU" in done.err
+    assert mart.ledger.runs() == []
