@@ -101,6 +101,12 @@ COMMANDS = (
         f"planner restore {RUN} --phase analytics --dates 2024-11-02..2024-11-05 --yes",
     ),
     Lazy(
+        "diff:diff",
+        "Compare what a run wrote over with what its tables hold now, row by row.",
+        f"planner diff {RUN}",
+        f"planner diff {RUN} --phase analytics --limit 100",
+    ),
+    Lazy(
         "up:up",
         "Run the embedded Redis and some workers until Ctrl-C.",
         "planner up --workers 4",

@@ -72,11 +72,11 @@ def restore_query(
 
     Raises `WarehouseRefused` where a column that was kept is gone, or of another type.
     """
-    columns = _columns(warehouse, table)
+    columns = stored_columns(warehouse, table)
     values: dict[str, Scalar | Sequence[Scalar]] = {}
     parts = []
     for source in sources:
-        known = _columns(warehouse, source.table)
+        known = stored_columns(warehouse, source.table)
         for name, kind in known.items():
             if columns.get(name) != kind:
                 now = f"is {columns[name]} now" if name in columns else "is gone"
@@ -134,8 +134,8 @@ def are_equal(
     for source in sources:
         shared = source.days & left
         left -= shared
-        columns = _columns(warehouse, source.table)
-        if shared and columns.keys() <= _columns(warehouse, table).keys():
+        columns = stored_columns(warehouse, source.table)
+        if shared and columns.keys() <= stored_columns(warehouse, table).keys():
             kept = prints(warehouse, source.table, columns, shared)
             now = prints(warehouse, table, columns, shared)
             found |= {day for day in shared if kept.get(day) == now.get(day)}
@@ -170,7 +170,7 @@ def _spans(days: Collection[date]) -> list[tuple[date, date]]:
     return spans
 
 
-def _columns(warehouse: Warehouse, table: Table) -> dict[str, str]:
+def stored_columns(warehouse: Warehouse, table: Table) -> dict[str, str]:
     """The columns that are stored: pseudo-columns are not."""
     return {
         name: kind

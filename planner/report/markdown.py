@@ -10,6 +10,7 @@ from planner.report.causes import Cause, causes, dates_text
 from planner.report.report import (
     Report,
     bare_seasons,
+    change_lines,
     code_lines,
     loss_lines,
     phase_times,
@@ -74,7 +75,8 @@ def _summary(report: Report) -> Iterator[str]:
 
 
 def _notes(report: Report) -> Iterator[str]:
-    lines = [f"note: {note}" for note in report.notes] + remark_lines(report)
+    lines = [f"note: {note}" for note in report.notes]
+    lines += change_lines(report) + remark_lines(report)
     for line in lines:
         yield f"- {plain(line)}"
     if lines:

@@ -15,6 +15,7 @@ from planner.gaps.snapshot import Snapshot
 from planner.pipeline.model import RunId
 from planner.pipeline.publish import Publication
 from planner.pipeline.windows import Season, Window
+from planner.report.changes import TableChange, phase_lines
 from planner.text import date_runs, moment
 from planner.validation.judge import CriterionRow
 
@@ -153,6 +154,8 @@ class Report(Data):
     """Dates that hold rows though nothing upstream does."""
     remarks: tuple[Remark, ...] = ()
     """What to know of dates that are done."""
+    changes: tuple[TableChange, ...] = ()
+    """How rows that were complete before differ from what they were, of a run that kept them."""
     code: tuple[CodeSeen, ...] = ()
     """By which code the scripts were run; more than one when it changed during the run."""
 
@@ -260,6 +263,11 @@ def code_lines(report: Report) -> list[str]:
         return [f"code: {each.code}" for each in report.code]
     told = [f"{each.code} (from {moment(each.since)})" for each in report.code]
     return [f"code: it changed during the run: {', then '.join(told)}"]
+
+
+def change_lines(report: Report) -> list[str]:
+    """How rows that were written anew differ from before, one line per phase."""
+    return [f"written anew, {line}" for line in phase_lines(report.changes)]
 
 
 def remark_lines(report: Report) -> list[str]:

@@ -22,6 +22,7 @@ from planner.pipeline.windows import Window
 from planner.report.history import FoundGap, write_gaps, write_run
 from planner.validation.queries import query_of
 from planner.validation.results import QUERIES
+from sql.changes import Comparison
 from sql.coverage import coverage_query
 from sql.days import SHARDS, SUFFIX, days_of
 from sql.differences import Side, differences_query
@@ -60,6 +61,8 @@ OWN = {name for name in ALL if name.startswith(("sandbox/", "sales/"))}
 HISTORY = {name for name in ALL if name.startswith("history/")}
 BUILT = {
     "audit",
+    "changed",
+    "changed_rows",
     "coverage",
     "differences",
     "graded",
@@ -70,6 +73,8 @@ BUILT = {
     "prints",
     "probe",
     "restore",
+    "row_held",
+    "rows_held",
     "span_ids",
     *(f"queries/{name}" for name in QUERIES),
 }
@@ -144,6 +149,10 @@ def test_the_analyzer_accepts_what_compares_rows_and_puts_them_back(kind: str) -
     asked.append(restore_query(warehouse, table, [source], days))
     asked.append(restore_query(warehouse, table, [], days))
     prints(warehouse, table, ["store", "paid"], days)
+    for key, sources in ((("store",), (source,)), ((), (source, source)), ((), ())):
+        compared = Comparison(table=table, key=key, sources=sources, days=frozenset(days))
+        compared.changes(warehouse)
+        compared.rows(warehouse, shown=3)
     for statement, parameters in asked:
         analyze(tables, statement, parameters)
 

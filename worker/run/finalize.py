@@ -22,6 +22,7 @@ from sql import WarehouseError
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunEnding, RunRecord
 from worker.processes.secrets import redacted
+from worker.run.diff import with_changes
 from worker.run.final_count import final_count, held_up
 from worker.run.publish import Interrupted, publish
 from worker.run.report import Standing, recounts, remarks, report_of
@@ -79,7 +80,8 @@ def _conclude(
     )
     publication = _publish(context, run, standing, lease)
     run = context.ledger.run(run.id) or run  # it may have been cancelled meanwhile
-    report = _with_history(context, run, standing, report_of(context, run, standing, publication))
+    report = with_changes(context, run, plan, report_of(context, run, standing, publication))
+    report = _with_history(context, run, standing, report)
     state = RunState(report.state)
     ending = _ending(standing, publication)
     text = report.model_dump_json()

@@ -18,6 +18,7 @@ from planner.report.html.markup import Markup, el, join
 from planner.report.html.timeline import timeline
 from planner.report.report import (
     Report,
+    change_lines,
     code_lines,
     loss_lines,
     publication_lines,
@@ -88,7 +89,10 @@ def _header(report: Report) -> Markup:
                 el("span", f"{MARKS.get(report.state, '')} {report.state}", class_=f"badge {look}"),
             ),
             el("p", verdict(report), class_="verdict"),
-            *(el("p", note, class_="quiet") for note in (*report.notes, *remark_lines(report))),
+            *(
+                el("p", note, class_="quiet")
+                for note in (*report.notes, *change_lines(report), *remark_lines(report))
+            ),
             el("dl", *(el("div", el("dt", key), el("dd", value)) for key, value in facts)),
         ]
     )
