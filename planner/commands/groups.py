@@ -105,13 +105,19 @@ class Planning(Counting):
             )
 
     def wanted(self, pipeline: Pipeline, *, gaps: bool = True) -> Wanted:
-        """What to plan. Raises `UsageError` for a phase that cannot be run, and for a `--redo` of
-        everything that does not say so.
+        """What to plan. Raises `UsageError` for a phase that cannot be run, where none can, and for
+        a `--redo` of everything that does not say so.
 
         The phases below one that is written anew may be run too; `--phases` need not name them.
         """
         from worker.run.plan import Wanted
 
+        if all(phase.is_watched for phase in pipeline.phases):
+            raise UsageError(
+                f"No phase of {pipeline.name} has a runner, so nothing can be repaired: `planner "
+                "gaps` says what is short; [[phases.runners]] in the pipeline file says what "
+                "writes a phase's rows."
+            )
         phases = opt.choose_phases(pipeline, self.phases, self.from_phase)
         redo = phases if self.redo else ()
         if self.redo:
