@@ -109,6 +109,15 @@ def restore_query(
     return statement, values
 
 
+def rows_query(table: Table, days: Collection[date]) -> tuple[str, Parameters]:
+    """The statement that reads every row of some dates."""
+    values: dict[str, Scalar | Sequence[Scalar]] = {}
+    statement = load("kept").format(
+        columns="*", table=quote_table(table.name), within=within(table, days, values)
+    )
+    return statement, values
+
+
 def prints(
     warehouse: Warehouse, table: Table, columns: Collection[str], days: Collection[date]
 ) -> Mapping[date, tuple[int, int]]:

@@ -8,8 +8,6 @@ and in BigQuery. What is written is one of:
 - `CREATE TABLE … PARTITION BY date_column`
 - `MERGE … ON FALSE`, BigQuery's way to replace the rows of some dates in one commit
 - `INSERT INTO … SELECT …` and `DELETE FROM … WHERE …`
-
-Nothing is ever vacuumed, so a reader's files stay where they are.
 """
 
 from __future__ import annotations
@@ -69,6 +67,7 @@ class LocalWarehouse:
     """Delta tables below `folder`. Safe for many processes; one instance per thread."""
 
     records_lag_seconds = 0.0  # the log is the table
+    billed = 0
     at_once = 1  # DuckDB spreads one query over the cores by itself
 
     def __init__(self, folder: str | Path) -> None:
@@ -77,8 +76,7 @@ class LocalWarehouse:
         self._tables: dict[str, DeltaTable] = {}
         self._logs: dict[str, DeltaLog] = {}
         self._fixed: set[str] = set()  # at the version that they were opened at
-        self._shown: dict[str, int] = {}
-        """Table → the version that DuckDB sees."""
+        self._shown: dict[str, int] = {}  # table → the version that DuckDB sees
         self._connection = duckdb.connect()
         self._connection.execute("SET TimeZone = 'UTC'")
         # DuckDB's own hash in its place: fingerprints are compared within one warehouse alone.
@@ -112,6 +110,9 @@ class LocalWarehouse:
         return dated(table, self.columns)
 
     def bytes_to_count(self, tables: Sequence[Table], start: date, end: date) -> None:
+        return None
+
+    def bytes_to_run(self, statement: str, parameters: Parameters) -> None:
         return None
 
     def partitions(
@@ -180,7 +181,7 @@ class LocalWarehouse:
 
     def missing_rights(self, table: str) -> Sequence[str]:
         self._open(table)  # is it there?
-        folder = self.folder.joinpath(*table.split("."))
+        folder = self._path(table)
         return [
             f"write to {path}"
             for path in (folder, folder / "_delta_log")
@@ -239,13 +240,11 @@ class LocalWarehouse:
     def _answer(self, query: Query, parameters: Parameters) -> pa.Table:
         """Run a query over the newest committed version of the tables it names."""
         for reference in query.tables:
-            name = table_name(reference)
-            if is_sharded(name):
-                self._show_shards(name, reference)
-            elif reference.db:
-                self._show(name, reference)
-            else:
+            if not reference.db:
                 raise WarehouseRefused(f"Table {reference.name!r} has no dataset.")
+            name = table_name(reference)
+            show = self._show_shards if is_sharded(name) else self._show
+            show(name, reference)
         with refusals():
             values = bound(query.parameters, parameters)
             return google_integers(self._connection.sql(query.sql, params=values).to_arrow_table())

@@ -196,6 +196,11 @@ class Warehouse(Protocol):
         """
         ...
 
+    @property
+    def billed(self) -> int:
+        """Bytes that its jobs were billed since `labelled` made it, by their own statistics."""
+        ...
+
     def identify(self) -> str:
         """Its identity, made where it has none yet. Writes nothing else, and raises nothing."""
         ...
@@ -223,6 +228,14 @@ class Warehouse(Protocol):
         """The most that `partitions` and the `coverage` of every table would be billed as.
 
         Asked of the warehouse, which bills nothing for it. None: counting costs nothing.
+        """
+        ...
+
+    def bytes_to_run(self, statement: str, parameters: Parameters) -> int | None:
+        """What a statement would be billed as, about.
+
+        Asked of the warehouse, which bills nothing for it. None: it costs nothing. Raises
+        `WarehouseRefused` where the statement itself would be refused.
         """
         ...
 

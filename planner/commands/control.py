@@ -24,14 +24,19 @@ def pause(run: opt.RunId, json: opt.Json = False) -> None:
     _say(json, run, "paused", f"go on with `planner resume {run}`")
 
 
-def resume(run: opt.RunId, force_service: opt.ForceService = False, json: opt.Json = False) -> None:
+def resume(
+    run: opt.RunId,
+    force_service: opt.ForceService = False,
+    max_dollars: opt.MaxDollars = None,
+    json: opt.Json = False,
+) -> None:
     """Go on with a paused run, or with one that was only half sent."""
     from worker.reconciler import reconcile
     from worker.run.control import resume as do
 
     context = open_context()
     required_ledger(context)
-    do(context, run, force_service=force_service)
+    do(context, run, force_service=force_service, max_dollars=max_dollars)
     reconcile(context)
     _say(json, run, "running", f"watch it with `planner watch {run}`")
 

@@ -19,6 +19,7 @@ from planner.commands.run_status import run_exit, status_json
 from planner.commands.watch import follow
 from planner.errors import BadPlan, Exit, UsageError
 from planner.gaps.gaps import RECOMPUTE, GapReason
+from planner.plan.cost import check_dollars
 from planner.plan.parse import read_plan
 from planner.plan.plan import Plan
 from planner.text import counted
@@ -43,6 +44,7 @@ def enqueue(
     ] = False,
     deadline: opt.Deadline = None,
     no_keep: opt.NoKeep = False,
+    max_dollars: opt.MaxDollars = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: opt.Json = False,
@@ -71,7 +73,8 @@ def enqueue(
         _end_without_run(source.plan, json=json)
     source.require_now()
     _confirm(source.plan, yes=yes, json=json)
-    orders = Orders(force_service=force_service, deadline_seconds=deadline)
+    check_dollars(source.plan.cost, max_dollars)
+    orders = Orders(force_service=force_service, deadline_seconds=deadline, max_dollars=max_dollars)
     orders = orders if no_keep else with_keeping(orders, context.settings)
     with err.status("Sending …"):
         run_id, sent = send(context, source.plan, source.replan, orders)

@@ -241,6 +241,15 @@ MaxBytes = Annotated[
         help="Count nothing when counting would be billed more; exit code 2.",
     ),
 ]
+MaxDollars = Annotated[
+    float | None,
+    typer.Option(
+        "--max-dollars",
+        min=0.0,
+        metavar="DOLLARS",
+        help="Send nothing that is known to be billed more; pause the run when it was.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else.")]
 Deadline = Annotated[
     int | None,

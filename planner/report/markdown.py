@@ -10,6 +10,7 @@ from planner.report.causes import Cause, causes, dates_text
 from planner.report.report import (
     Report,
     bare_seasons,
+    billed_lines,
     change_lines,
     code_lines,
     loss_lines,
@@ -41,7 +42,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"- plan: {plain(report.plan_id)}"
     if report.reason:
         yield f"- reason: {plain(report.reason)}"
-    for line in code_lines(report):
+    for line in (*code_lines(report), *billed_lines(report)):
         yield f"- {plain(line)}"
     yield f"- ended: {moment(report.ended)}, after {duration(report.ended - report.created)}"
     yield ""

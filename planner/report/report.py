@@ -15,6 +15,7 @@ from planner.gaps.snapshot import Snapshot
 from planner.pipeline.model import RunId
 from planner.pipeline.publish import Publication
 from planner.pipeline.windows import Season, Window
+from planner.plan.cost import Cost, readable
 from planner.report.changes import TableChange, phase_lines
 from planner.text import date_runs, moment
 from planner.validation.judge import CriterionRow
@@ -101,6 +102,8 @@ class StepRow(Data):
     ended: float | None
     error: str
     worked: float | None = None
+    billed: int = 0
+    """Bytes that the warehouse billed for it."""
     """Seconds at work over all attempts, those of a service included; no pause between them."""
 
     @property
@@ -154,6 +157,8 @@ class Report(Data):
     """Dates that hold rows though nothing upstream does."""
     remarks: tuple[Remark, ...] = ()
     """What to know of dates that are done."""
+    billed: Cost | None = None
+    """What the warehouse billed: steps, and the counts at the end. None: nothing, or not told."""
     changes: tuple[TableChange, ...] = ()
     """How rows that were complete before differ from what they were, of a run that kept them."""
     code: tuple[CodeSeen, ...] = ()
@@ -263,6 +268,19 @@ def code_lines(report: Report) -> list[str]:
         return [f"code: {each.code}" for each in report.code]
     told = [f"{each.code} (from {moment(each.since)})" for each in report.code]
     return [f"code: it changed during the run: {', then '.join(told)}"]
+
+
+def billed_lines(report: Report) -> list[str]:
+    """What the warehouse billed, by phase; none where it bills nothing."""
+    if report.billed is None:
+        return []
+    phases: dict[str, int] = {}
+    for row in report.steps:
+        phases[row.phase] = phases.get(row.phase, 0) + row.billed
+    parts = [f"{phase} {readable(billed)}" for phase, billed in phases.items() if billed]
+    rest = report.billed.bytes - sum(phases.values())
+    parts += [f"counts at the end {readable(rest)}"] * (rest > 0)
+    return [f"billed: {report.billed}: {', '.join(parts)}"]
 
 
 def change_lines(report: Report) -> list[str]:

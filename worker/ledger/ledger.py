@@ -22,6 +22,7 @@ Every transition is one Lua script, and so atomic. Ended runs stay for a month.
 
 from __future__ import annotations
 
+from worker.ledger.billed import BilledLedger
 from worker.ledger.connection import now
 from worker.ledger.kept import KeptLedger
 from worker.ledger.look import LookLedger
@@ -30,7 +31,7 @@ from worker.ledger.runs import RunLedger
 from worker.ledger.steps import StepLedger
 
 
-class Ledger(RunLedger, PlanLedger, StepLedger, LookLedger, KeptLedger):
+class Ledger(RunLedger, PlanLedger, StepLedger, LookLedger, KeptLedger, BilledLedger):
     """Reads and writes the ledger through one Redis client."""
 
     def now(self) -> float:

@@ -20,6 +20,9 @@ class Orders:
     """Where copies are kept, of a warehouse that has to make copies."""
     keep_days: int = 1
     """For how long."""
+    max_dollars: float | None = None
+    """The run is paused when it was billed more. None: never. A retry goes on with what its run
+    has left."""
 
 
 PLAIN = Orders()

@@ -78,6 +78,7 @@ class RunLedger(Connected):
             keep=orders.keep,
             keep_dataset=orders.keep_dataset,
             keep_days=orders.keep_days,
+            max_dollars=orders.max_dollars,
         )
         dates = [date_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
         text, chunks = written(plan)

@@ -37,13 +37,19 @@ def diff(
     kept: Mapping[Place, Kept],
     *,
     rows_shown: int = 0,
+    warehouse: Warehouse | None = None,
 ) -> list[TableChange]:
     """Compare what was kept with what is there now, one statement per table.
 
     With `rows_shown`, a second one names that many rows at most. Raises `WarehouseError`.
     """
-    warehouse = context.warehouse.labelled(plan_id=run.plan_id, phase="diff")
+    warehouse = warehouse or comparing(context, run)
     return [_change(warehouse, each, rows_shown) for each in _compared(context, run, kept)]
+
+
+def comparing(context: Context, run: RunRecord) -> Warehouse:
+    """The warehouse, whose jobs say that they compare rows of a run."""
+    return context.warehouse.labelled(plan_id=run.plan_id, phase="diff")
 
 
 def chosen(
@@ -83,7 +89,10 @@ def with_changes(context: Context, run: RunRecord, plan: Plan, report: Report) -
             for place, each in context.ledger.kept(run.id).items()
             if each.is_kept and (place[0], place[2]) in anew
         }
-        return report.model_copy(update={"changes": tuple(diff(context, run, kept))})
+        warehouse = comparing(context, run)
+        changes = tuple(diff(context, run, kept, warehouse=warehouse))
+        context.ledger.add_billed(run.id, None, warehouse.billed)
+        return report.model_copy(update={"changes": changes})
     except WarehouseError as error:
         log.warning("%s: its rows are not compared with those before: %s", run.id, error)
         why = f"rows written anew are not compared with those before: {redacted(str(error))}"

@@ -10,6 +10,7 @@ from planner.errors import FleetError
 from planner.files import write_whole
 from planner.pipeline.publish import Publication
 from planner.plan import owed as owed_files
+from planner.plan.cost import cost_of
 from planner.plan.plan import Plan
 from planner.plan.states import STEP_ENDED, DateState, RunState
 from planner.report.causes import report_json
@@ -81,7 +82,7 @@ def _conclude(
     publication = _publish(context, run, standing, lease)
     run = context.ledger.run(run.id) or run  # it may have been cancelled meanwhile
     report = with_changes(context, run, plan, report_of(context, run, standing, publication))
-    report = _with_history(context, run, standing, report)
+    report = _with_history(context, run, standing, with_billed(context, report))
     state = RunState(report.state)
     ending = _ending(standing, publication)
     text = report.model_dump_json()
@@ -97,6 +98,15 @@ def _conclude(
     except (OSError, FleetError) as error:  # `planner report` and the next plan do it anew
         log.warning("%s has ended, and its files cannot be written: %s", run.id, error)
     return str(state)
+
+
+def with_billed(context: Context, report: Report) -> Report:
+    """The report with what the warehouse billed for the run so far, where it bills."""
+    run = context.ledger.run(report.run_id)
+    if run is None or not run.billed:
+        return report
+    cost = cost_of(run.billed, context.settings.dollars_per_tib)
+    return report.model_copy(update={"billed": cost})
 
 
 def _ending(standing: Standing, publication: Publication | None) -> RunEnding:

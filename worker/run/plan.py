@@ -18,6 +18,7 @@ from planner.plan.plan import Plan, PlannedRunner, make_plan, new_id
 from planner.plan.states import DateState
 from worker.ledger.ledger import Ledger
 from worker.run.forecast import forecast
+from worker.run.price import with_price
 from worker.runners.choose import absence, choose
 from worker.step.context import Context
 from worker.step.mismatch import is_here
@@ -104,9 +105,9 @@ def plan_repair(
     ledger: Ledger | None,
     cost: Cost | None,
 ) -> Plan:
-    """As `plan_gaps`, with an estimate and its runners. Raises `BadPipeline`."""
+    """As `plan_gaps`, with an estimate, its runners and its price. Raises `BadPipeline`."""
     plan = plan_gaps(context, assessment, wanted, ledger=ledger, cost=cost, with_estimate=True)
-    return with_runners(context, plan)
+    return with_price(context, with_runners(context, plan))
 
 
 def _days_with_rows(assessment: Assessment, phase: str) -> set[date]:

@@ -87,6 +87,11 @@ class Attempt:
         """Its jobs say which plan and phase they are for."""
         return self.context.warehouse.labelled(plan_id=self.plan_id, phase=self.phase.name)
 
+    @property
+    def billed(self) -> int:
+        """Bytes that the warehouse billed for it so far."""
+        return self._warehouse.billed + (self.keeping.warehouse.billed if self.keeping else 0)
+
     def make(self) -> Ended | Park | Stopped | OverBudget:
         """Run every range, then recount."""
         checkpoint = Checkpoint.model_validate(self.checkpoint)

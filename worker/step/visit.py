@@ -24,6 +24,7 @@ from worker.ledger.steps import Started
 from worker.runners import Park, Stopped, which_of
 from worker.step import gate
 from worker.step.attempt import Attempt
+from worker.step.billed import note_billed
 from worker.step.context import Context
 from worker.step.ended import Ended, OverBudget
 from worker.step.errors import AttemptFailed, OtherWorker, Requeue, StepFailed, Waiting
@@ -144,7 +145,9 @@ class Visit:
             if started.crashes >= CRASHES_MAX:
                 return self._give_up(taken, ready)
             with lease.kept_alive():
-                outcome = self._attempt(ready, taken, which, states).make()
+                attempt = self._attempt(ready, taken, which, states)
+                outcome = attempt.make()
+                note_billed(self.context, self.run, self.id, attempt.billed)
             keep = isinstance(outcome, Park)
             return self._act_on(outcome, taken)
         finally:

@@ -18,6 +18,7 @@ from planner.report.html.markup import Markup, el, join
 from planner.report.html.timeline import timeline
 from planner.report.report import (
     Report,
+    billed_lines,
     change_lines,
     code_lines,
     loss_lines,
@@ -77,6 +78,7 @@ def _header(report: Report) -> Markup:
     ]
     if report.reason:
         facts.insert(0, ("reason", report.reason))
+    facts += [("billed", line.removeprefix("billed: ")) for line in billed_lines(report)]
     facts += [("code", line.removeprefix("code: ")) for line in code_lines(report)]
     look = "good" if report.state == "complete" else "bad"
     return join(
