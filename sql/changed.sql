@@ -4,7 +4,7 @@ SELECT
   COALESCE(kept.date, found.date) AS date,
   COUNTIF(kept.id IS NULL) AS added,
   COUNTIF(found.id IS NULL) AS removed,
-  COUNTIF(kept.held != found.held) AS changed{columns}
+  COUNTIF(IFNULL(kept.held != found.held, FALSE)) AS changed{columns}
 FROM (
 {kept}
 ) AS kept

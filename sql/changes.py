@@ -95,7 +95,7 @@ class Comparison:
             kept = [self._held(self.table, (), columns, counted, values)]
         now = [self._held(self.table, self.days, columns, counted, values)]
         apart = [
-            f",\n  COUNTIF(kept.column_{n} != found.column_{n}) AS column_{n}"
+            f",\n  COUNTIF(IFNULL(kept.column_{n} != found.column_{n}, FALSE)) AS column_{n}"
             for n, _ in enumerate(counted)
         ]
         statement = load(name).format(

@@ -92,6 +92,35 @@ def test_what_was_put_back_differs_in_nothing(done: Mart) -> None:
     assert not any(table.dates for table in diff(done.context, record, done.ledger.kept(RUN)))
 
 
+def test_rows_that_are_all_gone_or_all_new_are_counted(mart: Mart) -> None:
+    mart.lose("daily", DAYS[0])
+    mart.says("daily", "DELETE FROM m.daily WHERE day BETWEEN @start_date AND @end_date")
+    run(mart, redo(mart, "daily", gaps=True))
+    mart.sql(WRONG, start_date=DAYS[0], end_date=DAYS[0])
+
+    (table, *_) = diff(mart.context, mart.ledger.require(RUN), mart.ledger.kept(RUN))
+
+    assert [(each.date, each.added, each.removed, each.changed) for each in table.dates] == [
+        (day, 4 * (day == DAYS[0]), 4 * (day != DAYS[0]), 0) for day in DAYS
+    ]
+
+
+def test_a_comparison_that_fails_is_a_note_of_the_report(
+    mart: Mart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object, **named: object) -> None:
+        raise ValueError("a mistake")
+
+    monkeypatch.setattr("worker.run.diff.diff", fails)
+
+    report = run(mart, redo(mart, "daily"))
+
+    assert report.state == "complete"
+    assert report.notes == (
+        "rows written anew are not compared with those before: ValueError: a mistake",
+    )
+
+
 def test_a_person_reads_it(mart: Mart) -> None:
     mart.says("daily", WRONG)
     run(mart, redo(mart, "daily"))

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
+from redis import RedisError
+
 from planner.errors import UsageError
 from planner.gaps.gaps import RECOMPUTE
 from planner.plan.plan import Plan
@@ -93,10 +95,17 @@ def with_changes(context: Context, run: RunRecord, plan: Plan, report: Report) -
         changes = tuple(diff(context, run, kept, warehouse=warehouse))
         context.ledger.add_billed(run.id, None, warehouse.billed)
         return report.model_copy(update={"changes": changes})
-    except WarehouseError as error:
-        log.warning("%s: its rows are not compared with those before: %s", run.id, error)
-        why = f"rows written anew are not compared with those before: {redacted(str(error))}"
+    except RedisError:
+        raise
+    except Exception as error:  # also a mistake of ours: the run has to end, whatever this meets
+        log.exception("%s: its rows are not compared with those before", run.id)
+        why = f"rows written anew are not compared with those before: {_told(error)}"
         return report.model_copy(update={"notes": (*report.notes, why)})
+
+
+def _told(error: Exception) -> str:
+    kind = "" if isinstance(error, WarehouseError) else f"{type(error).__name__}: "
+    return redacted(f"{kind}{error}")
 
 
 def _compared(context: Context, run: RunRecord, kept: Mapping[Place, Kept]) -> Iterator[_Compared]:

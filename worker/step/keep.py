@@ -13,7 +13,7 @@ from functools import cached_property
 
 from planner.pipeline.phase import Phase
 from planner.pipeline.tables import TableSpec
-from planner.text import date_runs
+from planner.report.advice import PUT_BACK, restore_command
 from sql import Unsupported, Warehouse
 from sql.keeping import Keeper, whole
 from sql.warehouse import Cell
@@ -98,7 +98,7 @@ class Keeping:
                 if kept is not None and now < kept.rows:
                     command = restore_command(self.run_id, self.phase.name, [day])
                     how = (
-                        f"put them back with `{command}`"
+                        f"{PUT_BACK} `{command}`"
                         if kept.is_kept
                         else f"they were not kept: {kept.not_kept}"
                     )
@@ -121,9 +121,3 @@ def marks_of(warehouse: Warehouse, spec: TableSpec, dates: Collection[date]) -> 
     """
     versions = warehouse.versions(spec.table, min(dates), max(dates))
     return {day: "|".join(versions[day]) for day in dates if day in versions}
-
-
-def restore_command(run_id: str, phase: str, dates: Collection[date]) -> str:
-    """What a person types to put back what some dates held."""
-    days = date_runs(dates).replace(", ", ",")
-    return f"planner restore {run_id} --phase {phase} --dates {days}"
