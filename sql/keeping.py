@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Protocol
 
-from sql.days import days_of
+from sql.days import PARTITION_DATE, SUFFIX, days_of
 from sql.errors import WarehouseRefused
 from sql.statements import load, quote_column, quote_table, without_comments
 from sql.warehouse import Parameters, Scalar, Table, Warehouse
@@ -184,5 +184,5 @@ def stored_columns(warehouse: Warehouse, table: Table) -> dict[str, str]:
     return {
         name: kind
         for name, kind in warehouse.columns(table.name).items()
-        if not name.startswith("_")
+        if name not in (PARTITION_DATE, SUFFIX)
     }

@@ -33,6 +33,8 @@ from worker.run.keep import prepare, with_keeping
 from worker.run.plan import Wanted, plan_gaps
 from worker.run.restore import restore
 from worker.step.context import Context
+from worker.step.keep import Keeping
+from worker.step.visit import CRASHES_MAX
 
 Rows = Mapping[str, list[dict[str, Any]]]
 TWICE = STATEMENTS["daily"].replace(DAILY, DAILY.replace("paid FROM", "2 * paid AS paid FROM"))
@@ -338,3 +340,51 @@ def test_a_keep_dataset_in_another_location_is_refused_before_anything_is_sent(
     assert done.code == 3
     assert "m.daily is in US and far, where its rows are to be kept, in EU" in done.err
     assert mart.ledger.runs() == []
+
+
+def test_a_pipeline_file_that_was_mended_since_still_tells_the_tables(mart: Mart) -> None:
+    before = rows(mart)
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+    file = Path(mart.settings.pipeline)
+    file.write_text(file.read_text().replace("retries = 0", "retries = 2"))
+    mart.context = Context(mart.settings, patient=False)
+
+    restore(mart.context, RUN)
+
+    assert rows(mart) == before
+    # And a table that it names no more is told
+    file.write_text(file.read_text().replace("m.trend", "m.other"))
+    mart.context = Context(mart.settings, patient=False)
+    with pytest.raises(UsageError, match=r"wrote m\.trend in the phase trend, .* no such"):
+        restore(mart.context, RUN)
+
+
+def test_rows_that_were_lost_by_workers_that_died_are_told_and_put_back(mart: Mart) -> None:
+    # Given a step that had kept its rows and deleted them when each of its workers died
+    before = rows(mart)
+    plan = redo(mart, "daily", chunk_dates=4)
+    orders = with_keeping(Orders(), mart.settings)
+    mart.ledger.register(RUN, plan, orders, warehouse_id=mart.warehouse.identify())
+    mart.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
+    keeping = Keeping(
+        ledger=mart.ledger,
+        warehouse=mart.warehouse,
+        run_id=RUN,
+        phase=mart.context.pipeline.by_name["daily"],
+        days=14,
+    )
+    keeping.keep(DAYS)
+    mart.sql(DELETES, start_date=DAYS[0], end_date=DAYS[-1])
+    step = next(name for name, step in plan.steps() if step.phase == "daily")
+    mart.ledger.client.hset(f"backfill:run:{RUN}:step:{step}", "crashes", CRASHES_MAX)
+
+    # When it is given up
+    mart.end()
+
+    # Then it says what is lost, and the run can be restored, though none of them told its end
+    told = mart.ledger.problems(RUN, step)[DAYS[0]]
+    assert "gave up" in told
+    assert f"put them back with `planner restore {RUN} --phase daily --dates {DAYS[0]}`" in told
+    restore(mart.context, RUN)
+    assert rows(mart) == before

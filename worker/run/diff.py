@@ -21,6 +21,7 @@ from sql.warehouse import Warehouse
 from worker.ledger.kept import Kept, Place
 from worker.ledger.record import RunRecord
 from worker.processes.secrets import redacted
+from worker.run.keep import require_kept, specs_of
 from worker.step.context import Context
 from worker.step.mismatch import mismatch
 
@@ -58,11 +59,7 @@ def chosen(
     context: Context, run: RunRecord, phase: str | None, dates: Collection[date] | None
 ) -> dict[Place, Kept]:
     """What a run kept, of a phase and some dates. Raises `UsageError` where it kept nothing."""
-    if not run.keep:
-        raise UsageError(
-            f"{run.id} kept nothing of what it wrote over, so there is nothing to compare with: "
-            "begin runs without --no-keep, and on BigQuery name a BACKFILL_KEEP_DATASET."
-        )
+    require_kept(context, run)
     found = {
         place: kept
         for place, kept in context.ledger.kept(run.id).items()
@@ -111,26 +108,18 @@ def _told(error: Exception) -> str:
 def _compared(context: Context, run: RunRecord, kept: Mapping[Place, Kept]) -> Iterator[_Compared]:
     warehouse = context.warehouse
     keeper = warehouse.keeper(dataset=run.keep_dataset, days=run.keep_days)
-    for phase in context.pipeline.phases:
-        for spec in phase.tables:
-            of = {
-                day: each
-                for (name, table, day), each in kept.items()
-                if (name, table) == (phase.name, spec.name)
-            }
-            if not of:
-                continue
-            table = warehouse.dated(whole(spec.table))
-            places = {day: each.place for day, each in of.items() if each.place}
-            yield _Compared(
-                phase=phase.name,
-                comparison=Comparison(
-                    table=table,
-                    key=spec.key,
-                    sources=tuple(keeper.sources(table, places)) if places else (),
-                    days=frozenset(of),
-                ),
-            )
+    for phase, spec, of in specs_of(context, run, kept):
+        table = warehouse.dated(whole(spec.table))
+        places = {day: each.place for day, each in of.items() if each.place}
+        yield _Compared(
+            phase=phase.name,
+            comparison=Comparison(
+                table=table,
+                key=spec.key,
+                sources=tuple(keeper.sources(table, places)) if places else (),
+                days=frozenset(of),
+            ),
+        )
 
 
 def _change(warehouse: Warehouse, compared: _Compared, rows_shown: int) -> TableChange:

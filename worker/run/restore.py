@@ -31,9 +31,9 @@ from sql.warehouse import Coverage, Table
 from worker.ledger.kept import Kept, Left, Place
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunRecord
+from worker.run.keep import require_kept, specs_of
 from worker.step.context import Context
 from worker.step.keep import marks_of
-from worker.step.mismatch import mismatch
 
 log = logging.getLogger(__name__)
 
@@ -79,15 +79,7 @@ def _require(context: Context, run_id: str) -> RunRecord:
             f"{run_id} is {run.state}: wait for its end, or end it with `planner cancel {run_id}`, "
             "then restore it."
         )
-    other = mismatch(context, run)
-    if other is not None:
-        raise UsageError(f"{run_id} cannot be restored from here: it needs {other.waits_for[2:]}.")
-    if not run.keep:
-        raise UsageError(
-            f"{run_id} kept nothing of what it wrote over: it was begun with --no-keep, with "
-            "BACKFILL_KEEP=false, without BACKFILL_KEEP_DATASET on BigQuery, or by a version "
-            "before this one."
-        )
+    require_kept(context, run)
     return run
 
 
@@ -109,15 +101,16 @@ class _Restore:
         begun = self.context.ledger.now()
         known = self._chosen(phase, dates)
         pairs = {(name, day) for name, _, day in known}
-        with_lease = self._lease(pairs)
+        can_be = {place: each for place, each in known.items() if each.is_kept}
+        lease = self._lease(pairs)
         try:
-            with with_lease.kept_alive():
-                parts = [self._part(*of) for of in self._by_table(known)]
+            with lease.kept_alive():
+                parts = [self._part(*of) for of in specs_of(self.context, self.run, can_be)]
                 self._refuse_written_since(parts)
-                found = [self._put_back(part, with_lease) for part in parts]
+                found = [self._put_back(part, lease) for part in parts]
                 owed = self._note_owed(pairs)
         finally:
-            with_lease.release()
+            lease.release()
         report = RestoreReport(
             restore_id=self.id,
             run_id=self.run.id,
@@ -161,19 +154,6 @@ class _Restore:
         if not any(kept.is_kept for kept in chosen.values()):
             raise UsageError(f"Nothing can be put back: {'; '.join(_not_kept(chosen))}.")
         return chosen
-
-    def _by_table(
-        self, known: Mapping[Place, Kept]
-    ) -> Iterable[tuple[Phase, TableSpec, dict[date, Kept]]]:
-        for phase in self.context.pipeline.phases:
-            for spec in phase.tables:
-                kept = {
-                    day: each
-                    for (name, table, day), each in known.items()
-                    if (name, table) == (phase.name, spec.name) and each.is_kept
-                }
-                if kept:
-                    yield phase, spec, kept
 
     def _part(self, phase: Phase, spec: TableSpec, kept: Mapping[date, Kept]) -> _Part:
         """Find what was kept. Raises `KeptExpired`."""
@@ -338,7 +318,11 @@ def _holds(kept: Kept, cells: Coverage, day: date) -> bool:
     cell = cells.get(day)
     if cell is None:
         return kept.rows == 0
-    return cell.rows == kept.rows and dict(cell.fingerprints) == kept.fingerprints
+    # The file may count other entities now.
+    shared = cell.fingerprints.keys() & kept.fingerprints.keys()
+    return cell.rows == kept.rows and all(
+        cell.fingerprints[name] == kept.fingerprints[name] for name in shared
+    )
 
 
 def _only(sources: Iterable[Source], days: Collection[date]) -> list[Source]:

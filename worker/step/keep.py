@@ -7,6 +7,7 @@ nothing of what the first attempt had begun to write.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -14,7 +15,7 @@ from functools import cached_property
 from planner.pipeline.phase import Phase
 from planner.pipeline.tables import TableSpec
 from planner.report.advice import PUT_BACK, restore_command
-from sql import Unsupported, Warehouse
+from sql import Unsupported, Warehouse, WarehouseError
 from sql.keeping import Keeper, whole
 from sql.warehouse import Cell
 from worker.ledger.kept import Kept, Left, Place
@@ -107,6 +108,14 @@ class Keeping:
                         f"{spec.name} held {kept.rows} rows before the run, and holds {now}: {how}",
                     )
         return lost
+
+    def given_up(self, dates: Collection[date]) -> Mapping[date, str]:
+        """As `told`, of a step that killed its workers, with the marks of what they left; nothing
+        while the warehouse does not answer."""
+        with suppress(WarehouseError):
+            self.note_left(dates)
+            return self.told(dates)
+        return {}
 
     def _known(self, dates: Collection[date]) -> dict[Place, Kept]:
         tables = [spec.name for spec in self.phase.tables]

@@ -205,10 +205,11 @@ class Visit:
     def _give_up(self, taken: Taken, ready: Sequence[date]) -> str:
         """Settle a step that kills its workers."""
         why = f"gave up: {CRASHES_MAX} workers died while they ran it"
+        lost = self._keeping.given_up(ready) if self._keeping else {}
         return self._settlement_of(taken).settle(
             token=taken.lease.token,
             state=StepState.FAILED,
-            failed=dict.fromkeys(ready, why),
+            failed={day: f"{why}. {lost[day]}" if day in lost else why for day in ready},
             blocked=taken.blocked,
             release=taken.lease,
         )
