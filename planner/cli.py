@@ -131,6 +131,11 @@ COMMANDS = (
         "planner up --workers 4",
     ),
     Lazy(
+        "metrics:metrics",
+        "Tell how the fleet stands, for Prometheus: steps, waits, queues, leases, memory.",
+        "planner metrics --port 9464 --gaps-every 1h",
+    ),
+    Lazy(
         "history:history",
         "Show the statements that create the tables of the run history; with --create, run them.",
         "BACKFILL_HISTORY_DATASET=ops planner history --create",
