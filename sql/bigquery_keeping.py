@@ -19,7 +19,7 @@ from google.cloud import bigquery
 
 from sql.bigquery_errors import translated
 from sql.bigquery_types import columns_of
-from sql.days import PARTITION_DATE
+from sql.days import PARTITION_DATE, is_sharded
 from sql.errors import KeptExpired, TableNotFound, Unsupported, WarehouseRefused
 from sql.keeping import Source
 from sql.partitions import is_by_day
@@ -64,7 +64,8 @@ class BigQueryKeeper:
 
     def keep(self, table: Table, days: Collection[date], run_id: str) -> Mapping[date, str]:
         about = self._warehouse._table(table.name)
-        if table.date.upper() == PARTITION_DATE or not is_by_day(about, table, columns_of(about)):
+        is_pseudo = table.date.upper() == PARTITION_DATE or is_sharded(table.name)
+        if is_pseudo or not is_by_day(about, table, columns_of(about)):
             raise Unsupported(f"{table.name} is not partitioned by the day of {table.date}")
         copy = f"{self._dataset}.{_name(run_id, table.name)}"
         with self._warehouse._in_our_words():

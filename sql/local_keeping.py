@@ -15,8 +15,9 @@ from urllib.parse import unquote
 import pyarrow as pa
 from deltalake import DeltaTable
 
+from sql.days import is_sharded
 from sql.delta_tables import has_dates
-from sql.errors import KeptExpired, Unsupported, WarehouseRefused
+from sql.errors import KeptExpired, Unsupported, WarehouseError, WarehouseRefused
 from sql.keeping import Source
 from sql.local_errors import refusals
 from sql.warehouse import Table
@@ -40,11 +41,21 @@ class LocalKeeper:
 
     def prepare(self, tables: Sequence[Table]) -> None:
         for table in tables:
+            if is_sharded(table.name):
+                continue
             opened = self._warehouse._open(table.name)
-            if has_dates(opened, table):
-                self._hold(table.name, opened)
+            try:
+                if has_dates(opened, table):
+                    self._hold(table.name, opened)
+            except WarehouseError as error:
+                raise WarehouseRefused(
+                    f"{table.name} cannot be told to hold back its files, so its rows could not be "
+                    f"put back ({error}). Let the planner write to it, or say --no-keep."
+                ) from error
 
     def keep(self, table: Table, days: Collection[date], run_id: str) -> Mapping[date, str]:
+        if is_sharded(table.name):
+            raise Unsupported(f"{table.name} stands for several tables")
         opened = self._warehouse._open(table.name)
         if not has_dates(opened, table):
             raise Unsupported(f"{table.name} is not partitioned by {table.date}")

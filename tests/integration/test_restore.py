@@ -23,7 +23,8 @@ from planner.plan.states import RunState
 from planner.report.report import Report
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
-from sql.errors import KeptExpired
+from sql.errors import KeptExpired, WarehouseRefused, WarehouseUnreachable
+from sql.local import LocalWarehouse
 from tests.bigquery_server.rest import BigQueryServer
 from tests.commands import Done, planner
 from tests.integration.mart import DAILY, DAYS, RUN, SCOPE, STATEMENTS, Mart
@@ -388,3 +389,15 @@ def test_rows_that_were_lost_by_workers_that_died_are_told_and_put_back(mart: Ma
     assert f"put them back with `planner restore {RUN} --phase daily --dates {DAYS[0]}`" in told
     restore(mart.context, RUN)
     assert rows(mart) == before
+
+
+def test_a_table_that_cannot_be_held_back_is_told_before_anything_is_sent(
+    mart: Mart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise WarehouseUnreachable("Permission denied")
+
+    monkeypatch.setattr(LocalWarehouse, "_commit", refuse)
+
+    with pytest.raises(WarehouseRefused, match=r"m\.daily cannot be told to hold .*--no-keep"):
+        prepare(mart.context, redo(mart, "daily"), with_keeping(Orders(), mart.settings))
