@@ -20,7 +20,7 @@ from planner.doctor.listings import check_listings
 from planner.doctor.names import none_of
 from planner.doctor.tables import Check, check_audits, check_tables
 from planner.errors import Exit
-from planner.report.history import GAPS, RUNS, check_columns
+from planner.report.history import TABLES, check_columns
 from sql import WarehouseError, load
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _history(context: Context) -> Iterator[Check]:
         advice = "name another dataset for the history: planner history --create makes its tables"
         yield Check(what="run history", ok=False, detail=str(error), advice=advice)
         return
-    for table in (f"{dataset}.{name}" for name in (RUNS, GAPS) if dataset):
+    for table in (f"{dataset}.{name}" for name in TABLES if dataset):
         try:
             context.warehouse.columns(table)
             yield Check(what="run history", ok=True, detail=table)

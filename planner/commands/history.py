@@ -10,7 +10,7 @@ from planner.commands import options as opt
 from planner.commands.context import open_context
 from planner.commands.output import note, out, print_json
 from planner.errors import UsageError
-from planner.report.history import GAPS, RUNS, check_columns, create_statements
+from planner.report.history import TABLES, check_columns, create_statements
 
 
 def history(
@@ -32,11 +32,12 @@ def history(
         for statement in statements:
             warehouse.run(statement, {})
     if json:
-        tables = [f"{dataset}.{RUNS}", f"{dataset}.{GAPS}"]
+        tables = [f"{dataset}.{name}" for name in TABLES]
         print_json({"tables": tables, "created": create, "statements": statements})
         return
     if create:
-        out.print(f"{dataset}.{RUNS} and {dataset}.{GAPS} are there.", markup=False)
+        *others, last = (f"{dataset}.{name}" for name in TABLES)
+        out.print(f"{', '.join(others)} and {last} are there.", markup=False)
         return
     for statement in statements:
         out.print(f"{statement.rstrip()};", markup=False, soft_wrap=True)

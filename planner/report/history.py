@@ -14,12 +14,13 @@ from datetime import date, datetime
 from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.pipeline.windows import Window
 from planner.plan.plan import Plan
-from planner.report.report import Report
+from planner.report.report import Report, billed_phases
 from planner.report.restored import RestoreReport
 from sql import TableNotFound, Warehouse, WarehouseRefused, load
 from sql.statements import quote_table
 
-RUNS, GAPS = "backfill_runs", "data_gaps"
+RUNS, GAPS, COSTS = "backfill_runs", "data_gaps", "backfill_costs"
+TABLES = (RUNS, GAPS, COSTS)
 _COLUMN = re.compile(r"^  (\w+) ", re.MULTILINE)
 RESTORED = "restored"
 """The state of a restore, which is no run: it is written when every table was counted."""
@@ -39,8 +40,8 @@ class FoundGap:
 
 
 def create_statements(dataset: str) -> list[str]:
-    """GoogleSQL that creates both tables where they are missing."""
-    return [load(f"history/create/{name}").format(**_names(dataset)) for name in (RUNS, GAPS)]
+    """GoogleSQL that creates the tables where they are missing."""
+    return [load(f"history/create/{name}").format(**_names(dataset)) for name in TABLES]
 
 
 def check_columns(warehouse: Warehouse, dataset: str) -> None:
@@ -48,7 +49,7 @@ def check_columns(warehouse: Warehouse, dataset: str) -> None:
 
     A pipeline may well have a `data_gaps` of its own. Tables that are absent are no error here.
     """
-    for name, statement in zip((RUNS, GAPS), create_statements(dataset), strict=True):
+    for name, statement in zip(TABLES, create_statements(dataset), strict=True):
         try:
             columns = {column.lower() for column in warehouse.columns(f"{dataset}.{name}")}
         except TableNotFound:
@@ -82,6 +83,25 @@ def write_run(warehouse: Warehouse, dataset: str, report: Report) -> None:
             "dates_short": len(check.short),
             "dates_remaining": check.remaining,
             "work_seconds": float(sum(row.seconds or 0.0 for row in report.steps)),
+        },
+    )
+
+
+def write_costs(warehouse: Warehouse, dataset: str, report: Report) -> None:
+    """Write what an ended run was billed, by phase; nothing where it was billed nothing. The
+    counts at the end are of no phase. Raises `WarehouseError`."""
+    if report.billed is None:
+        return
+    phases = billed_phases(report)
+    per_byte = report.billed.dollars / report.billed.bytes
+    warehouse.run(
+        load("history/costs").format(**_names(dataset)),
+        {
+            "run_id": report.run_id,
+            "ended_ms": _milliseconds(report.ended),
+            "phases": [*phases],
+            "bytes": [*phases.values()],
+            "dollars": [billed * per_byte for billed in phases.values()],
         },
     )
 
@@ -199,6 +219,7 @@ def _names(dataset: str) -> dict[str, str]:
     return {
         "runs": quote_table(f"{dataset}.{RUNS}"),
         "gaps": quote_table(f"{dataset}.{GAPS}"),
+        "costs": quote_table(f"{dataset}.{COSTS}"),
     }
 
 

@@ -270,16 +270,24 @@ def code_lines(report: Report) -> list[str]:
     return [f"code: it changed during the run: {', then '.join(told)}"]
 
 
+def billed_phases(report: Report) -> dict[str, int]:
+    """Phase → bytes that were billed for its steps; the counts at the end are under no name."""
+    phases: dict[str, int] = {}
+    for row in report.steps:
+        phases[row.phase] = phases.get(row.phase, 0) + row.billed
+    rest = (report.billed.bytes if report.billed else 0) - sum(phases.values())
+    return {phase: billed for phase, billed in phases.items() if billed} | {"": max(rest, 0)}
+
+
 def billed_lines(report: Report) -> list[str]:
     """What the warehouse billed, by phase; none where it bills nothing."""
     if report.billed is None:
         return []
-    phases: dict[str, int] = {}
-    for row in report.steps:
-        phases[row.phase] = phases.get(row.phase, 0) + row.billed
-    parts = [f"{phase} {readable(billed)}" for phase, billed in phases.items() if billed]
-    rest = report.billed.bytes - sum(phases.values())
-    parts += [f"counts at the end {readable(rest)}"] * (rest > 0)
+    parts = [
+        f"{phase or 'counts at the end'} {readable(billed)}"
+        for phase, billed in billed_phases(report).items()
+        if billed
+    ]
     return [f"billed: {report.billed}: {', '.join(parts)}"]
 
 

@@ -20,6 +20,7 @@ from planner.errors import FleetError, UsageError
 from planner.gaps.gaps import GapReason
 from planner.plan.plan import Plan
 from planner.plan.states import RunState
+from planner.report.history import create_statements
 from planner.report.report import Report
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
@@ -401,3 +402,22 @@ def test_a_table_that_cannot_be_held_back_is_told_before_anything_is_sent(
 
     with pytest.raises(WarehouseRefused, match=r"m\.daily cannot be told to hold .*--no-keep"):
         prepare(mart.context, redo(mart, "daily"), with_keeping(Orders(), mart.settings))
+
+
+def test_a_restore_is_in_the_history_and_in_a_file(mart: Mart) -> None:
+    for statement in create_statements("ops"):
+        mart.sql(statement)
+    run(mart, redo(mart, "daily"))
+    asked = mart.settings.model_copy(update={"history_dataset": "ops"})
+    mart.context = Context(asked, patient=False)
+
+    report = restore(mart.context, RUN)
+
+    (row,) = mart.warehouse.rows("SELECT run_id, state, reason FROM ops.backfill_runs", {})
+    assert dict(row) == {
+        "run_id": report.restore_id,
+        "state": "restored",
+        "reason": f"restore of {RUN}",
+    }
+    told = (mart.settings.home_dir / "reports" / RUN / f"{report.restore_id}.md").read_text()
+    assert "8 phase-dates of run-of-this-test hold what they held before it" in told

@@ -19,7 +19,14 @@ from sqlglot import exp, parse_one
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
-from planner.report.history import FoundGap, write_gaps, write_run
+from planner.plan.cost import cost_of
+from planner.report.history import (
+    FoundGap,
+    create_statements,
+    write_costs,
+    write_gaps,
+    write_run,
+)
 from planner.validation.queries import query_of
 from planner.validation.results import QUERIES
 from sql.changes import Comparison
@@ -255,10 +262,13 @@ def test_the_analyzer_accepts_the_run_history() -> None:
             asked[statement] = parameters
             return 0
 
-    for name in sorted(HISTORY & {"history/create/backfill_runs", "history/create/data_gaps"}):
-        asked[load(name).format(runs="`ops.backfill_runs`", gaps="`ops.data_gaps`")] = {}
+    for statement in create_statements("ops"):
+        asked[statement] = {}
     gap = FoundGap(phase="grading", date=SCOPE.start, reason="missing")
-    write_run(Asking(), "ops", make_report(seasons=1))
+    report = make_report(seasons=1)
+    write_run(Asking(), "ops", report)
+    billed = report.model_copy(update={"billed": cost_of(10 << 20, 6.25)})
+    write_costs(Asking(), "ops", billed)
     write_gaps(
         Asking(), "ops", "nba", [gap], counted=SCOPE, detected=datetime.now(UTC), now=time.time()
     )

@@ -14,12 +14,12 @@ from planner.plan.cost import cost_of
 from planner.plan.plan import Plan
 from planner.plan.states import STEP_ENDED, DateState, RunState
 from planner.report.causes import report_json
-from planner.report.history import gaps_after, write_gaps, write_run
+from planner.report.history import gaps_after, write_costs, write_gaps, write_run
 from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown
 from planner.report.report import Report
 from planner.validation.counts import Counts
-from sql import WarehouseError
+from sql import TableNotFound, Warehouse, WarehouseError
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunEnding, RunRecord
 from worker.processes.secrets import redacted
@@ -141,9 +141,21 @@ def _with_history(context: Context, run: RunRecord, standing: Standing, report: 
                 detected=plan.created,
                 now=report.ended,
             )
+        report = _with_costs(warehouse, dataset, report)
     except WarehouseError as error:
         log.warning("%s is not in the history %s: %s", report.run_id, dataset, error)
         why = f"The run is not in the history {dataset}: {redacted(str(error))}"
+        return report.model_copy(update={"notes": (*report.notes, why)})
+    return report
+
+
+def _with_costs(warehouse: Warehouse, dataset: str, report: Report) -> Report:
+    """Write what the run was billed; a history that was made before there were costs has no table
+    for them."""
+    try:
+        write_costs(warehouse, dataset, report)
+    except TableNotFound:
+        why = f"What it was billed is not in the history {dataset}: `planner history --create`"
         return report.model_copy(update={"notes": (*report.notes, why)})
     return report
 
