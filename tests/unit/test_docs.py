@@ -74,6 +74,7 @@ SECTIONS: dict[type[Model], str] = {
     runners.Secret: "`token` and `api_key`",
     publish.Publish: "`[publish]`",
     runners.SqlRunner: "`[[phases.runners]]` of kind `sql`",
+    runners.PluginRunner: "`[[phases.runners]]` of kind `plugin`",
     criteria.EntitiesCriterion: "`[[criteria]]` of kind `entities`",
     criteria.DatesCriterion: "`[[criteria]]` of kind `dates`",
     criteria.RowsCriterion: "`[[criteria]]` of kind `rows`",

@@ -17,6 +17,7 @@ from planner.report.causes import report_json
 from planner.report.history import gaps_after, write_costs, write_gaps, write_run
 from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown
+from planner.report.message import run_ended
 from planner.report.report import Report
 from planner.validation.counts import Counts
 from sql import TableNotFound, Warehouse, WarehouseError
@@ -25,6 +26,7 @@ from worker.ledger.record import RunEnding, RunRecord
 from worker.processes.secrets import redacted
 from worker.run.diff import with_changes
 from worker.run.final_count import final_count, held_up
+from worker.run.notify import notify
 from worker.run.publish import Interrupted, publish
 from worker.run.report import Standing, recounts, remarks, report_of
 from worker.step.context import Context
@@ -97,6 +99,7 @@ def _conclude(
         settle_owed(context, run, dates)
     except (OSError, FleetError) as error:  # `planner report` and the next plan do it anew
         log.warning("%s has ended, and its files cannot be written: %s", run.id, error)
+    notify(context, run_ended(report), once=str(run.endings))
     return str(state)
 
 
