@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 import pyarrow as pa
 from deltalake import DeltaTable
 
 from sql.days import is_sharded
-from sql.delta_tables import has_dates
+from sql.delta_folder import DeltaFolder
+from sql.delta_tables import date_partition
 from sql.errors import KeptExpired, Unsupported, WarehouseError, WarehouseRefused
 from sql.keeping import Source
 from sql.local_errors import refusals
+from sql.local_writes import commit
 from sql.warehouse import Table
-
-if TYPE_CHECKING:
-    from sql.local import LocalWarehouse
 
 FILES_FOR = "delta.deletedFileRetentionDuration"
 LOG_FOR = "delta.logRetentionDuration"
@@ -35,17 +33,17 @@ HOURS = {"hour": 1, "day": 24, "week": 168}
 class LocalKeeper:
     """Notes versions. `days`: for how long files that were replaced are held back."""
 
-    def __init__(self, warehouse: LocalWarehouse, *, days: int) -> None:
-        self._warehouse = warehouse
+    def __init__(self, tables: DeltaFolder, *, days: int) -> None:
+        self._tables = tables
         self._days = days
 
     def prepare(self, tables: Sequence[Table]) -> None:
         for table in tables:
             if is_sharded(table.name):
                 continue
-            opened = self._warehouse._open(table.name)
+            opened = self._tables.open(table.name)
             try:
-                if has_dates(opened, table):
+                if date_partition(opened, table):
                     self._hold(table.name, opened)
             except WarehouseError as error:
                 raise WarehouseRefused(
@@ -56,8 +54,8 @@ class LocalKeeper:
     def keep(self, table: Table, days: Collection[date], run_id: str) -> Mapping[date, str]:
         if is_sharded(table.name):
             raise Unsupported(f"{table.name} stands for several tables")
-        opened = self._warehouse._open(table.name)
-        if not has_dates(opened, table):
+        opened = self._tables.open(table.name)
+        if not date_partition(opened, table):
             raise Unsupported(f"{table.name} is not partitioned by {table.date}")
         self._hold(table.name, opened)
         return dict.fromkeys(days, str(opened.version()))
@@ -71,7 +69,7 @@ class LocalKeeper:
             version, oldest = int(place), versions[0]
             same = files[oldest].get(day) == files[version].get(day)
             read.setdefault(oldest if same else version, set()).add(day)
-        folder = self._warehouse._path(table.name)
+        folder = self._tables.path(table.name)
         for version, days in read.items():
             held = files[version]
             gone = [
@@ -83,7 +81,7 @@ class LocalKeeper:
                 raise KeptExpired(_expired(table.name, version, gone))
         return [
             Source(
-                table=replace(table, name=self._at_version(table.name, version)),
+                table=replace(table, name=self._tables.fix(table.name, version)),
                 days=frozenset(days),
             )
             for version, days in read.items()
@@ -91,16 +89,6 @@ class LocalKeeper:
 
     def is_since(self, mark: str, noted: datetime, now: str) -> bool:
         return mark != now
-
-    def _at_version(self, name: str, version: int) -> str:
-        """The name by which statements read what a table held at a version."""
-        warehouse = self._warehouse
-        fixed = f"kept.{name.replace('.', '__')}__v{version}"
-        if fixed not in warehouse._fixed:
-            with refusals():
-                warehouse._tables[fixed] = DeltaTable(warehouse._path(name), version=version)
-            warehouse._fixed.add(fixed)
-        return fixed
 
     def _hold(self, name: str, opened: DeltaTable) -> None:
         """Let nobody remove files, or commits, that are younger than they are kept."""
@@ -111,9 +99,7 @@ class LocalKeeper:
             if _days(told.get(key), default) < self._days
         }
         if short:
-            self._warehouse._commit(
-                lambda: self._warehouse._open(name).alter.set_table_properties(short)
-            )
+            commit(self._tables, name, lambda table: table.alter.set_table_properties(short))
 
     def _files(
         self, table: Table, version: int, days: Collection[date]
@@ -122,9 +108,10 @@ class LocalKeeper:
         found: dict[date, set[str]] = {}
         try:
             with refusals():
-                opened = DeltaTable(self._warehouse._path(table.name), version=version)
+                opened = DeltaTable(self._tables.path(table.name), version=version)
+                by = date_partition(opened, table)
                 for action in pa.table(opened.get_add_actions(flatten=True)).to_pylist():
-                    day = action[f"partition.{table.date}"]
+                    day = action[f"partition.{by}"]
                     if day in days:
                         found.setdefault(day, set()).add(unquote(action["path"]))
         except WarehouseRefused as error:

@@ -25,7 +25,6 @@ from planner.report.report import Report
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql.errors import KeptExpired, WarehouseRefused, WarehouseUnreachable
-from sql.local import LocalWarehouse
 from tests.bigquery_server.rest import BigQueryServer
 from tests.commands import Done, planner
 from tests.integration.mart import DAILY, DAYS, RUN, SCOPE, STATEMENTS, Mart
@@ -398,7 +397,7 @@ def test_a_table_that_cannot_be_held_back_is_told_before_anything_is_sent(
     def refuse(*arguments: object) -> None:
         raise WarehouseUnreachable("Permission denied")
 
-    monkeypatch.setattr(LocalWarehouse, "_commit", refuse)
+    monkeypatch.setattr("sql.local_keeping.commit", refuse)
 
     with pytest.raises(WarehouseRefused, match=r"m\.daily cannot be told to hold .*--no-keep"):
         prepare(mart.context, redo(mart, "daily"), with_keeping(Orders(), mart.settings))
