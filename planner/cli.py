@@ -124,6 +124,18 @@ COMMANDS = (
         f"planner retry {RUN} --phase grading --dates 2024-11-02,2024-11-03 --wait",
     ),
     Lazy(
+        "restore:restore",
+        "Put back what the dates of an ended run held before it, and count it.",
+        f"planner restore {RUN}",
+        f"planner restore {RUN} --phase analytics --dates 2024-11-02..2024-11-05 --yes",
+    ),
+    Lazy(
+        "diff:diff",
+        "Compare what a run wrote over with what its tables hold now, row by row.",
+        f"planner diff {RUN}",
+        f"planner diff {RUN} --phase analytics --limit 100",
+    ),
+    Lazy(
         "up:up",
         "Run the embedded Redis and some workers until Ctrl-C.",
         "planner up --workers 4",

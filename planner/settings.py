@@ -99,6 +99,15 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices(f"{PREFIX}HISTORY_DATASET", f"{PREFIX}LEDGER_DATASET"),
         description="dataset whose tables keep the history of runs and gaps, such as ops",
     )
+    keep: bool = Field(
+        default=True,
+        description="keep what tables hold before a run writes it, for `planner restore`",
+    )
+    keep_dataset: str | None = Field(
+        default=None,
+        description="dataset for BigQuery's copies of it; without one nothing is kept there",
+    )
+    keep_days: int = Field(default=14, ge=1, le=3650, description="for so many days")
 
     @field_validator("warehouse", "pipeline", "broker_url", "location", "home", "notify")
     @classmethod
@@ -130,7 +139,7 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError("a quote is left open: write a command as in a shell") from None
 
-    @field_validator("history_dataset")
+    @field_validator("history_dataset", "keep_dataset")
     @classmethod
     def _is_dataset(cls, value: str | None) -> str | None:
         if value and not is_table(f"{value}.table"):

@@ -61,6 +61,8 @@ class DeltaFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._held: dict[str, _Held] = {}
+        self._fixed: dict[str, DeltaTable] = {}
+        """Tables that stay at one version, under names that no folder has."""
 
     def path(self, name: str) -> Path:
         return self.folder.joinpath(*name.split("."))
@@ -74,6 +76,8 @@ class DeltaFolder:
                 f"There is no warehouse in {self.folder}: "
                 "set BACKFILL_WAREHOUSE, or build one with `planner sandbox build DIR`."
             )
+        if name in self._fixed:
+            return self._fixed[name]
         try:
             return self._opened(name)
         except TableNotFoundError:
@@ -82,6 +86,14 @@ class DeltaFolder:
         except (DeltaError, OSError) as error:
             self._held.pop(name, None)
             raise self.unread(name, error) from error
+
+    def fix(self, name: str, version: int) -> str:
+        """The name by which statements read what a table held at a version."""
+        fixed = f"kept.{name.replace('.', '__')}__v{version}"
+        if fixed not in self._fixed:
+            with refusals():
+                self._fixed[fixed] = DeltaTable(self.path(name), version=version)
+        return fixed
 
     def log(self, name: str, table: DeltaTable) -> DeltaLog:
         """The log of a table, followed to the version that it was opened at."""

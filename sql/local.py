@@ -29,6 +29,7 @@ from sql.dialect import bound, google_type, parse
 from sql.duck import Duck
 from sql.errors import WarehouseRefused
 from sql.identity import folder_identity
+from sql.local_keeping import LocalKeeper
 from sql.local_writes import write
 from sql.needs import Need, constants_of
 from sql.query import Query, query_of, read_query
@@ -39,6 +40,7 @@ class LocalWarehouse:
     """Delta tables below `folder`. Safe for many processes; one instance per thread."""
 
     records_lag_seconds = 0.0  # the log is the table
+    billed = 0
     at_once = 1  # DuckDB spreads one query over the cores by itself
 
     def __init__(self, folder: str | Path) -> None:
@@ -72,6 +74,12 @@ class LocalWarehouse:
 
     def dated(self, table: Table) -> Table:
         return dated(table, self.columns)
+
+    def bytes_to_run(self, statement: str, parameters: Parameters) -> None:
+        return None
+
+    def keeper(self, *, dataset: str = "", days: int) -> LocalKeeper:
+        return LocalKeeper(self._tables, days=days)
 
     def bytes_to_count(self, tables: Sequence[Table], start: date, end: date) -> None:
         return None

@@ -118,7 +118,7 @@ def _add(tables: DeltaFolder, name: str, new: pa.Table, gone: str | None) -> int
         else:
             write_deltalake(table, rows, mode="overwrite", predicate=gone)
 
-    _commit(tables, name, add)
+    commit(tables, name, add)
     return int(rows.num_rows)
 
 
@@ -127,11 +127,11 @@ def _delete(tables: DeltaFolder, tree: exp.Delete, parameters: Parameters) -> in
     if where is None:
         raise Unsupported("DELETE needs a WHERE.")
     gone = literal(where.this, parameters)
-    _commit(tables, table_name(tree.this), lambda table: table.delete(gone))
+    commit(tables, table_name(tree.this), lambda table: table.delete(gone))
     return 0
 
 
-def _commit(tables: DeltaFolder, name: str, make: Callable[[DeltaTable], object]) -> None:
+def commit(tables: DeltaFolder, name: str, make: Callable[[DeltaTable], object]) -> None:
     """Write, again when another writer's commit came between."""
     pause = COMMIT_PAUSE_SECONDS
     for tries_left in range(COMMIT_TRIES - 1, -1, -1):

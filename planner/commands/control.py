@@ -30,6 +30,7 @@ def resume(
     run: opt.RunId,
     force_service: opt.ForceService = False,
     as_: opt.As = None,
+    max_dollars: opt.MaxDollars = None,
     json: opt.Json = False,
 ) -> None:
     """Go on with a paused run, or with one that was only half sent."""
@@ -39,7 +40,7 @@ def resume(
     context = open_context()
     required_ledger(context)
     with noted(context, run, as_):
-        do(context, run, force_service=force_service)
+        do(context, run, force_service=force_service, max_dollars=max_dollars)
     reconcile(context)
     _say(json, run, "running", f"watch it with `planner watch {run}`")
 

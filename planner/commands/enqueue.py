@@ -26,6 +26,7 @@ from planner.commands.who import this_command
 from planner.errors import BadPlan, Exit, UsageError
 from planner.gaps.gaps import ANEW, RECOMPUTE
 from planner.plan.command import Command
+from planner.plan.cost import check_dollars
 from planner.plan.parse import read_plan
 from planner.plan.plan import Plan
 from planner.text import counted
@@ -50,6 +51,8 @@ def enqueue(
     force_service: opt.ForceService = False,
     dry_run: DryRun = False,
     deadline: opt.Deadline = None,
+    no_keep: opt.NoKeep = False,
+    max_dollars: opt.MaxDollars = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
     as_: opt.As = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -62,17 +65,14 @@ def enqueue(
     """
     from worker.ledger.orders import Orders
     from worker.run.enqueue import enqueue as send
+    from worker.run.keep import with_keeping
 
     if (gaps or options.writes_anew) == (plan is not None):
         raise UsageError("Say what to enqueue: --gaps, --redo, --changed, or --plan FILE.")
     filed = None if plan is None else _read(plan, options)
     context = open_context()
-    ledger, asked = None if dry_run else required_ledger(context), this_command(as_)
-    source = (
-        _FromGaps(context, options, ledger, gaps=gaps, asked=asked)
-        if filed is None
-        else _FromFile(context, options, filed)
-    )
+    asked = this_command(as_)
+    source = _source(context, options, filed, gaps=gaps, dry_run=dry_run, asked=asked)
     if dry_run and json:
         print_json(source.plan.as_json())
     elif not json:
@@ -83,6 +83,14 @@ def enqueue(
         _end_without_run(source.plan, json=json, code=source.left)
     source.require_now()
     _confirm(source.plan, yes=yes, json=json)
+    check_dollars(source.plan.cost, max_dollars)
+    orders = Orders(
+        force_service=force_service,
+        deadline_seconds=deadline,
+        max_dollars=max_dollars,
+        asked=asked,
+    )
+    orders = orders if no_keep else with_keeping(orders, context.settings)
     with err.status("Sending …"):
         orders = Orders(force_service=force_service, deadline_seconds=deadline, asked=asked)
         run_id, sent = send(context, source.plan, source.replan, orders)
@@ -97,6 +105,21 @@ def enqueue(
         _wait(context, run_id, sent, json=json)
     elif json:
         print_json({"run_id": run_id, **sent.as_json()})
+
+
+def _source(
+    context: Context,
+    options: Planning,
+    filed: Plan | None,
+    *,
+    gaps: bool,
+    dry_run: bool,
+    asked: Command,
+) -> _FromGaps | _FromFile:
+    ledger = None if dry_run else required_ledger(context)
+    if filed is None:
+        return _FromGaps(context, options, ledger, gaps=gaps, asked=asked)
+    return _FromFile(context, options, filed)
 
 
 class _FromGaps:

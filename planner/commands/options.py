@@ -201,6 +201,12 @@ ForceService = Annotated[
         "--force-service", help="Let a service end what it does for others, to start ours at once."
     ),
 ]
+NoKeep = Annotated[
+    bool,
+    typer.Option(
+        "--no-keep", help="Keep nothing of what is written over: no `planner restore` then."
+    ),
+]
 ReasonText = Annotated[
     str,
     typer.Option("--reason", parser=parse_line, metavar="TEXT", help="Why; kept with the run."),
@@ -285,6 +291,15 @@ MaxBytes = Annotated[
         min=1,
         metavar="BYTES",
         help="Count nothing when counting would be billed more; exit code 2.",
+    ),
+]
+MaxDollars = Annotated[
+    float | None,
+    typer.Option(
+        "--max-dollars",
+        min=0.0,
+        metavar="DOLLARS",
+        help="Send nothing that is known to be billed more; pause the run when it was.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else.")]

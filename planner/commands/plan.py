@@ -25,6 +25,7 @@ from planner.files import write_whole
 from planner.gaps.gaps import GapReason, SkipReason
 from planner.pipeline.pipeline import Pipeline
 from planner.plan.choices import choice_lines
+from planner.plan.cost import PlanCost
 from planner.plan.estimate import Estimate
 from planner.plan.plan import Plan
 from planner.text import date_ranges, duration
@@ -145,7 +146,23 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
         note(f"published when the run has ended, and never verified, as no table shows it: {days}")
     print_skipped(plan)
     if plan.cost is not None and not plan.is_empty:
-        note(f"Recounts of the run are billed about {plan.cost.recounts}.")
+        for line in price_lines(plan.cost):
+            note(line)
+
+
+def price_lines(cost: PlanCost) -> list[str]:
+    """What a run will be billed, for people, and what of it nothing tells."""
+    parts = {
+        "recounts": cost.recounts,
+        "statements": cost.statements,
+        "keeping and comparing rows": cost.keeping,
+    }
+    told = ", ".join(f"{what} {part}" for what, part in parts.items() if part)
+    lines = [f"The run is billed about {cost.run}: {told}."]
+    if cost.keeping is None:
+        lines.append("Nothing is kept of what is written over: BACKFILL_KEEP_DATASET names where.")
+    lines += [f"not in it: {phase}, unknown: {why}" for phase, why in cost.unknown.items()]
+    return lines
 
 
 def estimate_lines(estimate: Estimate | None) -> list[str]:

@@ -36,7 +36,7 @@ from planner.pipeline.windows import Window
 from planner.plan.choose import Repair
 from planner.plan.chunks import Chunk
 from planner.plan.command import Command
-from planner.plan.cost import Cost
+from planner.plan.cost import Cost, PlanCost
 from planner.plan.estimate import Estimate
 from sql.billing import MINIMUM_BYTES_BILLED
 
@@ -96,16 +96,6 @@ class PlannedRunner(Data):
     """The runners before it, which do not exist: what was looked for, and where."""
     note: str = ""
     """What the pipeline file says to know of it."""
-
-
-class PlanCost(Data):
-    """What reading the warehouse costs, at most; what runners read is not in it."""
-
-    counting: Cost
-    """The plan's own queries."""
-    recounts: Cost
-    """The run's: counts before and after each step, one query per table, at BigQuery's minimum
-    each; and the final validation."""
 
 
 class Plan(Data):

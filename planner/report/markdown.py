@@ -12,6 +12,8 @@ from planner.report.causes import Cause, causes, dates_text
 from planner.report.report import (
     Report,
     bare_seasons,
+    billed_lines,
+    change_lines,
     code_lines,
     command_lines,
     loss_lines,
@@ -50,7 +52,8 @@ def _lines(report: Report) -> Iterator[str]:
     if report.reason:
         yield f"- reason: {plain(report.reason)}"
     chosen = choice_lines(report.values, report.pinned)
-    for line in (*command_lines(report), *chosen, *code_lines(report)):
+    lines = (*command_lines(report), *chosen, *code_lines(report), *billed_lines(report))
+    for line in lines:
         yield f"- {plain(line)}"
     yield f"- ended: {moment(report.ended)}, after {duration(report.ended - report.created)}"
     yield ""
@@ -84,7 +87,8 @@ def _summary(report: Report) -> Iterator[str]:
 
 
 def _notes(report: Report) -> Iterator[str]:
-    lines = [f"note: {note}" for note in report.notes] + remark_lines(report)
+    lines = [f"note: {note}" for note in report.notes]
+    lines += change_lines(report) + remark_lines(report)
     for line in lines:
         yield f"- {plain(line)}"
     if lines:

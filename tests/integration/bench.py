@@ -20,8 +20,9 @@ from planner.plan.plan import Step, Task
 from planner.settings import Settings
 from sql import Table, Warehouse, open_warehouse
 from worker.runners import Park, Stopped
-from worker.step.attempt import Attempt, Ended
+from worker.step.attempt import Attempt
 from worker.step.context import Context
+from worker.step.ended import Ended
 
 FIRST = date(2024, 1, 1)
 DAYS = tuple(FIRST + timedelta(days=n) for n in range(8))

@@ -18,7 +18,7 @@ from planner.gaps.gaps import RECOMPUTE, GapReason
 from tests.integration.bench import DAYS, TABLES, WAIT_SECONDS, Bench
 from tests.waiting import until
 from worker.runners import LEASE_LOST, Stopped
-from worker.step.attempt import Ended
+from worker.step.ended import Ended
 
 TIMEOUT_SECONDS = 3.0  # of scripts that hang: their start takes less than one
 

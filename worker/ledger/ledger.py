@@ -13,6 +13,9 @@ Keys, below `backfill:`
     run:ID:made           hash         `phase|date` → what made it: a fingerprint, JSON
     run:ID:published      set          dates that were published
     run:ID:report         string       the report, JSON
+    run:ID:kept           hash         what was there before the run, and where it is kept
+    run:ID:left           hash         marks of what the run left there
+    run:ID:restores       list         restores, JSON
     run:ID:missing        hash         chunk without a message → since when
     run:ID:step:STEP      hash         token, worker, attempt, times, error: `StepRecord`
 
@@ -21,8 +24,10 @@ Every transition is one Lua script, and so atomic. Ended runs stay for a month.
 
 from __future__ import annotations
 
+from worker.ledger.billed import BilledLedger
 from worker.ledger.commands import CommandLedger
 from worker.ledger.connection import now
+from worker.ledger.kept import KeptLedger
 from worker.ledger.look import LookLedger
 from worker.ledger.made import MadeLedger
 from worker.ledger.plans import PlanLedger
@@ -30,7 +35,16 @@ from worker.ledger.runs import RunLedger
 from worker.ledger.steps import StepLedger
 
 
-class Ledger(RunLedger, PlanLedger, StepLedger, LookLedger, MadeLedger, CommandLedger):
+class Ledger(
+    RunLedger,
+    PlanLedger,
+    StepLedger,
+    LookLedger,
+    MadeLedger,
+    CommandLedger,
+    KeptLedger,
+    BilledLedger,
+):
     """Reads and writes the ledger through one Redis client."""
 
     def now(self) -> float:

@@ -17,6 +17,16 @@ class Orders:
     """From its registration to its cancellation, if it still goes on. None: never."""
     asked: Command | None = None
     """The command that sends it."""
+    keep: bool = False
+    """What tables hold is kept before the run writes it for the first time. A retry keeps as its
+    run does."""
+    keep_dataset: str = ""
+    """Where copies are kept, of a warehouse that has to make copies."""
+    keep_days: int = 1
+    """For how long."""
+    max_dollars: float | None = None
+    """The run is paused when it was billed more. None: never. A retry goes on with what its run
+    has left."""
 
 
 PLAIN = Orders()

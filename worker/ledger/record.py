@@ -98,6 +98,12 @@ class RunHeader(Record):
     force_service: bool = False
     """Whether services may be told to end batches that are not this run's."""
     state: RunState = RunState.INCOMPLETE
+    keep: bool = False
+    """Whether what tables hold is kept before the run writes it."""
+    keep_dataset: str = ""
+    keep_days: int = 1
+    max_dollars: float | None = None
+    """The run is paused when it was billed more."""
 
 
 class RunEnding(Record):
@@ -133,6 +139,8 @@ class RunRecord(RunHeader, RunEnding):
     """`deadline` when that is what cancelled it."""
     config_mismatches: Mismatches
     """How often in a row only workers with another pipeline file came to end it."""
+    billed: int = 0
+    """Bytes that the warehouse billed for it, as far as its workers came to tell."""
 
     @property
     def is_ended(self) -> bool:
@@ -177,6 +185,9 @@ class StepRecord(Record):
     worked: float = 0.0
     """Seconds at work: all attempts, and batches that a service worked on for it, but no pause
     between attempts."""
+
+    billed: int = 0
+    """Bytes that the warehouse billed for it, in all attempts that came to tell."""
 
     @property
     def retry_text(self) -> str:

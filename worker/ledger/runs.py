@@ -78,6 +78,10 @@ class RunLedger(Connected):
             steps_total=plan.steps_total,
             force_service=orders.force_service,
             state=RunState.INCOMPLETE,
+            keep=orders.keep,
+            keep_dataset=orders.keep_dataset,
+            keep_days=orders.keep_days,
+            max_dollars=orders.max_dollars,
         )
         dates = [date_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
         text, chunks = written(plan)

@@ -27,13 +27,23 @@ def pause(context: Context, run_id: str) -> None:
     _move(context, run_id, RunState.PAUSED, RunState.RUNNING, doing="paused")
 
 
-def resume(context: Context, run_id: str, *, force_service: bool = False) -> None:
+def resume(
+    context: Context,
+    run_id: str,
+    *,
+    force_service: bool = False,
+    max_dollars: float | None = None,
+) -> None:
     """Go on with a paused run, or with one whose planner died while sending it.
 
-    The reconciler sends the steps without a message. `force_service` adds to the run's orders.
+    The reconciler sends the steps without a message. `force_service` adds to the run's orders,
+    and `max_dollars` replaces its limit.
     """
     _require_match(context, context.ledger.require(run_id))
     _move(context, run_id, RunState.RUNNING, RunState.PAUSED, RunState.INCOMPLETE, doing="resumed")
+    context.ledger.forget_note(run_id)
+    if max_dollars is not None:
+        context.ledger.limit_dollars(run_id, max_dollars)
     if force_service:
         context.ledger.force_service(run_id)
 

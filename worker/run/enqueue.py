@@ -16,6 +16,7 @@ from planner.plan.plan import Plan, Task, new_id
 from planner.plan.states import RunState
 from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.runs import StillHeld
+from worker.run.keep import prepare
 from worker.run.plan import owed_now, with_runners
 from worker.step.context import Context
 from worker.step.mismatch import is_here
@@ -33,6 +34,7 @@ def enqueue(
     for _ in range(REPLANS_MAX):
         if plan.is_empty:
             return None, plan
+        prepare(context, plan, orders)
         run_id = new_id("run", datetime.now(UTC))
         taken = {(step.phase, day) for _, step in plan.steps() for day in step.dates}
         _note_owed(context, run_id, plan)

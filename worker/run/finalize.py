@@ -13,12 +13,13 @@ from planner.errors import FleetError
 from planner.files import write_whole
 from planner.pipeline.publish import Publication
 from planner.plan import owed as owed_files
+from planner.plan.cost import cost_of
 from planner.plan.made import Made
 from planner.plan.plan import Plan
 from planner.plan.states import STEP_ENDED, DateState, RunState
 from planner.report.causes import report_json
 from planner.report.commands import write_commands
-from planner.report.history import gaps_after, write_gaps, write_run
+from planner.report.history import gaps_after, write_costs, write_gaps, write_run
 from planner.report.html.render import render_page
 from planner.report.made import write_made
 from planner.report.markdown import render_markdown
@@ -29,6 +30,7 @@ from sql import TableNotFound, Warehouse, WarehouseError
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunEnding, RunRecord
 from worker.processes.secrets import redacted
+from worker.run.diff import with_changes
 from worker.run.final_count import final_count, held_up
 from worker.run.lost import LOST, end_if_lost
 from worker.run.made import made_by, save_made
@@ -111,8 +113,8 @@ def _conclude(
     publication = _publish(context, run, standing, lease)
     run = context.ledger.run(run.id) or run  # it may have been cancelled meanwhile
     made = made_by(context, run, dates)
-    report = report_of(context, run, standing, publication)
-    report = _with_history(context, run, standing, report, made)
+    report = with_changes(context, run, plan, report_of(context, run, standing, publication))
+    report = _with_history(context, run, standing, with_billed(context, report), made)
     state = RunState(report.state)
     ending = _ending(standing, publication)
     text = report.model_dump_json()
@@ -130,6 +132,15 @@ def _conclude(
         log.warning("%s has ended, and its files cannot be written: %s", run.id, error)
     notify(context, run_ended(report), once=str(run.endings))
     return str(state)
+
+
+def with_billed(context: Context, report: Report) -> Report:
+    """The report with what the warehouse billed for the run so far, where it bills."""
+    run = context.ledger.run(report.run_id)
+    if run is None or not run.billed:
+        return report
+    cost = cost_of(run.billed, context.settings.dollars_per_tib)
+    return report.model_copy(update={"billed": cost})
 
 
 def _ending(standing: Standing, publication: Publication | None) -> RunEnding:
@@ -167,6 +178,7 @@ def _with_history(
                 detected=plan.created,
                 now=report.ended,
             )
+        report = _with_costs(warehouse, dataset, report)
     except WarehouseError as error:
         log.warning("%s is not in the history %s: %s", report.run_id, dataset, error)
         why = f"The run is not in the history {dataset}: {redacted(str(error))}"
@@ -181,6 +193,17 @@ def _write_beside(warehouse: Warehouse, dataset: str, report: Report, made: Made
         write_commands(warehouse, dataset, report)
     except TableNotFound as error:
         log.warning("%s: %s. `planner history --create` creates it.", made.run_id, error)
+
+
+def _with_costs(warehouse: Warehouse, dataset: str, report: Report) -> Report:
+    """Write what the run was billed; a history that was made before there were costs has no table
+    for them."""
+    try:
+        write_costs(warehouse, dataset, report)
+    except TableNotFound:
+        why = f"What it was billed is not in the history {dataset}: `planner history --create`"
+        return report.model_copy(update={"notes": (*report.notes, why)})
+    return report
 
 
 def _publish(

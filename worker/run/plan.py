@@ -20,6 +20,7 @@ from planner.plan.states import DateState
 from worker.ledger.ledger import Ledger
 from worker.run.changed import NOT_ASKED, Changes
 from worker.run.forecast import forecast
+from worker.run.price import with_price
 from worker.runners.choose import absence, choose
 from worker.step.context import Context
 from worker.step.mismatch import is_here
@@ -121,12 +122,12 @@ def plan_repair(
     cost: Cost | None,
     changes: Changes = NOT_ASKED,
 ) -> Plan:
-    """As `plan_gaps`, with an estimate and its runners. Raises `BadPipeline`."""
+    """As `plan_gaps`, with an estimate, its runners and its price. Raises `BadPipeline`."""
     plan = plan_gaps(
         context, assessment, wanted, ledger=ledger, cost=cost, changes=changes, with_estimate=True
     )
     chosen = {"values": dict(wanted.values), "pinned": dict(wanted.pinned)}
-    return with_runners(context, plan.model_copy(update=chosen))
+    return with_price(context, with_runners(context, plan.model_copy(update=chosen)))
 
 
 def _days_with_rows(assessment: Assessment, phase: str) -> set[date]:

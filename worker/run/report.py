@@ -198,6 +198,7 @@ def _rows(context: Context, run: RunRecord, plan: Plan) -> tuple[StepRow, ...]:
             ended=record.ended,
             error=record.error,
             worked=record.worked,
+            billed=record.billed,
         )
         for record in context.ledger.step_records(run.id, steps)
     )

@@ -19,6 +19,8 @@ class Checkpoint(BaseModel):
 
     before: Before | None = None
     """What its tables held when the step began."""
+    is_kept: bool = False
+    """Whether what its tables held before the run is kept, as far as the run keeps it."""
     upstream: dict[date, str] = {}
     """Dates whose upstream turned out to be short when the attempt began, and why: not run."""
     own_word: set[date] = set()

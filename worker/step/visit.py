@@ -23,9 +23,12 @@ from worker.ledger.record import RunRecord, StepRecord
 from worker.ledger.steps import Started
 from worker.runners import Park, Stopped, which_of
 from worker.step import gate
-from worker.step.attempt import Attempt, Ended, OverBudget
+from worker.step.attempt import Attempt
+from worker.step.billed import note_billed
 from worker.step.context import Context
+from worker.step.ended import Ended, OverBudget
 from worker.step.errors import AttemptFailed, OtherWorker, Requeue, StepFailed, Waiting, Working
+from worker.step.keep import Keeping
 from worker.step.log import write_log
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX, Mismatch, mismatch
 from worker.step.resources import resources_of, services_of
@@ -150,7 +153,9 @@ class Visit:
             if started.crashes >= CRASHES_MAX:
                 return self._give_up(taken, ready)
             with lease.kept_alive():
-                outcome = self._attempt(ready, taken, which, states).make()
+                attempt = self._attempt(ready, taken, which, states)
+                outcome = attempt.make()
+                note_billed(self.context, self.run, self.id, attempt.billed)
             keep = isinstance(outcome, Park)
             return self._act_on(outcome, taken)
         finally:
@@ -186,16 +191,34 @@ class Visit:
             checkpoint=taken.started.checkpoint,
             plan_id=self.run.plan_id,
             values=self.run.values,
+            keeping=self._keeping,
             in_run=states,
+        )
+
+    @property
+    def _keeping(self) -> Keeping | None:
+        """What keeps rows that the run writes over; None where it keeps none."""
+        if not self.run.keep:
+            return None
+        return Keeping(
+            ledger=self.context.ledger,
+            warehouse=self.context.warehouse.labelled(
+                plan_id=self.run.plan_id, phase=self.phase.name
+            ),
+            run_id=self.run.id,
+            phase=self.phase,
+            dataset=self.run.keep_dataset,
+            days=self.run.keep_days,
         )
 
     def _give_up(self, taken: Taken, ready: Sequence[date]) -> str:
         """Settle a step that kills its workers."""
         why = f"gave up: {CRASHES_MAX} workers died while they ran it"
+        lost = self._keeping.given_up(ready) if self._keeping else {}
         return self._settlement_of(taken).settle(
             token=taken.lease.token,
             state=StepState.FAILED,
-            failed=dict.fromkeys(ready, why),
+            failed={day: f"{why}. {lost[day]}" if day in lost else why for day in ready},
             blocked=taken.blocked,
             release=taken.lease,
         )
