@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -84,27 +85,26 @@ def enqueue(
     source.require_now()
     _confirm(source.plan, yes=yes, json=json)
     check_dollars(source.plan.cost, max_dollars)
-    orders = Orders(
-        force_service=force_service,
-        deadline_seconds=deadline,
-        max_dollars=max_dollars,
-        asked=asked,
-    )
+    orders = Orders(force_service=force_service, deadline_seconds=deadline, asked=asked)
+    orders = replace(orders, max_dollars=max_dollars)
     orders = orders if no_keep else with_keeping(orders, context.settings)
     with err.status("Sending …"):
-        orders = Orders(force_service=force_service, deadline_seconds=deadline, asked=asked)
         run_id, sent = send(context, source.plan, source.replan, orders)
     if run_id is None:
-        if not json:
-            out.print("Nothing to do: other runs took every date meanwhile.")
-            print_skipped(sent)
-        _end_without_run(sent, json=json, code=_left(sent))
+        _end_since_others_took_it(sent, json=json)
     if not json:
         out.print(f"Run [bold]{run_id}[/] is on its way: watch it with `planner watch {run_id}`.")
+    if json and not wait:
+        print_json({"run_id": run_id, **sent.as_json()})
     if wait:
         _wait(context, run_id, sent, json=json)
-    elif json:
-        print_json({"run_id": run_id, **sent.as_json()})
+
+
+def _end_since_others_took_it(sent: Plan, *, json: bool) -> NoReturn:
+    if not json:
+        out.print("Nothing to do: other runs took every date meanwhile.")
+        print_skipped(sent)
+    _end_without_run(sent, json=json, code=_left(sent))
 
 
 def _source(

@@ -17,7 +17,9 @@ from planner.plan.command import Command
 from planner.plan.plan import Plan
 from planner.report.message import gave_up
 from worker.ledger.healing import Healing, Pair
+from worker.ledger.orders import Orders
 from worker.run.enqueue import enqueue
+from worker.run.keep import with_keeping
 from worker.run.notify import notify
 from worker.run.plan import Wanted, plan_repair
 from worker.step.context import Context
@@ -96,7 +98,8 @@ def heal(
             told = gave_up(pipeline.name, phase, day, attempts[phase, day])
             notify(context, told, once=f"{phase}|{day}|{attempts[phase, day]}")
     if left and not dry_run:
-        run_id, made = enqueue(context, made, plan)
+        orders = with_keeping(Orders(asked=asked), context.settings)
+        run_id, made = enqueue(context, made, plan, orders)
     if run_id is not None:
         healing.took(
             (step.phase, task.date)

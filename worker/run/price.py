@@ -19,7 +19,7 @@ from planner.plan.plan import Plan, Step
 from sql import WarehouseError
 from sql.billing import MINIMUM_BYTES_BILLED
 from sql.keeping import rows_query, whole
-from sql.warehouse import Warehouse
+from sql.warehouse import Parameters, Warehouse
 from worker.ledger.orders import Orders
 from worker.run.keep import with_keeping
 from worker.step.context import Context
@@ -74,7 +74,7 @@ def _billed(
     total = 0
     for size, count in Counter(map(len, ranges)).items():
         days = first[size]
-        bounds = {"start_date": days[0], "end_date": days[-1], **spec.chosen(values)}
+        bounds: Parameters = {"start_date": days[0], "end_date": days[-1], **spec.chosen(values)}
         for name in spec.statements:
             text = read_statement(name, context.pipeline_dir)
             total += count * (warehouse.bytes_to_run(text, bounds) or 0)

@@ -16,7 +16,7 @@ from typing import NoReturn
 from planner.pipeline.phase import Phase
 from planner.plan.plan import PlannedChunk, Step, chunk_of, phase_of
 from planner.plan.states import RUN_ENDED, STEP_ENDED, DateState, RunState, StepState
-from worker.ledger.awaited import Awaited, awaited_date, awaited_resource
+from worker.ledger.awaited import Awaited, awaited_date
 from worker.ledger.connection import now
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunRecord, StepRecord
@@ -35,9 +35,8 @@ from worker.step.resources import resources_of, services_of
 from worker.step.retry import Retry, decide
 from worker.step.settlement import ERROR_CHARS, Settlement, first, texts
 from worker.step.stop import Stop
+from worker.step.waits import FIRST_WAIT_SECONDS, wait, wait_for_lease
 
-FIRST_WAIT_SECONDS = 0.25  # then pauses grow up to BACKFILL_POLL_MAX_SECONDS
-WAIT_GROWTH = 1.3
 CRASHES_MAX = 20  # takeovers of one step: so often, the step itself kills its workers
 
 
@@ -359,25 +358,12 @@ class Visit:
         return self._settle_idle(record, StepState.FAILED, failed)
 
     def _wait_for_lease(self, lease: Lease) -> Requeue:
-        """To be raised: others hold what the step needs."""
-        full = lease.full()
-        if full is None:
-            return self._wait()
-        awaited = awaited_resource(self.run.id, self.id, full.key, full.capacity)
-        return self._wait(full.full, awaited=awaited)
+        return wait_for_lease(self.context, self.run, self.id, lease)
 
     def _wait(
         self, what: str = "", kind: type[Requeue] = Waiting, awaited: Awaited | None = None
     ) -> Requeue:
-        """To be raised: the step waits for something, a little longer every time.
-
-        What it awaits wakes it; it comes by unwoken for what ends without a word.
-        """
-        waits = self.context.ledger.note_wait(self.run.id, self.id, what)
-        longest = self.context.settings.poll_max_seconds
-        pause = min(FIRST_WAIT_SECONDS * WAIT_GROWTH ** min(waits, 50), longest)
-        why = f"waits for {what}" if what else f"its run is {self.run.state}"
-        return kind(longest if awaited else pause, why, awaited)
+        return wait(self.context, self.run, self.id, what, kind, awaited)
 
 
 def visit(context: Context, run_id: str, step_id: str, *, worker: str) -> str:
