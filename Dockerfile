@@ -29,7 +29,7 @@ COPY worker worker
 COPY sql sql
 RUN site=$(/opt/fleet/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
  && cp -r planner worker sql "$site" \
- && printf '#!/opt/fleet/bin/python\nfrom planner.cli import main\n\nmain()\n' > /opt/fleet/bin/planner \
+ && printf '#!/opt/fleet/bin/python\nfrom planner.__main__ import main\n\nmain()\n' > /opt/fleet/bin/planner \
  && chmod 755 /opt/fleet/bin/planner \
  && /opt/fleet/bin/python -m compileall -q "$site/planner" "$site/worker" "$site/sql"
 

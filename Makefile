@@ -11,7 +11,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # every library anew, which takes longer than what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-all wheel-test chaos bench cost audit lint lock clean
+.PHONY: help install demo test test-all wheel-test chaos fuzz load bench cost audit lint lock clean
 
 help:  ## What there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,12 @@ wheel-test:  ## Build the wheel, install it elsewhere, and repair a pipeline wit
 
 chaos: $(READY)  ## Hurt a real fleet in every way, and write docs/reliability.md (CHAOS_SEED=…)
 	CHAOS_REPORT=docs/reliability.md $(BIN)/pytest -s -m slow tests/chaos
+
+fuzz: $(READY)  ## Ten minutes of hostile input, and write docs/stress.md (FUZZ_SEED=…, FUZZ_SECONDS=…)
+	$(BIN)/python -m tests.fuzz
+
+load: $(READY)  ## Hundreds of commands, fifty workers, thousands of parked steps: docs/stress.md
+	$(BIN)/python -m tests.load
 
 bench: $(READY)  ## Measure what the bookkeeping costs, beside bare Celery (docs/performance.md)
 	$(BIN)/python -m tests.bench

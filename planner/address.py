@@ -7,12 +7,13 @@ each of the three is given the same ones.
 
 from __future__ import annotations
 
+import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from planner.text import nearest
 
@@ -27,6 +28,13 @@ VERIFY: Mapping[str, ssl.VerifyMode] = {
 CHECK: Mapping[str, bool] = {"true": True, "false": False}
 OPTIONS = (*FILES, "ssl_password", "ssl_cert_reqs", "ssl_check_hostname")
 """What may stand behind the `?` of `rediss://`."""
+
+_KEYWORD = re.compile(  # as in `Uid=me;Pwd=…;` and `?password=…`
+    r"(?i)((?:\b|_)(?:pass|passwd|password|pwd|secret|(?:\w*_)?token|\w*accesskey|accountkey)\s*=\s*)"
+    r"(\{[^}]*\}|'[^']*'|\"[^\"]*\"|[^;&\s]+)"
+)
+_TOKEN_ALONE = ("redis", "rediss", "http", "https")
+"""In these `//NAME@` without a password is more often a token than a user."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,3 +96,28 @@ def _one_of(known: Mapping[str, Any], options: Mapping[str, str], name: str, usu
     if value not in known:
         raise ValueError(f"{name} is one of {', '.join(known)}")
     return known[value]
+
+
+def passwords_in(text: str) -> Iterator[str]:
+    """The passwords in an address or a list of `name=value`, as they stand there and as meant."""
+    for _, value in _KEYWORD.findall(text):
+        yield from (value, value.strip("{}'\""), unquote(value))
+    if "://" not in text:
+        return
+    try:
+        parts = urlsplit(text.strip())
+    except ValueError:
+        return
+    password = parts.password
+    if password is None and parts.scheme in _TOKEN_ALONE:
+        password = parts.username
+    if password:
+        yield from (password, unquote(password))
+
+
+def masked(url: str) -> str:
+    """An address without its password."""
+    # To the last @: an address that was refused is shown too, and may hold any sign unescaped.
+    shown = re.sub(r"(?s)//([^:@/]*):.*@", r"//\1:***@", url)
+    shown = re.sub(rf"((?:{'|'.join(_TOKEN_ALONE)})://)[^:@/]+@", r"\1***@", shown)
+    return _KEYWORD.sub(r"\1***", shown)

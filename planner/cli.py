@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import os
 import sys
 from contextlib import suppress
 from typing import Annotated
 
 import typer
 
+from planner.commands import streams
 from planner.commands.lazy import Lazy, LazyGroup
 from planner.commands.output import err
 from planner.errors import Exit, FleetError
@@ -17,7 +16,7 @@ from planner.errors import Exit, FleetError
 EPILOG = """
 Exit codes: 0 done; 1 gaps remain, or a validation failed; 2 bad usage or input;
 3 warehouse or broker unreachable; 4 run cancelled or failed;
-70 a mistake of the planner's; 130 interrupted.
+70 a mistake of the planner's; 130 interrupted; 141 the output's reader went away.
 
 Try it: planner demo · See the holes: planner gaps · Fill them: planner enqueue --gaps --wait
 One machine: planner up --workers 4 · Settings: planner settings
@@ -69,6 +68,12 @@ COMMANDS = (
         "planner enqueue --gaps --limit 3 --wait",
         "planner enqueue --gaps --start 2022-04-16 --end 2022-06-16 --deadline 6h",
     ),
+    Lazy(
+        "heal:heal",
+        "Enqueue the gaps of the last days by itself, within limits; report the others.",
+        "planner heal --dry-run",
+        "planner heal --every 1h --days 14",
+    ),
     Lazy("runs:runs", "List runs, newest first.", "planner runs"),
     Lazy(
         "runs:status",
@@ -93,6 +98,11 @@ COMMANDS = (
         f"planner logs {RUN} 2022-04-18/grading",
     ),
     Lazy(
+        "runs:log",
+        "Show every command that touched a run, in order: who gave it, from where, and when.",
+        f"planner log {RUN}",
+    ),
+    Lazy(
         "control:pause",
         "Start no more steps of a run; those that run go on to their end.",
         f"planner pause {RUN}",
@@ -112,6 +122,18 @@ COMMANDS = (
         "Try the failed, blocked and cancelled dates of an ended run again.",
         f"planner retry {RUN}",
         f"planner retry {RUN} --phase grading --dates 2024-11-02,2024-11-03 --wait",
+    ),
+    Lazy(
+        "restore:restore",
+        "Put back what the dates of an ended run held before it, and count it.",
+        f"planner restore {RUN}",
+        f"planner restore {RUN} --phase analytics --dates 2024-11-02..2024-11-05 --yes",
+    ),
+    Lazy(
+        "diff:diff",
+        "Compare what a run wrote over with what its tables hold now, row by row.",
+        f"planner diff {RUN}",
+        f"planner diff {RUN} --phase analytics --limit 100",
     ),
     Lazy(
         "up:up",
@@ -191,9 +213,7 @@ def main() -> None:
     """Run the command line; every error that a user can cause is one line, and an exit code."""
     if not all(map(_is_text, sys.argv)):
         _complain("An argument is not text in UTF-8: write it anew.", Exit.USAGE)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows few characters gets marks
-            stream.reconfigure(errors="backslashreplace")
+    streams.install()
     try:
         try:
             app()
@@ -211,7 +231,11 @@ def main() -> None:
         if isinstance(error, WarehouseError):
             _complain(str(error), Exit.UNREACHABLE)
         if type(error).__module__.partition(".")[0] in ("redis", "kombu"):
-            _complain(f"Redis went away: {error}. Try again when it is back.", Exit.UNREACHABLE)
+            from worker.ledger.refusals import refusal
+
+            why = refusal(error) or refusal(error.__cause__ or error)
+            told = f"{why}." if why else f"Redis went away: {error}. Try again when it is back."
+            _complain(told, Exit.UNREACHABLE)
         if isinstance(error, RuntimeError) and "home directory" in str(error):
             # `Path.expanduser`, of any path that a user names
             _complain("A path begins with `~` and a name that is no user's here.", Exit.USAGE)
@@ -226,12 +250,10 @@ def main() -> None:
 
 
 def _of_machine(error: OSError) -> str:
-    """What the machine refuses, in words: a file, or the output, which has no name."""
-    if error.filename is None:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
-        return f"The output cannot be written: {error.strerror or error}. Make room for it."
+    """What the machine refuses of a file, in words."""
+    which = error.filename or "A file"  # what is written to has no name in the error
     return (
-        f"{error.filename} cannot be used: {error.strerror}. Make room, or make it yours; "
+        f"{which} cannot be used: {error.strerror or error}. Make room, or make it yours; "
         "BACKFILL_HOME says where logs, reports and notes are."
     )
 
@@ -246,6 +268,6 @@ def _is_text(word: str) -> bool:
 
 
 def _complain(message: str, code: Exit) -> None:
-    with suppress(OSError):  # standard error may be as full as the rest
+    with suppress(OSError, FleetError):  # standard error may be as full as the rest
         err.print(message, style="red", markup=False, soft_wrap=True)
     sys.exit(code)

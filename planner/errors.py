@@ -33,6 +33,8 @@ class Exit(IntEnum):
     """A mistake of ours, as `sysexits.h` calls it: nothing is known of what was asked for."""
     INTERRUPTED = 130
     """Ctrl-C: 128 and the number of the signal, as shells count."""
+    CLOSED = 141
+    """The output's reader went away, such as `head`: as if by SIGPIPE."""
 
 
 class FleetError(Exception):

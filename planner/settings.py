@@ -5,21 +5,25 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
+import stat
 import tempfile
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from planner.address import EMBEDDED, Address, parse_address
+from planner.address import EMBEDDED, Address, masked, parse_address
 from planner.errors import UsageError
 from planner.files import make_folder
-from planner.text import printable
+from planner.text import WORD_CHARS, nearest, printable
 from sql.billing import MAXIMUM_BYTES_BILLED
 from sql.statements import is_table
 
 PREFIX = "BACKFILL_"
+SCRIPT = "BACKFILL_SCRIPT"
+"""Marks a step's processes: no setting, and in the environment of each."""
 
 # The kernel's limit for a unix socket's path is 108 bytes on Linux and 104 on macOS.
 SOCKET_PATH_MAX = 100
@@ -29,13 +33,18 @@ class Settings(BaseSettings):
     """What the environment or `.env` sets, checked."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, validate_by_name=True
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_file_encoding="utf-8-sig",  # less a byte order mark
+        extra="ignore",
+        frozen=True,
+        validate_by_name=True,
     )
 
     warehouse: str = Field(default="local:warehouse", description="local:DIR or bigquery:PROJECT")
     pipeline: str = Field(
         default="nba",
-        description="a pipeline that ships (nba, nba-live, nba-live-phases, sales), or a TOML file",
+        description="one that ships (nba, nba-live, nba-live-phases, sales, shop), or a TOML file",
     )
     broker_url: str = Field(
         default=EMBEDDED, description="redis://…, rediss://…, unix:///PATH, or embedded"
@@ -74,18 +83,45 @@ class Settings(BaseSettings):
     poll_max_seconds: float = Field(
         default=10, ge=0.05, le=600, description="longest pause of a step that waits for others"
     )
+    notify: str | None = Field(
+        default=None,
+        description="who is told when a run ends or stands still: a command, which reads JSON, or "
+        "the https:// address of a web hook",
+    )
+    notify_secret: SecretStr | None = Field(
+        default=None, description="signs what a web hook is sent"
+    )
+    stalled_seconds: float = Field(
+        default=3600, ge=1, description="a run stands still when no step begins or ends for as long"
+    )
     history_dataset: str | None = Field(
         default=None,
         validation_alias=AliasChoices(f"{PREFIX}HISTORY_DATASET", f"{PREFIX}LEDGER_DATASET"),
         description="dataset whose tables keep the history of runs and gaps, such as ops",
     )
+    keep: bool = Field(
+        default=True,
+        description="keep what tables hold before a run writes it, for `planner restore`",
+    )
+    keep_dataset: str | None = Field(
+        default=None,
+        description="dataset for BigQuery's copies of it; without one nothing is kept there",
+    )
+    keep_days: int = Field(default=14, ge=1, le=3650, description="for so many days")
 
-    @field_validator("warehouse", "pipeline", "broker_url", "location", "home")
+    @field_validator("warehouse", "pipeline", "broker_url", "location", "home", "notify")
     @classmethod
     def _one_line(cls, value: str | Path | None) -> str | Path | None:
         text = str(value or "")
         if printable(text) != text or "\n" in text:
             raise ValueError("it holds characters that are not text on one line")
+        return value
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _is_named(cls, value: str | Path) -> str | Path:
+        if not str(value).strip():  # it would be read as the current folder
+            raise ValueError("it is empty: name a folder, or leave the variable out")
         return value
 
     @field_validator("broker_url")
@@ -95,7 +131,15 @@ class Settings(BaseSettings):
             parse_address(value)
         return value
 
-    @field_validator("history_dataset")
+    @field_validator("notify")
+    @classmethod
+    def _is_command(cls, value: str | None) -> str | None:
+        try:
+            return value if value and shlex.split(value) else None
+        except ValueError:
+            raise ValueError("a quote is left open: write a command as in a shell") from None
+
+    @field_validator("history_dataset", "keep_dataset")
     @classmethod
     def _is_dataset(cls, value: str | None) -> str | None:
         if value and not is_table(f"{value}.table"):
@@ -135,11 +179,31 @@ class Settings(BaseSettings):
         """The broker as redis-py names it, without options."""
         return self.address.url
 
+    def check_socket(self) -> None:
+        """Raises `UsageError` when the embedded broker's socket is of another user.
+
+        On a machine that others share they could put one of their own there, and send us steps.
+        """
+        try:
+            owner = self.socket.lstat().st_uid
+        except OSError:  # nothing is there, and nothing is talked to
+            return
+        if self.is_embedded and owner != os.getuid():
+            raise UsageError(
+                f"The socket {self.socket} belongs to user {owner}, not to you: set BACKFILL_HOME "
+                "to a folder of your own, whose path is short."
+            )
+
     def folder(self, name: str) -> Path:
         """A folder in `home`, made when needed, as every one above it, for its owner alone.
 
-        Raises `OSError` when it cannot be made.
+        Raises `OSError` when it cannot be made, and `UsageError` for a home that all may write to.
         """
+        if self.home_dir.is_dir() and self.home_dir.stat().st_mode & stat.S_IWOTH:
+            raise UsageError(
+                f"Every user of this machine may write to {self.home_dir}, which holds plans and "
+                f"the broker: chmod 700 {self.home_dir}, or set BACKFILL_HOME to another folder."
+            )
         path = self.home_dir / name
         make_folder(path)
         return path
@@ -153,8 +217,32 @@ def variables(name: str) -> tuple[str, ...]:
     return (f"{PREFIX}{name.upper()}",)
 
 
+def misspelt() -> list[str]:
+    """A remark on each variable of the environment or `.env` that looks like a setting and is none,
+    with the nearest that is."""
+    names = {name.upper() for name in (*os.environ, *_in_file())}
+    known = {each for name in Settings.model_fields for each in variables(name)}
+    return [
+        f"There is no setting {name[:WORD_CHARS]}; {nearest(name, known, what='settings')}"
+        for name in sorted(names - known - {SCRIPT})
+        if name.startswith(PREFIX)
+    ]
+
+
+def _in_file() -> dict[str, str | None]:
+    from dotenv import dotenv_values
+
+    try:
+        return dotenv_values(".env", encoding="utf-8-sig") if Path(".env").is_file() else {}
+    except (OSError, UnicodeDecodeError):  # `load_settings` says so
+        return {}
+
+
 def load_settings() -> Settings:
     """Read the settings. Raises `UsageError` with one line per mistake."""
+    written = Path(".env")
+    if written.is_fifo() or written.is_char_device():
+        raise UsageError("The file .env cannot be read: it is a pipe or a device, not a file.")
     try:
         return Settings()
     except ValidationError as error:
@@ -171,8 +259,6 @@ def load_settings() -> Settings:
         ) from None
 
 
-def masked(url: str) -> str:
-    """An address without its password."""
-    # To the last @: an address that was refused is shown too, and may hold any sign unescaped.
-    shown = re.sub(r"(?s)//([^:@/]*):.*@", r"//\1:***@", url)
-    return re.sub(r"(?i)(password=)[^&]*", r"\1***", shown)
+def masked_webhook(where: str | None) -> str:
+    """Where messages go, without what makes a web hook's address a secret: all after its host."""
+    return re.sub(r"(https?://[^/?#@]*)[/?#].*", r"\1/***", masked(where or ""))

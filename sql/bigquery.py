@@ -29,12 +29,12 @@ from google.cloud.bigquery.job import QueryJob
 from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
 
 from sql.bigquery_errors import THEIRS, translated
-from sql.bigquery_types import columns_of, google_type
-from sql.billing import MAXIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED, billed_bytes
+from sql.bigquery_keeping import BigQueryKeeper
+from sql.bigquery_types import columns_of, google_type, parameter_of
+from sql.billing import MAXIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED, Meter, billed_bytes
 from sql.coverage import coverage_of, coverage_query
 from sql.days import SUFFIX, dated, is_sharded, kind_of, utc_days
 from sql.errors import AccessDenied, Unsupported, WarehouseRefused
-from sql.parameters import scalar_type
 from sql.partitions import (
     by_day,
     is_by_day,
@@ -52,7 +52,6 @@ from sql.warehouse import (
     Parameters,
     Partitioning,
     Partitions,
-    Scalar,
     Table,
 )
 
@@ -107,6 +106,7 @@ class BigQueryWarehouse:
         self.project = project
         self.name = f"bigquery:{project}"
         self._labels = dict(labels)
+        self._meter = Meter()
         self._running: list[QueryJob] = []
         """Jobs that a thread is waiting for; shared with what `labelled` gives."""
         self._kinds: dict[tuple[str, str], str] = {}
@@ -141,6 +141,7 @@ class BigQueryWarehouse:
     def labelled(self, **labels: str) -> Self:
         other = copy.copy(self)
         other._labels = self._labels | labels
+        other._meter = Meter()
         return other
 
     # -- what a warehouse answers ------------------------------------------------------------
@@ -294,11 +295,24 @@ class BigQueryWarehouse:
             job = self._begin(statement, parameters, dry_run=True, use_query_cache=False)
             return int(job.total_bytes_processed or 0)
 
+    def bytes_to_run(self, statement: str, parameters: Parameters) -> int:
+        """By dry run."""
+        with self._in_our_words():
+            job = self._begin(statement, parameters, dry_run=True, use_query_cache=False)
+            return billed_bytes(int(job.total_bytes_processed or 0), len(job.referenced_tables))
+
+    @property
+    def billed(self) -> int:
+        return self._meter.bytes
+
     def cancel(self) -> None:
         with self._lock:
             jobs, self._running[:] = list(self._running), []
         for job in jobs:
             self._cancel(job)
+
+    def keeper(self, *, dataset: str = "", days: int) -> BigQueryKeeper:
+        return BigQueryKeeper(self, dataset=dataset, days=days)
 
     def close(self) -> None:
         self._client.close()  # type: ignore[no-untyped-call]
@@ -307,8 +321,8 @@ class BigQueryWarehouse:
 
     def _begin(self, statement: str, parameters: Parameters, **options: Any) -> QueryJob:
         config = bigquery.QueryJobConfig(
-            query_parameters=[_parameter(name, value) for name, value in parameters.items()],
-            labels=job_labels(self._labels),
+            query_parameters=[parameter_of(name, value) for name, value in parameters.items()],
+            labels=self._job_labels(),
             **options,
         )
         # job_retry: the client would wrap this request in a second retry of 10 minutes, with a
@@ -332,6 +346,7 @@ class BigQueryWarehouse:
                 rows = job.result(
                     retry=self._retry, job_retry=self._job_retry, timeout=self._wait_seconds
                 )
+                self._meter.add(job.total_bytes_billed)
                 yield job, rows
             except BaseException:
                 # Ctrl-C, a worker's time limit, a lost connection: the answer will not be read,
@@ -342,6 +357,9 @@ class BigQueryWarehouse:
             finally:
                 with self._lock:
                     self._running[:] = [other for other in self._running if other is not job]
+
+    def _job_labels(self) -> dict[str, str]:
+        return job_labels(self._labels)
 
     def _cancel(self, job: QueryJob) -> None:
         with suppress(Exception):
@@ -374,20 +392,3 @@ def job_labels(labels: Mapping[str, str]) -> dict[str, str]:
 
     keys = {key: re.sub(r"^[^a-z]+", "", valid(key)) for key in labels}
     return {"app": _APP} | {keys[key]: valid(value) for key, value in labels.items() if keys[key]}
-
-
-def _parameter(
-    name: str, value: Scalar | Sequence[Scalar]
-) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        if not value:
-            raise WarehouseRefused(f"The parameter @{name} is an empty ARRAY: of which type?")
-        return bigquery.ArrayQueryParameter(name, _kind(name, value[0]), value)
-    return bigquery.ScalarQueryParameter(name, _kind(name, value), value)
-
-
-def _kind(name: str, value: object) -> str:
-    try:
-        return scalar_type(value)
-    except TypeError as error:
-        raise WarehouseRefused(f"The parameter @{name} is {error}.") from None

@@ -6,7 +6,8 @@
     ├── WarehouseRefused       it answers, and refuses the statement
     │   ├── TableNotFound      because a table or column does not exist
     │   ├── AccessDenied       because it may not be read, or written
-    │   └── TooLarge           because it is too much at once
+    │   ├── TooLarge           because it is too much at once
+    │   └── KeptExpired        because what was kept is kept no more
     └── Unsupported            it has no way to do this: run this kind of statement, or tell when
                                the rows of this kind of table were written
 
@@ -43,6 +44,10 @@ class AccessDenied(WarehouseRefused):
 
 class TooLarge(WarehouseRefused):
     """The statement reads, writes or answers too much at once: fewer dates may do."""
+
+
+class KeptExpired(WarehouseRefused):
+    """Rows that were kept are kept no more: they cannot be put back."""
 
 
 class Unsupported(WarehouseError):

@@ -38,6 +38,8 @@ def folder_identity(folder: str | Path, *, make: bool = False) -> str:
 
 
 def _read(path: Path) -> str | None:
+    if not path.is_file():  # a pipe of that name would be waited for
+        return None
     with suppress(OSError), path.open("rb") as file:
         text = file.read(_ID_BYTES).decode("ascii", "replace").strip()
         if _ID.fullmatch(text):

@@ -11,6 +11,9 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 
 from sql.errors import WarehouseRefused, WarehouseUnreachable
 
+NO_DOWNLOADS = {"autoinstall_known_extensions": False, "allow_community_extensions": False}
+"""How DuckDB is opened: it refuses a statement that would fetch code, and run it."""
+
 
 @contextmanager
 def refusals() -> Iterator[None]:

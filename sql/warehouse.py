@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    from sql.keeping import Keeper
 
 Scalar = str | int | float | bool | date
 Parameters = Mapping[str, Scalar | Sequence[Scalar]]
@@ -193,6 +196,11 @@ class Warehouse(Protocol):
         """
         ...
 
+    @property
+    def billed(self) -> int:
+        """Bytes that its jobs were billed since `labelled` made it, by their own statistics."""
+        ...
+
     def identify(self) -> str:
         """Its identity, made where it has none yet. Writes nothing else, and raises nothing."""
         ...
@@ -220,6 +228,14 @@ class Warehouse(Protocol):
         """The most that `partitions` and the `coverage` of every table would be billed as.
 
         Asked of the warehouse, which bills nothing for it. None: counting costs nothing.
+        """
+        ...
+
+    def bytes_to_run(self, statement: str, parameters: Parameters) -> int | None:
+        """What a statement would be billed as, about.
+
+        Asked of the warehouse, which bills nothing for it. None: it costs nothing. Raises
+        `WarehouseRefused` where the statement itself would be refused.
         """
         ...
 
@@ -268,6 +284,13 @@ class Warehouse(Protocol):
 
     def run(self, statement: str, parameters: Parameters) -> int:
         """Run one GoogleSQL statement that writes; how many rows it added."""
+        ...
+
+    def keeper(self, *, dataset: str = "", days: int) -> Keeper:
+        """What keeps rows of its tables before they are written anew, for so many days.
+
+        `dataset` is where copies are kept, of a warehouse that has to make copies.
+        """
         ...
 
     def close(self) -> None:

@@ -13,10 +13,14 @@ from contextlib import nullcontext
 
 from celery.utils import imports
 
+from planner.settings import misspelt
+
 
 def main() -> None:
     """Run one of Celery's commands, such as `worker` or `inspect`."""
     imports.cwd_in_path = nullcontext  # what Celery imports by name is all installed
+    for told in misspelt():
+        print(told, file=sys.stderr)
     from worker.app import app
 
     app.start(sys.argv[1:])

@@ -37,7 +37,8 @@ def queue_names(pipeline: Pipeline) -> list[str]:
 
 
 def make_app(settings: Settings, pipeline: Pipeline) -> Celery:
-    """Make the Celery app for some settings."""
+    """Make the Celery app for some settings. Raises `UsageError` for another user's Redis."""
+    settings.check_socket()
     url = transport_url(settings)
     app = Celery("backfill", broker=url, backend=url, include=["worker.tasks", "worker.janitor"])
     app.conf.update(_configuration(settings, pipeline))
@@ -78,6 +79,9 @@ def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
         "redis_backend_health_check_interval": 10,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,  # the default gives up after 100
+        # A Redis that answers with an error (READONLY after a failover, OOM, MISCONF) would end the
+        # worker: it is a lost connection, too.
+        "broker_channel_error_retry": True,
         # A link that has ended must send the next one, however long Redis does not answer. An
         # integer: None means three for links of a chain.
         "task_publish_retry_policy": {

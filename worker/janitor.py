@@ -5,6 +5,7 @@ The janitor also keeps the worker in the registry that planners read (`worker.le
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from contextlib import suppress
@@ -14,11 +15,14 @@ import redis
 from celery import signals
 
 from worker.app import queue_names
+from worker.ledger.connection import forgetful
 from worker.ledger.slots import sign_off, sign_on
 from worker.messages.later import Delivery
 from worker.processes.children import die_with_parent
 from worker.reconciler import reconcile_quietly
 from worker.step.context import Context, context_here
+
+log = logging.getLogger(__name__)
 
 SILENT_TURNS_MAX = 3  # missed renewals after which a worker's entry expires
 
@@ -70,6 +74,9 @@ def _die_with_worker(**ignored: Any) -> None:
 @signals.worker_ready.connect
 def _start(sender: Any, **ignored: Any) -> None:
     context = context_here()
+    with suppress(redis.RedisError):
+        for detail, advice in forgetful(context.redis):
+            log.warning("Redis: %s. %s.", detail, advice)
     slots = int(getattr(sender.controller, "concurrency", None) or 1)
     _threads[:] = [
         Janitor(context, str(sender.hostname), slots),

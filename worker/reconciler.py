@@ -27,6 +27,8 @@ from worker.ledger.record import RunRecord
 from worker.messages.aside import put_aside
 from worker.messages.mailbox import FINAL, call_in, chunks_with_messages, correct_times
 from worker.messages.transport import send_only
+from worker.run.lost import end_if_lost
+from worker.run.stalled import tell_if_stalled
 from worker.step.context import Context
 
 log = logging.getLogger(__name__)
@@ -62,9 +64,12 @@ def reconcile(context: Context) -> list[Resent]:
             queues = queue_names(context.pipeline)
             put_aside(context.redis, queues)
             correct_times(context.redis)
+            context.ledger.forget_expired()
             # Their messages may be delayed for minutes by a retry, or for a day by a budget.
             cancelling = {run.id for run in active if run.state is RunState.CANCELLING}
             call_in(context.redis, queues, cancelling)
+            for run in active:
+                tell_if_stalled(context, run)
             there = chunks_with_messages(context.redis, queues)
             return [each for run in active for each in _reconcile_one(context, run, there)]
     finally:
@@ -90,7 +95,7 @@ def _reconcile_run(context: Context, run: RunRecord, there: set[tuple[str, str]]
     if run.pipeline != context.pipeline.name:
         return []
     states = context.ledger.steps(run.id)
-    if not states:
+    if end_if_lost(context, run, states):
         return []
     # The plan is not read: it is large, and as a rule nothing is lost.
     wanted = {chunk_of(step) for step, at in states.items() if at not in STEP_ENDED} or {FINAL}

@@ -18,10 +18,11 @@ from planner.errors import BadRecord
 from planner.plan.plan import chunk_of
 from worker.app import app
 from worker.canvas import ids_of, rest, unsettled
+from worker.messages.later import GOES_FIRST
 from worker.messages.transport import AWAITED, WAIT
 from worker.run.finalize import finalize as finalize_run
 from worker.step.context import Context, context_here
-from worker.step.errors import Requeue, StepFailed
+from worker.step.errors import Requeue, StepFailed, Working
 from worker.step.visit import visit
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,8 @@ def _requeued(task: Any, requeue: Requeue) -> Exception:
     """The task's message, requeued after a delay, with the reason for Flower."""
     # No countdown: with one, a worker would hold the message; the headers delay it in Redis.
     headers: dict[str, Any] = {WAIT: requeue.seconds}
+    if isinstance(requeue, Working):
+        headers[GOES_FIRST] = True
     if requeue.awaited:
         headers[AWAITED] = requeue.awaited.model_dump()
     retry: Exception = task.retry(countdown=0, exc=requeue, headers=headers, throw=False)

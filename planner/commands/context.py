@@ -9,6 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from planner import clock
+from planner.address import masked
 from planner.commands.output import err, note
 from planner.gaps.beyond import bytes_beyond, rows_beyond
 from planner.gaps.evidence import IDS_NAMED
@@ -18,19 +19,28 @@ from planner.pipeline.closing import Closing
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.cost import Cost, check_limit, cost_of
-from planner.settings import Settings, load_settings, masked
+from planner.settings import Settings, load_settings, misspelt
 from sql import TableNotFound, Warehouse
 
 if TYPE_CHECKING:
     from worker.ledger.ledger import Ledger
+    from worker.run.changed import Changes
+    from worker.run.plan import Wanted
     from worker.step.context import Context
+
+
+def settings_here() -> Settings:
+    """The settings; names that look like one and are none are said."""
+    for told in misspelt():
+        note(told)
+    return load_settings()
 
 
 def open_context(settings: Settings | None = None) -> Context:
     """The context of a command: calls to Redis time out soon, because a person waits."""
     from worker.step.context import Context
 
-    return Context(settings or load_settings(), patient=False)
+    return Context(settings or settings_here(), patient=False)
 
 
 def required_ledger(context: Context) -> Ledger:
@@ -119,3 +129,15 @@ def read_assessment(
             after = rows_beyond(warehouse, context.pipeline, closing.today)
             assessment = replace(assessment, beyond=after)
     return assessment, cost
+
+
+def read_changes(context: Context, assessment: Assessment, wanted: Wanted) -> Changes:
+    """Which dates other code made, where that is asked for; says of which it is not known."""
+    from worker.run.changed import NOT_ASKED, changes
+
+    if not wanted.changed:
+        return NOT_ASKED
+    found = changes(context, assessment, wanted.scope).within(wanted.changed)
+    for line in found.lines:
+        note(line)
+    return found

@@ -12,38 +12,48 @@ from planner.commands.ending import print_ending
 from planner.commands.output import out, print_json
 from planner.commands.run_status import run_exit, status_json
 from planner.commands.watch import follow
+from planner.commands.who import noted
 
 
-def pause(run: opt.RunId, json: opt.Json = False) -> None:
+def pause(run: opt.RunId, as_: opt.As = None, json: opt.Json = False) -> None:
     """Start no more steps of a run; those that run go on to their end."""
     from worker.run.control import pause as do
 
     context = open_context()
     required_ledger(context)
-    do(context, run)
+    with noted(context, run, as_):
+        do(context, run)
     _say(json, run, "paused", f"go on with `planner resume {run}`")
 
 
-def resume(run: opt.RunId, force_service: opt.ForceService = False, json: opt.Json = False) -> None:
+def resume(
+    run: opt.RunId,
+    force_service: opt.ForceService = False,
+    as_: opt.As = None,
+    max_dollars: opt.MaxDollars = None,
+    json: opt.Json = False,
+) -> None:
     """Go on with a paused run, or with one that was only half sent."""
     from worker.reconciler import reconcile
     from worker.run.control import resume as do
 
     context = open_context()
     required_ledger(context)
-    do(context, run, force_service=force_service)
+    with noted(context, run, as_):
+        do(context, run, force_service=force_service, max_dollars=max_dollars)
     reconcile(context)
     _say(json, run, "running", f"watch it with `planner watch {run}`")
 
 
-def cancel(run: opt.RunId, json: opt.Json = False) -> None:
+def cancel(run: opt.RunId, as_: opt.As = None, json: opt.Json = False) -> None:
     """Stop a run: end what runs, start nothing, and report what is there."""
     from worker.run.control import cancel as do
 
     context = open_context()
     required_ledger(context)
-    do(context, run)
-    _say(json, run, "cancelling", f"see what it did with `planner watch {run}`")
+    with noted(context, run, as_):
+        state = do(context, run)
+    _say(json, run, str(state), f"see what it did with `planner watch {run}`")
 
 
 def retry(
@@ -54,6 +64,7 @@ def retry(
     dates: opt.Dates = None,
     force_service: opt.ForceService = False,
     deadline: opt.Deadline = None,
+    as_: opt.As = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
     json: opt.Json = False,
 ) -> None:
@@ -64,9 +75,11 @@ def retry(
     context = open_context()
     required_ledger(context)
     orders = Orders(force_service=force_service, deadline_seconds=deadline)
-    steps = do(context, run, phase=phase, dates=dates, orders=orders)
+    with noted(context, run, as_):
+        steps = do(context, run, phase=phase, dates=dates, orders=orders)
     if not wait:
-        _say(json, run, "running", f"{steps} steps; watch it with `planner watch {run}`")
+        what = f"{steps} steps" if steps else "its final count"
+        _say(json, run, "running", f"{what}; watch it with `planner watch {run}`")
         return
     record = follow(context, run, quiet=json)
     if json:

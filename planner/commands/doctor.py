@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +21,7 @@ from planner.doctor.listings import check_listings
 from planner.doctor.names import none_of
 from planner.doctor.tables import Check, check_audits, check_tables
 from planner.errors import Exit
-from planner.report.history import GAPS, RUNS, check_columns
+from planner.report.history import TABLES, check_columns
 from sql import WarehouseError, load
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 def doctor(json: opt.Json = False) -> None:
     """Check broker, warehouse, tables, columns, partitions, scripts, services and clock.
 
-    Exit code 0 when all is well, 3 when something is not; each line says what to do.
+    Exit code 0 when all is well, 3 when something is not; each line says what to do. A line that
+    begins with `!` is a warning.
     """
     checks = []
     for check in _checks():
@@ -88,7 +90,7 @@ def _history(context: Context) -> Iterator[Check]:
         advice = "name another dataset for the history: planner history --create makes its tables"
         yield Check(what="run history", ok=False, detail=str(error), advice=advice)
         return
-    for table in (f"{dataset}.{name}" for name in (RUNS, GAPS) if dataset):
+    for table in (f"{dataset}.{name}" for name in TABLES if dataset):
         try:
             context.warehouse.columns(table)
             yield Check(what="run history", ok=True, detail=table)
@@ -99,9 +101,16 @@ def _history(context: Context) -> Iterator[Check]:
 
 def _home(home: Path) -> Check:
     folder = next(path for path in (home, *home.parents) if path.exists())
-    is_writable = os.access(folder, os.W_OK)
+    found = folder.stat()
+    is_shared = folder == home and (
+        found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or found.st_uid not in (os.getuid(), 0)
+    )
     return Check(
-        what="home", ok=is_writable, detail=str(home), advice=f"make {folder} writable for you"
+        what="home",
+        ok=os.access(folder, os.W_OK),
+        detail=str(home),
+        advice=f"make {folder} writable for you",
+        warning=f"others may write to it: chmod 700 {home}, as its owner" if is_shared else "",
     )
 
 
@@ -124,8 +133,8 @@ def _warehouse(context: Context) -> Check:
 
 
 def _print(check: Check) -> None:
-    mark = "✓" if check.ok else "✗"
-    text = f"{mark} {check.what}: {check.detail}"
-    if not check.ok and check.advice:
-        text += f" → {check.advice}"
-    out.print(text, style=None if check.ok else "red", markup=False, soft_wrap=True)
+    mark = ("!" if check.warning else "✓") if check.ok else "✗"
+    told = check.warning if check.ok else check.advice
+    text = f"{mark} {check.what}: {check.detail}" + (f" → {told}" if told else "")
+    style = ("yellow" if check.warning else None) if check.ok else "red"
+    out.print(text, style=style, markup=False, soft_wrap=True)

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from planner.commands import options as opt
-from planner.commands.context import open_context, read_assessment, required_ledger
+from planner.commands.context import (
+    open_context,
+    read_assessment,
+    read_changes,
+    required_ledger,
+)
 from planner.commands.ending import print_ending
 from planner.commands.groups import Planning, grouped
 from planner.commands.output import err, note, out, print_json
 from planner.commands.plan import print_plan, print_skipped
 from planner.commands.run_status import run_exit, status_json
 from planner.commands.watch import follow
+from planner.commands.who import this_command
 from planner.errors import BadPlan, Exit, UsageError
-from planner.gaps.gaps import RECOMPUTE, GapReason
+from planner.gaps.gaps import ANEW, RECOMPUTE
+from planner.plan.command import Command
+from planner.plan.cost import check_dollars
 from planner.plan.parse import read_plan
 from planner.plan.plan import Plan
 from planner.text import counted
@@ -26,6 +35,9 @@ from planner.text import counted
 if TYPE_CHECKING:
     from worker.ledger.ledger import Ledger
     from worker.step.context import Context
+
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan, and send nothing.")]
 
 
 @grouped
@@ -38,11 +50,12 @@ def enqueue(
     ] = None,
     options: Planning,
     force_service: opt.ForceService = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the plan, and send nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     deadline: opt.Deadline = None,
+    no_keep: opt.NoKeep = False,
+    max_dollars: opt.MaxDollars = None,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
+    as_: opt.As = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: opt.Json = False,
 ) -> None:
@@ -53,59 +66,90 @@ def enqueue(
     """
     from worker.ledger.orders import Orders
     from worker.run.enqueue import enqueue as send
+    from worker.run.keep import with_keeping
 
-    if (gaps or options.redo) == (plan is not None):
-        raise UsageError("Say what to enqueue: --gaps, --redo, or --plan FILE.")
+    if (gaps or options.writes_anew) == (plan is not None):
+        raise UsageError("Say what to enqueue: --gaps, --redo, --changed, or --plan FILE.")
     filed = None if plan is None else _read(plan, options)
     context = open_context()
-    ledger = None if dry_run else required_ledger(context)
-    source = (
-        _FromGaps(context, options, ledger, gaps=gaps)
-        if filed is None
-        else _FromFile(context, options, filed)
-    )
+    asked = this_command(as_)
+    source = _source(context, options, filed, gaps=gaps, dry_run=dry_run, asked=asked)
     if dry_run and json:
         print_json(source.plan.as_json())
     elif not json:
         print_plan(source.plan, context.pipeline)
     if dry_run:
-        raise typer.Exit(_left(source.plan) if source.plan.is_empty else Exit.DONE)
+        raise typer.Exit(source.left if source.plan.is_empty else Exit.DONE)
     if source.plan.is_empty:
-        _end_without_run(source.plan, json=json)
+        _end_without_run(source.plan, json=json, code=source.left)
     source.require_now()
     _confirm(source.plan, yes=yes, json=json)
-    orders = Orders(force_service=force_service, deadline_seconds=deadline)
+    check_dollars(source.plan.cost, max_dollars)
+    orders = Orders(force_service=force_service, deadline_seconds=deadline, asked=asked)
+    orders = replace(orders, max_dollars=max_dollars)
+    orders = orders if no_keep else with_keeping(orders, context.settings)
     with err.status("Sending …"):
         run_id, sent = send(context, source.plan, source.replan, orders)
     if run_id is None:
-        if not json:
-            out.print("Nothing to do: other runs took every date meanwhile.")
-            print_skipped(sent)
-        _end_without_run(sent, json=json)
+        _end_since_others_took_it(sent, json=json)
     if not json:
         out.print(f"Run [bold]{run_id}[/] is on its way: watch it with `planner watch {run_id}`.")
+    if json and not wait:
+        print_json({"run_id": run_id, **sent.as_json()})
     if wait:
         _wait(context, run_id, sent, json=json)
-    elif json:
-        print_json({"run_id": run_id, **sent.as_json()})
+
+
+def _end_since_others_took_it(sent: Plan, *, json: bool) -> NoReturn:
+    if not json:
+        out.print("Nothing to do: other runs took every date meanwhile.")
+        print_skipped(sent)
+    _end_without_run(sent, json=json, code=_left(sent))
+
+
+def _source(
+    context: Context,
+    options: Planning,
+    filed: Plan | None,
+    *,
+    gaps: bool,
+    dry_run: bool,
+    asked: Command,
+) -> _FromGaps | _FromFile:
+    ledger = None if dry_run else required_ledger(context)
+    if filed is None:
+        return _FromGaps(context, options, ledger, gaps=gaps, asked=asked)
+    return _FromFile(context, options, filed)
 
 
 class _FromGaps:
     """A plan that is made from what the warehouse holds now."""
 
     def __init__(
-        self, context: Context, options: Planning, ledger: Ledger | None, *, gaps: bool
+        self,
+        context: Context,
+        options: Planning,
+        ledger: Ledger | None,
+        *,
+        gaps: bool,
+        asked: Command,
     ) -> None:
         self._context = context
         self._ledger = ledger
-        self._wanted = options.wanted(context.pipeline, gaps=gaps)
+        self._wanted = options.wanted(context.pipeline, gaps=gaps, asked=asked)
         self._assessment, self._cost = read_assessment(
             context,
             self._wanted.scope,
             plan_id=self._wanted.plan_id,
             **options.counting,
         )
+        self._changes = read_changes(context, self._assessment, self._wanted)
         self.plan = self.replan()
+
+    @property
+    def left(self) -> Exit:
+        """Of a plan without steps: of dates that are unknown nothing says that they are right."""
+        return Exit.GAPS if self._changes.unknown else _left(self.plan)
 
     def require_now(self) -> None:
         """Nothing to check: it was counted a moment ago."""
@@ -115,7 +159,12 @@ class _FromGaps:
         from worker.run.plan import plan_repair
 
         return plan_repair(
-            self._context, self._assessment, self._wanted, ledger=self._ledger, cost=self._cost
+            self._context,
+            self._assessment,
+            self._wanted,
+            ledger=self._ledger,
+            cost=self._cost,
+            changes=self._changes,
         )
 
 
@@ -129,6 +178,11 @@ class _FromFile:
         self._max_bytes = options.max_bytes
         self.plan = plan
         require_here(context, plan)
+
+    @property
+    def left(self) -> Exit:
+        """Of a plan without steps."""
+        return _left(self.plan)
 
     def require_now(self) -> None:
         """Count again. Raises `BadPlan` if the warehouse is not as the plan found it."""
@@ -156,10 +210,10 @@ def _read(path: Path, options: Planning) -> Plan:
     return found
 
 
-def _end_without_run(plan: Plan, *, json: bool) -> NoReturn:
+def _end_without_run(plan: Plan, *, json: bool, code: Exit) -> NoReturn:
     if json:
         print_json({"run_id": None, **plan.as_json()})
-    raise typer.Exit(_left(plan))
+    raise typer.Exit(code)
 
 
 def _left(plan: Plan) -> Exit:
@@ -184,7 +238,7 @@ def _confirm(plan: Plan, *, yes: bool, json: bool) -> None:
     """
     anew = Counter(task.reason for _, step in plan.steps() for task in step.tasks)
     what = ""
-    if anew[GapReason.REDO]:
+    if any(anew[reason] for reason in ANEW):
         complete = sum(anew[reason] for reason in RECOMPUTE)
         what = f"{counted(complete, 'phase-date')} that hold all their rows are written anew. "
     if yes:

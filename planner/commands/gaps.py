@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from planner.commands import options as opt
 from planner.commands.accept import accept_blocks, accepted_json, accepted_lines, needless_lines
+from planner.commands.changed import changes_json, print_changes
 from planner.commands.context import open_context, read_assessment
 from planner.commands.groups import Counting, grouped
 from planner.commands.output import count_table, matrix_table, note, out, print_json
@@ -19,6 +21,7 @@ from planner.commands.plan import write_page
 from planner.errors import Exit, UsageError
 from planner.gaps.evidence import ALL_IDS, IDS_NAMED
 from planner.gaps.gaps import (
+    ANEW,
     FLAWS,
     OUTDATED,
     SHORT,
@@ -33,12 +36,14 @@ from planner.gaps.notices import notices
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
+from planner.plan.asked import NONE_CHANGED
 from planner.plan.cost import Cost
 from planner.plan.plan import Plan
 from planner.report.history import open_gaps, write_gaps
 from planner.text import date_ranges
 
 if TYPE_CHECKING:
+    from worker.run.plan import Wanted
     from worker.step.context import Context
 
 ENQUEUE = ("planner", "enqueue", "--gaps")
@@ -78,41 +83,67 @@ def gaps(
     pipeline file), open (the day is not closed, or one that it reads), between (no date of a weekly
     or monthly phase). What the file accepts as lost counts as complete, and is listed apart.
 
+    With --changed, dates that other code than today's made are gaps, too; where it is not known
+    what made a date, it is none, and not in order either.
+
     Unjudged dates, whose source's rows are gone, are no gaps, and not in order either; nor are rows
     beyond the calendar.
 
     Exit code 0 when there are no gaps and all could be judged, 1 when not.
     """
-    from worker.run.plan import Wanted, plan_gaps
+    from worker.run.changed import changes as changes_of
+    from worker.run.plan import plan_gaps
 
     _check(accept=accept, json=json)
     context = open_context()
     dataset = _history(context) if record else None
     scope = options.window(context.pipeline)
-    phases = opt.choose_phases(context.pipeline, None, None)
-    wanted = Wanted(scope=scope, phases=phases, cascade=not options.no_cascade)
+    wanted = _wanted(context.pipeline, options, scope)
     counted_at = datetime.now(UTC)  # before: what a run heals meanwhile is healed
-    assessment, cost = read_assessment(
-        context,
-        scope,
-        plan_id=wanted.plan_id,
-        ids_named=ALL_IDS if entities else IDS_NAMED,
-        **options.counting,
-    )
-    plan = plan_gaps(context, assessment, wanted, ledger=None)
-    found = all_gaps(context.pipeline, assessment, plan, scope)
+    assessment, cost = _count(context, options, wanted, every_id=entities)
     told = notices(context.pipeline, assessment, scope)
+    changes = changes_of(context, assessment, scope)
+    plan = plan_gaps(context, assessment, wanted, ledger=None, changes=changes)
+    found = all_gaps(context.pipeline, assessment, plan, scope, changed=changes.of(wanted.changed))
     if html is not None:
-        write_page(html, plan, context.pipeline, ["planner", "enqueue", "--gaps", *options.words()])
+        write_page(html, plan, context.pipeline, [*ENQUEUE, *options.words()])
     if dataset is not None:
         _record(context, wanted.plan_id, dataset, assessment, scope.whole, counted_at)
     if json:
-        print_json(gaps_json(context.pipeline, assessment, scope, found, cost))
+        counts = gaps_json(context.pipeline, assessment, scope, found, cost)
+        print_json(counts | changes_json(changes))
     elif accept:
         _print_accept(context.pipeline, found)
     else:
         _print(context.pipeline, assessment, scope, found, told, entities=entities)
-    raise typer.Exit(Exit.GAPS if found or told else Exit.DONE)
+        print_changes(changes, is_asked=options.changed)
+    doubts = told or (options.changed and changes.unknown)
+    raise typer.Exit(Exit.GAPS if found or doubts else Exit.DONE)
+
+
+def _wanted(pipeline: Pipeline, options: Counting, scope: Window) -> Wanted:
+    """A plan of every gap: it tells which cascades there are."""
+    from worker.run.plan import Wanted
+
+    phases = opt.choose_phases(pipeline, None, None)
+    return Wanted(
+        scope=scope,
+        phases=phases,
+        cascade=not options.no_cascade,
+        changed=phases if options.changed else (),
+    )
+
+
+def _count(
+    context: Context, options: Counting, wanted: Wanted, *, every_id: bool
+) -> tuple[Assessment, Cost | None]:
+    return read_assessment(
+        context,
+        wanted.scope,
+        plan_id=wanted.plan_id,
+        ids_named=ALL_IDS if every_id else IDS_NAMED,
+        **options.counting,
+    )
 
 
 def _check(*, accept: bool, json: bool) -> None:
@@ -224,10 +255,18 @@ def gaps_json(
     }
 
 
-def all_gaps(pipeline: Pipeline, assessment: Assessment, plan: Plan, scope: Window) -> list[Gap]:
-    """Counted gaps and orphans of the scope, stale dates, and the cascades of repairing them.
+def all_gaps(
+    pipeline: Pipeline,
+    assessment: Assessment,
+    plan: Plan,
+    scope: Window,
+    *,
+    changed: Mapping[str, Collection[date]] = NONE_CHANGED,
+) -> list[Gap]:
+    """Counted gaps and orphans of the scope, stale and changed dates, and the cascades of
+    repairing them.
 
-    Of the stale dates those, too, that the plan skips.
+    Of the stale and changed dates those, too, that the plan skips.
     """
     recompute = plan.recompute
     found: list[Gap] = []
@@ -235,6 +274,7 @@ def all_gaps(pipeline: Pipeline, assessment: Assessment, plan: Plan, scope: Wind
         counted = {day: gap for day, gap in assessment.gaps[phase.name].items() if day in scope}
         stale = {day for day in assessment.stale.get(phase.name, ()) if day in scope}
         reasons = dict.fromkeys(stale, GapReason.STALE) | recompute.get(phase.name, {})
+        reasons |= dict.fromkeys(changed.get(phase.name, ()), GapReason.CHANGED)
         redone = {
             day: recomputed(phase, day, assessment, reason)
             for day, reason in reasons.items()
@@ -274,8 +314,9 @@ def _print_advice(pipeline: Pipeline, found: list[Gap]) -> None:
     sources = dict.fromkeys(gap.phase for gap in found if pipeline.by_name[gap.phase].is_watched)
     reasons = {reason for gap in found if gap.phase not in sources for reason in gap.reasons}
     flaws = [reason for reason in FLAWS if reason in reasons]
-    if not reasons.isdisjoint(SHORT | OUTDATED):
-        more = " --stale" if GapReason.STALE in reasons else ""
+    if not reasons.isdisjoint(SHORT | OUTDATED | ANEW):
+        more = " --changed" if GapReason.CHANGED in reasons else ""
+        more += " --stale" if GapReason.STALE in reasons else ""
         out.print(f"Repair them with: planner enqueue --gaps{more}")
     if flaws:
         named = ",".join(flaws)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -17,9 +17,11 @@ from planner.errors import UsageError
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Picked, Window
+from planner.plan.choices import require_choices
 from planner.text import date_runs
 
 if TYPE_CHECKING:
+    from planner.plan.command import Command
     from worker.run.plan import Wanted
 
 
@@ -52,7 +54,10 @@ class Scope:
                 continue
             (option,) = hints[each.name].__metadata__  # Typer takes its first name for a default
             found.append(str(option.default))
-            if isinstance(value, frozenset):
+            if isinstance(value, list):  # of pairs: the option is repeated
+                words = [f"{name}={text}" for name, text in value]
+                found += [word for each in words for word in (str(option.default), each)][1:]
+            elif isinstance(value, frozenset):
                 found.append(date_runs(value).replace(", ", ","))
             elif value is not True:
                 found.append(str(value))
@@ -66,6 +71,7 @@ class Counting(Scope):
     dates: opt.Dates = None
     no_cascade: opt.NoCascade = False
     stale: opt.Stale = False
+    changed: opt.Changed = False
     include_open: opt.IncludeOpen = False
     max_bytes: opt.MaxBytes = None
 
@@ -113,6 +119,8 @@ class Planning(Counting):
     redo: opt.Redo = False
     everything: opt.All = False
     reason: opt.ReasonText = ""
+    set_values: opt.SetValues = None
+    runner: opt.RunnerOf = None
 
     @property
     def shapes_the_plan(self) -> bool:
@@ -124,14 +132,21 @@ class Planning(Counting):
         )
 
     def _require_dates(self) -> None:
-        named = (self.start, self.end, self.season, self.dates)
+        named = (self.start, self.end, self.season, self.dates, self.changed)
         if not any(named) and not self.everything:
             raise UsageError(
                 "--redo writes complete dates anew: say which, by --dates, --start and --end or "
-                "--season; --all is every date."
+                "--season; --changed is those that other code made, --all is every date."
             )
 
-    def wanted(self, pipeline: Pipeline, *, gaps: bool = True) -> Wanted:
+    @property
+    def writes_anew(self) -> bool:
+        """Whether complete dates are asked for: then gaps are taken only when they are, too."""
+        return self.redo or self.changed
+
+    def wanted(
+        self, pipeline: Pipeline, *, gaps: bool = True, asked: Command | None = None
+    ) -> Wanted:
         """What to plan. Raises `UsageError` for a phase that cannot be run, where none can, and for
         a `--redo` of everything that does not say so.
 
@@ -146,15 +161,22 @@ class Planning(Counting):
                 "writes a phase's rows."
             )
         phases = opt.choose_phases(pipeline, self.phases, self.from_phase)
-        redo = phases if self.redo else ()
+        chosen = phases
         if self.redo:
             self._require_dates()
+        if self.writes_anew:
             below = {n for n in pipeline.by_name if not pipeline.ancestors[n].isdisjoint(phases)}
             phases = [n for n in pipeline.by_name if n in phases or n in below]
+        values, pinned = dict(self.set_values or ()), dict(self.runner or ())
+        require_choices(pipeline, phases, values, pinned)
+        _require_no_secrets(values)
         return Wanted(
+            values=values,
+            pinned=pinned,
             scope=self.window(pipeline),
             phases=phases,
-            redo=redo,
+            redo=chosen if self.redo and not self.changed else (),
+            changed=chosen if self.changed else (),
             gaps=gaps,
             cascade=not self.no_cascade,
             chunk_dates=self.chunk_dates,
@@ -163,7 +185,20 @@ class Planning(Counting):
             exclude=self.exclude or frozenset(),
             reasons=opt.choose_reasons(self.reasons),
             reason=self.reason,
+            asked=asked,
         )
+
+
+def _require_no_secrets(values: Mapping[str, str]) -> None:
+    """Raises `UsageError` for a value that is a secret: values are kept and shown."""
+    from worker.processes.secrets import redacted
+
+    for name, value in values.items():
+        if redacted(value) != value:
+            raise UsageError(
+                f"--set {name} is a secret that this process knows, and values are shown: write "
+                "${NAME} in the pipeline file, and set it where workers start."
+            )
 
 
 def grouped(command: Callable[..., None]) -> Callable[..., None]:

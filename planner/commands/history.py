@@ -10,7 +10,7 @@ from planner.commands import options as opt
 from planner.commands.context import open_context
 from planner.commands.output import note, out, print_json
 from planner.errors import UsageError
-from planner.report.history import GAPS, RUNS, check_columns, create_statements
+from planner.report.history import TABLES, check_columns, create_statements
 
 
 def history(
@@ -31,12 +31,12 @@ def history(
         check_columns(warehouse, dataset)
         for statement in statements:
             warehouse.run(statement, {})
+    tables = [f"{dataset}.{name}" for name in TABLES]
     if json:
-        tables = [f"{dataset}.{RUNS}", f"{dataset}.{GAPS}"]
         print_json({"tables": tables, "created": create, "statements": statements})
         return
     if create:
-        out.print(f"{dataset}.{RUNS} and {dataset}.{GAPS} are there.", markup=False)
+        out.print(f"{', '.join(tables)} are there.", markup=False, soft_wrap=True)
         return
     for statement in statements:
         out.print(f"{statement.rstrip()};", markup=False, soft_wrap=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
 
 import typer
 
@@ -50,6 +51,12 @@ Manifest = Annotated[
         "--manifest", metavar="FILE", help="dbt's target/manifest.json: what is made from what."
     ),
 ]
+Zone = Annotated[
+    str,
+    typer.Option(
+        "--timezone", metavar="ZONE", help="Whose days the dates are, such as Europe/Berlin."
+    ),
+]
 PipelineName = Annotated[
     str, typer.Option("--name", metavar="NAME", help="What the pipeline is called.")
 ]
@@ -60,6 +67,7 @@ def init(
     tables: Tables = None,
     datasets: Datasets = None,
     manifest: Manifest = None,
+    timezone: Zone = "UTC",
     name: PipelineName = "pipeline",
     json: opt.Json = False,
 ) -> None:
@@ -73,14 +81,18 @@ def init(
         raise UsageError(f"{file} exists, and is left as it is: name another file.")
     if tables and (datasets or manifest):
         raise UsageError("Give --tables, which says the order, or --datasets and --manifest.")
+    try:
+        ZoneInfo(timezone)
+    except (ValueError, OSError):
+        raise UsageError(f"--timezone: {timezone!r} is none, such as Europe/Berlin is.") from None
     context = open_context()
     warehouse = context.warehouse.labelled(phase="init")
     names = _named(tables) or _in_datasets(warehouse, _named(datasets))
-    found = _look(warehouse, names)
+    found = _look(warehouse, names, timezone)
     usable = [each for each in found if not each.trouble]
     left = [each for each in found if each.trouble]
     phases = _phases(usable, left, manifest, is_ordered=tables is not None)
-    text = draft(name, phases, left)
+    text = draft(name, phases, left, zone=timezone)
     _check(text, file)
     write_whole(file, text)
     if json:
@@ -109,13 +121,13 @@ def _in_datasets(warehouse: Warehouse, datasets: Sequence[str]) -> list[str]:
     return names
 
 
-def _look(warehouse: Warehouse, names: Sequence[str]) -> list[Found]:
+def _look(warehouse: Warehouse, names: Sequence[str], zone: str) -> list[Found]:
     today = clock.now().date()
     with err.status("Looking …") as status:
         found = []
         for name in names:
             status.update(f"Looking at {name} …")
-            found.append(look(warehouse, name, today=today))
+            found.append(look(warehouse, name, today=today, zone=zone))
         return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -201,9 +201,60 @@ ForceService = Annotated[
         "--force-service", help="Let a service end what it does for others, to start ours at once."
     ),
 ]
+NoKeep = Annotated[
+    bool,
+    typer.Option(
+        "--no-keep", help="Keep nothing of what is written over: no `planner restore` then."
+    ),
+]
 ReasonText = Annotated[
     str,
     typer.Option("--reason", parser=parse_line, metavar="TEXT", help="Why; kept with the run."),
+]
+As = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        parser=parse_line,
+        metavar="NAME",
+        help="Who asks, where login and host do not say it; kept with the run.",
+    ),
+]
+
+
+def parse_set(text: str) -> tuple[str, str]:
+    """A value that one run sets, as `name=value`."""
+    name, sign, value = text.partition("=")
+    if not (sign and name.strip() and value):
+        raise typer.BadParameter(f"{text!r}: write name=value")
+    return name.strip(), value
+
+
+def parse_runner(text: str) -> tuple[str, int]:
+    """The runner that one run uses for a phase, as `phase=2`."""
+    name, _, number = text.partition("=")
+    if not (name.strip() and number.isascii() and number.isdigit()):
+        raise typer.BadParameter(f"{text!r}: write phase=number, such as analytics=2")
+    return name.strip(), int(number)
+
+
+SetValues = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--set",
+        parser=parse_set,
+        metavar="NAME=VALUE",
+        help="For this run, what {NAME} is that a runner declares. Repeatable.",
+    ),
+]
+RunnerOf = Annotated[
+    list[Any] | None,
+    typer.Option(
+        "--runner",
+        parser=parse_runner,
+        metavar="PHASE=N",
+        help="For this run, the runner of a phase by its number in the file. Repeatable.",
+    ),
 ]
 Stale = Annotated[
     bool,
@@ -225,6 +276,13 @@ Redo = Annotated[
         help="Write anew dates that are complete, of --phases or all, with what rests on them.",
     ),
 ]
+Changed = Annotated[
+    bool,
+    typer.Option(
+        "--changed",
+        help="Dates that are complete, and that other code than today's made: written anew.",
+    ),
+]
 All = Annotated[bool, typer.Option("--all", help="With --redo: every date there is.")]
 MaxBytes = Annotated[
     int | None,
@@ -233,6 +291,15 @@ MaxBytes = Annotated[
         min=1,
         metavar="BYTES",
         help="Count nothing when counting would be billed more; exit code 2.",
+    ),
+]
+MaxDollars = Annotated[
+    float | None,
+    typer.Option(
+        "--max-dollars",
+        min=0.0,
+        metavar="DOLLARS",
+        help="Send nothing that is known to be billed more; pause the run when it was.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="JSON on standard output, and nothing else.")]

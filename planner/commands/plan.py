@@ -11,13 +11,21 @@ from typing import Annotated, Any
 import typer
 
 from planner.commands import options as opt
-from planner.commands.context import ledger_if_any, open_context, read_assessment
+from planner.commands.context import (
+    ledger_if_any,
+    open_context,
+    read_assessment,
+    read_changes,
+)
 from planner.commands.groups import Planning, grouped
 from planner.commands.output import count_table, note, out, print_json
+from planner.commands.who import this_command
 from planner.errors import UsageError
 from planner.files import write_whole
 from planner.gaps.gaps import GapReason, SkipReason
 from planner.pipeline.pipeline import Pipeline
+from planner.plan.choices import choice_lines
+from planner.plan.cost import PlanCost
 from planner.plan.estimate import Estimate
 from planner.plan.plan import Plan
 from planner.text import date_ranges, duration
@@ -33,8 +41,12 @@ def plan(
     out_file: opt.OutFile = None,
     html: opt.HtmlFile = None,
     gaps: Annotated[
-        bool, typer.Option("--gaps", help="The gaps, too, beside --redo; without it they are all.")
+        bool,
+        typer.Option(
+            "--gaps", help="The gaps, too, beside --redo or --changed; without these they are all."
+        ),
     ] = False,
+    as_: opt.As = None,
     json: opt.Json = False,
 ) -> None:
     """Plan the repair of the gaps, and do nothing. `--out` keeps it for `enqueue --plan`.
@@ -45,7 +57,9 @@ def plan(
     from worker.run.plan import plan_repair
 
     context = open_context()
-    wanted = options.wanted(context.pipeline, gaps=gaps or not options.redo)
+    wanted = options.wanted(
+        context.pipeline, gaps=gaps or not options.writes_anew, asked=this_command(as_)
+    )
     ledger = ledger_if_any(context)
     assessment, cost = read_assessment(
         context,
@@ -53,12 +67,13 @@ def plan(
         plan_id=wanted.plan_id,
         **options.counting,
     )
-    made = plan_repair(context, assessment, wanted, ledger=ledger, cost=cost)
+    changes = read_changes(context, assessment, wanted)
+    made = plan_repair(context, assessment, wanted, ledger=ledger, cost=cost, changes=changes)
     if out_file is not None:
         _write(out_file, made)
         note(f"Written to {out_file}: run it with `planner enqueue --plan {out_file}`.")
     if html is not None:
-        words = [] if gaps or options.redo else ["--gaps"]
+        words = ["--gaps"] if gaps or not options.writes_anew else []
         command = ["--plan", str(out_file)] if out_file else [*words, *options.words()]
         write_page(html, made, context.pipeline, ["planner", "enqueue", *command])
     if json:
@@ -118,6 +133,8 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
         )
         for line in estimate_lines(plan.estimate):
             out.print(line, soft_wrap=True, markup=False)
+    for line in choice_lines(plan.values, plan.pinned):
+        note(line)
     for phase, runner in plan.runners.items():
         if runner.absent:
             why = "; ".join(runner.absent)
@@ -129,7 +146,23 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
         note(f"published when the run has ended, and never verified, as no table shows it: {days}")
     print_skipped(plan)
     if plan.cost is not None and not plan.is_empty:
-        note(f"Recounts of the run are billed about {plan.cost.recounts}.")
+        for line in price_lines(plan.cost):
+            note(line)
+
+
+def price_lines(cost: PlanCost) -> list[str]:
+    """What a run will be billed, for people, and what of it nothing tells."""
+    parts = {
+        "recounts": cost.recounts,
+        "statements": cost.statements,
+        "keeping and comparing rows": cost.keeping,
+    }
+    told = ", ".join(f"{what} {part}" for what, part in parts.items() if part)
+    lines = [f"The run is billed about {cost.run}: {told}."]
+    if cost.keeping is None:
+        lines.append("Nothing is kept of what is written over: BACKFILL_KEEP_DATASET names where.")
+    lines += [f"not in it: {phase}, unknown: {why}" for phase, why in cost.unknown.items()]
+    return lines
 
 
 def estimate_lines(estimate: Estimate | None) -> list[str]:

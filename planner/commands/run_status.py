@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from planner.report.causes import Cause, cause_lines, causes, causes_json
 
 if TYPE_CHECKING:
     from planner.report.report import Failure
-    from worker.ledger.record import RunRecord
+    from worker.ledger.record import RunRecord, StepRecord
     from worker.run.forecast import Forecast
     from worker.step.context import Context
 
@@ -49,6 +50,7 @@ def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
         "publication": record.publication,
         "causes": causes_json(causes(record.id, failures)),
         "failures": [each.model_dump(mode="json", exclude={"state"}) for each in failures],
+        "billed": _billed_json(context, record, steps),
         "code": [each.model_dump() for each in context.ledger.code(record.id)],
     }
 
@@ -69,6 +71,24 @@ def _estimate_json(ahead: Forecast) -> dict[str, Any]:
         "spent_seconds": round(ahead.spent, 1),
         "left_seconds": None if ahead.left is None else round(ahead.left, 1),
         "drifts": ahead.drifts,
+    }
+
+
+def _billed_json(
+    context: Context, record: RunRecord, steps: Sequence[StepRecord]
+) -> dict[str, Any]:
+    """What the warehouse billed so far: in all, and for the steps of each phase."""
+    from planner.plan.cost import cost_of
+    from planner.plan.plan import phase_of
+
+    phases: Counter[str] = Counter()
+    for step in steps:
+        phases[phase_of(step.id)] += step.billed
+    cost = cost_of(record.billed, context.settings.dollars_per_tib)
+    return {
+        **cost.as_json(),
+        "max_dollars": record.max_dollars,
+        "phases": {phase: billed for phase, billed in phases.items() if billed},
     }
 
 

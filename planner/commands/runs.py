@@ -14,6 +14,7 @@ from planner.commands.output import count_table, note, out, print_json
 from planner.commands.run_status import cause_lines_of, run_exit, shown_state, status_json
 from planner.commands.waits import Retrying, Wait
 from planner.errors import Exit, FleetError, UsageError
+from planner.plan.cost import Cost
 from planner.text import duration
 
 
@@ -29,6 +30,7 @@ def runs(json: opt.Json = False) -> None:
             "created": _when(record.created),
             "steps_total": record.steps_total,
             "reason": record.reason,
+            "by": record.asked.by if record.asked else None,
         }
         for record in records
     ]
@@ -37,8 +39,23 @@ def runs(json: opt.Json = False) -> None:
     elif not rows:
         out.print("No runs yet: start one with `planner enqueue --gaps`.")
     else:
-        columns = ["run", "state", "pipeline", "created", "steps", "reason"]
+        columns = ["run", "state", "pipeline", "created", "steps", "reason", "by"]
         out.print(count_table("runs", columns, [row.values() for row in rows]))
+
+
+def log(run: opt.RunId, json: opt.Json = False) -> None:
+    """Show every command that touched a run, in order: who gave it, from where, and when."""
+    context = open_context()
+    ledger = required_ledger(context)
+    commands = ledger.commands(ledger.require(run))
+    if json:
+        print_json({"run_id": run, "commands": [each.as_json() for each in commands]})
+        return
+    for each in commands:
+        out.print(each.text, style="bold", markup=False, soft_wrap=True)
+        out.print(f"  {each.line}", markup=False, soft_wrap=True)
+    if not commands:
+        out.print(f"{run} was sent by a version that noted no commands.", markup=False)
 
 
 def status(run: opt.RunId, json: opt.Json = False) -> None:
@@ -112,6 +129,12 @@ def _against(ahead: dict[str, Any]) -> str:
     return told + (", so it drifts" if ahead["drifts"] else "")
 
 
+def _billed(billed: dict[str, Any]) -> str:
+    limit = billed["max_dollars"]
+    cost = Cost(bytes=billed["bytes"], dollars=billed["dollars"])
+    return f"billed so far: {cost}" + ("" if limit is None else f" of ${limit:g} at most")
+
+
 def _print_status(found: dict[str, Any]) -> None:
     steps = ", ".join(f"{n} {state}" for state, n in found["steps"].items() if n)
     out.print(f"{found['run_id']}: [bold]{found['state']}[/]; steps: {steps or 'none'}")
@@ -120,6 +143,8 @@ def _print_status(found: dict[str, Any]) -> None:
         out.print(f"deadline: {found['deadline']}{passed if found['stopped_by'] else ''}")
     if found["note"]:
         out.print(found["note"], markup=False)
+    if found["billed"]["bytes"]:
+        out.print(_billed(found["billed"]), markup=False)
     if len(found["code"]) > 1:
         codes = ", then ".join(each["code"] for each in found["code"])
         out.print(f"the scripts' code changed during the run: {codes}", markup=False)

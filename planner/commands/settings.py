@@ -7,15 +7,17 @@ from typing import Any
 
 from dotenv import dotenv_values
 
+from planner.address import masked
 from planner.commands import options as opt
+from planner.commands.context import settings_here
 from planner.commands.output import count_table, out, print_json
-from planner.settings import Settings, load_settings, masked, variables
+from planner.settings import Settings, masked_webhook, variables
 
 
 def settings(json: opt.Json = False) -> None:
     """Show every setting, its value (secrets masked), and where it came from."""
-    loaded = load_settings()
-    written = {name.upper() for name in dotenv_values(".env")}
+    loaded = settings_here()
+    written = {name.upper() for name in dotenv_values(".env", encoding="utf-8-sig")}
     rows = [_row(loaded, name, written) for name in Settings.model_fields]
     if json:
         print_json({"settings": rows})
@@ -39,7 +41,12 @@ def _row(loaded: Settings, name: str, written: set[str]) -> dict[str, Any]:
         source = ".env" if names & written else "default"
     return {
         "variable": variables(name)[0],
-        "value": masked(str(getattr(loaded, name))),
+        "value": _shown(loaded, name),
         "source": source,
         "help": Settings.model_fields[name].description or "",
     }
+
+
+def _shown(loaded: Settings, name: str) -> str:
+    value = getattr(loaded, name)
+    return masked_webhook(value) if name == "notify" and value else masked(str(value))

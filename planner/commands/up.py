@@ -9,11 +9,13 @@ from typing import Annotated
 
 import typer
 
+from planner.address import masked
 from planner.commands import options as opt
+from planner.commands.context import settings_here
 from planner.commands.output import err, note, print_json
 from planner.errors import UsageError
 from planner.pipeline.load import load_pipeline
-from planner.settings import Settings, load_settings, masked
+from planner.pipeline.pipeline import Pipeline
 from planner.text import nearest
 
 
@@ -32,19 +34,14 @@ def up(
     from worker.processes.embedded_redis import embedded_broker
     from worker.processes.workers import run_workers
 
-    settings = load_settings()
+    settings = settings_here()
+    pipeline = load_pipeline(settings.pipeline)  # its workers would end of a broken one
     if queues is not None:
-        _check_queues(settings, queues)
+        _check_queues(pipeline, queues)
     stop_on_sigterm()
-    restarted = "{} died and was started again".format
     with (
-        embedded_broker(settings),
-        run_workers(
-            settings,
-            workers=workers,
-            queues=queues,
-            on_restart=lambda child: note(restarted(child.name)),
-        ),
+        embedded_broker(settings, say=note),
+        run_workers(settings, workers=workers, queues=queues, say=note),
     ):
         if json:
             print_json(
@@ -62,11 +59,11 @@ def up(
             note(f"Stopping; running steps have {settings.grace_seconds:g} s to end.")
 
 
-def _check_queues(settings: Settings, queues: str) -> None:
+def _check_queues(pipeline: Pipeline, queues: str) -> None:
     """Raises `UsageError` for a queue that nothing is ever sent to."""
     from worker.app import queue_names
 
-    known = queue_names(load_pipeline(settings.pipeline))
+    known = queue_names(pipeline)
     for name in (name.strip() for name in queues.split(",")):
         if name not in known:
             raise UsageError(f"There is no queue {name!r}; {nearest(name, known, what='queues')}")

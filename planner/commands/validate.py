@@ -13,7 +13,7 @@ from rich.table import Table
 
 from planner import clock
 from planner.commands import options as opt
-from planner.commands.context import right_file
+from planner.commands.context import right_file, settings_here
 from planner.commands.groups import Scope, grouped
 from planner.commands.output import count_table, err, note, out, print_json
 from planner.errors import Exit, UsageError
@@ -77,16 +77,15 @@ def validate(
     from planner.validation.queries import check_name, left_out, printed, query_of
     from sql import open_warehouse
 
-    settings = load_settings()
+    settings = settings_here()
     pipeline = load_pipeline(settings.pipeline)
     window = scope.window(pipeline)
     if print_ is not None:
         if query or save or json:
             raise UsageError("Give --print alone, or with --season, --start and --end.")
-        if any(phase.expected(spec) for phase in pipeline.phases for spec in phase.tables):
-            note("This SQL knows nothing of `expects`, by which `planner gaps` judges sources.")
-        typer.echo(printed(*query_of(pipeline, print_, window)), nl=False)
-        return note(left_out(pipeline)) if left_out(pipeline) else None
+        closing = Closing(pipeline=pipeline, now=clock.now())
+        asked = query_of(pipeline, print_, window, closing=closing)
+        return typer.echo(printed(*asked, left_out(pipeline)), nl=False)
     if query is not None:
         check_name(query)
     if save is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
@@ -34,8 +34,11 @@ class Found:
     """Why it cannot be used."""
 
 
-def look(warehouse: Warehouse, name: str, *, today: date) -> Found:
-    """What can be seen of a table; what refuses to be looked at says why."""
+def look(warehouse: Warehouse, name: str, *, today: date, zone: str) -> Found:
+    """What can be seen of a table; what refuses to be looked at says why.
+
+    `zone` is the time zone that the days of moments are told in.
+    """
     try:
         columns = warehouse.columns(name)
         column = date_column(columns, warehouse.partitioning(name).column)
@@ -45,14 +48,14 @@ def look(warehouse: Warehouse, name: str, *, today: date) -> Found:
     if column is None:
         return replace(found, trouble="no column tells the day of a row")
     try:
-        return _with_days(warehouse, found, warehouse.dated(_table(found)), today)
+        return _with_days(warehouse, found, warehouse.dated(_table(found, zone)), today)
     except WarehouseError as error:
         return replace(found, day_column=None, trouble=str(error))
 
 
-def _table(found: Found) -> Table:
+def _table(found: Found, zone: str) -> Table:
     entities = {column: column for column in found.ids}
-    return Table(name=found.name, date=found.day_column or "", entities=entities)
+    return Table(name=found.name, date=found.day_column or "", zone=zone, entities=entities)
 
 
 def _with_days(warehouse: Warehouse, found: Found, table: Table, today: date) -> Found:
@@ -63,8 +66,3 @@ def _with_days(warehouse: Warehouse, found: Found, table: Table, today: date) ->
         return replace(found, trouble="it holds no rows")
     recent = warehouse.coverage(table, days[-1] - timedelta(days=RECENT_DAYS - 1), days[-1])
     return replace(found, first=days[0], last=days[-1], recent=recent)
-
-
-def look_at(warehouse: Warehouse, names: Iterable[str], *, today: date) -> list[Found]:
-    """What can be seen of some tables."""
-    return [look(warehouse, name, today=today) for name in names]

@@ -13,11 +13,11 @@ from planner.draft.order import Drafted
 WARM_UP_MOST = 60  # days from the first rows of a source to those of a phase below
 
 
-def draft(name: str, phases: Sequence[Drafted], left: Sequence[Found]) -> str:
+def draft(name: str, phases: Sequence[Drafted], left: Sequence[Found], *, zone: str = "UTC") -> str:
     """The pipeline file of some phases; `left` are tables that are left out, each with why."""
     by_name = {phase.name: phase for phase in phases}
     ids = shared([table for phase in phases for table in phase.tables])
-    parts = [_head(name, phases)]
+    parts = [_head(name, phases, zone)]
     for phase in phases:
         above = [table for parent in phase.after for table in by_name[parent].tables]
         parts.append(_phase(phase, above, ids, _start(phases)))
@@ -26,7 +26,7 @@ def draft(name: str, phases: Sequence[Drafted], left: Sequence[Found]) -> str:
     return "\n".join(parts)
 
 
-def _head(name: str, phases: Sequence[Drafted]) -> str:
+def _head(name: str, phases: Sequence[Drafted], zone: str) -> str:
     start = _start(phases)
     kinds = {t.columns.get(t.day_column or "") for phase in phases for t in phase.tables}
     lines = [
@@ -37,8 +37,8 @@ def _head(name: str, phases: Sequence[Drafted]) -> str:
     ]
     if start:
         lines.append(f"start = {start}  # the first day that a source holds rows of")
-    if "TIMESTAMP" in kinds:
-        lines.append('timezone = "UTC"  # in which days are told: such as "Europe/Berlin"')
+    if "TIMESTAMP" in kinds or zone != "UTC":
+        lines.append(f"timezone = {_text(zone)}  # whose midnights part the days: right?")
     lines.append('# closes_after = "6h"  # how long after midnight rows of a day may still come')
     return "\n".join([*lines, ""])
 

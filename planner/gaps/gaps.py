@@ -45,6 +45,8 @@ class GapReason(StrEnum):
     """Its rows are there, and what they are computed from was written after them."""
     REDO = "redo"
     """Its rows are there, and the user asked for them to be written anew."""
+    CHANGED = "changed"
+    """Its rows are there, and were made by other code than today's; with `--changed` alone."""
 
 
 SHORT = frozenset({GapReason.MISSING, GapReason.PARTIAL, GapReason.LATE})
@@ -57,7 +59,10 @@ more would make them worse, so a repair takes them only when it is asked to."""
 OUTDATED = frozenset({GapReason.CASCADE, GapReason.STALE})
 """Rows are there, and were computed before what they are computed from."""
 
-RECOMPUTE = OUTDATED | frozenset(FLAWS) | {GapReason.REDO}
+ANEW = frozenset({GapReason.REDO, GapReason.CHANGED})
+"""Rows are there, and right by every count: they are written anew because the user asks."""
+
+RECOMPUTE = OUTDATED | frozenset(FLAWS) | ANEW
 """Rows are all there by count, and have to be written anew: only new versions of them show that it
 was done."""
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.fields import FieldInfo
@@ -39,21 +43,58 @@ Line = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\r\n]*$")]
 class Model(Data):
     """A part of the file: an unknown key is refused with the nearest known one."""
 
+    also: ClassVar[Mapping[str, str]] = {}
+    """Another word for a key, for people without a league → the key."""
+
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, data: Any) -> Any:
         if isinstance(data, dict):
             known = cls.known_keys()
             for key in data:
-                if key not in known:
+                if key not in known and key not in cls.also:
                     word = str(key)[:WORD_CHARS]
-                    raise ValueError(f"unknown key {word!r}; {nearest(word, known)}")
+                    raise ValueError(f"unknown key {word!r}; {nearest(word, [*known, *cls.also])}")
+            for word, key in cls.also.items():
+                if word in data and key in data:
+                    raise ValueError(f"{word!r} and {key!r} say the same: keep one")
+            data = {cls.also.get(key, key): value for key, value in data.items()}
+            for key, value in data.items():
+                _check_kind(key, value, known[key].annotation)
         return data
 
     @classmethod
     def known_keys(cls) -> dict[str, FieldInfo]:
         """What the file calls the fields → the fields, in order."""
         return {field.alias or name: field for name, field in cls.model_fields.items()}
+
+
+def _check_kind(key: str, value: Any, annotation: Any) -> None:
+    """Raises `ValueError` for what would be taken for something else: `true` for the number 1, and
+    a number for the date that is so many seconds after 1970."""
+    kinds = set(_kinds(annotation))
+    numbers = kinds & {int, float}
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, bool) and numbers and bool not in kinds:
+            raise ValueError(f"{key}: {str(each).lower()} is no number")
+        if date in kinds and not numbers:
+            is_number = isinstance(each, int | float) or (isinstance(each, str) and _is_epoch(each))
+            if is_number:
+                raise ValueError(f"{key}: {each!r} is no date: write YYYY-MM-DD")
+
+
+def _is_epoch(text: str) -> bool:
+    return re.fullmatch(r"\s*[-+]?[\d.]+\s*", text) is not None
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The types of which a field's value may be, or its items'."""
+    inside = [each for each in get_args(annotation) if not isinstance(each, FieldInfo)]
+    if get_origin(annotation) in (Union, UnionType, tuple, list, Annotated) and inside:
+        for each in inside:
+            yield from _kinds(each)
+    else:
+        yield annotation
 
 
 def exact(share: float) -> Decimal:

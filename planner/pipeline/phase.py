@@ -23,6 +23,8 @@ from sql.days import is_sharded
 class Phase(Model):
     """One or more tables, and what fills them."""
 
+    also = {"skips_warmup": "skips_bootstrap", "warmup_days": "bootstrap_days"}
+
     name: Name
     after: tuple[Name, ...] = ()
     """The phases it reads. None: it is a source, and is never repaired."""
@@ -46,6 +48,8 @@ class Phase(Model):
     """How many they are in this phase, which then need not say `skips_bootstrap`."""
     runners: tuple[Runner, ...] = ()
     """What fills it. None: it is watched, and filled by others."""
+    version: Line | None = None
+    """Of its logic, where the user numbers it: rows of another version are made by other code."""
     expects: Expects | None = None
     """What is expected of each table of a source that says nothing of its own."""
     timezone: TimeZone | None = None

@@ -7,11 +7,13 @@ overrides those that differ, and joins `Runner` below and the table in `worker.r
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from planner.pipeline.model import Line, Model, Name
+from planner.pipeline.values import ValueName, ValueSpec
 from sql.warehouse import Scalar
 
 PATTERN_CHARS = 200  # of a regular expression that is tried on every line of output
@@ -96,6 +98,30 @@ class RunnerSpec(Model):
 
     note: Line | None = None
     """What to know where it is the one that is used: `planner doctor` and plans say it."""
+    values: dict[ValueName, ValueSpec] = {}
+    """Placeholder → what `--set` may put in its place."""
+
+    @field_validator("values")
+    @classmethod
+    def _no_secrets(cls, values: dict[str, ValueSpec]) -> dict[str, ValueSpec]:
+        for name in values:
+            if SECRET_NAME.search(name):
+                raise ValueError(
+                    f'{name} looks like a secret, and values are shown: write "${{NAME}}" instead, '
+                    "and set it where workers start"
+                )
+        return values
+
+    def chosen(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Every declared value: as a run sets it, else its default. Raises `ValueError`."""
+        found = {}
+        for name, spec in self.values.items():
+            value = given.get(name, spec.default)
+            why = spec.complaint(value)
+            if why is not None:
+                raise ValueError(f"{name} = {value!r} {why}")
+            found[name] = value
+        return found
 
     @property
     def is_polled(self) -> bool:
@@ -121,6 +147,16 @@ class RunnerSpec(Model):
     def folder(self) -> str | None:
         """The folder whose code it runs, as the file says it; None where it runs none."""
         return None
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What of it, as the file says it, decides which rows it makes."""
+        return {}
+
+    @property
+    def statement_names(self) -> tuple[str, ...]:
+        """The statements that it runs."""
+        return ()
 
     def writes_as_worker(self, credentials: str) -> bool:
         """Whether it writes with the worker's own credentials: those in that variable."""
@@ -158,6 +194,12 @@ class ScriptRunner(RunnerSpec):
     @property
     def folder(self) -> str | None:
         return self.cwd
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return self.model_dump(
+            mode="json", include={"kind", "command", "env", "outcomes", "resume"}
+        )
 
     def writes_as_worker(self, credentials: str) -> bool:
         return credentials not in self.env
@@ -212,6 +254,10 @@ class HttpBatchRunner(RunnerSpec):
     def takes_one_date(self) -> bool:
         return self.per_date
 
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", include={"kind", "url", "start_path", "body"})
+
 
 class SqlRunner(RunnerSpec):
     """Runs GoogleSQL statements in the warehouse with `@start_date` and `@end_date`.
@@ -221,6 +267,10 @@ class SqlRunner(RunnerSpec):
 
     kind: Literal["sql"]
     statements: tuple[Line, ...] = Field(min_length=1)
+
+    @property
+    def statement_names(self) -> tuple[str, ...]:
+        return self.statements
 
     def writes_as_worker(self, credentials: str) -> bool:
         return True
@@ -244,6 +294,10 @@ class PluginRunner(RunnerSpec):
                     f'{name} looks like a secret: write "${{NAME}}", and set it where workers start'
                 )
         return options
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", include={"kind", "use", "options"})
 
     def writes_as_worker(self, credentials: str) -> bool:
         return True

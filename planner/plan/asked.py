@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
 
@@ -11,6 +11,8 @@ from planner.pipeline.lookback import lookback
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
+
+NONE_CHANGED: Mapping[str, Collection[date]] = {}
 
 
 def can_recompute(assessment: Assessment, phase: Phase, day: date) -> bool:
@@ -31,12 +33,16 @@ def asked_for(
     phases: Collection[str],
     reasons: Collection[GapReason],
     redo: Collection[str] = (),
+    changed: Mapping[str, Collection[date]] = NONE_CHANGED,
 ) -> dict[str, dict[date, Gap]]:
-    """Per phase its gaps in scope for some reasons, its stale dates (the rule **stale**), and the
-    dates of the phases `redo` that are complete."""
+    """Per phase its gaps in scope for some reasons, its stale dates (the rule **stale**), the
+    dates of the phases `redo` that are complete, and those that are `changed`."""
     short: dict[str, dict[date, Gap]] = {}
+    for name, days in changed.items():
+        short[name] = _anew(pipeline.by_name[name], assessment, scope, GapReason.CHANGED, days)
     for name in dict.fromkeys([*phases, *redo]):
         phase = pipeline.by_name[name]
+        anew = short.get(name, {})
         short[name] = {
             day: _asked(gap, reasons)
             for day, gap in assessment.gaps[name].items()
@@ -50,19 +56,27 @@ def asked_for(
             if day in scope and can_recompute(assessment, phase, day) and day not in short[name]
         }
         if name in redo:
-            short[name] = _redone(phase, assessment, scope) | short[name]
+            anew = _anew(phase, assessment, scope, GapReason.REDO, scope.days()) | anew
+        short[name] = anew | short[name]
     return short
 
 
-def _redone(phase: Phase, assessment: Assessment, scope: Window) -> dict[date, Gap]:
-    """The rule **redo**: the dates of a phase that hold their rows, and no more."""
-    found: dict[date, Gap] = {}
-    for day in scope.days():
-        gap = assessment.gaps[phase.name].get(day)
-        has_more = gap is not None and GapReason.SURPLUS in gap.reasons
-        if can_recompute(assessment, phase, day) and not has_more:
-            found[day] = recomputed(phase, day, assessment, GapReason.REDO)
-    return found
+def _anew(
+    phase: Phase, assessment: Assessment, scope: Window, reason: GapReason, days: Iterable[date]
+) -> dict[date, Gap]:
+    """The rules **redo** and **changed**: the dates of a phase that hold their rows, no more."""
+    return {
+        day: recomputed(phase, day, assessment, reason)
+        for day in days
+        if day in scope and can_write_anew(assessment, phase, day)
+    }
+
+
+def can_write_anew(assessment: Assessment, phase: Phase, day: date) -> bool:
+    """Whether a date can be recomputed, and holds nothing that would be lost by it."""
+    gap = assessment.gaps[phase.name].get(day)
+    has_more = gap is not None and GapReason.SURPLUS in gap.reasons
+    return can_recompute(assessment, phase, day) and not has_more
 
 
 def _asked(gap: Gap, reasons: Collection[GapReason]) -> Gap:

@@ -1,9 +1,11 @@
 """What to do about the gaps: which phases and dates a plan takes, which it skips, and why.
 
-Pure. Nine rules, applied phase by phase in order:
+Pure. Ten rules, applied phase by phase in order:
 
 - **redo**: dates that the user asks for are written anew as if they were short, except those that
   hold what upstream does not, whose rows would be lost (`asked_for`);
+- **changed**: where the user asks for it, dates that other code than today's made are written anew
+  in the same way (`asked_for`);
 - **stale**: where the user asks for it, dates whose upstream was written after them are
   recomputed as if they were short (`asked_for`);
 - **cascade**: a date that is repaired makes every later date wrong whose lookback window holds
@@ -42,7 +44,7 @@ from planner.pipeline.lookback import reach, upstream
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
-from planner.plan.asked import asked_for, can_recompute, limited
+from planner.plan.asked import NONE_CHANGED, asked_for, can_recompute, limited
 from planner.plan.watched import watched
 
 Dates = Mapping[str, Collection[date]]
@@ -85,6 +87,7 @@ def choose(
     phases: Collection[str],
     reasons: Collection[GapReason] = (),
     redo: Collection[str] = (),
+    changed: Dates = NONE_CHANGED,
     gaps: bool = True,
     cascade: bool = True,
     limit: int | None = None,
@@ -97,14 +100,21 @@ def choose(
 
     `assessment` reaches at least `pipeline.lookback_total` before and after `scope`. `phases` are
     the ones that may be run; `reasons` are flaws that are repaired too; `redo` are phases whose
-    complete dates are written anew, and without `gaps` only theirs are taken; `limit` keeps the
+    complete dates are written anew, and `changed` such dates of some phases; without `gaps` only
+    theirs are taken; `limit` keeps the
     first so many dates that have a gap and can be done; `exclude` are dates that the user leaves
     out; `owed` are dates that earlier runs repaired the upstream of and did not come to;
     `in_flight` maps a phase and date to the run that holds it.
     """
     named = phases if gaps else redo
     short = asked_for(
-        pipeline, assessment, scope, phases=named, reasons=SHORT.union(reasons), redo=redo
+        pipeline,
+        assessment,
+        scope,
+        phases=named,
+        reasons=SHORT.union(reasons),
+        redo=redo,
+        changed=changed,
     )
 
     def decide(gaps: Mapping[str, Mapping[date, Gap]]) -> Repair:

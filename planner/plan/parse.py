@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from planner.errors import BadPlan
 from planner.files import MB, read_capped
+from planner.pipeline.days import DAYS_MAX
 from planner.plan.chunks import chunk_id
 from planner.plan.plan import FORMAT, Plan, PlannedChunk
 
@@ -48,6 +49,8 @@ def parse_plan(content: Any, *, where: str) -> Plan:
         raise BadPlan(f"{where} was edited: its checksum does not match. Make a new plan.")
     for chunk in plan.chunks:
         _check(chunk, where=where)
+    if (plan.reach.end - plan.reach.start).days >= DAYS_MAX:
+        raise BadPlan(f"{where} is not a plan: it reaches over more than {DAYS_MAX:,} days.")
     dates = [day for chunk in plan.chunks for day in chunk.dates]
     if len(set(dates)) < len(dates):
         raise BadPlan(f"{where} is not a plan: two chunks share a date. Make a new one.")

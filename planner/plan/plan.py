@@ -16,7 +16,16 @@ from pydantic import Field
 
 from planner.data import Data
 from planner.gaps.counted import gate_phases, tables_to_judge
-from planner.gaps.gaps import NO_GAPS, RECOMPUTE, Assessment, Expected, Gap, GapReason, Skipped
+from planner.gaps.gaps import (
+    ANEW,
+    NO_GAPS,
+    RECOMPUTE,
+    Assessment,
+    Expected,
+    Gap,
+    GapReason,
+    Skipped,
+)
 from planner.gaps.matrix import Matrix, matrix
 from planner.gaps.snapshot import Snapshot, snapshot
 from planner.pipeline.lookback import upstream
@@ -26,11 +35,14 @@ from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.choose import Repair
 from planner.plan.chunks import Chunk
-from planner.plan.cost import Cost
+from planner.plan.command import Command
+from planner.plan.cost import Cost, PlanCost
 from planner.plan.estimate import Estimate
 from sql.billing import MINIMUM_BYTES_BILLED
 
 FORMAT = 1
+LATER = ("asked", "values", "pinned")
+"""Fields that the checksum covers only where they say something."""
 
 
 class Task(Data):
@@ -86,16 +98,6 @@ class PlannedRunner(Data):
     """What the pipeline file says to know of it."""
 
 
-class PlanCost(Data):
-    """What reading the warehouse costs, at most; what runners read is not in it."""
-
-    counting: Cost
-    """The plan's own queries."""
-    recounts: Cost
-    """The run's: counts before and after each step, one query per table, at BigQuery's minimum
-    each; and the final validation."""
-
-
 class Plan(Data):
     """Everything a run needs to know, in one file."""
 
@@ -109,6 +111,12 @@ class Plan(Data):
     """What tells the warehouse apart, however it is spelt; empty in plans of 0.1."""
     reason: str = ""
     """Why the user asked for it."""
+    asked: Command | None = None
+    """The command that made it; None in plans of before."""
+    values: dict[str, str] = Field(default_factory=dict)
+    """Placeholder → what the run sets in its place."""
+    pinned: dict[Name, int] = Field(default_factory=dict)
+    """Phase → the number of the runner that the user chose, from 1."""
     scope: Window
     chunks: tuple[PlannedChunk, ...]
     skipped: tuple[Skipped, ...]
@@ -164,7 +172,7 @@ class Plan(Data):
         dates = {name: dict.fromkeys(days, GapReason.CASCADE) for name, days in self.owed.items()}
         for _, step in self.steps():
             for task in step.tasks:
-                if task.reason in RECOMPUTE - {GapReason.REDO}:
+                if task.reason in RECOMPUTE - ANEW:
                     dates.setdefault(step.phase, {})[task.date] = task.reason
         return dates
 
@@ -180,6 +188,9 @@ class Plan(Data):
     def digest(self) -> str:
         """The checksum that its content ought to have."""
         content = self.model_dump(mode="json", exclude={"checksum"})
+        for name in LATER:
+            if content[name] == Plan.model_fields[name].get_default(call_default_factory=True):
+                del content[name]  # plans of before were sealed without it
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -213,6 +224,7 @@ def make_plan(
     warehouse_id: str = "",
     scope: Window,
     reason: str = "",
+    asked: Command | None = None,
     plan_id: str | None = None,
     cost: Cost | None = None,
     estimate: Estimate | None = None,
@@ -227,9 +239,7 @@ def make_plan(
     }
     for phase, gaps in repair.todo.items():
         recompute[phase] |= {
-            day: gap.reason
-            for day, gap in gaps.items()
-            if gap.reason in RECOMPUTE - {GapReason.REDO}
+            day: gap.reason for day, gap in gaps.items() if gap.reason in RECOMPUTE - ANEW
         }
     return Plan(
         plan_id=plan_id or new_id("plan", created),
@@ -239,6 +249,7 @@ def make_plan(
         warehouse=warehouse,
         warehouse_id=warehouse_id,
         reason=reason,
+        asked=asked,
         scope=scope,
         chunks=tuple(_planned(chunk, assessment.expected, repair.todo) for chunk in chunks),
         skipped=repair.skipped,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import date
 
 from planner.data import Data
@@ -12,6 +12,9 @@ from planner.text import counted, date_runs
 
 ENQUEUE = "`planner enqueue --gaps`"
 """Stands in the reason of a failure that a retry cannot help."""
+
+PUT_BACK = "put them back with"
+"""Stands in the reason of a failure that left fewer rows than there were; a command follows."""
 
 APPENDS = (
     "Another run of what appends rows would add more: let it replace the rows of its dates, then "
@@ -77,6 +80,7 @@ def _unrepaired(report: Report, scope: str) -> Iterator[NextStep]:
             "made, and not now: find out what removed them, then repair them.",
             command=again,
         )
+    yield from _to_put_back(report)
     if any(APPENDS in failure.reason for failure in report.failures):
         yield NextStep(
             text="A phase added rows to those that were there, and a retry would add more: let it "
@@ -133,6 +137,26 @@ _CAUSES: dict[Cause, tuple[str, str]] = {
     ),
 }
 """Why a date is short although its step succeeded → what to do, and what to add to the command."""
+
+
+def _to_put_back(report: Report) -> Iterator[NextStep]:
+    """What a run kept of dates that hold less now than before it."""
+    lost: dict[str, set[date]] = {}
+    for failure in report.failures:
+        if PUT_BACK in failure.reason and failure.state not in CONSEQUENCES:
+            lost.setdefault(failure.phase, set()).update(failure.dates)
+    for phase, days in lost.items():
+        yield NextStep(
+            text=f"{counted(len(days), 'date')} of {phase} hold fewer rows than before the run. "
+            "What they held is kept: put it back, or repair them.",
+            command=restore_command(report.run_id, phase, days),
+        )
+
+
+def restore_command(run_id: str, phase: str, dates: Collection[date]) -> str:
+    """What a person types to put back what some dates held."""
+    days = date_runs(dates).replace(", ", ",")
+    return f"planner restore {run_id} --phase {phase} --dates {days}"
 
 
 def _to_recompute(report: Report) -> Iterator[NextStep]:

@@ -1,7 +1,8 @@
 """The history in the warehouse: `backfill_runs` and `data_gaps`, for dashboards to read.
 
-Optional: no command reads it back, and a repair goes on without it. Each table is written in one
-statement per run, and idempotently: a run that is finalized twice gives the same rows.
+Optional: no command reads these two back, and a repair goes on without it. Each table is written in
+one statement per run, and idempotently: a run that is finalized twice gives the same rows. Beside
+them stand `backfill_made` (`planner.report.made`) and `backfill_commands`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,18 @@ from datetime import date, datetime
 from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.pipeline.windows import Window
 from planner.plan.plan import Plan
-from planner.report.report import Report
+from planner.report.commands import COMMANDS
+from planner.report.made import MADE
+from planner.report.report import Report, billed_phases
+from planner.report.restored import RestoreReport
 from sql import TableNotFound, Warehouse, WarehouseRefused, load
 from sql.statements import quote_table
 
-RUNS, GAPS = "backfill_runs", "data_gaps"
+RUNS, GAPS, COSTS = "backfill_runs", "data_gaps", "backfill_costs"
+TABLES = (RUNS, GAPS, MADE, COMMANDS, COSTS)
 _COLUMN = re.compile(r"^  (\w+) ", re.MULTILINE)
+RESTORED = "restored"
+"""The state of a restore, which is no run: it is written when every table was counted."""
 OPEN, HEALED, ACCEPTED = "open", "healed", "accepted"
 
 
@@ -36,8 +43,8 @@ class FoundGap:
 
 
 def create_statements(dataset: str) -> list[str]:
-    """GoogleSQL that creates both tables where they are missing."""
-    return [load(f"history/create/{name}").format(**_names(dataset)) for name in (RUNS, GAPS)]
+    """GoogleSQL that creates the tables where they are missing, in the order of `TABLES`."""
+    return [load(f"history/create/{name}").format(**_names(dataset)) for name in TABLES]
 
 
 def check_columns(warehouse: Warehouse, dataset: str) -> None:
@@ -45,7 +52,7 @@ def check_columns(warehouse: Warehouse, dataset: str) -> None:
 
     A pipeline may well have a `data_gaps` of its own. Tables that are absent are no error here.
     """
-    for name, statement in zip((RUNS, GAPS), create_statements(dataset), strict=True):
+    for name, statement in zip(TABLES, create_statements(dataset), strict=True):
         try:
             columns = {column.lower() for column in warehouse.columns(f"{dataset}.{name}")}
         except TableNotFound:
@@ -79,6 +86,50 @@ def write_run(warehouse: Warehouse, dataset: str, report: Report) -> None:
             "dates_short": len(check.short),
             "dates_remaining": check.remaining,
             "work_seconds": float(sum(row.seconds or 0.0 for row in report.steps)),
+        },
+    )
+
+
+def write_costs(warehouse: Warehouse, dataset: str, report: Report) -> None:
+    """Write what an ended run was billed, by phase; nothing where it was billed nothing. The
+    counts at the end are of no phase. Raises `WarehouseError`."""
+    if report.billed is None:
+        return
+    phases = billed_phases(report)
+    per_byte = report.billed.dollars / report.billed.bytes
+    warehouse.run(
+        load("history/costs").format(**_names(dataset)),
+        {
+            "run_id": report.run_id,
+            "ended_ms": _milliseconds(report.ended),
+            "phases": [*phases],
+            "bytes": [*phases.values()],
+            "dollars": [billed * per_byte for billed in phases.values()],
+        },
+    )
+
+
+def write_restore(warehouse: Warehouse, dataset: str, report: RestoreReport) -> None:
+    """Write the row of a restore beside those of runs. Raises `WarehouseError`."""
+    days = [day for each in report.tables for day in each.dates]
+    warehouse.run(
+        load("history/runs").format(**_names(dataset)),
+        {
+            "run_id": report.restore_id,
+            "plan_id": "",
+            "pipeline": report.pipeline,
+            "state": RESTORED,
+            "reason": f"restore of {report.run_id}",
+            "scope_start": min(days),
+            "scope_end": max(days),
+            "created_ms": _milliseconds(report.begun),
+            "ended_ms": _milliseconds(report.ended),
+            "steps": len(report.tables),
+            "steps_succeeded": len(report.tables),
+            "dates_checked": report.phase_dates,
+            "dates_short": 0,
+            "dates_remaining": 0,
+            "work_seconds": report.ended - report.begun,
         },
     )
 
@@ -171,6 +222,9 @@ def _names(dataset: str) -> dict[str, str]:
     return {
         "runs": quote_table(f"{dataset}.{RUNS}"),
         "gaps": quote_table(f"{dataset}.{GAPS}"),
+        "made": quote_table(f"{dataset}.{MADE}"),
+        "commands": quote_table(f"{dataset}.{COMMANDS}"),
+        "costs": quote_table(f"{dataset}.{COSTS}"),
     }
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from planner.gaps.matrix import Count
+from planner.plan.choices import choice_lines
 from planner.report.advice import next_steps
 from planner.report.causes import Cause, causes, dates_text
 from planner.report.report import (
     Report,
     bare_seasons,
+    billed_lines,
+    change_lines,
     code_lines,
+    command_lines,
     loss_lines,
     phase_times,
     publication_lines,
@@ -20,6 +25,12 @@ from planner.report.report import (
 from planner.text import counted, date_runs, duration, moment, printable
 
 SHORT_SHOWN = 10  # dates that the recount found short; what failed lists every date
+JOINER = "\N{WORD JOINER}"  # has no width
+_LINK = re.compile(r"(?i)(https?|ftp|mailto|xmpp|\bwww)([:.])")
+"""What GitHub and others make a link of, wherever it stands: it is none with an escaped sign."""
+_MENTION = re.compile(r"@(?=\w)")
+"""What they make a mention of, or with a word before it a link. They read it after all escapes, so
+that only another character helps."""
 STATES = ("succeeded", "failed", "blocked", "cancelled")
 
 
@@ -40,7 +51,9 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"- plan: {plain(report.plan_id)}"
     if report.reason:
         yield f"- reason: {plain(report.reason)}"
-    for line in code_lines(report):
+    chosen = choice_lines(report.values, report.pinned)
+    lines = (*command_lines(report), *chosen, *code_lines(report), *billed_lines(report))
+    for line in lines:
         yield f"- {plain(line)}"
     yield f"- ended: {moment(report.ended)}, after {duration(report.ended - report.created)}"
     yield ""
@@ -74,7 +87,8 @@ def _summary(report: Report) -> Iterator[str]:
 
 
 def _notes(report: Report) -> Iterator[str]:
-    lines = [f"note: {note}" for note in report.notes] + remark_lines(report)
+    lines = [f"note: {note}" for note in report.notes]
+    lines += change_lines(report) + remark_lines(report)
     for line in lines:
         yield f"- {plain(line)}"
     if lines:
@@ -213,7 +227,8 @@ def _table(
 def plain(text: str) -> str:
     """Text of others, on one line, that Markdown shows as it is."""
     line = printable(" ".join(text.split()))
-    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~&" else c for c in line)
+    escaped = "".join(f"\\{c}" if c in "\\`*_{}[]<>#|!~&" else c for c in line)
+    return _MENTION.sub(f"@{JOINER}", _LINK.sub(r"\1\\\2", escaped))
 
 
 def code(text: str) -> str:

@@ -9,12 +9,17 @@ from datetime import date
 from functools import cached_property
 from typing import Literal
 
+from pydantic import Field
+
 from planner.data import Data
 from planner.gaps.matrix import Matrix
 from planner.gaps.snapshot import Snapshot
 from planner.pipeline.model import RunId
 from planner.pipeline.publish import Publication
 from planner.pipeline.windows import Season, Window
+from planner.plan.command import Command
+from planner.plan.cost import Cost, readable
+from planner.report.changes import TableChange, phase_lines
 from planner.text import date_runs, moment
 from planner.validation.judge import CriterionRow
 
@@ -100,6 +105,8 @@ class StepRow(Data):
     ended: float | None
     error: str
     worked: float | None = None
+    billed: int = 0
+    """Bytes that the warehouse billed for it."""
     """Seconds at work over all attempts, those of a service included; no pause between them."""
 
     @property
@@ -122,6 +129,10 @@ class Report(Data):
     entity: str
     state: str
     reason: str
+    values: dict[str, str] = Field(default_factory=dict)
+    """What the run set in the place of `{name}`."""
+    pinned: dict[str, int] = Field(default_factory=dict)
+    """Phase → the number of the runner that the user chose, from 1."""
     scope: Window
     created: float
     started: float | None
@@ -153,8 +164,14 @@ class Report(Data):
     """Dates that hold rows though nothing upstream does."""
     remarks: tuple[Remark, ...] = ()
     """What to know of dates that are done."""
+    billed: Cost | None = None
+    """What the warehouse billed: steps, and the counts at the end. None: nothing, or not told."""
+    changes: tuple[TableChange, ...] = ()
+    """How rows that were complete before differ from what they were, of a run that kept them."""
     code: tuple[CodeSeen, ...] = ()
     """By which code the scripts were run; more than one when it changed during the run."""
+    commands: tuple[Command, ...] = ()
+    """Every command that touched the run, in order; the first one sent it."""
 
     @property
     def phases(self) -> list[str]:
@@ -260,6 +277,40 @@ def code_lines(report: Report) -> list[str]:
         return [f"code: {each.code}" for each in report.code]
     told = [f"{each.code} (from {moment(each.since)})" for each in report.code]
     return [f"code: it changed during the run: {', then '.join(told)}"]
+
+
+def command_lines(report: Report) -> list[str]:
+    """Who asked for the run; and what else was done to it."""
+    return [
+        f"{'asked by' if n == 0 else 'then'}: {each.line}: {each.text}"
+        for n, each in enumerate(report.commands)
+    ]
+
+
+def billed_phases(report: Report) -> dict[str, int]:
+    """Phase → bytes that were billed for its steps; the counts at the end are under no name."""
+    phases: dict[str, int] = {}
+    for row in report.steps:
+        phases[row.phase] = phases.get(row.phase, 0) + row.billed
+    rest = (report.billed.bytes if report.billed else 0) - sum(phases.values())
+    return {phase: billed for phase, billed in phases.items() if billed} | {"": max(rest, 0)}
+
+
+def billed_lines(report: Report) -> list[str]:
+    """What the warehouse billed, by phase; none where it bills nothing."""
+    if report.billed is None:
+        return []
+    parts = [
+        f"{phase or 'counts at the end'} {readable(billed)}"
+        for phase, billed in billed_phases(report).items()
+        if billed
+    ]
+    return [f"billed: {report.billed}: {', '.join(parts)}"]
+
+
+def change_lines(report: Report) -> list[str]:
+    """How rows that were written anew differ from before, one line per phase."""
+    return [f"written anew, {line}" for line in phase_lines(report.changes)]
 
 
 def remark_lines(report: Report) -> list[str]:

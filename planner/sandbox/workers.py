@@ -80,5 +80,8 @@ def environment_of(settings: Settings) -> dict[str, str]:
         "BACKFILL_GRACE_SECONDS": str(settings.grace_seconds),
         "BACKFILL_RECONCILE_SECONDS": str(settings.reconcile_seconds),
         "BACKFILL_POLL_MAX_SECONDS": str(settings.poll_max_seconds),
+        "BACKFILL_KEEP": str(settings.keep),
+        "BACKFILL_KEEP_DATASET": settings.keep_dataset or "",
+        "BACKFILL_KEEP_DAYS": str(settings.keep_days),
         "BACKFILL_HISTORY_DATASET": settings.history_dataset or "",
     }

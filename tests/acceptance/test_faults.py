@@ -26,6 +26,20 @@ exec "$PIPELINE_PYTHON" \
 """
 
 
+DIES = """#!/bin/sh
+# Deletes the rows that it is to write anew, and dies.
+"$PIPELINE_PYTHON" - "$2" "$4" <<'END'
+import os, sys
+from datetime import date
+from sql import open_warehouse
+gone = "DELETE FROM nba_analytics.player_game_summary WHERE game_date BETWEEN @first AND @last"
+first, last = map(date.fromisoformat, sys.argv[1:])
+open_warehouse(os.environ["BACKFILL_WAREHOUSE"]).run(gone, {"first": first, "last": last})
+END
+kill -9 $$
+"""
+
+
 def use_script(sandbox: Sandbox, text: str) -> None:
     """Put a script in the place of analytics' own."""
     path = sandbox.place / "job.sh"
@@ -111,3 +125,31 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(sandbox: Sandbox) -> None:
     assert done.code == 3
     assert "did you mean 'game_date'?" in done.out
     assert "planner up" in done.out
+
+
+@pytest.mark.slow
+def test_rows_that_a_script_deletes_before_it_dies_are_put_back_by_the_command_it_names(
+    sandbox: Sandbox,
+) -> None:
+    # Given a script that deletes what it is to write anew, and dies
+    use_script(sandbox, DIES)
+    sandbox.start_fleet(workers=2)
+    days = f"{DAYS[0]}..{LAST}"
+    asked = ("enqueue", "--redo", "--phases", "analytics", "--dates", days, "--no-cascade")
+
+    # When dates that are complete are written anew by it
+    done = sandbox.planner(*asked, "--wait", "--yes", "--json")
+
+    # Then each error says that the rows can be put back, and the report how
+    assert done.code == 4, done.err
+    run = done.json["run_id"]
+    assert [each.table for each in sandbox.differences()] == [ANALYTICS]
+    failures = done.json["status"]["failures"]
+    assert len(failures) == len(DAYS)
+    assert all("killed by SIGKILL" in each["reason"] for each in failures)
+    assert all(f"put them back with `planner restore {run}" in f["reason"] for f in failures)
+    command = f"planner restore {run} --phase analytics --dates {days}"
+    assert command in sandbox.planner("report", run).out
+    restored = sandbox.planner(*command.split()[1:], "--yes")
+    assert restored.code == 0, restored.err
+    assert sandbox.differences() == []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from sql.days import PARTITION_DATE, SUFFIX
 from sql.errors import TableNotFound
-from tests.bigquery_server import encode
+from tests.bigquery_server import copies, encode
 from tests.bigquery_server.encode import Json
 from tests.bigquery_server.faults import ApiError, Faults
 from tests.bigquery_server.jobs import Job, Jobs, page
@@ -25,7 +25,9 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], str], ...] = tuple(
         ("POST", r"/queries", "jobs.query"),
         ("GET", r"/queries/(?P<job>[^/]+)", "jobs.getQueryResults"),
         ("GET", r"/datasets", "datasets.list"),
+        ("GET", r"/datasets/(?P<dataset>[^/]+)", "datasets.get"),
         ("GET", r"/datasets/(?P<dataset>[^/]+)/tables", "tables.list"),
+        ("POST", r"/datasets/(?P<dataset>[^/]+)/tables", "tables.insert"),
         ("GET", r"/datasets/(?P<dataset>[^/]+)/tables/(?P<table>[^/]+)", "tables.get"),
         (
             "POST",
@@ -76,6 +78,7 @@ class Api:
         *,
         faults: Faults,
         location: str,
+        elsewhere: Mapping[str, str],
         page_rows: int,
         wait_seconds: float,
         filtered: frozenset[str],
@@ -87,6 +90,7 @@ class Api:
         self._filtered = filtered
         self._read_only = read_only
         self._location = location
+        self._elsewhere = elsewhere
         self._page_rows = page_rows
         self._methods: Mapping[str, Callable[[Request, ServedWarehouse], Json]] = {
             "jobs.insert": self._insert,
@@ -95,7 +99,9 @@ class Api:
             "jobs.query": self._query,
             "jobs.getQueryResults": self._results,
             "datasets.list": self._datasets,
+            "datasets.get": self._dataset,
             "tables.list": self._tables,
+            "tables.insert": self._make_table,
             "tables.get": self._table,
             "tables.testIamPermissions": self._permissions,
         }
@@ -109,8 +115,8 @@ class Api:
 
     def _insert(self, request: Request, warehouse: ServedWarehouse) -> Json:
         configuration = request.body.get("configuration", {})
-        if "query" not in configuration:
-            raise ApiError("notImplemented", "This server runs query jobs only.")
+        if configuration.keys().isdisjoint(("query", "copy")):
+            raise ApiError("notImplemented", "This server runs query jobs and copy jobs only.")
         reference = request.body.get("jobReference", {})
         job = Job(
             project=request.names["project"],
@@ -227,6 +233,17 @@ class Api:
                 for reference in references
             ],
         }
+
+    def _dataset(self, request: Request, warehouse: ServedWarehouse) -> Json:
+        project, name = request.names["project"], request.names["dataset"]
+        known = {dataset for dataset, _ in warehouse.named(project)} | self._elsewhere.keys()
+        if name not in known:
+            raise ApiError("notFound", f"Not found: Dataset {project}:{name}")
+        return copies.dataset(project, name, self._elsewhere.get(name, self._location))
+
+    def _make_table(self, request: Request, warehouse: ServedWarehouse) -> Json:
+        copies.make_table(request.body, warehouse)
+        return request.body
 
     def _tables(self, request: Request, warehouse: ServedWarehouse) -> Json:
         project, dataset = request.names["project"], request.names["dataset"]

@@ -16,6 +16,7 @@ from sqlglot.errors import SqlglotError
 from sql.errors import TableNotFound, Unsupported, WarehouseError, WarehouseUnreachable
 from sql.warehouse import Parameters
 from tests.bigquery_server import encode
+from tests.bigquery_server.copies import copy_partition
 from tests.bigquery_server.encode import Json
 from tests.bigquery_server.faults import ApiError, Faults
 from tests.bigquery_server.scans import BYTES_PER_VALUE, Scan, bytes_billed, scans
@@ -34,6 +35,7 @@ class Answer:
     deleted: int = 0
     processed: int = 0  # bytes
     billed: int = 0  # bytes
+    referenced: tuple[str, ...] = ()
 
 
 class Job:
@@ -76,12 +78,14 @@ class Job:
             statistics["endTime"] = _millis(self.ended)
         if done and self.answer is not None:
             statistics |= {"totalBytesProcessed": str(self.answer.processed)}
-            statistics["query"] = self._query_statistics(self.answer)
+            if "query" in self.configuration:
+                statistics["query"] = self._query_statistics(self.answer)
         return {
             "kind": "bigquery#job",
             "id": f"{self.project}:{self.location}.{self.job_id}",
             "jobReference": self.reference,
-            "configuration": self.configuration | {"jobType": "QUERY"},
+            "configuration": self.configuration
+            | {"jobType": "QUERY" if "query" in self.configuration else "COPY"},
             "status": status,
             "statistics": statistics,
         }
@@ -90,12 +94,19 @@ class Job:
     def reference(self) -> Json:
         return {"projectId": self.project, "jobId": self.job_id, "location": self.location}
 
+    def _named(self, name: str) -> Json:
+        parts = dict(
+            zip(("tableId", "datasetId", "projectId"), name.split(".")[::-1], strict=False)
+        )
+        return {"projectId": self.project, **parts}
+
     def _query_statistics(self, answer: Answer) -> Json:
         query: Json = {
             "statementType": answer.statement_type,
             "totalBytesProcessed": str(answer.processed),
             "totalBytesBilled": str(answer.billed),
             "cacheHit": False,
+            "referencedTables": [self._named(name) for name in answer.referenced],
         }
         if answer.rows is not None:
             query["schema"] = {"fields": encode.schema(answer.rows.schema)}
@@ -190,6 +201,9 @@ class Jobs:
 
     def execute(self, job: Job, warehouse: ServedWarehouse) -> Answer:
         """Run a job's statement, or with dryRun only look at it. Raises `ApiError`."""
+        if "copy" in job.configuration:
+            copy_partition(job.configuration["copy"], job.project, warehouse)
+            return Answer(statement_type="COPY", rows=None)
         query = job.configuration["query"]
         if query.get("useLegacySql", True):  # the API's default
             raise ApiError("notImplemented", "This server speaks GoogleSQL: set useLegacySql.")
@@ -220,16 +234,23 @@ class Jobs:
         read = scans(tree, warehouse.layout)
         self._refuse_unfiltered(read, job.project)
         bytes_read = [_bytes(scan, warehouse, parameters) for scan in read]
+        names = tuple(scan.table for scan in read)
         billed = self._billed(job, bytes_read)
         if isinstance(tree, exp.Query):
             if job.dry_run:
                 tree = exp.select("*").from_(tree.subquery("q")).limit(0)
             rows = warehouse.table(tree, parameters)
             return Answer(
-                statement_type="SELECT", rows=rows, processed=sum(bytes_read), billed=billed
+                statement_type="SELECT",
+                rows=rows,
+                processed=sum(bytes_read),
+                billed=billed,
+                referenced=names,
             )
         if job.dry_run:
-            return Answer(statement_type=kind, rows=None, processed=sum(bytes_read))
+            return Answer(
+                statement_type=kind, rows=None, processed=sum(bytes_read), referenced=names
+            )
         target = next(iter(tree.find_all(exp.Table)), None)
         name = ".".join(part.name for part in target.parts) if target else ""
         before = 0 if isinstance(tree, exp.Create) else warehouse.layout(name).rows

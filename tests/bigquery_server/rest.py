@@ -15,7 +15,7 @@ import json
 import socket
 import threading
 from collections import Counter, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -39,6 +39,7 @@ class BigQueryServer:
 
     folder: the local warehouse's folder. port: 0 picks a free one.
     page_rows: the most rows in one answer. wait_seconds: how long a request waits for a held job.
+    datasets: those that are there without a table, or in another location: name → location.
     require_partition_filter: tables (`dataset.table`) of which BigQuery would refuse a query
     without a constant filter on the column that partitions them. read_only: tables of which it says
     that their rows may be read and not changed.
@@ -52,6 +53,7 @@ class BigQueryServer:
         *,
         port: int = 0,
         location: str = "US",
+        datasets: Mapping[str, str] | None = None,
         page_rows: int = PAGE_ROWS,
         wait_seconds: float = WAIT_SECONDS,
         require_partition_filter: Collection[str] = (),
@@ -70,6 +72,7 @@ class BigQueryServer:
         self._api = Api(
             faults=self._faults,
             location=location,
+            elsewhere=datasets or {},
             page_rows=page_rows,
             wait_seconds=wait_seconds,
             unknown=self._remember,

@@ -21,8 +21,9 @@ from planner.settings import Settings
 from sql import Table, Warehouse, open_warehouse
 from tests.integration.job import spans
 from worker.runners import Park, Stopped
-from worker.step.attempt import Attempt, Ended
+from worker.step.attempt import Attempt
 from worker.step.context import Context
+from worker.step.ended import Ended
 
 FIRST = date(2024, 1, 1)
 DAYS = tuple(FIRST + timedelta(days=n) for n in range(8))
@@ -73,6 +74,11 @@ class NoLedger:
 
     changed: set[tuple[str, date]] = field(default_factory=set)
     """Dates that the run repairs upstream."""
+    made: dict[date, str] = field(default_factory=dict)
+    """What was noted of what made a date."""
+
+    def note_made(self, run_id: str, phase: str, made: dict[date, str]) -> None:
+        self.made |= made
 
 
 @cache

@@ -98,6 +98,7 @@ class Mart:
         self, place: Path, redis_url: str, *, more: str = "", daily: str = "", audit: str = ""
     ) -> None:
         self.place = place
+        self.run_id = RUN
         (place / "mart.toml").write_text(PIPELINE.format(more=more, daily=daily))
         for name, statement in STATEMENTS.items():
             self.says(name, statement)
@@ -155,22 +156,22 @@ class Mart:
         return plan_gaps(self.context, self.assess(), wanted, ledger=self.ledger)
 
     def begin(self, plan: Plan) -> None:
-        self.ledger.register(RUN, plan, warehouse_id=self.warehouse.identify())
-        self.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
+        self.ledger.register(self.run_id, plan, warehouse_id=self.warehouse.identify())
+        self.ledger.move(self.run_id, RunState.RUNNING, [RunState.INCOMPLETE])
 
     def visit(self, day: date, phase: str) -> str:
-        return visit(self.context, RUN, f"{day}/{phase}", worker="me")
+        return visit(self.context, self.run_id, f"{day}/{phase}", worker="me")
 
     def go_on(self, phases: Collection[str] = ("daily", "trend")) -> None:
         """Visit the steps of some phases until they have settled."""
-        steps = [s for s in self.ledger.steps(RUN) if s.rpartition("/")[2] in phases]
+        steps = [s for s in self.ledger.steps(self.run_id) if s.rpartition("/")[2] in phases]
         for _ in range(50):
             for step in steps:
                 try:
-                    visit(self.context, RUN, step, worker="me")
+                    visit(self.context, self.run_id, step, worker="me")
                 except (Requeue, StepFailed):
                     continue
-            states = self.ledger.steps(RUN)
+            states = self.ledger.steps(self.run_id)
             if all(states[step] in STEP_ENDED for step in steps):
                 return
         raise AssertionError("steps do not settle")
@@ -178,8 +179,8 @@ class Mart:
     def end(self) -> Report:
         """Visit what is left, and finalize."""
         self.go_on()
-        finalize(self.context, RUN)
-        return Report.model_validate_json(self.ledger.report(RUN) or "")
+        finalize(self.context, self.run_id)
+        return Report.model_validate_json(self.ledger.report(self.run_id) or "")
 
     def run(self, plan: Plan) -> Report:
         self.begin(plan)
@@ -187,4 +188,4 @@ class Mart:
 
     def problem(self, day: date, phase: str) -> str:
         """Why a date of a step is not done; empty when it is."""
-        return self.ledger.problems(RUN, f"{day}/{phase}").get(day, "")
+        return self.ledger.problems(self.run_id, f"{day}/{phase}").get(day, "")

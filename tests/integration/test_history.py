@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from planner.pipeline.windows import Window
-from planner.report.history import FoundGap, create_statements, write_gaps, write_run
+from planner.plan.cost import cost_of
+from planner.report.history import (
+    FoundGap,
+    create_statements,
+    write_costs,
+    write_gaps,
+    write_run,
+)
 from sql import TableNotFound, Warehouse, open_warehouse
 from tests.bigquery_server.rest import BigQueryServer
 from tests.reports import make_report
@@ -157,3 +164,23 @@ def test_a_run_has_one_row_however_often_it_is_written(warehouse: Warehouse) -> 
 def test_a_ledger_that_is_not_there_says_so(tmp_path: Path) -> None:
     with pytest.raises(TableNotFound, match="ops.backfill_runs"):
         write_run(open_warehouse(f"local:{tmp_path}"), "ops", make_report(seasons=1))
+
+
+def test_what_a_run_was_billed_is_written_once_by_phase(warehouse: Warehouse) -> None:
+    report = make_report(seasons=1)
+    (first, *_) = report.steps
+    billed = report.model_copy(
+        update={
+            "steps": (first.model_copy(update={"billed": 30 << 20}),),
+            "billed": cost_of(50 << 20, 6.25),
+        }
+    )
+
+    write_costs(warehouse, "ops", report)  # which was billed nothing
+    for _ in range(2):
+        write_costs(warehouse, "ops", billed)
+
+    rows = warehouse.rows(
+        "SELECT phase, bytes_billed FROM ops.backfill_costs ORDER BY phase DESC", {}
+    )
+    assert [tuple(row.values()) for row in rows] == [(first.phase, 30 << 20), ("", 20 << 20)]

@@ -30,7 +30,7 @@ from tests.integration.test_http_runner import (
 )
 from tests.integration.visits import RUN, Visits
 from worker.runners import Park
-from worker.step.attempt import Ended
+from worker.step.ended import Ended
 
 STALL_SECONDS = 100.0
 FORGOTTEN: Answer = (404, {"status": "not_found"})

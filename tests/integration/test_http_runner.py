@@ -22,7 +22,7 @@ from tests.integration.service import Answer, Call, Service, served
 from worker.runners import Park
 from worker.runners.answers import text_of
 from worker.runners.credentials import NoSecret, read
-from worker.step.attempt import Ended
+from worker.step.ended import Ended
 
 NO_BATCH: Answer = (200, {"status": "no_active_batch"})
 RUNNING: Answer = (

@@ -29,7 +29,7 @@ from tests.integration.visits import RUN, Visits
 from worker.processes import shutdown
 from worker.runners import Stopped
 from worker.step import visit as step_visit
-from worker.step.attempt import Ended
+from worker.step.ended import Ended
 
 
 @pytest.fixture

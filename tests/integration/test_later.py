@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -14,7 +15,17 @@ from tests.bench.worlds import round_trips
 from tests.integration.tiny import Tiny
 from tests.waiting import until
 from worker.messages import later
-from worker.messages.later import IDLE_SECONDS, LOOK_SECONDS, WAKE, Delivery, put_off, waiting, wake
+from worker.messages.later import (
+    GOES_FIRST,
+    IDLE_SECONDS,
+    LOOK_SECONDS,
+    WAKE,
+    Delivery,
+    deliver,
+    put_off,
+    waiting,
+    wake,
+)
 from worker.processes.children import supervised
 from worker.processes.workers import worker_process
 from worker.run import control
@@ -132,3 +143,16 @@ def test_a_delivery_never_sleeps_without_end(
         thread.stop()
         wake(client)
         thread.join()
+
+
+def test_a_look_at_what_works_goes_before_all_that_waits(client: redis.Redis) -> None:
+    """Thousands that wait for one service came by before the batch that it runs was looked at."""
+    looks = json.dumps({"headers": {GOES_FIRST: True}})
+    for n in range(50):
+        put_off(client, "a", f"waits {n}", 0.001)
+    put_off(client, "a", looks, 0.002)
+    until(lambda: deliver(client, ["a"]) is None)
+
+    assert client.llen("a") == 51
+    assert client.rpop("a") == looks  # the end that workers take from
+    assert client.rpop("a") == "waits 0"

@@ -133,15 +133,18 @@ def test_a_holder_of_this_host_whose_process_is_gone_is_evicted_at_once(
         from worker.ledger.connection import connect
         from worker.ledger.lease import Lease, Resource
         client = connect(Settings(_env_file=None, home=sys.argv[1]), patient=False)
-        assert Lease(client, [Resource(name=sys.argv[2])], seconds=600).acquire()
+        resources = [Resource(name=name) for name in sys.argv[2:]]
+        assert Lease(client, resources, seconds=600).acquire()
         os.kill(os.getpid(), signal.SIGKILL)
         """
     )
-    arguments = [sys.executable, "-c", script, str(redis_settings.home), DAY.name]
+    names = [DAY.name, OTHER_DAY.name]
+    arguments = [sys.executable, "-c", script, str(redis_settings.home), *names]
     assert subprocess.run(arguments, check=False).returncode == -9
 
-    # Then the next one does not wait for the lease to run out
-    assert lease(client).acquire()
+    # Then the next ones do not wait for the lease to run out, whatever they ask for first
+    assert lease(client, OTHER_DAY).acquire()
+    assert lease(client, DAY).acquire()
 
 
 @pytest.mark.parametrize(

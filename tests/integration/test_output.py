@@ -50,7 +50,7 @@ def test_a_command_never_waits_for_a_log_that_cannot_be_written(tmp_path: Path) 
         [b"the key is a-long-secret.\n"],
         [b"the key is a-lo", b"ng-secret.\n"],
         [b"a-long-secret"],
-        [b"x" * (output.LINE_BYTES - 5) + b"a-long-sec", b"ret and more" * 2000],
+        [b"x" * (output.LINE_CHARS - 5) + b"a-long-sec", b"ret and more" * 2000],
     ],
 )
 def test_a_secret_does_not_get_into_the_log(tmp_path: Path, parts: list[bytes]) -> None:

@@ -24,7 +24,7 @@ def send(tiny: Tiny, **headers: Any) -> None:
 
 def still_works(tiny: Tiny, restarts: int) -> None:
     """A run goes through, and no worker died for it."""
-    days = tiny.days(2)
+    days = tiny.days(1)
     assert tiny.ended(tiny.enqueue(days)).state is RunState.COMPLETE
     assert tiny.worker.restarts == restarts
 
@@ -83,6 +83,7 @@ def test_junk_among_delivered_messages_is_dropped(tiny: Tiny) -> None:
 
 @pytest.mark.parametrize("key", ["a", "backfill:later:a"])
 def test_a_key_of_another_type_is_put_aside(tiny: Tiny, key: str) -> None:
+    until(lambda: tiny.client.exists("backfill:slots"))  # the worker has declared its queues
     restarts = tiny.worker.restarts
     tiny.client.delete(key, f"backfill:aside:{key}")
 
@@ -94,3 +95,24 @@ def test_a_key_of_another_type_is_put_aside(tiny: Tiny, key: str) -> None:
     assert tiny.client.get(f"backfill:aside:{key}") == "mine"
     said = tiny.worker.log.read_text().count(f"{key} was a string")
     assert said == 1, json.dumps(said)
+
+
+@pytest.mark.parametrize("key", ["unacked", "unacked_index"])
+@pytest.mark.parametrize("moment", ["idle", "running"])
+def test_a_key_of_another_type_for_delivered_messages_ends_no_worker(
+    tiny: Tiny, key: str, moment: str
+) -> None:
+    restarts = tiny.worker.restarts
+    tiny.client.delete(f"backfill:aside:{key}")
+    days = tiny.days(1)
+    if moment == "running":
+        run_id = tiny.enqueue(days)
+
+    tiny.client.delete(key)
+    tiny.client.set(key, "mine")
+
+    if moment == "running":
+        assert tiny.ended(run_id).state is RunState.COMPLETE
+    still_works(tiny, restarts)  # an idle worker may not have read the key before
+    assert tiny.client.exists(f"backfill:aside:{key}")
+    assert tiny.client.type(key) in ("hash", "zset", "none")

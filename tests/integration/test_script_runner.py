@@ -18,7 +18,7 @@ from planner.gaps.gaps import RECOMPUTE, GapReason
 from tests.integration.bench import DAYS, TABLES, WAIT_SECONDS, Bench
 from tests.waiting import until
 from worker.runners import LEASE_LOST, Stopped
-from worker.step.attempt import Ended
+from worker.step.ended import Ended
 
 TIMEOUT_SECONDS = 2.0  # of scripts that hang: what does not writes in a fifth of one
 

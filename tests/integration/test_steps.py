@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+import redis
 
 from planner.gaps.gaps import GapReason
 from planner.gaps.survey import survey
@@ -20,7 +21,9 @@ from worker.ledger.runs import StillHeld
 from worker.ledger.steps import Started
 from worker.run.finalize import finalize
 from worker.run.plan import Wanted, owed_now, plan_gaps
+from worker.runners import Ran
 from worker.step import attempt, visit
+from worker.step.attempt import Attempt
 from worker.step.errors import Requeue, StepFailed
 from worker.step.recount import Recount
 
@@ -389,3 +392,74 @@ def test_a_stale_date_that_a_plan_leaves_out_is_still_stale_in_its_report(shop: 
     assert report.before["2025"]["sessionise"].complete == open_days - 2
     assert report.after["2025"]["sessionise"].complete == open_days - 1
     assert shop.differences() == []
+
+
+def test_what_a_killed_worker_wrote_is_believed_when_the_next_writes_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a date that has to be recomputed, and a worker that dies between writing and recount
+    shop.lose_sessions(day(11))
+    step = f"{day(11)}/aggregate"
+    shop.register(shop.plan())
+    shop.visit(f"{day(11)}/sessionise")
+
+    def die(attempt: Attempt, *arguments: object) -> NoReturn:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Attempt, "_recount", die)
+        with pytest.raises(SystemExit):
+            shop.visit(step)
+    assert shop.states()[step] is StepState.RUNNING
+
+    # When the next one finds that there is nothing to write
+    monkeypatch.setattr(Attempt, "_run", lambda *arguments: Ran())
+
+    # Then the date has been recomputed
+    assert shop.visit(step) == "succeeded"
+
+
+def test_a_run_s_keys_live_as_long_as_each_other(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*arguments: object, **options: object) -> NoReturn:
+        raise AssertionError("killed between two keys, a run would half expire")
+
+    monkeypatch.setattr(redis.Redis, "expire", die)
+    monkeypatch.setattr(redis.Redis, "persist", die)
+    shop.lose_sessions(day(11))
+    drain(shop, shop.register(shop.plan()))
+    client = shop.ledger.client
+    keys = [*client.scan_iter(f"backfill:run:{RUN}*")]
+
+    assert finalize(shop.context, RUN) == "complete"
+    assert {client.ttl(key) > 0 for key in client.scan_iter(f"backfill:run:{RUN}*")} == {True}
+
+    shop.ledger.reopen(RUN, [], [])
+    assert {client.ttl(key) for key in keys} == {-1}
+
+
+def test_a_stale_look_repeats_no_date_and_counts_every_failure(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a step of two dates, and a delivery that looked before another attempt did one of them
+    shop.lose_sessions(day(11), day(12))
+    (step, *_) = shop.register(shop.plan(chunk_dates=2))
+    start, made = type(shop.ledger).start, []
+
+    def late(ledger: Any, *arguments: Any, **options: Any) -> Any:
+        key = f"backfill:run:{RUN}"
+        ledger.client.hset(f"{key}:dates", f"sessionise|{day(11)}", "done")
+        ledger.client.hset(f"{key}:step:{step}", "failures", 1)
+        return start(ledger, *arguments, **options)
+
+    class Seen(attempt.Attempt):
+        def make(self) -> Any:
+            made.append((self.number, [*self.dates]))
+            return super().make()
+
+    monkeypatch.setattr(type(shop.ledger), "start", late)
+    monkeypatch.setattr(visit, "Attempt", Seen)
+    assert shop.visit(step) == "succeeded"
+
+    assert made == [(2, [day(12)])]

@@ -6,6 +6,7 @@ Where stock does right by now, its test fails: then the repair can go.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import subprocess
 import sys
@@ -303,3 +304,14 @@ def _collect() -> Iterator[None]:
     """kombu leaves sockets to the collector, and tests treat their warning as an error."""
     yield
     gc.collect()
+
+
+def test_a_visibility_heartbeat_that_fails_says_so_once(caplog: pytest.LogCaptureFixture) -> None:
+    heartbeat = transport.VisibilityHeartbeat.__new__(transport.VisibilityHeartbeat)
+    heartbeat.fails = False
+
+    for _ in range(3):
+        heartbeat.touch(None)
+
+    told = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert ["visibility heartbeat" in each.getMessage() for each in told] == [True]

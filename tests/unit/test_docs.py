@@ -33,6 +33,7 @@ from planner.pipeline import (
     reads,
     runners,
     tables,
+    values,
     windows,
 )
 from planner.pipeline.load import FILE_BYTES
@@ -67,6 +68,7 @@ SECTIONS: dict[type[Model], str] = {
     expects.Listing: "A table that lists days",
     tables.Band: "`rows_per_entity`",
     tables.GradesSpec: "`grades`",
+    values.ValueSpec: "A value that a run sets",
     runners.ScriptRunner: "`[[phases.runners]]` of kind `script`",
     runners.Rule: "`outcomes`",
     runners.Resume: "`resume`",

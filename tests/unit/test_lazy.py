@@ -46,6 +46,7 @@ def test_help_imports_no_command_and_no_model(tmp_path: Path) -> None:
         "planner.commands",
         "planner.commands.lazy",
         "planner.commands.output",
+        "planner.commands.streams",
         "planner.errors",
         "planner.text",
     }

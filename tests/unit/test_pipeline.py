@@ -149,7 +149,7 @@ def test_a_refused_file_is_bad_usage() -> None:
             'command = ["true"]',
             'command = ["true"]\nenvironment = {}',
             "phases[2].runners[1].script: unknown key 'environment'; "
-            "known keys: note, kind, command, cwd, env, outcomes, resume",
+            "known keys: note, values, kind, command, cwd, env, outcomes, resume",
         ),
     ],
 )
@@ -680,3 +680,64 @@ def test_whatever_text_a_file_holds_it_is_refused_in_words(
 
     with pytest.raises(BadPipeline):
         load_pipeline(str(path))
+
+
+# -- words for people without a league -----------------------------------------------------------
+
+
+def test_a_period_is_a_season_and_a_warm_up_a_bootstrap() -> None:
+    """One file in both words: the same pipeline, and the same checksum."""
+    table = {"name": "s.trend", "date": "day", "entities": {"store": "store"}}
+    league, shop = (
+        Pipeline.model_validate(
+            {
+                "name": "shop",
+                days: 7,
+                periods: [
+                    {"name": "fy25", "year": 2025, "start": "2025-04-01", "end": "2026-03-31"}
+                ],
+                "phases": [
+                    {"name": "raw", "tables": [{**table, "name": "s.raw"}]},
+                    {"name": "trend", "after": ["raw"], skips: True, "tables": [table]},
+                    {"name": "more", "after": ["raw"], "tables": [{**table, days: 3}]},
+                ],
+                "criteria": [{"name": "all", "kind": "complete", periods: ["fy25"]}],
+            }
+        )
+        for periods, days, skips in (
+            ("seasons", "bootstrap_days", "skips_bootstrap"),
+            ("periods", "warmup_days", "skips_warmup"),
+        )
+    )
+
+    assert shop == league
+    assert shop.checksum == league.checksum
+    assert Pipeline.model_validate(shop.model_dump(by_alias=True)) == shop
+
+
+def test_both_words_at_once_are_refused() -> None:
+    with pytest.raises(ValidationError, match="'warmup_days' and 'bootstrap_days' say the same"):
+        Pipeline.model_validate({"name": "shop", "warmup_days": 1, "bootstrap_days": 1})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('after = ["raw"]', 'after = ["raw"]\nretries = true', "retries: true is no number"),
+        ('after = ["raw"]', 'after = ["raw"]\ntimeout_seconds = true', "true is no number"),
+        ("year = 2024", "year = true", "year: true is no number"),
+        ("start = 2024-01-01", "start = 1704067200", "1704067200 is no date: write YYYY-MM-DD"),
+        ("start = 2024-01-01", "start = 19723.0", "is no date"),
+        ("start = 2024-01-01", 'start = "1704067200"', "is no date"),
+        ("start = 2024-01-01", "start = false", "is no date"),
+    ],
+)
+def test_numbers_are_numbers_and_dates_are_dates(load: Any, old: str, new: str, said: str) -> None:
+    with pytest.raises(BadPipeline, match=said):
+        load(old, new)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "shop.toml").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+
+    assert load_pipeline(str(tmp_path / "shop.toml")).name == "shop"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from datetime import date
 from pathlib import Path
@@ -18,7 +19,7 @@ from planner.pipeline.windows import Window
 from planner.plan.choose import choose
 from planner.plan.chunks import chunk
 from planner.plan.parse import parse_plan, read_plan
-from planner.plan.plan import Plan, make_plan, step_id
+from planner.plan.plan import LATER, Plan, make_plan, step_id
 from tests.unit import examples as eg
 from tests.unit import worlds
 from tests.unit.examples import day, days, window
@@ -308,3 +309,11 @@ def test_every_gap_is_in_one_step_or_is_left_with_a_reason(
     # and a plan whose phases are all that can be run leaves only what others hold
     if not held and set(phases) == set(worlds.phases_of(world.pipeline)) and scope == worlds.SCOPE:
         assert gaps <= {*taken}
+
+
+def test_a_plan_of_before_is_read_though_fields_came_later(plan: Plan) -> None:
+    content = plan.model_dump(mode="json", exclude={"checksum", *LATER})
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    checksum = hashlib.sha256(canonical.encode()).hexdigest()
+
+    assert parse_plan({**content, "checksum": checksum}, where="plan.json") == plan

@@ -16,7 +16,7 @@ from rich.table import Table
 from planner.commands.output import SafeConsole, count_table, matrix_table
 from planner.report.handoff import handoff_note
 from planner.report.html.render import render_page
-from planner.report.markdown import render_markdown
+from planner.report.markdown import plain, render_markdown
 from planner.text import MARK, printable
 from tests.reports import make_report
 from tests.unit.worlds import bounded
@@ -127,3 +127,14 @@ def test_any_text_can_be_shown_and_what_is_shown_is_not_changed_again(text: str)
     assert orders_in(shown) == []
     assert shown.encode().decode() == shown
     assert printable(shown) == shown
+
+
+def test_text_of_others_is_no_link_and_no_mention_in_markdown() -> None:
+    told = plain("see http://evil.example, HTTPS://a.b www.evil.example mailto:a@b.c and @everyone")
+
+    assert "http\\://evil" in told
+    assert "HTTPS\\://a.b" in told
+    assert "www\\.evil" in told
+    assert "mailto\\:a@\u2060b.c" in told
+    assert "@everyone" not in told
+    assert "@\u2060everyone" in told

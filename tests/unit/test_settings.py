@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from planner.address import masked
 from planner.cli import app
 from planner.errors import UsageError
-from planner.settings import SOCKET_PATH_MAX, Settings, load_settings, masked
+from planner.settings import SOCKET_PATH_MAX, Settings, load_settings, misspelt
+from tests.commands import planner
 from tests.unit.worlds import bounded
 
 
@@ -50,7 +53,11 @@ def test_the_history_has_its_old_variable_too(monkeypatch: pytest.MonkeyPatch, n
     monkeypatch.setenv(name, "ops")
 
     told = json.loads(CliRunner().invoke(app, ["settings", "--json"]).stdout)["settings"]
-    (row,) = [row for row in told if row["variable"].endswith("_DATASET")]
+    (row,) = [
+        row
+        for row in told
+        if "KEEP" not in row["variable"] and row["variable"].endswith("_DATASET")
+    ]
 
     assert load_settings().history_dataset == "ops"
     assert (row["variable"], row["value"]) == ("BACKFILL_HISTORY_DATASET", "ops")
@@ -161,3 +168,46 @@ def test_no_password_is_shown_however_it_is_written(password: str, user: str) ->
 @given(url=st.text())
 def test_any_text_can_be_masked(url: str) -> None:
     assert isinstance(masked(url), str)
+
+
+def test_a_misspelt_setting_is_said_with_the_nearest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfBACKFILL_PIPLINE=nba\n")
+    monkeypatch.setenv("BACKFILL_HOEM", "x")
+    monkeypatch.setenv("BACKFILL_SCRIPT", "a mark of ours")
+    monkeypatch.setenv("BACKFILL_LEDGER_DATASET", "ops")
+
+    assert misspelt() == [
+        "There is no setting BACKFILL_HOEM; did you mean 'BACKFILL_HOME'?",
+        "There is no setting BACKFILL_PIPLINE; did you mean 'BACKFILL_PIPELINE'?",
+    ]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BACKFILL_PIPELINE", raising=False)
+    (tmp_path / ".env").write_bytes(b"\xef\xbb\xbfBACKFILL_PIPELINE=sales\n")
+
+    assert load_settings().pipeline == "sales"
+
+
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_home_is_not_the_current_folder(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("BACKFILL_HOME", value)
+
+    with pytest.raises(UsageError, match="BACKFILL_HOME: it is empty"):
+        load_settings()
+
+
+def test_every_command_says_what_is_misspelt(tmp_path: Path) -> None:
+    environment = {**os.environ, "BACKFILL_WAREHOSE": "local:x", "BACKFILL_HOME": str(tmp_path)}
+    for command in ("settings", "gaps", "runs", "validate", "doctor"):
+        done = planner(command, environment=environment, cwd=tmp_path)
+
+        assert "no setting BACKFILL_WAREHOSE; did you mean 'BACKFILL_WAREHOUSE'?" in done.err

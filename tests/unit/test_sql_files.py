@@ -19,13 +19,26 @@ from sqlglot import exp, parse_one
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
-from planner.report.history import FoundGap, write_gaps, write_run
+from planner.plan.command import Command
+from planner.plan.cost import cost_of
+from planner.plan.made import Fingerprint, Made, MadeBy
+from planner.report.commands import write_commands
+from planner.report.history import (
+    FoundGap,
+    create_statements,
+    write_costs,
+    write_gaps,
+    write_run,
+)
+from planner.report.made import read_made, write_made
 from planner.validation.queries import query_of
 from planner.validation.results import QUERIES
+from sql.changes import Comparison
 from sql.coverage import coverage_query
 from sql.days import SHARDS, SUFFIX, days_of
 from sql.differences import Side, differences_query
 from sql.errors import WarehouseRefused
+from sql.keeping import Source, prints, restore_query
 from sql.listed import listed_query
 from sql.statements import HERE, load
 from sql.warehouse import Condition, GradeColumns, Table
@@ -54,18 +67,25 @@ ASKED = [
 ]
 ALL = {path.relative_to(HERE).with_suffix("").as_posix() for path in HERE.rglob("*.sql")}
 SHARED = {name for name in ALL if name.startswith(("queries/shared/", "queries/criteria/"))}
-OWN = {name for name in ALL if name.startswith(("sandbox/", "sales/"))}
+OWN = {name for name in ALL if name.startswith(("sandbox/", "sales/", "shop/"))}
 """Statements of pipelines that ship, over tables that they create."""
 HISTORY = {name for name in ALL if name.startswith("history/")}
 BUILT = {
     "audit",
+    "changed",
+    "changed_rows",
     "coverage",
     "differences",
     "graded",
     "ids",
+    "kept",
     "listed",
     "partitions",
+    "prints",
     "probe",
+    "restore",
+    "row_held",
+    "rows_held",
     "span_ids",
     *(f"queries/{name}" for name in QUERIES),
 }
@@ -113,6 +133,39 @@ def test_the_analyzer_accepts_what_names_ids_of_a_period(which: str) -> None:
         first, {entity: sides}, list(spans), ids_shown=20, spans=spans
     )
     analyze(SETS[which][1](), statement, parameters)
+
+
+@pytest.mark.parametrize("kind", ["DATE", "DATETIME", "TIMESTAMP"])
+def test_the_analyzer_accepts_what_compares_rows_and_puts_them_back(kind: str) -> None:
+    """Also where a column is new since they were kept."""
+    kept = {"day": kind, "store": "STRING", "paid": "NUMERIC"}
+    now = {**kept, "more": "FLOAT64"}
+    tables = {"shop.sales": now, "kept.sales": kept}
+    table = Table(name="shop.sales", date="day", kind=kind)
+    source = Source(table=replace(table, name="kept.sales"), days=frozenset([SCOPE.start]))
+    asked: list[tuple[str, Any]] = []
+
+    class Columns:
+        """All that is asked of a warehouse to make the statements."""
+
+        def columns(self, name: str) -> dict[str, str]:
+            return tables[name]
+
+        def rows(self, statement: str, parameters: Any) -> list[Any]:
+            asked.append((statement, parameters))
+            return []
+
+    warehouse: Any = Columns()
+    days = [SCOPE.start, SCOPE.end]
+    asked.append(restore_query(warehouse, table, [source], days))
+    asked.append(restore_query(warehouse, table, [], days))
+    prints(warehouse, table, ["store", "paid"], days)
+    for key, sources in ((("store",), (source,)), ((), (source, source)), ((), ())):
+        compared = Comparison(table=table, key=key, sources=sources, days=frozenset(days))
+        compared.changes(warehouse)
+        compared.rows(warehouse, shown=3)
+    for statement, parameters in asked:
+        analyze(tables, statement, parameters)
 
 
 def test_the_analyzer_accepts_every_flaw_that_is_counted_and_an_audit() -> None:
@@ -203,6 +256,17 @@ def test_the_analyzer_accepts_the_partitions(which: str) -> None:
     )
 
 
+COMMAND = Command(
+    by="ada",
+    login="ada",
+    host="h",
+    folder="/",
+    at=datetime(2024, 1, 1, tzinfo=UTC),
+    version="0.1.0",
+    text="planner enqueue --gaps",
+)
+
+
 def test_the_analyzer_accepts_the_run_history() -> None:
     asked: dict[str, dict[str, Any]] = {}
 
@@ -213,10 +277,28 @@ def test_the_analyzer_accepts_the_run_history() -> None:
             asked[statement] = parameters
             return 0
 
-    for name in sorted(HISTORY & {"history/create/backfill_runs", "history/create/data_gaps"}):
-        asked[load(name).format(runs="`ops.backfill_runs`", gaps="`ops.data_gaps`")] = {}
+        def rows(self, statement: str, parameters: dict[str, Any]) -> list[Any]:
+            self.run(statement, parameters)
+            return []
+
+    for statement in create_statements("ops"):
+        asked[statement] = {}
+    print_ = Fingerprint(runner="r")
+    made = Made(
+        run_id="run-1",
+        pipeline="nba",
+        warehouse="w",
+        ended=1.0,
+        made=(MadeBy(fingerprint=print_, dates={"grading": (SCOPE.start,)}),),
+    )
+    write_made(Asking(), "ops", made)
+    assert read_made(Asking(), "ops", pipeline="nba", scope=SCOPE) == []
     gap = FoundGap(phase="grading", date=SCOPE.start, reason="missing")
-    write_run(Asking(), "ops", make_report(seasons=1))
+    report = make_report(seasons=1)
+    write_run(Asking(), "ops", report)
+    write_commands(Asking(), "ops", report.model_copy(update={"commands": (COMMAND,)}))
+    billed = report.model_copy(update={"billed": cost_of(10 << 20, 6.25)})
+    write_costs(Asking(), "ops", billed)
     write_gaps(
         Asking(), "ops", "nba", [gap], counted=SCOPE, detected=datetime.now(UTC), now=time.time()
     )
@@ -250,6 +332,7 @@ SANDBOX_NAMES = {
     "table": "`nba_raw.bdl_player_boxscores`",
     "date": "`game_date`",
     "game": "`game_id`",
+    "entity": "`game_id`",
     "column": "`player_id`",
     "also": " AND `game_id` IN (@value_0)",
 }

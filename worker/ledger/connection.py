@@ -1,7 +1,8 @@
 """The connection to Redis that the ledger and the leases share.
 
 One per process: a forked worker never shares its parent's. Calls are retried while Redis does not
-answer: a planner gives up after about a second, a worker does not.
+answer, or answers with a refusal that passes: a planner gives up after about a second, a worker
+does not.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from typing import Any, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.retry import Retry
 
+from planner.address import masked
 from planner.errors import Unreachable
-from planner.settings import Settings, masked
+from planner.settings import Settings
 from worker.ledger.header import header
+from worker.ledger.refusals import PassingRetry, refusal
 
 LUA = Path(__file__).parent / "lua"
 
@@ -33,11 +35,15 @@ GONE = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.BusyLoadingE
 
 
 def connect(settings: Settings, *, patient: bool) -> redis.Redis:
-    """A client that retries for about a second, or for as long as a worker lives."""
-    retry = Retry(
+    """A client that retries for about a second, or for as long as a worker lives.
+
+    Raises `UsageError` when the embedded Redis is another user's.
+    """
+    settings.check_socket()
+    retry = PassingRetry(
         ExponentialWithJitterBackoff(base=0.1, cap=3.0 if patient else 0.5),
         WORKER_TRIES if patient else PLANNER_TRIES,
-        supported_errors=GONE,
+        supported_errors=(*GONE, redis.ResponseError),
     )
     return redis.Redis.from_url(
         settings.redis_url,
@@ -61,6 +67,8 @@ def require(client: redis.Redis, settings: Settings) -> redis.Redis:
             "check BACKFILL_BROKER_URL."
         ) from None
     except redis.RedisError as error:
+        if (why := refusal(error)) is not None:
+            raise Unreachable(f"{why} ({masked(settings.broker_url)}).") from None
         if settings.is_embedded:
             raise Unreachable(
                 "No fleet is running here: start one with `planner up` in another terminal, "
@@ -71,6 +79,23 @@ def require(client: redis.Redis, settings: Settings) -> redis.Redis:
             f"({_cause(error)}): check BACKFILL_BROKER_URL, and that it runs."
         ) from None
     return client
+
+
+def forgetful(client: redis.Redis) -> list[tuple[str, str]]:
+    """By which settings Redis would lose runs, and what to do; only what it may be asked."""
+    found = []
+    try:
+        policy = client.info("memory").get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            detail = f"its maxmemory-policy is {policy}: when it is full it drops steps and plans"
+            found.append((detail, "let Redis have maxmemory-policy noeviction"))
+        is_kept = client.info("persistence").get("aof_enabled") or client.config_get("save")["save"]
+        if not is_kept:
+            detail = "it writes nothing to its disk: when it restarts it has forgotten every run"
+            found.append((detail, "let Redis have appendonly yes"))
+    except redis.ResponseError:  # a user who may not ask
+        return found
+    return found
 
 
 def _cause(error: redis.RedisError) -> str:

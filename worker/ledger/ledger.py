@@ -9,8 +9,13 @@ Keys, below `backfill:`
     run:ID:chunks         hash         chunk id → the chunk, JSON
     run:ID:steps          hash         step id → state
     run:ID:dates          hash         `phase|date` → state
+    run:ID:log            list         commands that touched it after the one that sent it, JSON
+    run:ID:made           hash         `phase|date` → what made it: a fingerprint, JSON
     run:ID:published      set          dates that were published
     run:ID:report         string       the report, JSON
+    run:ID:kept           hash         what was there before the run, and where it is kept
+    run:ID:left           hash         marks of what the run left there
+    run:ID:restores       list         restores, JSON
     run:ID:missing        hash         chunk without a message → since when
     run:ID:step:STEP      hash         token, worker, attempt, times, error: `StepRecord`
 
@@ -19,14 +24,27 @@ Every transition is one Lua script, and so atomic. Ended runs stay for a month.
 
 from __future__ import annotations
 
+from worker.ledger.billed import BilledLedger
+from worker.ledger.commands import CommandLedger
 from worker.ledger.connection import now
+from worker.ledger.kept import KeptLedger
 from worker.ledger.look import LookLedger
+from worker.ledger.made import MadeLedger
 from worker.ledger.plans import PlanLedger
 from worker.ledger.runs import RunLedger
 from worker.ledger.steps import StepLedger
 
 
-class Ledger(RunLedger, PlanLedger, StepLedger, LookLedger):
+class Ledger(
+    RunLedger,
+    PlanLedger,
+    StepLedger,
+    LookLedger,
+    MadeLedger,
+    CommandLedger,
+    KeptLedger,
+    BilledLedger,
+):
     """Reads and writes the ledger through one Redis client."""
 
     def now(self) -> float:

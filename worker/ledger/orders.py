@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from planner.plan.command import Command
+
 
 @dataclass(frozen=True, kw_only=True)
 class Orders:
@@ -13,6 +15,18 @@ class Orders:
     """Services may end batches that are not this run's."""
     deadline_seconds: int | None = None
     """From its registration to its cancellation, if it still goes on. None: never."""
+    asked: Command | None = None
+    """The command that sends it."""
+    keep: bool = False
+    """What tables hold is kept before the run writes it for the first time. A retry keeps as its
+    run does."""
+    keep_dataset: str = ""
+    """Where copies are kept, of a warehouse that has to make copies."""
+    keep_days: int = 1
+    """For how long."""
+    max_dollars: float | None = None
+    """The run is paused when it was billed more. None: never. A retry goes on with what its run
+    has left."""
 
 
 PLAIN = Orders()

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from planner.errors import BadRecord
+from planner.plan.command import Command
 from planner.plan.states import RUN_ENDED, RunState, StepState
 from planner.text import printable
 from worker.ledger.connection import is_wrong_type
@@ -87,10 +88,22 @@ class RunHeader(Record):
     warehouse_id: str = ""
     """What tells the warehouse apart, however it is spelt."""
     reason: str = ""
+    asked: Annotated[Command | None, BeforeValidator(_parsed)] = None
+    """The command that sent it; None for runs of before."""
+    values: Annotated[dict[str, str], BeforeValidator(_parsed)] = Field(default_factory=dict)
+    """What the run sets in the place of `{name}`."""
+    pinned: Annotated[dict[str, int], BeforeValidator(_parsed)] = Field(default_factory=dict)
+    """Phase → the number of the runner that the run chose, from 1."""
     steps_total: int = 0
     force_service: bool = False
     """Whether services may be told to end batches that are not this run's."""
     state: RunState = RunState.INCOMPLETE
+    keep: bool = False
+    """Whether what tables hold is kept before the run writes it."""
+    keep_dataset: str = ""
+    keep_days: int = 1
+    max_dollars: float | None = None
+    """The run is paused when it was billed more."""
 
 
 class RunEnding(Record):
@@ -126,6 +139,8 @@ class RunRecord(RunHeader, RunEnding):
     """`deadline` when that is what cancelled it."""
     config_mismatches: Mismatches
     """How often in a row only workers with another pipeline file came to end it."""
+    billed: int = 0
+    """Bytes that the warehouse billed for it, as far as its workers came to tell."""
 
     @property
     def is_ended(self) -> bool:
@@ -171,6 +186,9 @@ class StepRecord(Record):
     """Seconds at work: all attempts, and batches that a service worked on for it, but no pause
     between attempts."""
 
+    billed: int = 0
+    """Bytes that the warehouse billed for it, in all attempts that came to tell."""
+
     @property
     def retry_text(self) -> str:
         """`attempt 2 of 4 failed: REASON`, of a step that is to be tried again; else empty."""
@@ -196,6 +214,8 @@ def as_text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(int(value))
+    if isinstance(value, Command):
+        return value.model_dump_json()
     return json.dumps(value) if isinstance(value, dict) else str(value)
 
 

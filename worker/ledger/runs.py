@@ -72,9 +72,16 @@ class RunLedger(Connected):
             warehouse=plan.warehouse,
             warehouse_id=warehouse_id or plan.warehouse_id,
             reason=plan.reason,
+            asked=orders.asked,
+            values=plan.values,
+            pinned=plan.pinned,
             steps_total=plan.steps_total,
             force_service=orders.force_service,
             state=RunState.INCOMPLETE,
+            keep=orders.keep,
+            keep_dataset=orders.keep_dataset,
+            keep_days=orders.keep_days,
+            max_dollars=orders.max_dollars,
         )
         dates = [date_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
         text, chunks = written(plan)
@@ -126,6 +133,7 @@ class RunLedger(Connected):
                 run_key(run_id, "steps"),
                 run_key(run_id, "dates"),
                 *(step_key(run_id, step_id) for step_id in step_ids),
+                *self._keys(run_id),
             ],
             args=[
                 run_id,
@@ -139,8 +147,6 @@ class RunLedger(Connected):
             raise UsageError(f"{run_id} is {answer[0]}: only an ended run can be tried again.")
         if answer:
             raise StillHeld(_holders(answer))
-        for key in self._keys(run_id):
-            self.client.persist(key)
 
     def conclude(
         self, run_id: str, state: RunState, ending: RunEnding, *, report: str, endings: int
@@ -158,13 +164,27 @@ class RunLedger(Connected):
                 run_key(run_id, "dates"),
                 run_key(run_id, "report"),
                 run_key(run_id, "steps"),
+                *self._keys(run_id),
             ],
-            args=[run_id, state, json.dumps(ending.as_hash()), report, str(endings)],
+            args=[
+                run_id,
+                state,
+                json.dumps(ending.as_hash()),
+                report,
+                str(endings),
+                KEEP_SECONDS,
+            ],
         )
-        if ended:
-            for key in self._keys(run_id):
-                self.client.expire(key, KEEP_SECONDS)
         return bool(ended)
+
+    def lose(self, run: RunRecord, why: str) -> None:
+        """End a run as failed, without a report, and free its dates."""
+        keys = [run_key(run.id), held_key(run.pipeline), *self._keys(run.id)]
+        script(self.client, "lose")(keys=keys, args=[run.id, why, KEEP_SECONDS])
+
+    def has_plan(self, run_id: str) -> bool:
+        """Whether Redis still holds the plan of a run."""
+        return bool(self.client.exists(run_key(run_id, "plan")))
 
     def run(self, run_id: str) -> RunRecord | None:
         """A run; None when Redis does not hold it (any more).
@@ -186,18 +206,29 @@ class RunLedger(Connected):
     def runs(self, on_bad: Callable[[BadRecord], None] = _log) -> list[RunRecord]:
         """Every run that Redis still holds, newest first.
 
-        One that cannot be read is told to `on_bad`, and passed over.
+        One that cannot be read is told to `on_bad`, and passed over; so is one that is gone before
+        its time, as an evicting Redis loses it. Writes nothing: a replica answers it, too.
         """
         with reading("the list of runs"):
-            ids = [str(run_id) for run_id in self.client.zrevrange(RUNS, 0, -1)]
-        found = dict(zip(ids, self._records(ids), strict=True))
+            listed = self.client.zrevrange(RUNS, 0, -1, withscores=True)
+            created = {str(run_id): since for run_id, since in cast("list[Any]", listed)}
+        found = dict(zip(created, self._records([*created]), strict=True))
+        if None in found.values():  # none expires before it
+            kept_since = now(self.client) - KEEP_SECONDS
+            gone = [run_id for run_id, record in found.items() if record is None]
+            found |= {run_id: _gone(run_id) for run_id in gone if created[run_id] > kept_since}
         for record in found.values():
             if isinstance(record, BadRecord):
                 on_bad(record)
-        expired = [run_id for run_id, record in found.items() if record is None]
-        if expired:
-            self.client.zrem(RUNS, *expired)
         return [record for record in found.values() if isinstance(record, RunRecord)]
+
+    def forget_expired(self) -> None:
+        """Take runs off the list that have expired."""
+        before = now(self.client) - KEEP_SECONDS
+        ids = [str(run_id) for run_id in self.client.zrangebyscore(RUNS, 0, before)]
+        gone = [run_id for run_id in ids if not self.client.exists(run_key(run_id))]
+        if gone:
+            self.client.zrem(RUNS, *gone)
 
     def held(self, pipeline: str) -> dict[tuple[str, date], str]:
         """Phase and date → the run that is repairing it."""
@@ -215,6 +246,10 @@ class RunLedger(Connected):
             pipe.hset(run_key(run_id), MISMATCHES, 0)
         answers = pipe.execute()
         return int(answers[1]) if config_mismatch else 0
+
+    def note_end_failed(self, run_id: str) -> int:
+        """Count a finalization that ended in an error that nobody foresaw; how many by now."""
+        return int(self.client.hincrby(run_key(run_id), "endings_failed", 1))
 
     def note_published(self, run_id: str, day: date) -> None:
         """Write down that a date was published."""
@@ -266,6 +301,13 @@ class RunLedger(Connected):
 
     def _keys(self, run_id: str) -> list[str]:
         return list(self.client.scan_iter(f"{run_key(run_id)}*", count=KEYS_AT_ONCE))
+
+
+def _gone(run_id: str) -> BadRecord:
+    return BadRecord(
+        f"{run_id} is lost: Redis has dropped what it held of it. Set its maxmemory-policy to "
+        "noeviction, then plan again: `planner enqueue --gaps`."
+    )
 
 
 def _holders(answer: list[str]) -> dict[tuple[str, date], str]:

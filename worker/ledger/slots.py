@@ -16,7 +16,9 @@ KEY = "backfill:slots"
 
 def sign_on(client: redis.Redis, worker: str, slots: int, *, seconds: float) -> None:
     """Register a worker, or renew its entry, for some seconds."""
-    client.zadd(KEY, {f"{slots}|{worker}": now(client) + seconds})
+    at = now(client)
+    client.zremrangebyscore(KEY, "-inf", at)
+    client.zadd(KEY, {f"{slots}|{worker}": at + seconds})
 
 
 def sign_off(client: redis.Redis, worker: str, slots: int) -> None:
@@ -26,5 +28,5 @@ def sign_off(client: redis.Redis, worker: str, slots: int) -> None:
 
 def slots_now(client: redis.Redis) -> int:
     """Slots of all registered workers; 0 when there is none."""
-    client.zremrangebyscore(KEY, "-inf", now(client))
-    return sum(int(str(member).partition("|")[0]) for member in client.zrange(KEY, 0, -1))
+    there = client.zrangebyscore(KEY, now(client), "+inf")
+    return sum(int(str(member).partition("|")[0]) for member in there)

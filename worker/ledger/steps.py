@@ -23,6 +23,8 @@ class Started:
 
     crashes: int
     """Attempts so far that were taken over: their worker died, or their lease expired."""
+    failures: int
+    """Attempts so far that failed."""
     checkpoint: dict[str, Any]
     """What the attempt before wrote down."""
     dates: dict[date, DateState]
@@ -229,6 +231,7 @@ def _started(dates: Sequence[tuple[str, date]], answer: Sequence[str]) -> Starte
     checkpoint = fields.get("checkpoint") or fields.get("memory") or "{}"
     return Started(
         crashes=int(fields.get("crashes") or 0),
+        failures=int(fields.get("failures") or 0),
         checkpoint=json.loads(checkpoint),
         dates={day: DateState(at) for (_, day), at in zip(dates, states, strict=True) if at},
         problems=_dated(fields.get("problems")),

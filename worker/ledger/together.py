@@ -9,6 +9,7 @@ import redis
 from redis.exceptions import NoScriptError
 
 from worker.ledger.connection import script_id, script_text
+from worker.ledger.refusals import refusal
 
 
 class Together:
@@ -40,10 +41,21 @@ class Together:
         """Send them; the answers, in order, with an error in the place of what was refused.
 
         A Redis that restarted does not know the scripts: those that it did not run are run then.
+        What was refused for the moment is asked again by itself, as often as the client retries.
         """
+        asked = [args for args, _ in self.commands.command_stack]
         answers = self.commands.execute(raise_on_error=False)
         unknown = [n for n in self._scripts if isinstance(answers[n], NoScriptError)]
         for n in unknown:
             name, keys, args = self._scripts[n]
             answers[n] = self._client.eval(script_text(name), len(keys), *keys, *args)
+        for n, answer in enumerate(answers):
+            if isinstance(answer, Exception) and refusal(answer) is not None:
+                answers[n] = self._again(n, asked[n])
         return answers
+
+    def _again(self, n: int, asked: Sequence[Any]) -> Any:
+        if n in self._scripts:
+            name, keys, args = self._scripts[n]
+            return self._client.eval(script_text(name), len(keys), *keys, *args)
+        return self._client.execute_command(*asked)  # type: ignore[no-untyped-call]

@@ -31,6 +31,10 @@ WAKE = "backfill:later-wake"
 worker takes it, and looks when the next is due. Should that worker die, another looks within
 `IDLE_SECONDS`."""
 
+GOES_FIRST = "goes_first"
+"""The header of a message that enters its queue in front: there may be thousands that only come to
+see whether it has ended."""
+
 
 def waiting(queue: str) -> str:
     """The sorted set of a queue's delayed messages: message → when it is due."""
@@ -66,7 +70,7 @@ def deliver(client: redis.Redis, queues: Iterable[str]) -> float | None:
     Safe from any number of workers at once.
     """
     keys = [key for queue in queues for key in (waiting(queue), queue)]
-    seconds = script(client, "due")(keys=keys, args=[AT_ONCE])
+    seconds = script(client, "due")(keys=keys, args=[AT_ONCE, f'"{GOES_FIRST}"'])
     return float(seconds) if seconds else None
 
 

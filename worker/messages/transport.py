@@ -94,6 +94,7 @@ class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         self.timer: Any = None
+        self.fails = False
         super().__init__(consumer, **options)
 
     def start(self, consumer: Any) -> None:
@@ -119,7 +120,11 @@ class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
                     held = dict.fromkeys(tags[first : first + TOUCH_AT_ONCE], now)
                     client.zadd(channel.unacked_index_key, held, xx=True)
         except Exception as error:  # the next beat is soon, and delivery is at least once
-            log.debug("visibility heartbeat: %r", error)
+            level = logging.DEBUG if self.fails else logging.WARNING  # said once
+            log.log(level, "visibility heartbeat: %r; running steps may be delivered twice", error)
+            self.fails = True
+        else:
+            self.fails = False
 
 
 def _put(channel: Any, queue: str, message: dict[str, Any], **options: Any) -> None:

@@ -9,6 +9,7 @@ parts, as `worker.messages.transport` does.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,8 @@ valid message be dropped, the reconciler resends it."""
 
 _stock_read = kombu_redis.Channel._brpop_read
 _stock_restore = kombu_redis.QoS.restore_by_tag
+KEEPS_DELIVERED = ("append", "ack", "reject", "restore_visible", "restore_by_tag")
+"""What kombu does with its keys for delivered messages."""
 
 NEVER_SENT = ("timelimit", "eta", "expires")
 """Headers that Celery acts on before a task runs. No message of ours has any of them: a step's
@@ -40,6 +43,8 @@ class Consumer(StockConsumer):  # type: ignore[misc]
     def __init__(self, *args: Any, **options: Any) -> None:
         kombu_redis.Channel._brpop_read = _read  # type: ignore[method-assign, assignment]
         kombu_redis.QoS.restore_by_tag = _restore  # type: ignore[method-assign]
+        for name in KEEPS_DELIVERED:
+            setattr(kombu_redis.QoS, name, _with_own_keys(getattr(kombu_redis.QoS, name)))
         super().__init__(*args, **options)
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
@@ -93,3 +98,23 @@ def _restore(qos: Any, tag: Any, client: Any = None, leftmost: bool = False) -> 
         with qos.channel.conn_or_acquire(client) as connection:
             connection.hdel(qos.unacked_key, tag)
             connection.zrem(qos.unacked_index_key, tag)
+
+
+def _with_own_keys(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """Put a key of another type aside, and go on: the error would end the worker."""
+    if hasattr(stock, "__wrapped__"):  # a consumer is made anew for each connection
+        return stock
+
+    @functools.wraps(stock)
+    def kept(qos: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return stock(qos, *args, **options)
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            with qos.channel.conn_or_acquire() as client:
+                if not put_aside(client, ()):
+                    raise
+        return stock(qos, *args, **options)
+
+    return kept

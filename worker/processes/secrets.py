@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import unquote, urlsplit
 
+from planner.address import passwords_in
 from planner.pipeline.runners import SECRET_NAME
 from planner.text import printable
+from worker.processes.forms import SECRET_CHARS_MIN, blacken, forms_of
 
-BLACK = "***"
-SECRET_CHARS_MIN = 6  # shorter values are words of other texts
+# Beside the names whose values a pipeline file may not hold: such as SMTP_PASS and GITHUB_PAT. PWD
+# and OLDPWD are folders.
+_ALSO_SECRET = re.compile(r"PASSPHRASE|_PWD$|(^|_)(PASS|PAT)(_|$)", re.IGNORECASE)
+WORDS = frozenset({"false", "never", "always", "optional", "required", "disabled", "enabled"})
+"""Settings, not secrets: they stand in other texts."""
 
 _learned: set[str] = set()
 
@@ -34,20 +39,20 @@ def learn_named(names: Iterable[str]) -> None:
 
 def redacted(text: str, environment: Mapping[str, str] = os.environ) -> str:
     """The text without any secret or control character: fit to be kept and shown."""
-    for secret in known(environment):
-        text = text.replace(secret, BLACK)
-    return printable(text)
+    return printable(blacken(text, known(environment)))
 
 
 class Redacting(logging.Formatter):
-    """Formats as another formatter does, tracebacks included, and redacts secrets."""
+    """Formats as another formatter does, tracebacks included, and redacts secrets. One record is
+    one line, and those set in below it."""
 
     def __init__(self, inner: logging.Formatter | None) -> None:
         super().__init__()
         self._inner = inner or logging.Formatter()
 
     def format(self, record: logging.LogRecord) -> str:
-        return redacted(self._inner.format(record))
+        # What others say may have lines that look like a log's own: those are set in.
+        return redacted(self._inner.format(record)).replace("\n", "\n    ")
 
 
 def redact_log(logger: logging.Logger) -> None:
@@ -58,23 +63,17 @@ def redact_log(logger: logging.Logger) -> None:
 
 
 def known(environment: Mapping[str, str] = os.environ) -> list[str]:
-    """Every secret, the longest first, because one may be part of another."""
+    """Every secret, in each form that it can have in text."""
     found = set(_learned)
     for name, value in environment.items():
-        if SECRET_NAME.search(name):
+        if SECRET_NAME.search(name) or _ALSO_SECRET.search(name):
             found.update(_parts(value))
-        if "://" in value and (password := _password(value)):
-            found.update(_parts(password), _parts(unquote(password)))
-    return sorted(found, key=len, reverse=True)
+        for password in passwords_in(value):
+            found.update(_parts(password))
+    return forms_of(found)
 
 
 def _parts(secret: str) -> set[str]:
     """The lines of a secret: output is redacted line by line."""
-    return {line.strip() for line in secret.splitlines() if len(line.strip()) >= SECRET_CHARS_MIN}
-
-
-def _password(url: str) -> str | None:
-    try:
-        return urlsplit(url).password
-    except ValueError:
-        return None
+    lines = {line.strip() for line in secret.splitlines()}
+    return {line for line in lines if len(line) >= SECRET_CHARS_MIN and line.lower() not in WORDS}

@@ -1,7 +1,7 @@
 """Worker processes on this machine, each a Celery worker with one slot.
 
 One slot each: a worker that dies interrupts one step, and `--workers N` means N steps at once.
-Output goes to `HOME/logs/worker-N.log`. A worker that dies is restarted.
+Output goes to `HOME/logs/worker-N.log`. A worker that dies is restarted, with growing pauses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def run_workers(
     first: int = 1,
     environment: Mapping[str, str] | None = None,
     queues: str | None = None,
-    on_restart: Callable[[Child], None] = lambda child: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Iterator[list[Child]]:
     """Run some workers while the block runs; they requeue their steps when it ends.
 
@@ -34,7 +34,7 @@ def run_workers(
     processes = [
         worker_process(settings, n, environment=environment, queues=queues) for n in numbers
     ]
-    with supervised(processes, on_restart=on_restart):
+    with supervised(processes, say=say):
         yield processes
 
 

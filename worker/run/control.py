@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from datetime import date
 
 from planner.errors import FleetError, UsageError
 from planner.pipeline.lookback import upstream
-from planner.plan.states import DATE_UNDONE, RUN_CANCELLABLE, RunState
+from planner.plan.states import DATE_UNDONE, RUN_CANCELLABLE, STEP_ENDED, RunState, StepState
+from planner.report.report import NOT_COUNTED, Report
 from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.record import RunRecord
 from worker.ledger.runs import StillHeld
 from worker.run.enqueue import send_steps
+from worker.run.finalize import finalize
 from worker.step.context import Context
+from worker.step.errors import Requeue, StepFailed
+from worker.step.mismatch import WAREHOUSE, mismatch
+from worker.step.visit import visit
 
 
 def pause(context: Context, run_id: str) -> None:
@@ -21,19 +27,41 @@ def pause(context: Context, run_id: str) -> None:
     _move(context, run_id, RunState.PAUSED, RunState.RUNNING, doing="paused")
 
 
-def resume(context: Context, run_id: str, *, force_service: bool = False) -> None:
+def resume(
+    context: Context,
+    run_id: str,
+    *,
+    force_service: bool = False,
+    max_dollars: float | None = None,
+) -> None:
     """Go on with a paused run, or with one whose planner died while sending it.
 
-    The reconciler sends the steps without a message. `force_service` adds to the run's orders.
+    The reconciler sends the steps without a message. `force_service` adds to the run's orders,
+    and `max_dollars` replaces its limit.
     """
+    _require_match(context, context.ledger.require(run_id))
     _move(context, run_id, RunState.RUNNING, RunState.PAUSED, RunState.INCOMPLETE, doing="resumed")
+    context.ledger.forget_note(run_id)
+    if max_dollars is not None:
+        context.ledger.limit_dollars(run_id, max_dollars)
     if force_service:
         context.ledger.force_service(run_id)
 
 
-def cancel(context: Context, run_id: str) -> None:
-    """Stop running steps, start none, and finalize with what is there."""
+def cancel(context: Context, run_id: str) -> RunState:
+    """Stop running steps, start none, and finalize with what is there; the run's state then.
+
+    Where nothing runs the run ends now, whether a worker is there or not.
+    """
     _move(context, run_id, RunState.CANCELLING, *RUN_CANCELLABLE, doing="cancelled")
+    states = context.ledger.steps(run_id)
+    if StepState.RUNNING not in states.values():
+        for step_id in (each for each, state in states.items() if state not in STEP_ENDED):
+            with suppress(Requeue, StepFailed):
+                visit(context, run_id, step_id, worker="planner")
+        with suppress(Requeue):  # a worker ends it
+            finalize(context, run_id)
+    return context.ledger.require(run_id).state
 
 
 def retry(
@@ -47,14 +75,16 @@ def retry(
     """Retry failed, blocked and cancelled dates, under the same run; how many steps.
 
     `phase` means that phase and all after it; `dates` only those, and what was blocked by them.
-    `orders` replace the earlier ones. Raises `UsageError` when the run goes on, or nothing is left
-    to retry, and `FleetError` when another run holds a date.
+    `orders` replace the earlier ones. A run of which nothing is left but its final count, which
+    could not be taken, is counted and published: 0 steps. Raises `UsageError` when the run goes on,
+    or nothing is left, and `FleetError` when another run holds a date.
     """
     run, plan = context.ledger.require(run_id), context.plan(run_id)
     if plan is None:
         raise UsageError(f"The plan of {run_id} is forgotten: `planner enqueue --gaps` instead.")
     if not run.is_ended:
         raise UsageError(f"{run_id} is {run.state}: only an ended run can be tried again.")
+    _require_match(context, run)
     if phase is not None and phase not in context.pipeline.by_name:
         raise UsageError(f"There is no phase {phase!r}: {', '.join(context.pipeline.by_name)}.")
     retried = _with_downstream(context, _undone(context, run_id, phase), dates)
@@ -63,7 +93,7 @@ def retry(
         for step_id, step in plan.steps()
         if any((step.phase, day) in retried for day in step.dates)
     ]
-    if not steps:
+    if not steps and not is_uncounted(context, run_id):
         raise UsageError(f"Nothing of {run_id} is left to try again there.")
     try:
         context.ledger.reopen(run_id, retried, steps, orders)
@@ -74,6 +104,13 @@ def retry(
         ) from None
     send_steps(context, run_id, plan, set(steps))
     return len(steps)
+
+
+def is_uncounted(context: Context, run_id: str) -> bool:
+    """Whether a run has ended without its final count."""
+    text = context.ledger.report(run_id)
+    short = Report.model_validate_json(text).validation.short if text else ()
+    return bool(short) and all(each.reason == NOT_COUNTED for each in short)
 
 
 def _undone(context: Context, run_id: str, phase: str | None) -> set[tuple[str, date]]:
@@ -98,6 +135,22 @@ def _with_downstream(
             if name == phase.name and not retried.isdisjoint(upstream(day, phase)):
                 retried.add((name, day))
     return retried
+
+
+def _require_match(context: Context, run: RunRecord) -> None:
+    """Raises `UsageError` when this pipeline file or warehouse is not the run's: workers that have
+    the same would leave its steps alone."""
+    other = mismatch(context, run)
+    if other is None:
+        return
+    if other is WAREHOUSE:
+        here, name = run.warehouse, "BACKFILL_WAREHOUSE"
+    else:
+        here, name = f"the file of {run.pipeline} as it was then", "BACKFILL_PIPELINE"
+    raise UsageError(
+        f"{run.id} was made with {here}: set {name} to that, here and for workers, or "
+        f"`planner cancel {run.id}` and make a new plan with `planner enqueue --gaps`."
+    )
 
 
 def _move(context: Context, run_id: str, to: RunState, *allowed: RunState, doing: str) -> RunRecord:

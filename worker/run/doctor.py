@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
+import redis
+
+from planner.address import masked
 from planner.doctor.tables import Check
 from planner.errors import Unreachable
 from planner.pipeline.runners import RunnerSpec
-from planner.settings import masked
-from worker.ledger.connection import now, require
+from worker.ledger.connection import forgetful, now, require
+from worker.processes.embedded_redis import MENDED, version_of
 from worker.runners.choose import absence, choose, running
 from worker.runners.environment import Unset
 from worker.step.context import Context
@@ -28,12 +33,32 @@ def check_broker(context: Context) -> Iterator[Check]:
         yield Check(what="broker", ok=False, detail=f"{where} does not answer", advice=str(error))
         return
     yield Check(what="broker", ok=True, detail=where)
+    with suppress(redis.ResponseError):  # such as a user who may not ask
+        yield _server_check(context.redis.info("server"))
+    yield from (
+        Check(what="broker keeps what it is given", ok=False, detail=detail, advice=advice)
+        for detail, advice in forgetful(context.redis)
+    )
     apart = abs(time.time() - clock)
     yield Check(
         what="clock",
         ok=apart < CLOCK_SECONDS,
         detail=f"{apart:.1f} s from the broker's",
         advice="set both by NTP",
+    )
+
+
+def _server_check(told: Mapping[str, Any]) -> Check:
+    """Which server it is: a warning where it has holes that later ones have not."""
+    name = str(told.get("server_name", "redis"))
+    version = str(told.get(f"{name}_version", told.get("redis_version", "unknown")))
+    is_old = version_of(version) < MENDED
+    better = ".".join(map(str, MENDED))
+    return Check(
+        what="broker's version",
+        ok=True,
+        detail=f"{name} {version}",
+        warning=f"below {better} it has known holes (CVE-2025-49844): upgrade it" if is_old else "",
     )
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, date, datetime
 
-from planner.errors import BadPlan, FleetError
+from planner.errors import BadPlan, FleetError, UsageError
 from planner.gaps.gaps import SHORT, Assessment, Expected
 from planner.pipeline.lookback import upstream
 from planner.pipeline.phase import Phase
 from planner.plan import owed as owed_files
+from planner.plan.choices import require_choices
 from planner.plan.owed import Owed
 from planner.plan.plan import Plan, Task, new_id
 from planner.plan.states import RunState
 from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.runs import StillHeld
+from worker.run.keep import prepare
 from worker.run.plan import owed_now, with_runners
 from worker.step.context import Context
 from worker.step.mismatch import is_here
@@ -32,6 +34,7 @@ def enqueue(
     for _ in range(REPLANS_MAX):
         if plan.is_empty:
             return None, plan
+        prepare(context, plan, orders)
         run_id = new_id("run", datetime.now(UTC))
         taken = {(step.phase, day) for _, step in plan.steps() for day in step.dates}
         _note_owed(context, run_id, plan)
@@ -77,6 +80,10 @@ def require_here(context: Context, plan: Plan) -> None:
                 f"{plan.plan_id} names phases that {context.pipeline.name} does not have, or not "
                 f"in this order ({chunk_.id}): make a new plan."
             )
+    try:
+        require_choices(context.pipeline, runnable, plan.values, plan.pinned)
+    except UsageError as error:
+        raise BadPlan(f"{plan.plan_id}: {error}") from None
     for name, now in with_runners(context, plan).runners.items():
         then = plan.runners.get(name)
         if then is not None and then.number != now.number:
@@ -149,17 +156,18 @@ def send_run(context: Context, run_id: str, plan: Plan) -> None:
 
 
 def send_steps(context: Context, run_id: str, plan: Plan, steps: Collection[str]) -> None:
-    """Send some steps of a registered run to the workers, and its finalization after them.
+    """Send some steps of a registered run to the workers, if any, and then its finalization.
 
     Until that is done the run is `incomplete`: workers requeue its steps, and should this process
     die, `planner resume` goes on.
     """
     from worker.app import app  # Celery costs 126 ms to import
-    from worker.canvas import canvas
+    from worker.canvas import canvas, final_message
     from worker.messages.transport import send_only
 
     send_only(app)
-    canvas(run_id, plan, context.pipeline, steps).apply_async()
+    message = canvas(run_id, plan, context.pipeline, steps) if steps else final_message(run_id)
+    message.apply_async()
     context.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])
 
 

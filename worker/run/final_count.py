@@ -44,7 +44,7 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
     try:
         warehouse = context.warehouse.labelled(plan_id=plan.plan_id, phase="final")
         phases = context.pipeline.phases
-        return count_tables(
+        counts = count_tables(
             warehouse,
             context.pipeline,
             plan.reach,
@@ -52,6 +52,8 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
             days_after=max(phase.days_after for phase in phases),
             closing=Closing(pipeline=context.pipeline, now=clock.now(), included=plan.dates),
         )
+        context.ledger.add_billed(run.id, None, warehouse.billed)
+        return counts
     except WarehouseUnreachable as error:
         why = redacted(str(error))
         if run.state is not RunState.CANCELLING:

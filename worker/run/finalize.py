@@ -6,23 +6,35 @@ import json
 import logging
 from datetime import date
 
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
 from planner.errors import FleetError
 from planner.files import write_whole
 from planner.pipeline.publish import Publication
 from planner.plan import owed as owed_files
+from planner.plan.cost import cost_of
+from planner.plan.made import Made
 from planner.plan.plan import Plan
 from planner.plan.states import STEP_ENDED, DateState, RunState
 from planner.report.causes import report_json
-from planner.report.history import gaps_after, write_gaps, write_run
+from planner.report.commands import write_commands
+from planner.report.history import gaps_after, write_costs, write_gaps, write_run
 from planner.report.html.render import render_page
+from planner.report.made import write_made
 from planner.report.markdown import render_markdown
+from planner.report.message import run_ended
 from planner.report.report import Report
 from planner.validation.counts import Counts
-from sql import WarehouseError
+from sql import TableNotFound, Warehouse, WarehouseError
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunEnding, RunRecord
 from worker.processes.secrets import redacted
+from worker.run.diff import with_changes
 from worker.run.final_count import final_count, held_up
+from worker.run.lost import LOST, end_if_lost
+from worker.run.made import made_by, save_made
+from worker.run.notify import notify
 from worker.run.publish import Interrupted, publish
 from worker.run.report import Standing, recounts, remarks, report_of
 from worker.step.context import Context
@@ -31,6 +43,8 @@ from worker.step.mismatch import WAREHOUSE, mismatch
 
 log = logging.getLogger(__name__)
 
+TRIES_MAX = 5  # of a finalization that ends in an error of the program
+FAILED_LOOK_SECONDS = 10.0  # between two of them
 UNSETTLED_LOOK_SECONDS = 5.0
 """Between two looks while steps are still to settle, unless BACKFILL_POLL_MAX_SECONDS is less."""
 
@@ -38,15 +52,34 @@ UNSETTLED_LOOK_SECONDS = 5.0
 def finalize(context: Context, run_id: str) -> str:
     """Validate, report and end a run. Raises `Requeue` while steps are still to settle.
 
-    Idempotent: safe to call at any time, from any worker, any number of times.
+    Idempotent: safe to call at any time, from any worker, any number of times. An error that
+    nobody foresaw ends the run, as failed, with its text, when a few tries had it.
     """
+    try:
+        return _finalize(context, run_id)
+    except (Requeue, FleetError, RedisError, OperationalError):
+        raise
+    except Exception as error:
+        log.exception("%s: could not be ended", run_id)
+        if context.ledger.note_end_failed(run_id) < TRIES_MAX:
+            raise Requeue(FAILED_LOOK_SECONDS, f"its end failed: {error}") from None
+        what = redacted(" ".join(f"{type(error).__name__}: {error}".split()))
+        why = f"the run could not be ended: {what}. See the worker's log"
+        context.ledger.lose(context.ledger.require(run_id), why)
+        return str(RunState.FAILED)
+
+
+def _finalize(context: Context, run_id: str) -> str:
     run = context.ledger.run(run_id)
     if run is None:
         return "forgotten"
     if run.is_ended:
         return str(run.state)
+    states = context.ledger.steps(run_id)
+    if end_if_lost(context, run, states):
+        return LOST
     pause = min(UNSETTLED_LOOK_SECONDS, context.settings.poll_max_seconds)
-    if not all(state in STEP_ENDED for state in context.ledger.steps(run_id).values()):
+    if not all(state in STEP_ENDED for state in states.values()):
         raise Requeue(pause)
     plan = context.plan(run_id)  # large, so not before it is needed
     if plan is None:
@@ -81,7 +114,9 @@ def _conclude(
     )
     publication = _publish(context, run, standing, lease)
     run = context.ledger.run(run.id) or run  # it may have been cancelled meanwhile
-    report = _with_history(context, run, standing, report_of(context, run, standing, publication))
+    made = made_by(context, run, dates)
+    report = with_changes(context, run, plan, report_of(context, run, standing, publication))
+    report = _with_history(context, run, standing, with_billed(context, report), made)
     state = RunState(report.state)
     ending = _ending(standing, publication)
     text = report.model_dump_json()
@@ -93,10 +128,21 @@ def _conclude(
         log.info("%s has ended: %s", run.id, state)
     try:
         write_report(context, report)
+        save_made(context, made)
         settle_owed(context, run, dates)
     except (OSError, FleetError) as error:  # `planner report` and the next plan do it anew
         log.warning("%s has ended, and its files cannot be written: %s", run.id, error)
+    notify(context, run_ended(report), once=str(run.endings))
     return str(state)
+
+
+def with_billed(context: Context, report: Report) -> Report:
+    """The report with what the warehouse billed for the run so far, where it bills."""
+    run = context.ledger.run(report.run_id)
+    if run is None or not run.billed:
+        return report
+    cost = cost_of(run.billed, context.settings.dollars_per_tib)
+    return report.model_copy(update={"billed": cost})
 
 
 def _ending(standing: Standing, publication: Publication | None) -> RunEnding:
@@ -110,7 +156,9 @@ def _ending(standing: Standing, publication: Publication | None) -> RunEnding:
     )
 
 
-def _with_history(context: Context, run: RunRecord, standing: Standing, report: Report) -> Report:
+def _with_history(
+    context: Context, run: RunRecord, standing: Standing, report: Report, made: Made
+) -> Report:
     """Add the run to the history in the warehouse, if there is one; a failure is only a note."""
     dataset, plan = context.settings.history_dataset, standing.plan
     if dataset is None:
@@ -121,6 +169,7 @@ def _with_history(context: Context, run: RunRecord, standing: Standing, report: 
     warehouse = context.warehouse.labelled(plan_id=plan.plan_id, phase="history")
     try:
         write_run(warehouse, dataset, report)
+        _write_beside(warehouse, dataset, report, made)
         if standing.assessment is not None:
             write_gaps(
                 warehouse,
@@ -131,9 +180,30 @@ def _with_history(context: Context, run: RunRecord, standing: Standing, report: 
                 detected=plan.created,
                 now=report.ended,
             )
+        report = _with_costs(warehouse, dataset, report)
     except WarehouseError as error:
         log.warning("%s is not in the history %s: %s", report.run_id, dataset, error)
         why = f"The run is not in the history {dataset}: {redacted(str(error))}"
+        return report.model_copy(update={"notes": (*report.notes, why)})
+    return report
+
+
+def _write_beside(warehouse: Warehouse, dataset: str, report: Report, made: Made) -> None:
+    """Add what made the run's dates, and its commands; a history of before has no tables for it."""
+    try:
+        write_made(warehouse, dataset, made)
+        write_commands(warehouse, dataset, report)
+    except TableNotFound as error:
+        log.warning("%s: %s. `planner history --create` creates it.", made.run_id, error)
+
+
+def _with_costs(warehouse: Warehouse, dataset: str, report: Report) -> Report:
+    """Write what the run was billed; a history that was made before there were costs has no table
+    for them."""
+    try:
+        write_costs(warehouse, dataset, report)
+    except TableNotFound:
+        why = f"What it was billed is not in the history {dataset}: `planner history --create`"
         return report.model_copy(update={"notes": (*report.notes, why)})
     return report
 

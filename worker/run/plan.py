@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
@@ -12,12 +12,15 @@ from planner.pipeline.windows import Window
 from planner.plan import owed as owed_files
 from planner.plan.choose import choose as choose_dates
 from planner.plan.chunks import chunk
+from planner.plan.command import Command
 from planner.plan.cost import Cost
 from planner.plan.owed import Owed
 from planner.plan.plan import Plan, PlannedRunner, make_plan, new_id
 from planner.plan.states import DateState
 from worker.ledger.ledger import Ledger
+from worker.run.changed import NOT_ASKED, Changes
 from worker.run.forecast import forecast
+from worker.run.price import with_price
 from worker.runners.choose import absence, choose
 from worker.step.context import Context
 from worker.step.mismatch import is_here
@@ -39,9 +42,17 @@ class Wanted:
     """Flaws that are repaired too."""
     redo: Collection[str] = ()
     """Phases whose complete dates are written anew."""
+    changed: Collection[str] = ()
+    """Phases whose complete dates are written anew where other code than today's made them."""
     gaps: bool = True
     """Whether gaps of other phases than `redo` names are repaired."""
     reason: str = ""
+    asked: Command | None = None
+    """The command that asks."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """Placeholder → what the run sets in its place."""
+    pinned: Mapping[str, int] = field(default_factory=dict)
+    """Phase → the number of the runner to use, from 1."""
     plan_id: str = field(default_factory=lambda: new_id("plan", datetime.now(UTC)))
     """Known before the plan is made: the queries that it rests on carry it."""
 
@@ -53,9 +64,13 @@ def plan_gaps(
     *,
     ledger: Ledger | None,
     cost: Cost | None = None,
+    changes: Changes = NOT_ASKED,
     with_estimate: bool = False,
 ) -> Plan:
-    """Plan the repair of what `assessment` shows. Without a ledger, nothing counts as in flight."""
+    """Plan the repair of what `assessment` shows. Without a ledger, nothing counts as in flight.
+
+    `changes` says which dates other code made, where `wanted` takes those.
+    """
     pipeline = context.pipeline
     in_flight = ledger.held(pipeline.name) if ledger else {}
     repair = choose_dates(
@@ -65,6 +80,7 @@ def plan_gaps(
         phases=wanted.phases,
         reasons=wanted.reasons,
         redo=wanted.redo,
+        changed=changes.of(wanted.changed),
         gaps=wanted.gaps,
         cascade=wanted.cascade,
         limit=wanted.limit,
@@ -90,6 +106,7 @@ def plan_gaps(
         warehouse_id=context.warehouse.identity,
         scope=wanted.scope.whole,
         reason=wanted.reason,
+        asked=wanted.asked,
         plan_id=wanted.plan_id,
         cost=cost,
         estimate=forecast(context, chunks, ledger) if with_estimate else None,
@@ -103,10 +120,14 @@ def plan_repair(
     *,
     ledger: Ledger | None,
     cost: Cost | None,
+    changes: Changes = NOT_ASKED,
 ) -> Plan:
-    """As `plan_gaps`, with an estimate and its runners. Raises `BadPipeline`."""
-    plan = plan_gaps(context, assessment, wanted, ledger=ledger, cost=cost, with_estimate=True)
-    return with_runners(context, plan)
+    """As `plan_gaps`, with an estimate, its runners and its price. Raises `BadPipeline`."""
+    plan = plan_gaps(
+        context, assessment, wanted, ledger=ledger, cost=cost, changes=changes, with_estimate=True
+    )
+    chosen = {"values": dict(wanted.values), "pinned": dict(wanted.pinned)}
+    return with_price(context, with_runners(context, plan.model_copy(update=chosen)))
 
 
 def _days_with_rows(assessment: Assessment, phase: str) -> set[date]:
@@ -146,7 +167,7 @@ def with_runners(context: Context, plan: Plan) -> Plan:
     found = {}
     for name in dict.fromkeys(step.phase for _, step in plan.steps()):
         phase = context.pipeline.by_name[name]
-        choice = choose(phase, context.pipeline_dir)
+        choice = choose(phase, context.pipeline_dir, plan.pinned.get(name))
         if choice.number is None:
             raise BadPipeline(
                 f"Nothing can run {name}: {'; '.join(choice.absent)}. "

@@ -99,5 +99,6 @@ def _job(context: Context, publishing: Publish, run_id: str, day: date, stop: St
 
 def _command(publishing: Publish, day: date) -> str:
     """The command for a shell in the script's folder; `${NAME}` is left to the shell."""
-    words = [fill(word, (day,)) for word in publishing.runner.command]
+    values = publishing.runner.chosen({})
+    words = [fill(word, (day,), values) for word in publishing.runner.command]
     return " ".join(word if "${" in word else shlex.quote(word) for word in words)

@@ -100,6 +100,9 @@ def report_of(
         entity=context.pipeline.entity,
         state=_state(run, rows, standing.validation),
         reason=plan.reason,
+        values=plan.values,
+        pinned=plan.pinned,
+        commands=context.ledger.commands(run),
         scope=plan.scope,
         created=run.created,
         started=run.started,
@@ -195,6 +198,7 @@ def _rows(context: Context, run: RunRecord, plan: Plan) -> tuple[StepRow, ...]:
             ended=record.ended,
             error=record.error,
             worked=record.worked,
+            billed=record.billed,
         )
         for record in context.ledger.step_records(run.id, steps)
     )

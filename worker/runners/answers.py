@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 
 import httpx
 
-from planner.text import printable
+from worker.processes.secrets import redacted
 
 MESSAGE_CHARS = 500  # of a service's answer, shown in an error
 KEPT_CHARS = 4000  # of what a batch has come to, kept to see whether it moves
@@ -82,11 +82,11 @@ def _batch_of(state: str, progress: Any, *, stalled: bool) -> Batch:
 
 
 def content(response: httpx.Response) -> Any:
-    """The answer's JSON, else the beginning of its text."""
+    """The answer's JSON, else its text."""
     try:
         return response.json()
     except (ValueError, RecursionError):
-        return response.content[:KEPT_CHARS].decode("utf-8", "replace")
+        return response.content.decode("utf-8", "replace")
 
 
 def text_of(answer: Any) -> str:
@@ -98,9 +98,9 @@ def text_of(answer: Any) -> str:
 
 
 def told_by(answer: Any) -> str:
-    """Any part of an answer as text, cut to size, without control characters."""
+    """Any part of an answer as text, cut to size, without secrets and control characters."""
     try:
-        return printable(str(answer)[:KEPT_CHARS])
+        return redacted(str(answer))[:KEPT_CHARS]  # before it is cut: half a secret is not known
     except RecursionError:
         return "(nested too deeply)"
 

@@ -45,10 +45,13 @@ class Choice:
     """What was looked for, and where."""
 
 
-def choose(phase: Phase, beside: Path) -> Choice:
-    """The first runner of a phase that exists, as far as this machine can tell."""
+def choose(phase: Phase, beside: Path, pinned: int | None = None) -> Choice:
+    """The first runner of a phase that exists, as far as this machine can tell; or the one that
+    the run chose, from 1, if that does."""
     absent: list[str] = []
     for number, spec in enumerate(phase.runners):
+        if pinned is not None and number != pinned - 1:
+            continue
         why = absence(spec, beside)
         if why is None:
             return Choice(number=number, absent=tuple(absent))
@@ -56,11 +59,14 @@ def choose(phase: Phase, beside: Path) -> Choice:
     return Choice(number=None, absent=tuple(absent))
 
 
-def which_of(phase: Phase, beside: Path) -> int | None:
-    """The number of the runner to use, from 0; None when none exists.
+def which_of(phase: Phase, beside: Path, pinned: int | None = None) -> int | None:
+    """The number of the runner to use, from 0; None when none exists. `pinned` is the run's own
+    choice, from 1, and used without looking.
 
     A phase's only runner is used without looking: when it is absent, its own error says so.
     """
+    if pinned is not None:
+        return pinned - 1
     return 0 if len(phase.runners) == 1 else choose(phase, beside).number
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import httpx
 
+from planner.address import masked
 from planner.files import read_capped
 from planner.pipeline.runners import Secret
-from planner.settings import masked
 from worker.processes.children import signal_group, start_process
 from worker.processes.secrets import learn
 from worker.runners.environment import Unset, expand

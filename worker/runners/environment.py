@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import date
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
+_PLACE = re.compile(r"(?<!\$)\{([a-z][a-z0-9_]*)\}")
+NO_VALUES: Mapping[str, str] = {}
 
 
 class Unset(Exception):
@@ -30,10 +32,13 @@ def expand(text: str, environment: Mapping[str, str] = os.environ) -> str:
     return _VARIABLE.sub(value, text)
 
 
-def fill(text: str, dates: tuple[date, ...]) -> str:
-    """Put the step's dates in the place of `{start}`, `{end}` and `{dates}`."""
-    return (
-        text.replace("{start}", dates[0].isoformat())
-        .replace("{end}", dates[-1].isoformat())
-        .replace("{dates}", ",".join(day.isoformat() for day in dates))
-    )
+def fill(text: str, dates: tuple[date, ...], values: Mapping[str, str] = NO_VALUES) -> str:
+    """Put the step's dates in the place of `{start}`, `{end}` and `{dates}`, and values in that
+    of their names. What was put in is not looked at again."""
+    known = {
+        **values,
+        "start": dates[0].isoformat(),
+        "end": dates[-1].isoformat(),
+        "dates": ",".join(day.isoformat() for day in dates),
+    }
+    return _PLACE.sub(lambda found: known.get(found[1], found[0]), text)

@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
+from planner.address import masked
 from planner.pipeline.runners import HttpBatchRunner
-from planner.settings import masked
 from planner.text import printable
 from worker.processes.secrets import redacted
 from worker.runners.answers import (
@@ -136,7 +136,9 @@ class HttpBatch:
 
     def _start(self, job: Job) -> Outcome:
         body: dict[str, Any] = {
-            name: fill(value, job.dates) if isinstance(value, str) else value
+            name: fill(value, job.dates, self.spec.chosen(job.values))
+            if isinstance(value, str)
+            else value
             for name, value in self.spec.body.items()
         }
         if "force" in body:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -47,6 +47,8 @@ class Job:
     was written. Empty when it cannot be told."""
     force: bool = False
     """Whether the user lets a service end batches that are not this run's."""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What the run sets; runners use those that they declare."""
 
     @property
     def start(self) -> date:

@@ -16,10 +16,11 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from planner.settings import SCRIPT
 from worker.processes.children import signal_group
 from worker.processes.identity import is_dead, owner
 
-VARIABLE = "BACKFILL_SCRIPT"
+VARIABLE = SCRIPT
 LOOK_SECONDS = 0.02  # between two looks at what is still there
 KILL_SECONDS = 10.0  # what survives SIGKILL for longer hangs in the kernel, and cannot write
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import threading
 from collections import deque
@@ -12,12 +13,12 @@ from pathlib import Path
 
 from planner.files import private
 from planner.pipeline.runners import Rule
-from worker.processes import secrets
+from worker.processes.forms import begun, blacken, seen, spans_of
 from worker.runners.rules import says
 
 LOG_BYTES = 8_000_000  # a larger log is renamed to `.1`, and replaces the `.1` before it
 READ_BYTES = 65_536  # at once: what a Linux pipe holds
-LINE_BYTES = 16_384  # longer lines are cut: output without line ends must fit in memory
+LINE_CHARS = 16_384  # longer lines are cut: output without line ends must fit in memory
 TAIL_LINES = 20  # of a failed command's output, shown in its error
 TAIL_CHARS = 2_000  # of those, at most
 DRAIN_SECONDS = 5.0  # to read the last lines, once every process that could write is dead
@@ -30,7 +31,7 @@ class Output:
     log: Path
     rules: Sequence[Rule] = ()
     hidden: Sequence[str] = ()
-    """Secrets."""
+    """Secrets, in every form."""
     pipe: int = -1
     said: set[int] = field(default_factory=set)
     """Rules, by number, that a line of the output matches."""
@@ -51,23 +52,36 @@ class Output:
 
     def read(self, source: int) -> None:
         """Read the pipe's other end until it is closed."""
-        rest = b""
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        rest = ""
         while block := os.read(source, READ_BYTES):
-            *lines, rest = (rest + block).split(b"\n")
-            if len(rest) > LINE_BYTES:
-                # The end of what was read may be the beginning of a secret.
-                keep = max((len(secret.encode()) for secret in self.hidden), default=0)
-                lines.append(rest[: len(rest) - keep])
-                rest = rest[len(rest) - keep :]
+            *lines, rest = (rest + decoder.decode(block)).split("\n")
+            if len(rest) > LINE_CHARS:
+                begin, rest = self._cut(rest)
+                lines += [begin] if begin else []
             self._write(lines)
+        rest += decoder.decode(b"", final=True)
         if rest:
             self._write([rest])
         os.close(source)
 
-    def _write(self, lines: Sequence[bytes]) -> None:
+    def _cut(self, line: str) -> tuple[str, str]:
+        """A long line in two, where no secret is: its end may be the beginning of one, or of an
+        escape sequence in it."""
+        end = begun(line)
+        clear = seen(line[:end])
+        longest = max(map(len, self.hidden), default=0)
+        cut = max(0, len(clear) - longest)
+        for start, stop in spans_of(clear, self.hidden):
+            if start < cut < stop:
+                # One that is repeated without end is one secret, and would never be cut before it.
+                cut = start if stop - start <= 4 * longest else stop
+        return clear[:cut], clear[cut:] + line[end:]
+
+    def _write(self, lines: Sequence[str]) -> None:
         if not lines:
             return
-        texts = [self._clean(line.decode("utf-8", "replace"))[:LINE_BYTES] for line in lines]
+        texts = [text[:LINE_CHARS] for text in self._clean("\n".join(lines)).split("\n")]
         for text in texts:
             self._lines.append(text)
             self.said.update(n for n, rule in enumerate(self.rules) if says(rule, text))
@@ -83,9 +97,7 @@ class Output:
             log.write("".join(f"{text}\n" for text in texts).encode())
 
     def _clean(self, text: str) -> str:
-        for secret in self.hidden:
-            text = text.replace(secret, secrets.BLACK)
-        return text
+        return blacken(text, self.hidden)
 
 
 @contextmanager

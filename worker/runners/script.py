@@ -48,10 +48,14 @@ class Script:
 
     def run(self, job: Job) -> Outcome:
         try:
-            command = [expand(fill(part, job.dates)) for part in self.spec.command]
+            values = self.spec.chosen(job.values)
+            command = [expand(fill(part, job.dates, values)) for part in self.spec.command]
             cwd = expand(self.spec.cwd) if self.spec.cwd else None
-            own = {name: expand(value) for name, value in self.spec.env.items()}
-        except Unset as error:
+            own = {
+                name: expand(fill(value, job.dates, values) if values else value)
+                for name, value in self.spec.env.items()
+            }
+        except (Unset, ValueError) as error:
             return Failed(error=str(error), is_permanent=True)
         if self.spec.resume is not None:
             number = self._first_unfilled(job)

@@ -7,6 +7,7 @@ once the lease is released. One that ends before the cancellation takes effect c
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from planner.files import private
 from planner.pipeline.runners import SqlRunner
 from planner.pipeline.statements import read_statement
 from sql import TooLarge as TooLargeError
-from sql import WarehouseError, WarehouseRefused
-from sql.warehouse import Warehouse
+from sql import Unsupported, WarehouseError, WarehouseRefused
+from sql.warehouse import Parameters, Warehouse
 from worker.processes.secrets import redacted
 from worker.runners.job import (
     THERE,
@@ -45,7 +46,8 @@ class Sql:
             if why is not None:
                 return Stopped(why=why)
             try:
-                added = _run(job, read_statement(name, job.pipeline_dir), deadline)
+                statement = read_statement(name, job.pipeline_dir)
+                added = _run(job, statement, deadline, self.spec.chosen(job.values))
             except WarehouseError as error:
                 _log(job, f"{name} {job.start} {job.end}: {redacted(str(error))}")
                 return outcome_of(name, error)
@@ -59,11 +61,15 @@ class Sql:
         return Ran()
 
     def absence(self, beside: Path) -> str | None:
+        from sql.dialect import count_statements, several  # sqlglot costs 113 ms to import
+
         for name in self.spec.statements:
             try:
-                read_statement(name, beside)
+                count = count_statements(read_statement(name, beside))
             except WarehouseRefused:
                 return f"there is no statement {name} in {beside}, and none ships"
+            if count != 1:
+                return f"statement {name} in {beside}: {several(count)}"
         return None
 
     def readiness(self) -> Readiness:
@@ -75,18 +81,19 @@ def _log(job: Job, line: str) -> None:
         log.write(f"{line}\n")
 
 
-def _run(job: Job, statement: str, deadline: float) -> int | Stopped:
-    """Run one statement: how many rows it added, or why it was cancelled.
+def _run(job: Job, statement: str, deadline: float, values: Mapping[str, str]) -> int | Stopped:
+    """Run one statement, with values as text: how many rows it added, or why it was cancelled.
 
     Raises `WarehouseError`, and `TimeoutError` for what was cancelled at the deadline. A warehouse
     that only one thread may use, the local one, cannot be cancelled: its statements run to their
     end.
     """
-    warehouse, dates = job.warehouse, {"start_date": job.start, "end_date": job.end}
+    warehouse = job.warehouse
+    parameters: Parameters = {"start_date": job.start, "end_date": job.end, **values}
     if warehouse.at_once == 1:
-        return warehouse.run(statement, dates)
+        return warehouse.run(statement, parameters)
     with ThreadPoolExecutor(1, thread_name_prefix="statement-") as executor:
-        running = executor.submit(warehouse.run, statement, dates)
+        running = executor.submit(warehouse.run, statement, parameters)
         try:
             while not wait([running], POLL_SECONDS).done:
                 why = job.stop()
@@ -116,6 +123,6 @@ def outcome_of(name: str, error: WarehouseError) -> Outcome:
     match error:
         case TooLargeError():
             return TooLarge(error=told)
-        case WarehouseRefused():
+        case WarehouseRefused() | Unsupported():
             return Failed(error=told, is_permanent=True)
     return Failed(error=told)

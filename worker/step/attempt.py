@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from redis import RedisError
 
 from planner.pipeline.phase import Phase
-from planner.pipeline.runners import RunnerSpec
 from planner.plan.plan import Step, Task
 from sql import Warehouse, WarehouseError, WarehouseRefused
 from worker.ledger.budget import Exceeded, spend
@@ -37,48 +36,20 @@ from worker.runners import (
     TooLarge,
     runner_for,
 )
-from worker.runners.code import code_of
-from worker.runners.environment import Unset, expand
 from worker.step import progress
 from worker.step.before import Before, read_before
 from worker.step.checkpoint import Checkpoint, Range
 from worker.step.context import Context
+from worker.step.ended import Ended, OverBudget
 from worker.step.gate import Pair, short_upstream
+from worker.step.keep import Keeping
 from worker.step.log import log_path
+from worker.step.made import note_code
 from worker.step.recount import Recount, recount
 
 log = logging.getLogger(__name__)
 
 SETTLE_LOOK_SECONDS = 5.0  # between two recounts while a service's rows may still appear
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    """Every range has run, and the recount has spoken. Date → what is wrong with it."""
-
-    done: tuple[date, ...]
-    short: dict[date, str] = field(default_factory=dict)
-    """A retry may help."""
-    permanent: dict[date, str] = field(default_factory=dict)
-    """A permanent error, which no retry can help: these are quarantined."""
-    blocked: dict[date, str] = field(default_factory=dict)
-    """Something they need is not there."""
-    checkpoint: dict[str, Any] = field(default_factory=dict)
-    """For the next attempt."""
-    remarks: Mapping[date, str] = field(default_factory=dict)
-    """What to know of dates that are done."""
-    counts: Mapping[date, tuple[int, int]] = field(default_factory=dict)
-    """Date → entities that were due, and that were there, at the recount."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OverBudget:
-    """A table may not be written to so often today: what is left is requeued without a lease."""
-
-    why: str
-    seconds: float
-    """Until there is room."""
-    checkpoint: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +74,10 @@ class Attempt:
     """Whether the user lets a service end what it is doing for others."""
     checkpoint: dict[str, Any] = field(default_factory=dict)
     plan_id: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+    """What the run sets."""
+    keeping: Keeping | None = None
+    """What keeps rows before they are written; None: nothing does."""
     in_run: Container[Pair] = ()
     """Of what the dates are computed from, the phases and dates that the run repairs."""
 
@@ -111,9 +86,14 @@ class Attempt:
         """Its jobs say which plan and phase they are for."""
         return self.context.warehouse.labelled(plan_id=self.plan_id, phase=self.phase.name)
 
+    @property
+    def billed(self) -> int:
+        """Bytes that the warehouse billed for it so far."""
+        return self._warehouse.billed + (self.keeping.warehouse.billed if self.keeping else 0)
+
     def make(self) -> Ended | Park | Stopped | OverBudget:
         """Run every range, then recount."""
-        checkpoint = Checkpoint.model_validate(self.checkpoint)
+        checkpoint = Checkpoint.model_validate(self.checkpoint).within(self.step.dates)
         if checkpoint.which is None:
             checkpoint.which = self.which
         try:
@@ -135,6 +115,9 @@ class Attempt:
                 # Where there is nothing to compare with, there will be nothing then either.
                 if checkpoint.before != Before() and not self.note(_kept(checkpoint)):
                     return Stopped(why=LEASE_LOST)
+            unkept = self._keep(checkpoint)
+            if unkept is not None:
+                return unkept
             while checkpoint.left:
                 dates = checkpoint.left[0]
                 over = None if checkpoint.runner else self._spend(dates)
@@ -144,6 +127,7 @@ class Attempt:
                     )
                 outcome = self._run(dates, checkpoint)
                 if isinstance(outcome, Stopped):
+                    self._note_left(outcome, checkpoint)
                     return replace(outcome, checkpoint=checkpoint.as_json())
                 if isinstance(outcome, Park):
                     checkpoint.runner = outcome.checkpoint
@@ -167,6 +151,22 @@ class Attempt:
             log.exception("%s: %s", self.run_id, self.step_id)
             why = redacted(f"{type(error).__name__}: {error}. See the worker's log.")
             return Ended(done=(), short=dict.fromkeys(self.dates, why))
+
+    def _keep(self, checkpoint: Checkpoint) -> Ended | None:
+        """Keep what the tables hold, unless that is done; how the attempt ends where it fails."""
+        if self.keeping is None or checkpoint.is_kept:
+            return None
+        dates = self._ready(checkpoint)
+        try:
+            self.keeping.keep(dates)
+        except WarehouseError as error:
+            told = f"nothing was written, since what is there cannot be kept: {error}"
+            wrong = dict.fromkeys(dates, redacted(told))
+            if isinstance(error, WarehouseRefused):
+                return Ended(done=(), permanent=wrong, blocked=checkpoint.upstream)
+            return Ended(done=(), short=wrong, blocked=checkpoint.upstream)
+        checkpoint.is_kept = True
+        return None
 
     def _keep_flaws(self, before: Before) -> None:
         """Let a flaw that an earlier attempt of the run made stay new to this one, also when the
@@ -253,7 +253,8 @@ class Attempt:
             return Failed(error=str(error), is_permanent=True)
 
         if not checkpoint.runner:
-            self._note_code(self.phase.runners[checkpoint.which])
+            made = note_code(self.context, self.run_id, self.phase, checkpoint.which, self.values)
+            checkpoint.made |= dict.fromkeys(dates, made)
 
         def note(written: dict[str, Any]) -> bool:
             checkpoint.runner = written
@@ -278,22 +279,9 @@ class Attempt:
                 self._warehouse, self.phase, dates, outdated=self._outdated
             ),
             force=self.force,
+            values=self.values,
         )
         return runner.run(job)
-
-    def _note_code(self, spec: RunnerSpec) -> None:
-        """Note which code a range is run by, and say it when it is other code than before."""
-        try:
-            folder = expand(spec.folder) if spec.folder else None
-        except Unset:
-            return  # the runner says so
-        if folder is not None:
-            code = code_of(Path(folder).expanduser())
-            before = self.context.ledger.note_code(self.run_id, code)
-            if before is not None:
-                log.warning(
-                    "%s: the code in %s is %s now, and was %s", self.run_id, folder, code, before
-                )
 
     # -- what the warehouse shows ------------------------------------------------------------
 
@@ -340,6 +328,12 @@ class Attempt:
             min(SETTLE_LOOK_SECONDS, 0.5 + waited, patience - waited) if waited < patience else None
         )
 
+    def _note_left(self, stopped: Stopped, checkpoint: Checkpoint) -> None:
+        """Note what a step leaves that has to stop; another may write it when its lease is lost."""
+        if self.keeping is not None and stopped.why != LEASE_LOST:
+            with suppress(WarehouseError):
+                self.keeping.note_left(self._ready(checkpoint))
+
     def _recount(self, checkpoint: Checkpoint) -> Ended | Park:
         dates = self._ready(checkpoint)
         if not dates:
@@ -351,10 +345,15 @@ class Attempt:
             return Park(seconds=pause, checkpoint=checkpoint.as_json())
         said = checkpoint.notes | checkpoint.errors
         told = {d: f"{said[d]} ({what})" if d in said else what for d, what in short.items()}
+        if self.keeping is not None:
+            self.keeping.note_left(dates)
+            told |= {d: f"{told[d]}. {lost}" for d, lost in self.keeping.told(short).items()}
         ended = checkpoint.permanent | counted.doubled
         permanent = {day: why for day, why in told.items() if day in ended}
         blocked = {day: why for day, why in told.items() if day in checkpoint.blocked}
         done = tuple(day for day in dates if day not in short)
+        made = {day: checkpoint.made[day] for day in done if day in checkpoint.made}
+        self.context.ledger.note_made(self.run_id, self.phase.name, made)
         return Ended(
             done=done,
             short={d: why for d, why in told.items() if d not in permanent and d not in blocked},
@@ -368,8 +367,8 @@ class Attempt:
 
 def _kept(checkpoint: Checkpoint) -> dict[str, Any]:
     """What the next attempt has to know: how the tables stood before the first, and what to say."""
-    kept = Checkpoint(before=checkpoint.before or Before(), remarks=checkpoint.remarks)
-    return kept.model_dump(mode="json", include={"before", "remarks"})
+    kept = checkpoint.model_copy(update={"before": checkpoint.before or Before()})
+    return kept.model_dump(mode="json", include={"before", "remarks", "made"})
 
 
 def _merged(days: Sequence[date], *remarks: Mapping[date, str]) -> dict[date, str]:

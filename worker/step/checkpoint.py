@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date
 from typing import Any
 
@@ -18,6 +19,8 @@ class Checkpoint(BaseModel):
 
     before: Before | None = None
     """What its tables held when the step began."""
+    is_kept: bool = False
+    """Whether what its tables held before the run is kept, as far as the run keeps it."""
     upstream: dict[date, str] = {}
     """Dates whose upstream turned out to be short when the attempt began, and why: not run."""
     own_word: set[date] = set()
@@ -32,6 +35,8 @@ class Checkpoint(BaseModel):
     """Date → the note of a runner that reported no error."""
     remarks: dict[date, str] = {}
     """Date → what the report says of it once it is done. Kept for the next attempt."""
+    made: dict[date, str] = {}
+    """Date → what it is made by, from before it was run. Kept for the next attempt."""
     # Bridge: checkpoints that were written before 0.2 call it `hopeless`.
     permanent: set[date] = Field(
         default=set(), validation_alias=AliasChoices("permanent", "hopeless")
@@ -55,6 +60,26 @@ class Checkpoint(BaseModel):
         if isinstance(data, dict) and data.get("versions") and "before" not in data:
             return {**data, "before": {"versions": data["versions"]}}
         return data
+
+    def within(self, dates: Collection[date]) -> Checkpoint:
+        """Without dates that are not the step's, as whoever writes to Redis can put in."""
+
+        def own(told: dict[date, str]) -> dict[date, str]:
+            return {day: text for day, text in told.items() if day in dates}
+
+        ranges = [tuple(day for day in part if day in dates) for part in self.left or ()]
+        return self.model_copy(
+            update={
+                "left": None if self.left is None else [part for part in ranges if part],
+                "upstream": own(self.upstream),
+                "errors": own(self.errors),
+                "notes": own(self.notes),
+                "remarks": own(self.remarks),
+                "own_word": self.own_word & set(dates),
+                "permanent": self.permanent & set(dates),
+                "blocked": self.blocked & set(dates),
+            }
+        )
 
     def as_json(self) -> dict[str, Any]:
         """As the ledger keeps it."""

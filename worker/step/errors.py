@@ -3,6 +3,7 @@
 Exception
 ├── Requeue                        the message is delivered anew after a delay
 │   ├── Waiting                    what it needs is not there yet, or held by others
+│   ├── Working                        a service works for the step, and is looked at again
 │   ├── AttemptFailed              an attempt failed, and is repeated
 │   └── OtherWorker                this worker's pipeline file or warehouse is not the run's
 └── planner.errors.FleetError
@@ -34,6 +35,10 @@ class Requeue(Exception):
 
 class Waiting(Requeue):
     """Upstream is still to come, or others hold what the step needs."""
+
+
+class Working(Requeue):
+    """A service works for the step. Its next look goes before steps that wait: it may free them."""
 
 
 class AttemptFailed(Requeue):

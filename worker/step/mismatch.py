@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 
+from planner.plan.made import Made
 from planner.plan.owed import Owed
 from planner.plan.plan import Plan
 from sql import WarehouseError
@@ -51,7 +52,7 @@ def mismatch(context: Context, run: RunRecord, plan: Plan | None = None) -> Mism
     return None
 
 
-def is_here(context: Context, made: RunRecord | Plan | Owed) -> bool:
+def is_here(context: Context, made: RunRecord | Plan | Owed | Made) -> bool:
     """Whether a run, a plan or a note of what is owed is of this context's warehouse.
 
     A folder is the same however it is spelt. What was made before 0.2 knows the name alone.

@@ -16,25 +16,27 @@ from typing import NoReturn
 from planner.pipeline.phase import Phase
 from planner.plan.plan import PlannedChunk, Step, chunk_of, phase_of
 from planner.plan.states import RUN_ENDED, STEP_ENDED, DateState, RunState, StepState
-from worker.ledger.awaited import Awaited, awaited_date, awaited_resource
+from worker.ledger.awaited import Awaited, awaited_date
 from worker.ledger.connection import now
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunRecord, StepRecord
 from worker.ledger.steps import Started
 from worker.runners import Park, Stopped, which_of
 from worker.step import gate
-from worker.step.attempt import Attempt, Ended, OverBudget
+from worker.step.attempt import Attempt
+from worker.step.billed import note_billed
 from worker.step.context import Context
-from worker.step.errors import AttemptFailed, OtherWorker, Requeue, StepFailed, Waiting
+from worker.step.ended import Ended, OverBudget
+from worker.step.errors import AttemptFailed, OtherWorker, Requeue, StepFailed, Waiting, Working
+from worker.step.keep import Keeping
 from worker.step.log import write_log
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX, Mismatch, mismatch
 from worker.step.resources import resources_of, services_of
 from worker.step.retry import Retry, decide
 from worker.step.settlement import ERROR_CHARS, Settlement, first, texts
 from worker.step.stop import Stop
+from worker.step.waits import FIRST_WAIT_SECONDS, wait, wait_for_lease
 
-FIRST_WAIT_SECONDS = 0.25  # then pauses grow up to BACKFILL_POLL_MAX_SECONDS
-WAIT_GROWTH = 1.3
 CRASHES_MAX = 20  # takeovers of one step: so often, the step itself kills its workers
 
 
@@ -119,7 +121,13 @@ class Visit:
     ) -> str:
         """Take the step's resources, make an attempt, and act on how it ended."""
         record = self.record
-        which = None if record.parked else which_of(self.phase, self.context.pipeline_dir)
+        which = (
+            None
+            if record.parked
+            else which_of(
+                self.phase, self.context.pipeline_dir, self.run.pinned.get(self.phase.name)
+            )
+        )
         services = services_of(self.phase, parked=bool(record.parked), which=which)
         lease = self._lease(ready, services)
         keep = False
@@ -139,10 +147,14 @@ class Visit:
             if not isinstance(started, Started):
                 raise Requeue(FIRST_WAIT_SECONDS)  # paused, cancelled or ended since: look anew
             taken = Taken(lease=lease, started=started, blocked=blocked)
+            # Another attempt may have settled some between the look and the lease.
+            ready = [day for day in ready if started.dates.get(day) is DateState.PENDING]
             if started.crashes >= CRASHES_MAX:
                 return self._give_up(taken, ready)
             with lease.kept_alive():
-                outcome = self._attempt(ready, taken, which, states).make()
+                attempt = self._attempt(ready, taken, which, states)
+                outcome = attempt.make()
+                note_billed(self.context, self.run, self.id, attempt.billed)
             keep = isinstance(outcome, Park)
             return self._act_on(outcome, taken)
         finally:
@@ -169,7 +181,7 @@ class Visit:
             step=self.step,
             phase=self.phase,
             dates=dates,
-            number=self.record.failures + 1,
+            number=taken.started.failures + 1,
             stop=Stop(self.context, self.run.id, lease),
             now=partial(now, self.context.redis),
             note=partial(ledger.note_checkpoint, self.run.id, self.id, token=lease.token),
@@ -177,16 +189,35 @@ class Visit:
             force=self.run.force_service,
             checkpoint=taken.started.checkpoint,
             plan_id=self.run.plan_id,
+            values=self.run.values,
+            keeping=self._keeping,
             in_run=states,
+        )
+
+    @property
+    def _keeping(self) -> Keeping | None:
+        """What keeps rows that the run writes over; None where it keeps none."""
+        if not self.run.keep:
+            return None
+        return Keeping(
+            ledger=self.context.ledger,
+            warehouse=self.context.warehouse.labelled(
+                plan_id=self.run.plan_id, phase=self.phase.name
+            ),
+            run_id=self.run.id,
+            phase=self.phase,
+            dataset=self.run.keep_dataset,
+            days=self.run.keep_days,
         )
 
     def _give_up(self, taken: Taken, ready: Sequence[date]) -> str:
         """Settle a step that kills its workers."""
         why = f"gave up: {CRASHES_MAX} workers died while they ran it"
+        lost = self._keeping.given_up(ready) if self._keeping else {}
         return self._settlement_of(taken).settle(
             token=taken.lease.token,
             state=StepState.FAILED,
-            failed=dict.fromkeys(ready, why),
+            failed={day: f"{why}. {lost[day]}" if day in lost else why for day in ready},
             blocked=taken.blocked,
             release=taken.lease,
         )
@@ -211,7 +242,7 @@ class Visit:
         self.context.ledger.transition(
             self.run.id, self.id, token=lease.token, state=StepState.RUNNING, fields=parked
         )
-        raise Requeue(park.seconds, "a service works on it")
+        raise Working(park.seconds, "a service works on it")
 
     def _wait_for_budget(self, lease: Lease, over: OverBudget) -> NoReturn:
         """Requeue the step with what is left of it: no retry spent, no resource held."""
@@ -237,7 +268,7 @@ class Visit:
         raise self._wait()  # the lease expired: another worker takes the step over
 
     def _ended(self, taken: Taken, ended: Ended) -> str:
-        failures = self.record.failures + bool(ended.short or ended.permanent)
+        failures = taken.started.failures + bool(ended.short or ended.permanent)
         retry = decide(self.phase, attempt=failures, is_permanent=not ended.short)
         if ended.short and retry is not None:
             self._retry(taken, ended, retry, failures)
@@ -327,25 +358,12 @@ class Visit:
         return self._settle_idle(record, StepState.FAILED, failed)
 
     def _wait_for_lease(self, lease: Lease) -> Requeue:
-        """To be raised: others hold what the step needs."""
-        full = lease.full()
-        if full is None:
-            return self._wait()
-        awaited = awaited_resource(self.run.id, self.id, full.key, full.capacity)
-        return self._wait(full.full, awaited=awaited)
+        return wait_for_lease(self.context, self.run, self.id, lease)
 
     def _wait(
         self, what: str = "", kind: type[Requeue] = Waiting, awaited: Awaited | None = None
     ) -> Requeue:
-        """To be raised: the step waits for something, a little longer every time.
-
-        What it awaits wakes it; it comes by unwoken for what ends without a word.
-        """
-        waits = self.context.ledger.note_wait(self.run.id, self.id, what)
-        longest = self.context.settings.poll_max_seconds
-        pause = min(FIRST_WAIT_SECONDS * WAIT_GROWTH ** min(waits, 50), longest)
-        why = f"waits for {what}" if what else f"its run is {self.run.state}"
-        return kind(longest if awaited else pause, why, awaited)
+        return wait(self.context, self.run, self.id, what, kind, awaited)
 
 
 def visit(context: Context, run_id: str, step_id: str, *, worker: str) -> str:

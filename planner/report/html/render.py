@@ -18,6 +18,8 @@ from planner.report.html.markup import Markup, el, join
 from planner.report.html.timeline import timeline
 from planner.report.report import (
     Report,
+    billed_lines,
+    change_lines,
     code_lines,
     loss_lines,
     publication_lines,
@@ -85,6 +87,9 @@ def _header(report: Report) -> Markup:
     ]
     if report.reason:
         facts.insert(0, ("reason", report.reason))
+    if report.commands:
+        facts.insert(0, ("asked by", report.commands[0].line))
+    facts += [("billed", line.removeprefix("billed: ")) for line in billed_lines(report)]
     facts += [("code", line.removeprefix("code: ")) for line in code_lines(report)]
     look = "good" if report.state == "complete" else "bad"
     return join(
@@ -97,7 +102,10 @@ def _header(report: Report) -> Markup:
                 el("span", f"{MARKS.get(report.state, '')} {report.state}", class_=f"badge {look}"),
             ),
             el("p", verdict(report), class_="verdict"),
-            *(el("p", note, class_="quiet") for note in (*report.notes, *remark_lines(report))),
+            *(
+                el("p", note, class_="quiet")
+                for note in (*report.notes, *change_lines(report), *remark_lines(report))
+            ),
             el("dl", *(el("div", el("dt", key), el("dd", value)) for key, value in facts)),
         ]
     )

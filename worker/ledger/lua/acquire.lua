@@ -9,6 +9,15 @@ local now = tonumber(t[1]) + tonumber(t[2]) / 1e6
 local gone = {}
 for i = 5 + count, #ARGV do gone[ARGV[i]] = true end
 
+-- An owner is told with the keys of its resources, so that a holder is evicted from all of them at
+-- once. Evicted from one alone, it would stand in the way of the others without an owner.
+local function told(holder)
+  local text = redis.call('HGET', KEYS[1], holder) or ''
+  local at = string.find(text, '\n', 1, true)
+  if at then return string.sub(text, 1, at - 1), string.sub(text, at + 1) end
+  return text, ''
+end
+
 local in_the_way = {}
 for i = 1, count do
   local key, live = KEYS[2 + i], {}
@@ -28,6 +37,8 @@ for i = 1, count do
     end
     if dead then
       redis.call('ZREM', key, holder)
+      local _, keys = told(holder)
+      for each in string.gmatch(keys, '[^\n]+') do redis.call('ZREM', each, holder) end
       redis.call('HDEL', KEYS[1], holder)
       redis.call('HDEL', KEYS[2], holder)
     elseif holder ~= token then
@@ -43,10 +54,10 @@ if #in_the_way > 0 then
   local answer = {0}
   for _, holder in ipairs(in_the_way) do
     answer[#answer + 1] = holder
-    answer[#answer + 1] = redis.call('HGET', KEYS[1], holder) or ''
+    answer[#answer + 1] = (told(holder))
   end
   return answer
 end
 for i = 1, count do redis.call('ZADD', KEYS[2 + i], now, token) end
-redis.call('HSET', KEYS[1], token, ARGV[3])
+redis.call('HSET', KEYS[1], token, ARGV[3] .. '\n' .. table.concat(KEYS, '\n', 3))
 return {1}

@@ -1,6 +1,7 @@
 -- End a run, once: a compare-and-set on the number of its finalizations.
--- KEYS: run, held, dates, report, steps.
--- ARGV: run id, final state, fields (JSON object), report (JSON), finalizations before this one.
+-- KEYS: run, held, dates, report, steps, then every key of the run.
+-- ARGV: run id, final state, fields (JSON object), report (JSON), finalizations before this one,
+--   seconds to keep it.
 -- Answers 1, or 0 when it has ended, was retried meanwhile, or has steps to settle.
 local state = redis.call('HGET', KEYS[1], 'state')
 if not RUN_ACTIVE[state] then return 0 end
@@ -15,5 +16,9 @@ redis.call('HINCRBY', KEYS[1], 'endings', 1)
 redis.call('SET', KEYS[4], ARGV[4])
 for _, date in ipairs(redis.call('HKEYS', KEYS[3])) do
   if redis.call('HGET', KEYS[2], date) == ARGV[1] then redis.call('HDEL', KEYS[2], date) end
+end
+-- In the same script: a run whose keys live on for different times is one that is lost.
+for i = 1, #KEYS do
+  if i ~= 2 then redis.call('EXPIRE', KEYS[i], ARGV[6]) end
 end
 return 1

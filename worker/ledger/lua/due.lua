@@ -1,5 +1,6 @@
 -- Move delayed messages that are due into their queues.
--- KEYS: a set of delayed messages, its queue, and so on in pairs. ARGV: how many of each, at most.
+-- KEYS: a set of delayed messages, its queue, and so on in pairs.
+-- ARGV: how many of each, at most; the mark in those that enter their queue in front.
 -- Answers seconds until the next one is due, as text; '' when none is delayed.
 local sets = {}
 for i = 1, #KEYS, 2 do sets[#sets + 1] = KEYS[i] end
@@ -10,7 +11,8 @@ local next
 for i = 1, #KEYS, 2 do
   local due = redis.call('ZRANGEBYSCORE', KEYS[i], '-inf', now, 'LIMIT', 0, ARGV[1])
   for _, message in ipairs(due) do
-    redis.call('LPUSH', KEYS[i + 1], message)
+    local is_first = string.find(message, ARGV[2], 1, true)
+    redis.call(is_first and 'RPUSH' or 'LPUSH', KEYS[i + 1], message)
     redis.call('ZREM', KEYS[i], message)
   end
   local first = redis.call('ZRANGE', KEYS[i], 0, 0, 'WITHSCORES')

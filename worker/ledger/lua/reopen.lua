@@ -1,5 +1,6 @@
 -- Reopen an ended run for some of its dates (a retry): compare-and-set on its state.
--- KEYS: run, held, steps, dates, then one key per step to reopen.
+-- KEYS: run, held, steps, dates, then one key per step to reopen, then every key of
+--   the run.
 -- ARGV: run id, dates (JSON list), step ids (JSON list, as KEYS from the fifth),
 --   whether services may be forced (1 or 0), seconds from now to its new deadline, or ''.
 -- Answers {} when reopened, {state} when the run has not ended, else {date, run, ...} of those held.
@@ -30,4 +31,5 @@ local t = redis.call('TIME')
 redis.call('HSET', KEYS[1], 'resumed', t[1] .. '.' .. string.format('%06d', t[2]))
 if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], 'deadline', t[1] + ARGV[5]) end
 redis.call('HSET', KEYS[1], 'force_service', ARGV[4], 'state', RUN.INCOMPLETE)
+for _, key in ipairs(KEYS) do redis.call('PERSIST', key) end
 return {}

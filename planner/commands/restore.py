@@ -1,0 +1,54 @@
+"""`planner restore`: put back what a run's dates held before it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from planner.commands import options as opt
+from planner.commands.context import open_context, required_ledger
+from planner.commands.output import err, note, out, print_json
+from planner.errors import Exit, UsageError
+
+
+def restore(
+    run: opt.RunId,
+    phase: Annotated[
+        str | None, typer.Option("--phase", metavar="A", help="This phase alone.")
+    ] = None,
+    dates: opt.Dates = None,
+    over: Annotated[
+        bool, typer.Option("--over", help="Also over rows that were written since the run.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: opt.Json = False,
+) -> None:
+    """Put back what the dates of an ended run held before it, and count it.
+
+    What was written since the run is left, and so is all else then, unless --over says otherwise.
+    Interrupted, it is begun again: no table is ever half restored.
+    """
+    from planner.report.restored import restore_lines
+    from worker.run.restore import restore as do
+
+    context = open_context()
+    required_ledger(context)
+    if not yes:
+        if json or not sys.stdin.isatty():
+            raise UsageError(
+                f"What {run} wrote is replaced by what was there before. No terminal is here to "
+                "ask you: add --yes."
+            )
+        if not typer.confirm(f"Replace what {run} wrote by what was there before?"):
+            note("Nothing was put back.")
+            raise typer.Exit(Exit.DONE)
+    with err.status("Putting back …"):
+        report = do(context, run, phase=phase, dates=dates, over=over)
+    if json:
+        print_json(report.as_json())
+        return
+    for line in restore_lines(report):
+        out.print(line, markup=False, soft_wrap=True)
+    note(f"Written to {context.settings.folder('reports') / run / report.restore_id}.md.")

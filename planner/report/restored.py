@@ -1,0 +1,81 @@
+"""The report of a restore: what was put back, per phase and table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+
+from pydantic import Field
+
+from planner.data import Data
+from planner.text import counted, date_runs
+
+
+class Restored(Data):
+    """What was put back in one table."""
+
+    phase: str
+    table: str
+    dates: tuple[date, ...]
+    rows_before: int
+    """What the dates held when the restore began."""
+    rows: int
+    """What they hold now: what they held before the run, by count and by ids."""
+
+
+class RestoreReport(Data):
+    """A restore that has ended."""
+
+    restore_id: str
+    run_id: str
+    pipeline: str
+    warehouse: str
+    over: bool
+    """Whether dates that were written since the run were put back too."""
+    begun: float
+    """Seconds since the epoch."""
+    ended: float
+    tables: tuple[Restored, ...]
+    not_kept: tuple[str, ...] = ()
+    """What the run wrote and cannot be put back, in words."""
+    to_recompute: dict[str, tuple[date, ...]] = Field(default_factory=dict)
+    """Phase → dates that were computed from what the run had written: the next plan takes them."""
+
+    @property
+    def phase_dates(self) -> int:
+        """How many phases and dates are as they were."""
+        return len({(each.phase, day) for each in self.tables for day in each.dates})
+
+
+def restore_lines(report: RestoreReport) -> Iterator[str]:
+    """The report for a terminal."""
+    yield (
+        f"{report.restore_id}: {counted(report.phase_dates, 'phase-date')} of {report.run_id} "
+        "hold what they held before it, by count and by ids."
+    )
+    for each in report.tables:
+        yield (
+            f"  {each.phase}, {each.table}: {counted(len(each.dates), 'date')} "
+            f"({date_runs(each.dates, shown=6)}), {each.rows_before} rows before, {each.rows} now"
+        )
+    for line in report.not_kept:
+        yield f"  not put back: {line}"
+    for phase, days in report.to_recompute.items():
+        yield (
+            f"  to recompute: {phase}, {date_runs(days, shown=6)}; `planner enqueue --gaps` takes "
+            "them"
+        )
+
+
+def restore_markdown(report: RestoreReport) -> str:
+    """The report as a file."""
+    when = datetime.fromtimestamp(report.ended, UTC)
+    lines = [f"# Restore of {report.run_id}", "", f"Ended {when:%Y-%m-%d %H:%M:%S} UTC.", ""]
+    lines += [f"- {line.strip()}" for line in restore_lines(report)]
+    return "\n".join(lines) + "\n"
+
+
+def restore_json(report: RestoreReport) -> str:
+    """The report under its documented keys."""
+    return json.dumps(report.as_json(), indent=1)

@@ -1,0 +1,103 @@
+"""Children are supervised one by one: what befalls one keeps no other from being started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from planner.errors import Exit
+from planner.sandbox.workers import environment_of
+from planner.settings import Settings
+from tests import commands
+from tests.integration.bench import Bench
+from tests.waiting import until
+from worker.processes.children import RESTART_MAX_SECONDS, Child, supervised
+
+
+def child(folder: Path, name: str, command: str = "exec sleep 600") -> Child:
+    return Child(
+        name=name,
+        command=["sh", "-c", command],
+        log=folder / name / "log",
+        stop_seconds=5,
+        restart_seconds=0.05,
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def test_one_that_cannot_be_started_again_keeps_no_other_from_it(folder: Path) -> None:
+    one, two, said = child(folder, "one"), child(folder, "two"), []
+    with supervised([one, two], say=said.append):
+        # Given one whose log cannot be opened any more
+        assert one.process is not None
+        assert two.process is not None
+        (folder / "one").rename(folder / "away")
+        one.process.kill()
+        until(lambda: any("one died of signal 9 and cannot be started again" in s for s in said))
+
+        # When another dies, it is started again
+        two.process.send_signal(signal.SIGTERM)
+        until(lambda: two.restarts == 1 and two.is_alive)
+
+        # And the first is, once its log can be opened
+        (folder / "away").rename(folder / "one")
+        until(lambda: one.restarts == 1 and one.is_alive)
+
+    assert not one.is_alive
+    assert not two.is_alive
+    assert any("two died of signal 15 and was started again" in s for s in said)
+
+
+def test_one_that_ends_at_once_is_started_ever_less_often(folder: Path) -> None:
+    one, said = child(folder, "one", "exit 3"), []
+    with supervised([one], say=said.append):
+        until(lambda: one.restarts == 3)
+
+    assert all("one ended with exit code 3 and was started again; its log is" in s for s in said)
+    assert one._pause == 0.05 * 2**3 < RESTART_MAX_SECONDS
+
+
+def test_the_error_of_a_first_start_is_the_block_s(folder: Path) -> None:
+    one, two = child(folder, "one"), child(folder, "three")
+
+    with pytest.raises(FileNotFoundError, match="three"), supervised([one, two]):
+        pytest.fail("it began")
+
+    assert not one.is_alive
+
+
+@pytest.mark.parametrize("fault", ["a broken pipeline file", "a log that cannot be opened"])
+def test_up_ends_with_what_its_workers_cannot_start_with(
+    redis_settings: Settings, tmp_path: Path, fault: str
+) -> None:
+    bench = Bench(place=tmp_path)
+    bench.context(bench.script())
+    home, file = tmp_path / "home", tmp_path / "bench.toml"
+    match fault:
+        case "a broken pipeline file":
+            file.write_text("name = ")
+            told = str(file)
+        case _:
+            (home / "logs" / "worker-1.log").mkdir(parents=True)
+            told = str(home / "logs" / "worker-1.log")
+    settings = Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        broker_url=redis_settings.redis_url,
+        pipeline=str(file),
+        home=home,
+    )
+
+    environment = {**os.environ, **environment_of(settings)}
+    done = commands.planner("up", environment=environment, cwd=tmp_path, seconds=30)
+
+    assert done.code == Exit.USAGE, done
+    assert told in done.err

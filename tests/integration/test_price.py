@@ -1,0 +1,167 @@
+"""What a run is billed: said before, by dry run, and added up after, from each job's statistics."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from planner.gaps.survey import bytes_to_count
+from planner.plan.cost import Cost, TooExpensive, check_dollars, cost_of
+from planner.plan.plan import Plan
+from planner.plan.states import RunState
+from planner.report.markdown import render_markdown
+from planner.sandbox.workers import environment_of
+from planner.settings import Settings
+from sql.billing import MINIMUM_BYTES_BILLED
+from tests.bigquery_server.rest import BigQueryServer
+from tests.commands import Done, planner
+from tests.integration.mart import DAYS, RUN, SCOPE, Mart
+from worker.ledger.orders import Orders
+from worker.run.control import resume
+from worker.run.keep import prepare, with_keeping
+from worker.run.plan import Wanted, plan_repair
+from worker.step.context import Context
+from worker.step.visit import visit
+
+Say = Callable[..., Done]
+
+
+@pytest.fixture
+def mart(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Mart:
+    return Mart(tmp_path, redis_settings.redis_url)
+
+
+@pytest.fixture
+def server(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryServer]:
+    """The mart, on BigQuery."""
+    with BigQueryServer(mart.place / "warehouse", datasets={"safe": "US"}) as server:
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
+        asked = {"warehouse": "bigquery:shop", "keep_dataset": "safe"}
+        mart.settings = mart.settings.model_copy(update=asked)
+        mart.context = Context(mart.settings, patient=False)
+        yield server
+        mart.context.warehouse.close()
+
+
+@pytest.fixture
+def say(mart: Mart) -> Say:
+    """A command as a user types it."""
+
+    def run(*arguments: str) -> Done:
+        environment = {**os.environ, **environment_of(mart.settings)}
+        return planner(*arguments, environment=environment, cwd=mart.place)
+
+    return run
+
+
+def planned(mart: Mart, *, chunk_dates: int = 1) -> Plan:
+    """A plan to write every date anew."""
+    counting = bytes_to_count(mart.context.warehouse, mart.context.pipeline, SCOPE)
+    assert counting is not None
+    wanted = Wanted(
+        scope=SCOPE,
+        phases=["daily", "trend"],
+        redo=["daily"],
+        gaps=False,
+        chunk_dates=chunk_dates,
+    )
+    return plan_repair(
+        mart.context, mart.assess(), wanted, ledger=mart.ledger, cost=cost_of(counting, 6.25)
+    )
+
+
+def begin(mart: Mart, plan: Plan, *, max_dollars: float | None = None) -> None:
+    orders = with_keeping(Orders(max_dollars=max_dollars), mart.settings)
+    prepare(mart.context, plan, orders)
+    mart.ledger.register(RUN, plan, orders, warehouse_id=mart.context.warehouse.identify())
+    mart.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
+
+
+def test_a_dry_run_asks_once_per_statement_and_size(mart: Mart, server: BigQueryServer) -> None:
+    plan = planned(mart, chunk_dates=3)  # three dates and one
+
+    dry = [
+        each.body["configuration"]["query"]["query"]
+        for each in server.requests
+        if each.body.get("configuration", {}).get("dryRun")
+        and "MERGE" in each.body["configuration"]["query"]["query"]
+    ]
+    assert len(dry) == 2 * 2
+    assert plan.cost is not None
+    # Each reads its source and what it replaces: two tables, at the minimum each; trend reads three
+    tables = (2 + 3) * 2
+    assert plan.cost.statements == cost_of(tables * MINIMUM_BYTES_BILLED, 6.25)
+    assert plan.cost.unknown == {}
+
+
+@pytest.mark.slow
+def test_the_price_said_before_is_what_is_billed_after(mart: Mart, server: BigQueryServer) -> None:
+    plan = planned(mart)
+    assert plan.cost is not None
+    before = server.bytes_billed
+
+    begin(mart, plan)
+    report = mart.end()
+
+    assert report.state == "complete"
+    billed = server.bytes_billed - before
+    assert report.billed is not None
+    assert report.billed.bytes == billed
+    assert abs(plan.cost.run.bytes - billed) <= billed / 10, (plan.cost, billed)
+    # And each step knows its own
+    steps = {row.phase: row.billed for row in report.steps}
+    assert all(steps.values())
+    assert "- billed: " in render_markdown(report)
+
+
+def test_a_run_that_passes_its_limit_is_paused_and_goes_on_when_it_is_raised(
+    mart: Mart, server: BigQueryServer, say: Say
+) -> None:
+    plan = planned(mart, chunk_dates=4)
+    begin(mart, plan, max_dollars=0.0001)
+
+    first = next(step for step, _ in plan.steps())
+    assert visit(mart.context, RUN, first, worker="me") == "succeeded"
+
+    record = mart.ledger.require(RUN)
+    assert record.state is RunState.PAUSED
+    assert "and --max-dollars allows $0.0001: allow more with `planner resume" in record.note
+    shown = say("status", RUN)
+    assert "of $0.0001 at most" in shown.out
+    assert "--max-dollars allows $0.0001" in shown.out
+    status = say("status", RUN, "--json").json["billed"]
+    assert status["phases"].keys() == {"daily"}
+    assert status["bytes"] == record.billed > 0
+
+    resume(mart.context, RUN, max_dollars=1.0)
+    assert mart.end().state == "complete"
+
+
+def test_a_plan_above_the_limit_is_not_sent(mart: Mart, server: BigQueryServer, say: Say) -> None:
+    asked = ("enqueue", "--redo", "--all", "--phases", "daily", "--yes")
+
+    done = say(*asked, "--max-dollars", "0.001")
+
+    assert done.code == 2
+    assert "--max-dollars allows $0.001: nothing was sent" in done.err
+    assert mart.ledger.runs() == []
+    assert "The run is billed about" in done.err
+
+
+def test_what_nothing_tells_is_said_to_be_unknown(mart: Mart, server: BigQueryServer) -> None:
+    mart.says("trend", "SELECT 1 FROM m.nowhere")
+
+    plan = planned(mart)
+
+    assert plan.cost is not None
+    assert list(plan.cost.unknown) == ["trend"]
+    assert "a dry run of its statements is refused" in plan.cost.unknown["trend"]
+    with pytest.raises(TooExpensive, match="what trend reads is not in it"):
+        check_dollars(plan.cost, 0.0)
+    check_dollars(plan.cost, plan.cost.run.dollars)
+    assert plan.cost.run.bytes > (plan.cost.statements or Cost(bytes=0, dollars=0)).bytes
+    assert {day for _, step in plan.steps() for day in step.dates} == set(DAYS)

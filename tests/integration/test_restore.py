@@ -1,0 +1,422 @@
+"""What a run wrote over, put back as it was."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from deltalake import DeltaTable
+
+from planner.errors import FleetError, UsageError
+from planner.gaps.gaps import GapReason
+from planner.plan.plan import Plan
+from planner.plan.states import RunState
+from planner.report.history import create_statements
+from planner.report.report import Report
+from planner.sandbox.workers import environment_of
+from planner.settings import Settings
+from sql.errors import KeptExpired, WarehouseRefused, WarehouseUnreachable
+from tests.bigquery_server.rest import BigQueryServer
+from tests.commands import Done, planner
+from tests.integration.mart import DAILY, DAYS, RUN, SCOPE, STATEMENTS, Mart
+from worker.ledger.lease import Lease, Resource
+from worker.ledger.orders import Orders
+from worker.run.keep import prepare, with_keeping
+from worker.run.plan import Wanted, plan_gaps
+from worker.run.restore import restore
+from worker.step.context import Context
+from worker.step.keep import Keeping
+from worker.step.visit import CRASHES_MAX
+
+Rows = Mapping[str, list[dict[str, Any]]]
+TWICE = STATEMENTS["daily"].replace(DAILY, DAILY.replace("paid FROM", "2 * paid AS paid FROM"))
+DELETES = "DELETE FROM m.daily WHERE day BETWEEN @start_date AND @end_date"
+
+
+@pytest.fixture
+def mart(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Mart:
+    return Mart(tmp_path, redis_settings.redis_url)
+
+
+def rows(mart: Mart, *tables: str) -> Rows:
+    return {
+        table: sorted(
+            mart.warehouse.rows(f"SELECT * FROM m.{table}", {}),
+            key=lambda row: repr(sorted(row.items())),
+        )
+        for table in tables or ("daily", "trend")
+    }
+
+
+def redo(mart: Mart, *phases: str, chunk_dates: int | None = None, gaps: bool = False) -> Plan:
+    wanted = Wanted(
+        scope=SCOPE,
+        phases=["daily", "trend"],
+        redo=phases,
+        gaps=gaps,
+        chunk_dates=chunk_dates,
+    )
+    return plan_gaps(mart.context, mart.assess(), wanted, ledger=mart.ledger)
+
+
+def run(mart: Mart, plan: Plan, *, keep: bool = True) -> Report:
+    """Run a plan that keeps what it writes over."""
+    orders = with_keeping(Orders(), mart.settings) if keep else Orders()
+    prepare(mart.context, plan, orders)
+    mart.ledger.register(RUN, plan, orders, warehouse_id=mart.context.warehouse.identify())
+    mart.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
+    return mart.end()
+
+
+@pytest.fixture
+def say(mart: Mart) -> Callable[..., Done]:
+    """A command as a user types it."""
+
+    def run(*arguments: str) -> Done:
+        environment = {**os.environ, **environment_of(mart.settings)}
+        return planner(*arguments, environment=environment, cwd=mart.place)
+
+    return run
+
+
+def test_every_table_is_as_it_was_row_for_row(mart: Mart) -> None:
+    before = rows(mart)
+    mart.says("daily", TWICE)
+    assert run(mart, redo(mart, "daily")).state == "complete"
+    assert rows(mart)["daily"] != before["daily"]
+    assert rows(mart)["trend"] != before["trend"]
+
+    report = restore(mart.context, RUN)
+
+    assert rows(mart) == before
+    assert {(each.phase, each.dates) for each in report.tables} == {
+        ("daily", tuple(DAYS)),
+        ("trend", tuple(DAYS)),
+    }
+    assert mart.ledger.restores(RUN) == [report.model_dump_json()]
+
+
+def test_dates_that_held_nothing_hold_nothing_again(mart: Mart) -> None:
+    mart.lose("daily", DAYS[1])
+    mart.lose("daily", DAYS[2], "s1")
+    before = rows(mart)
+    assert run(mart, mart.plan()).state == "complete"
+
+    restore(mart.context, RUN)
+
+    assert rows(mart) == before
+
+
+def test_one_phase_alone_is_restored_and_what_rests_on_it_is_owed(mart: Mart) -> None:
+    before = rows(mart)
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+    after = rows(mart)
+
+    report = restore(mart.context, RUN, phase="daily", dates=[DAYS[1]])
+
+    # Then its other dates are as the run left them
+    now = rows(mart)
+    assert [row for row in now["daily"] if row["day"] == DAYS[1]] == [
+        row for row in before["daily"] if row["day"] == DAYS[1]
+    ]
+    assert [row for row in now["daily"] if row["day"] != DAYS[1]] == [
+        row for row in after["daily"] if row["day"] != DAYS[1]
+    ]
+    assert now["trend"] == after["trend"]
+    # And the next plan computes anew what was computed from what is gone
+    assert report.to_recompute == {"trend": (DAYS[1], DAYS[2])}
+    plan = mart.plan()
+    assert {
+        (step.phase, task.date): task.reason for _, step in plan.steps() for task in step.tasks
+    } == {("trend", DAYS[1]): GapReason.CASCADE, ("trend", DAYS[2]): GapReason.CASCADE}
+
+
+def test_a_step_that_deletes_and_dies_says_how_its_rows_are_put_back(
+    mart: Mart, say: Callable[..., Done]
+) -> None:
+    before = rows(mart)
+    mart.says("daily", DELETES)
+    run(mart, redo(mart, "daily"))
+    assert not rows(mart)["daily"]
+
+    told = mart.problem(DAYS[1], "daily")
+    assert "m.daily held 4 rows before the run, and holds 0: put them back with `" in told
+    command = told.split("`")[-2]
+    assert command == f"planner restore {RUN} --phase daily --dates {DAYS[1]}"
+    assert say(*command.split()[1:], "--yes").code == 0
+
+    now = rows(mart, "daily")["daily"]
+    assert now == [row for row in before["daily"] if row["day"] == DAYS[1]]
+
+
+def test_what_was_written_since_is_not_written_over(mart: Mart) -> None:
+    before = rows(mart)
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+    mart.sql(DELETES, start_date=DAYS[3], end_date=DAYS[3])
+    since = rows(mart)
+
+    with pytest.raises(UsageError, match=rf"since {RUN}.*m.daily on {DAYS[3]}\. .*--over"):
+        restore(mart.context, RUN)
+    assert rows(mart) == since
+
+    restore(mart.context, RUN, over=True)
+    assert rows(mart) == before
+
+
+def test_a_restore_that_was_done_is_done_again_without_a_write(mart: Mart) -> None:
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+    restore(mart.context, RUN)
+    version = DeltaTable(mart.place / "warehouse/m/daily").version()
+
+    restore(mart.context, RUN)
+
+    assert DeltaTable(mart.place / "warehouse/m/daily").version() == version
+
+
+DYING = """
+import os, signal, sys
+from planner.cli import main
+from worker.run import restore
+real = restore.put_back
+def put_back(*arguments):
+    real(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+restore.put_back = put_back
+sys.argv = ["planner", "restore", sys.argv[1], "--yes"]
+main()
+"""
+
+
+def test_a_restore_that_was_killed_in_the_middle_is_begun_again_and_ends_right(
+    mart: Mart, say: Callable[..., Done]
+) -> None:
+    before = rows(mart)
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+
+    # When its process dies between two tables
+    environment = {**os.environ, **environment_of(mart.settings)}
+    killed = subprocess.run(
+        [sys.executable, "-c", DYING, RUN], env=environment, cwd=mart.place, capture_output=True
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    half = rows(mart)
+    assert half["daily"] == before["daily"]
+    assert half["trend"] != before["trend"]
+
+    # Then the same command ends what it began, at once
+    done = say("restore", RUN, "--yes")
+    assert done.code == 0, done.err
+    assert rows(mart) == before
+
+
+def test_a_retry_keeps_what_was_there_before_the_run(mart: Mart) -> None:
+    before = rows(mart)
+    mart.retries(1)
+    mart.says("daily", DELETES)
+    run(mart, redo(mart, "daily"))
+    assert not rows(mart)["daily"]
+
+    restore(mart.context, RUN, phase="daily")
+
+    assert rows(mart)["daily"] == before["daily"]
+
+
+def test_files_that_somebody_removed_are_told_before_anything_is_written(mart: Mart) -> None:
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+    after = rows(mart)
+    table = DeltaTable(mart.place / "warehouse/m/trend")
+    assert not table.vacuum(dry_run=False)  # held off, as long as nobody forces it
+    table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+
+    with pytest.raises(KeptExpired, match=f"m.trend .* is kept no more, of {DAYS[0]}"):
+        restore(mart.context, RUN)
+
+    assert rows(mart) == after
+
+
+def test_a_run_that_keeps_nothing_says_so(mart: Mart) -> None:
+    run(mart, redo(mart, "daily"), keep=False)
+
+    with pytest.raises(UsageError, match="kept nothing of what it wrote over"):
+        restore(mart.context, RUN)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"phase": "sales"}, "wrote no phase 'sales': it wrote daily, trend"),
+        ({"dates": [date(2024, 3, 1)]}, "wrote nothing on 2024-03-01"),
+    ],
+)
+def test_what_the_run_did_not_write_is_refused(
+    mart: Mart, asked: dict[str, Any], says: str
+) -> None:
+    run(mart, redo(mart, "daily"))
+
+    with pytest.raises(UsageError, match=says):
+        restore(mart.context, RUN, **asked)
+
+
+def test_dates_that_a_step_writes_are_left(mart: Mart) -> None:
+    run(mart, redo(mart, "daily"))
+    lease = Lease(mart.context.redis, [Resource(name=f"mart:daily:{DAYS[0]}")], seconds=5)
+    assert lease.acquire()
+
+    with pytest.raises(FleetError, match="writes some of these dates now"):
+        restore(mart.context, RUN)
+
+
+@pytest.fixture
+def served(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryServer]:
+    """The same mart, on BigQuery."""
+    with BigQueryServer(mart.place / "warehouse", datasets={"safe": "US", "far": "EU"}) as server:
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
+        asked = {"warehouse": "bigquery:shop", "keep_dataset": "safe"}
+        mart.settings = mart.settings.model_copy(update=asked)
+        mart.context = Context(mart.settings, patient=False)
+        yield server
+        mart.context.warehouse.close()
+
+
+@pytest.mark.slow
+def test_bigquery_is_as_it_was_row_for_row(mart: Mart, served: BigQueryServer) -> None:
+    mart.lose("daily", DAYS[2])
+    before = rows(mart)
+    mart.says("daily", TWICE)
+    assert run(mart, redo(mart, "daily", chunk_dates=4, gaps=True)).state == "complete"
+    assert rows(mart) != before
+
+    report = restore(mart.context, RUN)
+
+    assert rows(mart) == before
+    assert report.phase_dates == 2 * len(DAYS)
+    # And once more, nothing is to do
+    inserts = served.count("jobs.insert")
+    restore(mart.context, RUN)
+    again = list(served.requests)[-(served.count("jobs.insert") - inserts) :]
+    assert not any("MERGE" in str(each.body) for each in again)
+
+
+@pytest.mark.slow
+def test_copies_that_have_expired_are_told_and_the_others_put_back(
+    mart: Mart, served: BigQueryServer
+) -> None:
+    before = rows(mart)
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily", chunk_dates=4))
+    after = rows(mart)
+    (expired,) = (mart.place / "warehouse/safe").glob("*__m_trend")
+    shutil.rmtree(expired)
+
+    with pytest.raises(KeptExpired, match="kept what m.trend held, is there no more"):
+        restore(mart.context, RUN)
+    assert rows(mart) == after
+
+    restore(mart.context, RUN, phase="daily")
+    assert rows(mart, "daily") == {"daily": before["daily"]}
+
+
+def test_a_keep_dataset_in_another_location_is_refused_before_anything_is_sent(
+    mart: Mart, served: BigQueryServer, say: Callable[..., Done]
+) -> None:
+    mart.settings = mart.settings.model_copy(update={"keep_dataset": "far"})
+    asked = ("enqueue", "--redo", "--all", "--phases", "daily", "--yes")
+
+    done = say(*asked)
+
+    assert done.code == 3
+    assert "m.daily is in US and far, where its rows are to be kept, in EU" in done.err
+    assert mart.ledger.runs() == []
+
+
+def test_a_pipeline_file_that_was_mended_since_still_tells_the_tables(mart: Mart) -> None:
+    before = rows(mart)
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+    file = Path(mart.settings.pipeline)
+    file.write_text(file.read_text().replace("retries = 0", "retries = 2"))
+    mart.context = Context(mart.settings, patient=False)
+
+    restore(mart.context, RUN)
+
+    assert rows(mart) == before
+    # And a table that it names no more is told
+    file.write_text(file.read_text().replace("m.trend", "m.other"))
+    mart.context = Context(mart.settings, patient=False)
+    with pytest.raises(UsageError, match=r"wrote m\.trend in the phase trend, .* no such"):
+        restore(mart.context, RUN)
+
+
+def test_rows_that_were_lost_by_workers_that_died_are_told_and_put_back(mart: Mart) -> None:
+    # Given a step that had kept its rows and deleted them when each of its workers died
+    before = rows(mart)
+    plan = redo(mart, "daily", chunk_dates=4)
+    orders = with_keeping(Orders(), mart.settings)
+    mart.ledger.register(RUN, plan, orders, warehouse_id=mart.warehouse.identify())
+    mart.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
+    keeping = Keeping(
+        ledger=mart.ledger,
+        warehouse=mart.warehouse,
+        run_id=RUN,
+        phase=mart.context.pipeline.by_name["daily"],
+        days=14,
+    )
+    keeping.keep(DAYS)
+    mart.sql(DELETES, start_date=DAYS[0], end_date=DAYS[-1])
+    step = next(name for name, step in plan.steps() if step.phase == "daily")
+    mart.ledger.client.hset(f"backfill:run:{RUN}:step:{step}", "crashes", CRASHES_MAX)
+
+    # When it is given up
+    mart.end()
+
+    # Then it says what is lost, and the run can be restored, though none of them told its end
+    told = mart.ledger.problems(RUN, step)[DAYS[0]]
+    assert "gave up" in told
+    assert f"put them back with `planner restore {RUN} --phase daily --dates {DAYS[0]}`" in told
+    restore(mart.context, RUN)
+    assert rows(mart) == before
+
+
+def test_a_table_that_cannot_be_held_back_is_told_before_anything_is_sent(
+    mart: Mart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise WarehouseUnreachable("Permission denied")
+
+    monkeypatch.setattr("sql.local_keeping.commit", refuse)
+
+    with pytest.raises(WarehouseRefused, match=r"m\.daily cannot be told to hold .*--no-keep"):
+        prepare(mart.context, redo(mart, "daily"), with_keeping(Orders(), mart.settings))
+
+
+def test_a_restore_is_in_the_history_and_in_a_file(mart: Mart) -> None:
+    for statement in create_statements("ops"):
+        mart.sql(statement)
+    run(mart, redo(mart, "daily"))
+    asked = mart.settings.model_copy(update={"history_dataset": "ops"})
+    mart.context = Context(asked, patient=False)
+
+    report = restore(mart.context, RUN)
+
+    (row,) = mart.warehouse.rows("SELECT run_id, state, reason FROM ops.backfill_runs", {})
+    assert dict(row) == {
+        "run_id": report.restore_id,
+        "state": "restored",
+        "reason": f"restore of {RUN}",
+    }
+    told = (mart.settings.home_dir / "reports" / RUN / f"{report.restore_id}.md").read_text()
+    assert "8 phase-dates of run-of-this-test hold what they held before it" in told

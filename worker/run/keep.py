@@ -1,0 +1,89 @@
+"""Whether a run keeps what it writes over, and whether that can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import date
+
+from planner.errors import UsageError
+from planner.pipeline.phase import Phase
+from planner.pipeline.tables import TableSpec
+from planner.plan.plan import Plan
+from planner.settings import Settings
+from sql.keeping import whole
+from worker.ledger.kept import Kept, Place
+from worker.ledger.orders import Orders
+from worker.ledger.record import RunRecord
+from worker.step.context import Context
+from worker.step.mismatch import is_here
+
+
+def with_keeping(orders: Orders, settings: Settings) -> Orders:
+    """Orders to keep what is written over, where the settings say so; else as they are.
+
+    The local warehouse keeps unless told not to, since that costs nothing. BigQuery's copies cost
+    storage and need a dataset, so there naming one is what turns it on.
+    """
+    is_local = settings.warehouse.startswith("local:")
+    if not settings.keep or not (is_local or settings.keep_dataset):
+        return orders
+    return replace(
+        orders,
+        keep=True,
+        keep_dataset=settings.keep_dataset or "",
+        keep_days=settings.keep_days,
+    )
+
+
+def require_kept(context: Context, run: RunRecord) -> None:
+    """Raises `UsageError` where nothing of what a run kept can be read from here.
+
+    The pipeline file may have been mended since: all that is asked of it is that it names the
+    tables, which `specs_of` checks.
+    """
+    if run.pipeline != context.pipeline.name or not is_here(context, run):
+        raise UsageError(
+            f"{run.id} is of {run.pipeline} in {run.warehouse}, and BACKFILL_PIPELINE is "
+            f"{context.pipeline.name}, BACKFILL_WAREHOUSE {context.warehouse.name}: set those of "
+            "the run."
+        )
+    if not run.keep:
+        raise UsageError(
+            f"{run.id} kept nothing of what it wrote over: it was begun with --no-keep, with "
+            "BACKFILL_KEEP=false, without BACKFILL_KEEP_DATASET on BigQuery, or by a version "
+            "before this one."
+        )
+
+
+def specs_of(
+    context: Context, run: RunRecord, kept: Mapping[Place, Kept]
+) -> Iterator[tuple[Phase, TableSpec, dict[date, Kept]]]:
+    """What was kept, by table. Raises `UsageError` for a table that the file no longer names."""
+    left = dict(kept)
+    for phase in context.pipeline.phases:
+        for spec in phase.tables:
+            of = {place: left.pop(place) for place in kept if place[:2] == (phase.name, spec.name)}
+            if of:
+                yield phase, spec, {day: each for (_, _, day), each in of.items()}
+    if left:
+        name, table, _ = next(iter(left))
+        raise UsageError(
+            f"{run.id} wrote {table} in the phase {name}, and {context.settings.pipeline} names "
+            "no such table there any more: name another phase with --phase, or set "
+            "BACKFILL_PIPELINE to the file as it was."
+        )
+
+
+def prepare(context: Context, plan: Plan, orders: Orders) -> None:
+    """Make sure that what a plan writes over can be kept, before anything is sent.
+
+    Raises `WarehouseError` where it cannot.
+    """
+    if not orders.keep:
+        return
+    names = dict.fromkeys(step.phase for _, step in plan.steps())
+    specs = [spec for name in names for spec in context.pipeline.by_name[name].tables]
+    warehouse = context.warehouse.labelled(plan_id=plan.plan_id, phase="keeping")
+    keeper = warehouse.keeper(dataset=orders.keep_dataset, days=orders.keep_days)
+    keeper.prepare([warehouse.dated(whole(spec.table)) for spec in specs])

@@ -1,0 +1,40 @@
+"""How a step waits: what for, for how long at most, and what wakes it before."""
+
+from __future__ import annotations
+
+from worker.ledger.awaited import Awaited, awaited_resource
+from worker.ledger.lease import Lease
+from worker.ledger.record import RunRecord
+from worker.step.context import Context
+from worker.step.errors import Requeue, Waiting
+
+FIRST_WAIT_SECONDS = 0.25  # then pauses grow up to BACKFILL_POLL_MAX_SECONDS
+WAIT_GROWTH = 1.3
+
+
+def wait(
+    context: Context,
+    run: RunRecord,
+    step_id: str,
+    what: str = "",
+    kind: type[Requeue] = Waiting,
+    awaited: Awaited | None = None,
+) -> Requeue:
+    """To be raised: the step waits for something, a little longer every time.
+
+    What it awaits wakes it; it comes by unwoken for what ends without a word.
+    """
+    waits = context.ledger.note_wait(run.id, step_id, what)
+    longest = context.settings.poll_max_seconds
+    pause = min(FIRST_WAIT_SECONDS * WAIT_GROWTH ** min(waits, 50), longest)
+    why = f"waits for {what}" if what else f"its run is {run.state}"
+    return kind(longest if awaited else pause, why, awaited)
+
+
+def wait_for_lease(context: Context, run: RunRecord, step_id: str, lease: Lease) -> Requeue:
+    """To be raised: others hold what the step needs."""
+    full = lease.full()
+    if full is None:
+        return wait(context, run, step_id)
+    awaited = awaited_resource(run.id, step_id, full.key, full.capacity)
+    return wait(context, run, step_id, full.full, awaited=awaited)
