@@ -81,7 +81,10 @@ class Settings(BaseSettings):
         description="a step without a message for this long is sent again",
     )
     poll_max_seconds: float = Field(
-        default=10, ge=0.05, le=600, description="longest pause of a step that waits for others"
+        default=10,
+        ge=0.05,
+        le=600,
+        description="longest pause of a step or of a run's end that waits for others",
     )
     notify: str | None = Field(
         default=None,
