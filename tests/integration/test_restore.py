@@ -57,7 +57,7 @@ def rows(mart: Mart, *tables: str) -> Rows:
     }
 
 
-def redo(mart: Mart, *phases: str, chunk_dates: int | None = None, gaps: bool = False) -> Plan:
+def redo(mart: Mart, *phases: str, chunk_dates: int | None = len(DAYS), gaps: bool = False) -> Plan:
     wanted = Wanted(
         scope=SCOPE,
         phases=["daily", "trend"],
@@ -146,7 +146,7 @@ def test_a_step_that_deletes_and_dies_says_how_its_rows_are_put_back(
 ) -> None:
     before = rows(mart)
     mart.says("daily", DELETES)
-    run(mart, redo(mart, "daily"))
+    run(mart, redo(mart, "daily", chunk_dates=1))
     assert not rows(mart)["daily"]
 
     told = mart.problem(DAYS[1], "daily")
