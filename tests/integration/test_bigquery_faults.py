@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -59,12 +60,6 @@ def warehouse(server: BigQueryServer) -> Iterator[BigQueryWarehouse]:
 
 REFUSALS = [
     pytest.param(
-        NOT_FOUND,
-        TableNotFound,
-        "Not found: Table p:d.t was not found in location US. Check the table's name",
-        id="not found",
-    ),
-    pytest.param(
         ACCESS_DENIED,
         WarehouseRefused,
         "perhaps it does not exist. Grant roles/bigquery.jobUser on the project and "
@@ -107,17 +102,33 @@ def test_a_refusal_is_said_once_in_one_line_and_never_retried(
     assert server.count("jobs.insert") == 1
 
 
+@pytest.mark.parametrize("in_job", [False, True], ids=["at once", "in the job"])
+def test_a_table_that_is_not_found_is_asked_for_once_more(
+    warehouse: BigQueryWarehouse, server: BigQueryServer, in_job: bool
+) -> None:
+    # Given a table that Google does not find once, though it is there
+    missing = replace(NOT_FOUND, in_job=in_job)
+    server.fail(missing, on="jobs.insert")
+    assert warehouse.rows(COUNT, DAY) == [{"n": 1}]
+
+    # And one that it does not find at all
+    server.fail(missing, on="jobs.insert", times=2)
+    with pytest.raises(TableNotFound, match=r"^bigquery:p: Not found: Table p:d\.t .* Check the"):
+        warehouse.rows(COUNT, DAY)
+    assert server.count("jobs.insert") == 4
+
+
 def test_a_request_that_is_too_large_says_413(
     warehouse: BigQueryWarehouse, server: BigQueryServer
 ) -> None:
     # Given Google's front end, which answers a page instead of JSON
-    server.fail(TOO_LARGE)
+    server.fail(TOO_LARGE, on="jobs.insert")
 
     with pytest.raises(WarehouseRefused) as refused:
         warehouse.rows(COUNT, DAY)
     assert "too large (413): ask for fewer dates" in str(refused.value)
     assert "<" not in str(refused.value)
-    assert server.count() == 1
+    assert server.count("jobs.insert") == 1
 
 
 @pytest.mark.parametrize(

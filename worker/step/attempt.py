@@ -26,6 +26,7 @@ from worker.processes.secrets import redacted
 from worker.runners import (
     LEASE_LOST,
     Failed,
+    Held,
     Job,
     NoRunner,
     Outcome,
@@ -44,6 +45,7 @@ from worker.step.before import Before, read_before
 from worker.step.checkpoint import Checkpoint, Range
 from worker.step.context import Context
 from worker.step.gate import Pair, short_upstream
+from worker.step.held import given_up, hold, parked
 from worker.step.log import log_path
 from worker.step.recount import Recount, recount
 
@@ -116,6 +118,8 @@ class Attempt:
         checkpoint = Checkpoint.model_validate(self.checkpoint)
         if checkpoint.which is None:
             checkpoint.which = self.which
+        if checkpoint.held_until > self.now():
+            return self._parked(checkpoint)
         try:
             if checkpoint.left is None:
                 checkpoint.upstream = short_upstream(
@@ -148,10 +152,17 @@ class Attempt:
                 if isinstance(outcome, Park):
                     checkpoint.runner = outcome.checkpoint
                     return Park(seconds=outcome.seconds, checkpoint=checkpoint.as_json())
-                checkpoint.runner = {}
+                if isinstance(outcome, Held):
+                    checkpoint.runner = outcome.checkpoint
+                    if hold(checkpoint, outcome.what, outcome.error, now=self.now()):
+                        return self._parked(checkpoint)
+                    outcome = given_up(outcome)
+                checkpoint.runner, checkpoint.held_since = {}, None
                 checkpoint.left[:1] = self._rest(dates, outcome, checkpoint)
             return self._recount(checkpoint)
         except WarehouseError as error:
+            if hold(checkpoint, "the tables cannot be counted", error, now=self.now()):
+                return self._parked(checkpoint)
             wrong = dict.fromkeys(self.dates, f"the recount failed: {redacted(str(error))}")
             if isinstance(error, WarehouseRefused):
                 return Ended(done=(), permanent=wrong)
@@ -167,6 +178,10 @@ class Attempt:
             log.exception("%s: %s", self.run_id, self.step_id)
             why = redacted(f"{type(error).__name__}: {error}. See the worker's log.")
             return Ended(done=(), short=dict.fromkeys(self.dates, why))
+
+    def _parked(self, checkpoint: Checkpoint) -> Park:
+        seconds_max = self.context.settings.poll_max_seconds
+        return parked(checkpoint, now=self.now(), seconds_max=seconds_max)
 
     def _keep_flaws(self, before: Before) -> None:
         """Let a flaw that an earlier attempt of the run made stay new to this one, also when the
