@@ -23,7 +23,13 @@ def all_rows(warehouse: str, rows: RowIterator) -> list[dict[str, Any]]:
     token = ""
     for page in rows.pages:
         before = len(found)
-        found.extend(dict(row.items()) for row in page)
+        try:
+            found.extend(dict(row.items()) for row in page)
+        except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+            raise BadAnswer(
+                f"{warehouse}: a row of an answer cannot be read ({type(error).__name__}). Try "
+                "again later."
+            ) from None
         empty = 0 if len(found) > before else empty + 1
         if (
             empty > EMPTY_PAGES_MAX

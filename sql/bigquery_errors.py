@@ -79,13 +79,6 @@ def translated(warehouse: str, error: Exception) -> WarehouseError:
         )
     if isinstance(error, _LOST):
         return _unanswered(warehouse, error)
-    if isinstance(error, ValueError | TypeError | KeyError | AttributeError) and not isinstance(
-        error, GoogleAuthError
-    ):
-        return BadAnswer(
-            f"{warehouse} gave an answer that cannot be read ({type(error).__name__}). Try again "
-            "later."
-        )
     if any(words in str(error).lower() for words in _CLOCK):
         return WarehouseUnreachable(
             f"{warehouse}: Google refuses the credentials as of another time. This machine's clock "

@@ -76,6 +76,7 @@ class Api:
         *,
         faults: Faults,
         location: str,
+        locations: Mapping[str, str],
         page_rows: int,
         wait_seconds: float,
         filtered: frozenset[str],
@@ -87,6 +88,7 @@ class Api:
         self._filtered = filtered
         self._read_only = read_only
         self._location = location
+        self._locations = locations
         self._page_rows = page_rows
         self._methods: Mapping[str, Callable[[Request, ServedWarehouse], Json]] = {
             "jobs.insert": self._insert,
@@ -115,13 +117,18 @@ class Api:
         job = Job(
             project=request.names["project"],
             job_id=reference.get("jobId") or str(uuid.uuid4()),
-            location=reference.get("location") or self._location,
+            location=reference.get("location") or self._inferred(configuration["query"]),
             configuration=configuration,
         )
         if job.dry_run:
             # Refused at once, and forgotten: a dry run has no id to ask about.
             job.finish(answer=self.jobs.execute(job, warehouse))
             return job.resource()
+        at = self._inferred(configuration["query"])
+        if at != self._location and job.location != at:
+            raise ApiError(
+                "notFound", f"Not found: Table p:d.t was not found in location {job.location}"
+            )
         self.jobs.begin(job)
         self.jobs.wait(job, warehouse, seconds=0)
         # As BigQuery does: the first answer says RUNNING, an error is found by asking again.
@@ -177,7 +184,16 @@ class Api:
         )
 
     def _job(self, request: Request) -> Job:
-        return self.jobs.get(request.names["project"], request.names["job"])
+        return self.jobs.get(
+            request.names["project"], request.names["job"], request.query.get("location")
+        )
+
+    def _inferred(self, query: Json) -> str:
+        """Where BigQuery runs a job that names no location: where its tables are."""
+        text = str(query.get("query", "")).replace("`", "")
+        return next(
+            (at for name, at in self._locations.items() if f"{name}." in text), self._location
+        )
 
     def _waited(
         self,
@@ -271,7 +287,7 @@ class Api:
                 ]
             },
             "type": layout.kind,
-            "location": self._location,
+            "location": self._locations.get(dataset, self._location),
             "numRows": str(layout.rows),
             "creationTime": str(int(layout.created.timestamp() * 1000)),
             "lastModifiedTime": str(int(layout.modified.timestamp() * 1000)),
