@@ -11,7 +11,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # every library anew, which takes longer than what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-all chaos bench cost audit lint lock clean
+.PHONY: help install demo test test-all chaos bigquery-faults bench cost audit lint lock clean
 
 help:  ## What there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ test-all: lint  ## Every test but the fault suite, with whole runs on real fleet
 
 chaos: $(READY)  ## Hurt a real fleet in every way, and write docs/reliability.md (CHAOS_SEED=…)
 	CHAOS_REPORT=docs/reliability.md $(BIN)/pytest -s -m slow tests/chaos
+
+bigquery-faults: $(READY)  ## Meet BigQuery's faults, and write docs/reliability-bigquery.md
+	BIGQUERY_REPORT=docs/reliability-bigquery.md $(BIN)/pytest -n 0 -m "" \
+	  tests/integration/test_bigquery_fault_table.py
 
 bench: $(READY)  ## Measure what the bookkeeping costs, beside bare Celery (docs/performance.md)
 	$(BIN)/python -m tests.bench

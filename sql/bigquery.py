@@ -29,12 +29,11 @@ from google.cloud.bigquery.job import QueryJob
 from sql.bigquery_answers import all_rows, tables_of
 from sql.bigquery_errors import THEIRS, translated
 from sql.bigquery_jobs import REQUEST_TIMEOUT_SECONDS, Jobs, patient
-from sql.bigquery_types import columns_of, google_type
+from sql.bigquery_types import columns_of, google_type, parameter_of
 from sql.billing import MAXIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED, billed_bytes
 from sql.coverage import coverage_of, coverage_query
 from sql.days import SUFFIX, dated, is_sharded, kind_of, utc_days
-from sql.errors import AccessDenied, Unsupported, WarehouseError, WarehouseRefused
-from sql.parameters import scalar_type
+from sql.errors import AccessDenied, TableNotFound, Unsupported, WarehouseError, WarehouseRefused
 from sql.partitions import (
     by_day,
     is_by_day,
@@ -52,7 +51,6 @@ from sql.warehouse import (
     Parameters,
     Partitioning,
     Partitions,
-    Scalar,
     Table,
 )
 
@@ -267,12 +265,14 @@ class BigQueryWarehouse:
         project = ".".join(beside.split(".")[:-2])
         prefix = f"{project}." if project else ""
         options: dict[str, Any] = {"retry": self._retry(), "timeout": REQUEST_TIMEOUT_SECONDS}
+        found: list[str] = []
         with self._in_our_words():
-            return sorted(
-                f"{prefix}{table.dataset_id}.{table.table_id}"
-                for dataset in self._client.list_datasets(project or self.project, **options)
-                for table in self._client.list_tables(dataset.reference, **options)
-            )
+            datasets = list(self._client.list_datasets(project or self.project, **options))
+        for dataset in datasets:
+            with suppress(AccessDenied, TableNotFound), self._in_our_words():
+                for table in self._client.list_tables(dataset.reference, **options):
+                    found.append(f"{prefix}{table.dataset_id}.{table.table_id}")
+        return sorted(found)
 
     def rows(self, statement: str, parameters: Parameters) -> Sequence[Mapping[str, Any]]:
         with self._finished(statement, parameters) as (_, rows):
@@ -309,7 +309,7 @@ class BigQueryWarehouse:
 
     def _config(self, parameters: Parameters, **options: Any) -> bigquery.QueryJobConfig:
         return bigquery.QueryJobConfig(
-            query_parameters=[_parameter(name, value) for name, value in parameters.items()],
+            query_parameters=[parameter_of(name, value) for name, value in parameters.items()],
             labels=job_labels(self._labels),
             **options,
         )
@@ -380,20 +380,3 @@ def job_labels(labels: Mapping[str, str]) -> dict[str, str]:
 
     keys = {key: re.sub(r"^[^a-z]+", "", valid(key)) for key in labels}
     return {"app": _APP} | {keys[key]: valid(value) for key, value in labels.items() if keys[key]}
-
-
-def _parameter(
-    name: str, value: Scalar | Sequence[Scalar]
-) -> bigquery.ScalarQueryParameter | bigquery.ArrayQueryParameter:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        if not value:
-            raise WarehouseRefused(f"The parameter @{name} is an empty ARRAY: of which type?")
-        return bigquery.ArrayQueryParameter(name, _kind(name, value[0]), value)
-    return bigquery.ScalarQueryParameter(name, _kind(name, value), value)
-
-
-def _kind(name: str, value: object) -> str:
-    try:
-        return scalar_type(value)
-    except TypeError as error:
-        raise WarehouseRefused(f"The parameter @{name} is {error}.") from None

@@ -133,7 +133,7 @@ def coverage_of(table: Table, rows: Iterable[Mapping[str, Any]]) -> Coverage:
     for row in rows:
         if row["is_total"]:
             judged[_day(table, row)] = _judged(table, row)
-        system = EVERY_SYSTEM if row["is_total"] else (row["system"] or UNNAMED_SYSTEM)
+        system = EVERY_SYSTEM if row["is_total"] else (row["graded_system"] or UNNAMED_SYSTEM)
         grades.setdefault(_day(table, row), {})[system] = Grade(
             rows=row["row_count"],
             entities=_entities(table, row),

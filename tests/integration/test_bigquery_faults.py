@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import signal
 import socket
 import threading
@@ -12,7 +14,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from google.auth.exceptions import RefreshError
+import requests
+from google.auth.exceptions import RefreshError, TransportError
 
 from sql.bigquery import BigQueryWarehouse
 from sql.bigquery_errors import translated
@@ -319,3 +322,38 @@ def test_application_default_credentials_are_used(
 
     assert warehouse._client._credentials.refresh_token == "mine"
     warehouse.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            requests.exceptions.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"),
+            r"certificate that answers is not trusted.*REQUESTS_CA_BUNDLE",
+        ),
+        (
+            TransportError(  # type: ignore[no-untyped-call]
+                "HTTPSConnectionPool(host='oauth2.googleapis.com', port=443): Max retries"
+            ),
+            r"gives out tokens \(oauth2\.googleapis\.com\) does not answer",
+        ),
+        (
+            RefreshError(  # type: ignore[no-untyped-call]
+                "invalid_grant: Invalid JWT: Token must be a short-lived token (60 minutes) and in "
+                "a reasonable timeframe. Check your iat and exp values in the JWT claim."
+            ),
+            r"clock is wrong: set it by NTP",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/keys/fleet.json"),
+            r"/keys/fleet\.json cannot be read: Permission denied.*GOOGLE_APPLICATION_CREDENTIALS",
+        ),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), r"does not answer: check the network"),
+    ],
+    ids=["certificate", "tokens", "clock", "key file", "network"],
+)
+def test_the_cause_is_named(error: Exception, said: str) -> None:
+    told = str(translated("bigquery:p", error))
+
+    assert re.search(said, told), told
+    assert "\n" not in told
