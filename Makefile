@@ -11,7 +11,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # every library anew, which takes longer than what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-all chaos bigquery-faults bench cost audit lint lock clean
+.PHONY: help install demo test test-all wheel-test chaos bigquery-faults bench cost audit lint lock clean
 
 help:  ## What there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,17 @@ test: lint  ## Types, style, layers and the tests that take seconds
 
 test-all: lint  ## Every test but the fault suite, with whole runs on real fleets and more examples
 	$(BIN)/pytest --ignore tests/chaos --hypothesis-profile many
+
+# An environment of its own, with what the lock names: the wheel alone has to be enough.
+wheel-test:  ## Build the wheel, install it elsewhere, and repair a pipeline with it
+	rm -rf .wheel && mkdir .wheel
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir .wheel .
+	$(PYTHON) -m venv .wheel/venv
+	.wheel/venv/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
+	.wheel/venv/bin/python -m pip install --quiet --no-deps .wheel/*.whl
+	cd .wheel && venv/bin/planner --version && BACKFILL_HOME=home venv/bin/planner demo >demo.log \
+	  && tail -n 3 demo.log
+	rm -rf .wheel
 
 chaos: $(READY)  ## Hurt a real fleet in every way, and write docs/reliability.md (CHAOS_SEED=…)
 	CHAOS_REPORT=docs/reliability.md $(BIN)/pytest -s -m slow tests/chaos
@@ -57,7 +68,7 @@ lock:  ## Lock anew, for uv and for pip
 	uv export --quiet --locked --no-emit-project --no-header --output-file requirements.lock
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) .backfill .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .wheel .backfill .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # Made in place of a half-made one: the mark is written when everything is there. The lock names
 # every package, so nothing is resolved again: an older pip would look past it, and stumble over a

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from contextlib import suppress
+from typing import Annotated
 
 import typer
 
@@ -27,10 +28,22 @@ RUN = "run-20260102-k7xq3w"
 # In the order of `planner --help`; examples are to be pasted.
 COMMANDS = (
     Lazy(
+        "init:init",
+        "Make a pipeline file from what the warehouse holds: tables, their days, ids and order.",
+        "planner init shop.toml --datasets shop_raw,shop_marts",
+        "planner init shop.toml --tables shop_raw.orders,shop_marts.trend",
+        "planner init shop.toml --manifest target/manifest.json",
+    ),
+    Lazy(
         "gaps:gaps",
         "Show which phases and dates are short of what their upstream holds, and why.",
         "planner gaps --season 2021-22",
         "planner gaps --json | jq '.gaps[] | .date'",
+    ),
+    Lazy(
+        "explain:explain",
+        "Explain one date of a phase: what it must hold and holds, what it rests on, who tried.",
+        "planner explain grading 2022-04-18",
     ),
     Lazy(
         "plan:plan",
@@ -74,6 +87,12 @@ COMMANDS = (
         f"planner report {RUN}",
     ),
     Lazy(
+        "logs:logs",
+        "Show the log of a step; without STEP, of every step of the run that failed or is at work.",
+        f"planner logs {RUN}",
+        f"planner logs {RUN} 2022-04-18/grading",
+    ),
+    Lazy(
         "control:pause",
         "Start no more steps of a run; those that run go on to their end.",
         f"planner pause {RUN}",
@@ -98,6 +117,11 @@ COMMANDS = (
         "up:up",
         "Run the embedded Redis and some workers until Ctrl-C.",
         "planner up --workers 4",
+    ),
+    Lazy(
+        "metrics:metrics",
+        "Tell how the fleet stands, for Prometheus: steps, waits, queues, leases, memory.",
+        "planner metrics --port 9464 --gaps-every 1h",
     ),
     Lazy(
         "history:history",
@@ -133,15 +157,32 @@ class Commands(LazyGroup):
     )
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"backfill-fleet {version('backfill-fleet')}")
+        raise typer.Exit
+
+
+def _everywhere(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_tell_version, help="Show the version."),
+    ] = False,
+) -> None:
+    """What every command takes."""
+
+
 app = typer.Typer(
     name="planner",
     cls=Commands,
-    callback=lambda: None,
+    callback=_everywhere,
     help="Find the holes in a phased pipeline, repair them in phase order, and prove it.",
     epilog=EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

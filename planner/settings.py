@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import tempfile
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from planner.address import EMBEDDED, Address, parse_address
@@ -76,13 +77,24 @@ class Settings(BaseSettings):
     poll_max_seconds: float = Field(
         default=10, ge=0.05, le=600, description="longest pause of a step that waits for others"
     )
+    notify: str | None = Field(
+        default=None,
+        description="who is told when a run ends or stands still: a command, which reads JSON, or "
+        "the https:// address of a web hook",
+    )
+    notify_secret: SecretStr | None = Field(
+        default=None, description="signs what a web hook is sent"
+    )
+    stalled_seconds: float = Field(
+        default=3600, ge=1, description="a run stands still when no step begins or ends for as long"
+    )
     history_dataset: str | None = Field(
         default=None,
         validation_alias=AliasChoices(f"{PREFIX}HISTORY_DATASET", f"{PREFIX}LEDGER_DATASET"),
         description="dataset whose tables keep the history of runs and gaps, such as ops",
     )
 
-    @field_validator("warehouse", "pipeline", "broker_url", "location", "home")
+    @field_validator("warehouse", "pipeline", "broker_url", "location", "home", "notify")
     @classmethod
     def _one_line(cls, value: str | Path | None) -> str | Path | None:
         text = str(value or "")
@@ -96,6 +108,14 @@ class Settings(BaseSettings):
         if value != EMBEDDED:
             parse_address(value)
         return value
+
+    @field_validator("notify")
+    @classmethod
+    def _is_command(cls, value: str | None) -> str | None:
+        try:
+            return value if value and shlex.split(value) else None
+        except ValueError:
+            raise ValueError("a quote is left open: write a command as in a shell") from None
 
     @field_validator("history_dataset")
     @classmethod
@@ -171,6 +191,11 @@ def load_settings() -> Settings:
         raise UsageError(
             "The file .env cannot be read: it holds lines such as BACKFILL_PIPELINE=nba."
         ) from None
+
+
+def masked_webhook(where: str | None) -> str:
+    """Where messages go, without what makes a web hook's address a secret: all after its host."""
+    return re.sub(r"(https?://[^/?#@]*)[/?#].*", r"\1/***", masked(where or ""))
 
 
 def masked(url: str) -> str:

@@ -140,7 +140,7 @@ def _whole(pipeline: Pipeline, scope: Window) -> Tables:
     for season in pipeline.seasons:
         rest = Window(start=date(season.year + 1, 2, 14), end=date(season.year + 1, 2, 19))
         for day in season.days():
-            late = day >= season.windows["playoffs"].start
+            late = "playoffs" in season.windows and day >= season.windows["playoffs"].start
             if day not in scope or day in rest or chance.random() < (0.2 if late else 0.05):
                 continue
             games = chance.randint(1, 4) if late else chance.randint(2, 13)

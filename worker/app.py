@@ -32,14 +32,8 @@ def transport_url(settings: Settings) -> str:
 
 
 def queue_names(pipeline: Pipeline) -> list[str]:
-    """Every queue of a pipeline, by priority: the order in which a free worker looks at them.
-
-    The final one first, then phases whose runner is polled, because their steps are short visits,
-    and their service takes one batch at a time; then the others in phase order.
-    """
-    phases = [phase for phase in pipeline.phases if not phase.is_watched]
-    polled = [phase for phase in phases if phase.runners[0].is_polled]
-    return list(dict.fromkeys([FINAL_QUEUE, *(p.queue_name for p in [*polled, *phases])]))
+    """Every queue of a pipeline, by priority: the order in which a free worker looks at them."""
+    return list(dict.fromkeys([FINAL_QUEUE, *(p.queue_name for p in pipeline.by_priority)]))
 
 
 def make_app(settings: Settings, pipeline: Pipeline) -> Celery:

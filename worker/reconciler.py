@@ -27,6 +27,7 @@ from worker.ledger.record import RunRecord
 from worker.messages.aside import put_aside
 from worker.messages.mailbox import FINAL, call_in, chunks_with_messages, correct_times
 from worker.messages.transport import send_only
+from worker.run.stalled import tell_if_stalled
 from worker.step.context import Context
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,8 @@ def reconcile(context: Context) -> list[Resent]:
             # Their messages may be delayed for minutes by a retry, or for a day by a budget.
             cancelling = {run.id for run in active if run.state is RunState.CANCELLING}
             call_in(context.redis, queues, cancelling)
+            for run in active:
+                tell_if_stalled(context, run)
             there = chunks_with_messages(context.redis, queues)
             return [each for run in active for each in _reconcile_one(context, run, there)]
     finally:

@@ -18,7 +18,7 @@ from planner.errors import BadRecord
 from planner.plan.plan import chunk_of
 from worker.app import app
 from worker.canvas import ids_of, rest, unsettled
-from worker.messages.transport import WAIT
+from worker.messages.transport import AWAITED, WAIT
 from worker.run.finalize import finalize as finalize_run
 from worker.step.context import Context, context_here
 from worker.step.errors import Requeue, StepFailed
@@ -76,10 +76,11 @@ def _send_rest(context: Context, run_id: str, step_id: str) -> None:
 
 def _requeued(task: Any, requeue: Requeue) -> Exception:
     """The task's message, requeued after a delay, with the reason for Flower."""
-    # No countdown: with one, a worker would hold the message; the header delays it in Redis.
-    retry: Exception = task.retry(
-        countdown=0, exc=requeue, headers={WAIT: requeue.seconds}, throw=False
-    )
+    # No countdown: with one, a worker would hold the message; the headers delay it in Redis.
+    headers: dict[str, Any] = {WAIT: requeue.seconds}
+    if requeue.awaited:
+        headers[AWAITED] = requeue.awaited.model_dump()
+    retry: Exception = task.retry(countdown=0, exc=requeue, headers=headers, throw=False)
     return retry
 
 

@@ -33,20 +33,19 @@ def accept_blocks(pipeline: Pipeline, found: list[Gap]) -> str:
     groups: dict[tuple[str, tuple[str, ...]], list[date]] = {}
     for gap in found:
         if gap.reason in SHORT and is_root(gap):
-            groups.setdefault((gap.phase, _ids(pipeline, gap)), []).append(gap.date)
+            groups.setdefault((gap.phase, _ids(gap)), []).append(gap.date)
     return "\n".join(_block(phase, ids, dates) for (phase, ids), dates in groups.items())
 
 
-def _ids(pipeline: Pipeline, gap: Gap) -> tuple[str, ...]:
+def _ids(gap: Gap) -> tuple[str, ...]:
     """The ids that a date lacks, where they are all that it lacks and every one is known.
 
-    None where a table is empty, and where one counts several entities: a gap names those of one.
+    None where a table is empty, and where one is short of several entities: a gap names the ids
+    of one.
     """
     lacking = [finding for finding in gap.findings if finding.reason in SHORT]
-    counting = {spec.name: spec.entities for spec in pipeline.by_name[gap.phase].tables}
     if not all(
-        each.found and each.apart == len(each.ids) > 0 and len(counting[each.table]) == 1
-        for each in lacking
+        each.found and each.apart == len(each.ids) > 0 and not each.others for each in lacking
     ):
         return ()
     return tuple(sorted({an_id for each in lacking for an_id in each.ids}))

@@ -32,5 +32,7 @@ def print_ending(context: Context, record: RunRecord) -> None:
     if len(own) == 1 and not any("planner retry" in each for each in own):
         (command,) = own  # what no retry can help
     lines.append(f"next: mend the cause, then `{command}`")
+    if any("rows missing" in cause.reason for cause in found):
+        lines.append("if rows cannot come any more: `planner gaps --accept` says how to accept it")
     for line in lines:
         err.print(line, soft_wrap=True, markup=False)

@@ -103,10 +103,7 @@ class _FromGaps:
             context,
             self._wanted.scope,
             plan_id=self._wanted.plan_id,
-            stale=options.stale,
-            max_bytes=options.max_bytes,
-            include_open=options.include_open,
-            beyond=options.is_until_today,
+            **options.counting,
         )
         self.plan = self.replan()
 

@@ -15,6 +15,7 @@ from planner.commands.context import open_context, read_assessment
 from planner.commands.groups import Counting, grouped
 from planner.commands.output import count_table, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
+from planner.commands.plan import write_page
 from planner.errors import Exit, UsageError
 from planner.gaps.evidence import ALL_IDS, IDS_NAMED
 from planner.gaps.gaps import (
@@ -40,6 +41,7 @@ from planner.text import date_ranges
 if TYPE_CHECKING:
     from worker.step.context import Context
 
+ENQUEUE = ("planner", "enqueue", "--gaps")
 DETAILS_SHOWN = 10  # gaps that are explained one by one; the table has them all
 MISSING = GapReason.MISSING
 
@@ -62,6 +64,7 @@ def gaps(
     ] = False,
     entities: Entities = False,
     accept: Accept = False,
+    html: opt.HtmlFile = None,
     json: opt.Json = False,
 ) -> None:
     """Show which phases and dates are short of what their upstream holds, and why.
@@ -82,27 +85,25 @@ def gaps(
     """
     from worker.run.plan import Wanted, plan_gaps
 
+    _check(accept=accept, json=json)
     context = open_context()
     dataset = _history(context) if record else None
-    if accept and json:
-        raise UsageError("--accept prints TOML: give it without --json.")
     scope = options.window(context.pipeline)
-    runnable = opt.choose_phases(context.pipeline, None, None)
-    wanted = Wanted(scope=scope, phases=runnable, cascade=not options.no_cascade)
+    phases = opt.choose_phases(context.pipeline, None, None)
+    wanted = Wanted(scope=scope, phases=phases, cascade=not options.no_cascade)
     counted_at = datetime.now(UTC)  # before: what a run heals meanwhile is healed
     assessment, cost = read_assessment(
         context,
         scope,
         plan_id=wanted.plan_id,
-        stale=options.stale,
-        max_bytes=options.max_bytes,
         ids_named=ALL_IDS if entities else IDS_NAMED,
-        include_open=options.include_open,
-        beyond=options.is_until_today,
+        **options.counting,
     )
-    told = notices(context.pipeline, assessment, scope)
     plan = plan_gaps(context, assessment, wanted, ledger=None)
     found = all_gaps(context.pipeline, assessment, plan, scope)
+    told = notices(context.pipeline, assessment, scope)
+    if html is not None:
+        write_page(html, plan, context.pipeline, ["planner", "enqueue", "--gaps", *options.words()])
     if dataset is not None:
         _record(context, wanted.plan_id, dataset, assessment, scope.whole, counted_at)
     if json:
@@ -112,6 +113,11 @@ def gaps(
     else:
         _print(context.pipeline, assessment, scope, found, told, entities=entities)
     raise typer.Exit(Exit.GAPS if found or told else Exit.DONE)
+
+
+def _check(*, accept: bool, json: bool) -> None:
+    if accept and json:
+        raise UsageError("--accept prints TOML: give it without --json.")
 
 
 def _history(context: Context) -> str:

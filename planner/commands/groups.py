@@ -17,6 +17,7 @@ from planner.errors import UsageError
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Picked, Window
+from planner.text import date_runs
 
 if TYPE_CHECKING:
     from worker.run.plan import Wanted
@@ -41,6 +42,22 @@ class Scope:
         """Whether it is about every day until now, so that the calendar's end should not be one."""
         return self.end is None and self.season is None
 
+    def words(self) -> list[str]:
+        """The options that were given, as they are typed."""
+        hints = get_type_hints(type(self), include_extras=True)
+        found: list[str] = []
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if value == each.default:
+                continue
+            (option,) = hints[each.name].__metadata__  # Typer takes its first name for a default
+            found.append(str(option.default))
+            if isinstance(value, frozenset):
+                found.append(date_runs(value).replace(", ", ","))
+            elif value is not True:
+                found.append(str(value))
+        return found
+
 
 @dataclass(frozen=True, kw_only=True)
 class Counting(Scope):
@@ -56,6 +73,16 @@ class Counting(Scope):
     def is_until_today(self) -> bool:
         """Whether it is about every day until now, so that the calendar's end should not be one."""
         return self.dates is None and super().is_until_today
+
+    @property
+    def counting(self) -> dict[str, Any]:
+        """How `read_assessment` is asked to count."""
+        return {
+            "stale": self.stale,
+            "max_bytes": self.max_bytes,
+            "include_open": self.include_open,
+            "beyond": self.is_until_today,
+        }
 
     def window(self, pipeline: Pipeline) -> Window:
         """The days, or those of them that `--dates` lists. Raises `UsageError`."""
@@ -105,13 +132,19 @@ class Planning(Counting):
             )
 
     def wanted(self, pipeline: Pipeline, *, gaps: bool = True) -> Wanted:
-        """What to plan. Raises `UsageError` for a phase that cannot be run, and for a `--redo` of
-        everything that does not say so.
+        """What to plan. Raises `UsageError` for a phase that cannot be run, where none can, and for
+        a `--redo` of everything that does not say so.
 
         The phases below one that is written anew may be run too; `--phases` need not name them.
         """
         from worker.run.plan import Wanted
 
+        if all(phase.is_watched for phase in pipeline.phases):
+            raise UsageError(
+                f"No phase of {pipeline.name} has a runner, so nothing can be repaired: `planner "
+                "gaps` says what is short; [[phases.runners]] in the pipeline file says what "
+                "writes a phase's rows."
+            )
         phases = opt.choose_phases(pipeline, self.phases, self.from_phase)
         redo = phases if self.redo else ()
         if self.redo:

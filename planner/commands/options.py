@@ -254,6 +254,12 @@ RunId = Annotated[
 OutFile = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="Write it to a file.", dir_okay=False)
 ]
+HtmlFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--html", metavar="FILE", help="Write it to a file as a page to look at.", dir_okay=False
+    ),
+]
 GapsFlag = Annotated[
     bool, typer.Option("--gaps", help="Everything that the warehouse shows to be short.")
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,12 +31,17 @@ def plan(
     *,
     options: Planning,
     out_file: opt.OutFile = None,
+    html: opt.HtmlFile = None,
     gaps: Annotated[
         bool, typer.Option("--gaps", help="The gaps, too, beside --redo; without it they are all.")
     ] = False,
     json: opt.Json = False,
 ) -> None:
-    """Plan the repair of the gaps, and do nothing. `--out` keeps it for `enqueue --plan`."""
+    """Plan the repair of the gaps, and do nothing. `--out` keeps it for `enqueue --plan`.
+
+    `--html` writes a page: every date now and as planned, what is left alone and why, how long it
+    takes, and the command that does it.
+    """
     from worker.run.plan import plan_repair
 
     context = open_context()
@@ -45,15 +51,16 @@ def plan(
         context,
         wanted.scope,
         plan_id=wanted.plan_id,
-        stale=options.stale,
-        max_bytes=options.max_bytes,
-        include_open=options.include_open,
-        beyond=options.is_until_today,
+        **options.counting,
     )
     made = plan_repair(context, assessment, wanted, ledger=ledger, cost=cost)
     if out_file is not None:
         _write(out_file, made)
         note(f"Written to {out_file}: run it with `planner enqueue --plan {out_file}`.")
+    if html is not None:
+        words = [] if gaps or options.redo else ["--gaps"]
+        command = ["--plan", str(out_file)] if out_file else [*words, *options.words()]
+        write_page(html, made, context.pipeline, ["planner", "enqueue", *command])
     if json:
         print_json(made.as_json())
     else:
@@ -61,13 +68,24 @@ def plan(
 
 
 def _write(path: Path, made: Plan) -> None:
-    """Write a plan file. Raises `UsageError` where it cannot be."""
+    _write_named("--out", path, json_module.dumps(made.as_json(), indent=1))
+
+
+def write_page(path: Path, made: Plan, pipeline: Pipeline, command: list[str]) -> None:
+    """Write the plan's page. Raises `UsageError` where it cannot be."""
+    from planner.report.html.plan_page import render_plan
+
+    _write_named("--html", path, render_plan(made, pipeline, command=shlex.join(command)))
+    note(f"Written to {path}: open it in a browser.")
+
+
+def _write_named(option: str, path: Path, text: str) -> None:
     try:
-        write_whole(path, json_module.dumps(made.as_json(), indent=1))
+        write_whole(path, text)
     except OSError as error:
         raise UsageError(
-            f"--out {path} cannot be written: {error.strerror}. Name a file in a folder that you "
-            "may write to."
+            f"{option} {path} cannot be written: {error.strerror}. Name a file in a folder that "
+            "you may write to."
         ) from None
 
 

@@ -9,7 +9,7 @@ from dotenv import dotenv_values
 
 from planner.commands import options as opt
 from planner.commands.output import count_table, out, print_json
-from planner.settings import Settings, load_settings, masked, variables
+from planner.settings import Settings, load_settings, masked, masked_webhook, variables
 
 
 def settings(json: opt.Json = False) -> None:
@@ -39,7 +39,12 @@ def _row(loaded: Settings, name: str, written: set[str]) -> dict[str, Any]:
         source = ".env" if names & written else "default"
     return {
         "variable": variables(name)[0],
-        "value": masked(str(getattr(loaded, name))),
+        "value": _shown(loaded, name),
         "source": source,
         "help": Settings.model_fields[name].description or "",
     }
+
+
+def _shown(loaded: Settings, name: str) -> str:
+    value = getattr(loaded, name)
+    return masked_webhook(value) if name == "notify" and value else masked(str(value))

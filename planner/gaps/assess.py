@@ -297,7 +297,8 @@ class _Judge:
         short = [rest for found in lacks if (rest := left(accepts, found)) is not None]
         if short:
             # The first entity is the one that people know the table by.
-            yield short[0]
+            others = tuple(dict.fromkeys(each.entity for each in short[1:]))
+            yield replace(short[0], others=others)
         elif (
             not lacks
             and not cell.rows

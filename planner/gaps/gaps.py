@@ -115,6 +115,8 @@ class Finding:
     """How many ids are lacking, or too many."""
     about: str = ""
     """The column that is unfilled, the audit, or when a phase is due that has rows between."""
+    others: tuple[str, ...] = ()
+    """Further entities of the table that are short as well."""
 
     @property
     def named(self) -> str:

@@ -18,8 +18,11 @@ from planner.pipeline.windows import DAY, Window
 
 COMPLETE: Literal["complete"] = "complete"
 
-State = Literal["complete"] | GapReason | SkipReason
-"""Complete, why it is short, or why nothing is expected."""
+PLANNED: Literal["planned"] = "planned"
+"""Of how days will stand: a plan writes them."""
+
+State = Literal["complete", "planned"] | GapReason | SkipReason
+"""Complete, why it is short, why nothing is expected, or that a plan writes it."""
 
 
 class Stretch(NamedTuple):

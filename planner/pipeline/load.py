@@ -27,18 +27,27 @@ def load_pipeline(setting: str) -> Pipeline:
     path = pipeline_path(setting)
     try:
         text = read_capped(path, FILE_BYTES).decode("utf-8")
-        if any(len(line) > LINE_CHARS for line in text.splitlines()):
-            raise ValueError(f"a line is longer than {LINE_CHARS:,} characters")
-        content = tomllib.loads(text)
     except OSError as error:
         raise BadPipeline(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, RecursionError) as error:  # a number may be too long for Python, too
+    except ValueError as error:
         raise BadPipeline(f"{path} is not TOML: {error}.") from None
+    pipeline = parse_pipeline(text, path)
+    return pipeline.with_audits(_audits(pipeline, path))
+
+
+def parse_pipeline(text: str, path: Path) -> Pipeline:
+    """Read a pipeline file's text, without the audits that stand beside it; `path` is for errors.
+
+    Raises `BadPipeline` with one line per mistake.
+    """
     try:
-        pipeline = Pipeline.model_validate(content)
+        if any(len(line) > LINE_CHARS for line in text.splitlines()):
+            raise ValueError(f"a line is longer than {LINE_CHARS:,} characters")
+        return Pipeline.model_validate(tomllib.loads(text))
     except ValidationError as error:
         raise BadPipeline("\n".join(f"{path.name}: {line}" for line in _lines(error))) from None
-    return pipeline.with_audits(_audits(pipeline, path))
+    except (ValueError, RecursionError) as error:  # a number may be too long for Python, too
+        raise BadPipeline(f"{path} is not TOML: {error}.") from None
 
 
 def _audits(pipeline: Pipeline, path: Path) -> dict[str, str]:

@@ -82,6 +82,11 @@ class Phase(Model):
         """Whether nothing here fills it: what it lacks is reported, and waited for."""
         return not self.runners
 
+    @property
+    def at_once(self) -> int:
+        """How many of its steps can run at once, whatever the slots."""
+        return min([self.concurrency, *(spec.writers for spec in self.tables if spec.writers)])
+
     def expected(self, spec: TableSpec) -> Expects | None:
         """What is expected of one of its tables."""
         return spec.expects or self.expects

@@ -106,8 +106,6 @@ class Pipeline(Model):
             seen.append(phase.name)
         if not any(phase.after for phase in phases):
             raise ValueError("no phase is after another, so there is nothing to repair")
-        if all(phase.is_watched for phase in phases):
-            raise ValueError("no phase has a runner, so there is nothing to repair with")
         counted: dict[str, Table] = {}
         for spec in (spec for phase in phases for spec in phase.tables):
             if counted.setdefault(spec.name, spec.table) != spec.table:
@@ -259,6 +257,18 @@ class Pipeline(Model):
     def by_name(self) -> dict[str, Phase]:
         """Phases by name, in order."""
         return {phase.name: phase for phase in self.phases}
+
+    @cached_property
+    def by_priority(self) -> tuple[Phase, ...]:
+        """Phases with a runner, in the order in which a free slot looks for their steps.
+
+        Those whose runner is polled first, because their steps are short visits, and their service
+        takes one batch at a time. Then those that run the fewest at once: what waits for them
+        waits longest. Then the latest: chunks that are begun go on before others begin, so that a
+        phase that runs one at a time has work from early on.
+        """
+        phases = [phase for phase in reversed(self.phases) if not phase.is_watched]
+        return tuple(sorted(phases, key=lambda p: (not p.runners[0].is_polled, p.at_once)))
 
     @cached_property
     def ancestors(self) -> dict[str, frozenset[str]]:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from planner.pipeline.model import Line, Model
+from planner.pipeline.model import Line, Model, Name
 from sql.warehouse import Scalar
 
 PATTERN_CHARS = 200  # of a regular expression that is tried on every line of output
@@ -226,4 +226,29 @@ class SqlRunner(RunnerSpec):
         return True
 
 
-Runner = Annotated[ScriptRunner | HttpBatchRunner | SqlRunner, Field(discriminator="kind")]
+class PluginRunner(RunnerSpec):
+    """A runner of one's own: an installed package names it in `backfill_fleet.runners`."""
+
+    kind: Literal["plugin"]
+    use: Name
+    """The name of its entry point."""
+    options: dict[str, Scalar] = {}
+    """What it is made with. `${NAME}` is read from the worker's environment."""
+
+    @field_validator("options")
+    @classmethod
+    def _secrets_by_name(cls, options: dict[str, Scalar]) -> dict[str, Scalar]:
+        for name, value in options.items():
+            if SECRET_NAME.search(name) and isinstance(value, str) and "${" not in value:
+                raise ValueError(
+                    f'{name} looks like a secret: write "${{NAME}}", and set it where workers start'
+                )
+        return options
+
+    def writes_as_worker(self, credentials: str) -> bool:
+        return True
+
+
+Runner = Annotated[
+    ScriptRunner | HttpBatchRunner | SqlRunner | PluginRunner, Field(discriminator="kind")
+]

@@ -108,13 +108,11 @@ def estimate(
     *,
     slots: int | None,
     spent: Mapping[str, int],
-    pause_max: float = 0.0,
 ) -> Estimate | None:
     """Estimate a repair; None when there is nothing to do.
 
     `slots` is how many steps can run at once; None assumes one. `spent` is what tables with a
-    daily budget had of it, `pause_max` the longest pause, in seconds, between two looks of a step
-    that waits.
+    daily budget had of it.
     """
     steps = [(each.id, phase, each.dates) for each in chunks for phase in each.phases]
     if not steps:
@@ -146,7 +144,7 @@ def estimate(
     def lasts(works: Sequence[Work]) -> float | None:
         if unknown:
             return None
-        return _rounded(max(elapsed(pipeline, works, slots=count, pause_max=pause_max), wait))
+        return _rounded(max(elapsed(pipeline, works, slots=count), wait))
 
     return Estimate(
         slots=count,

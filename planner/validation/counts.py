@@ -10,7 +10,7 @@ from functools import cached_property
 from planner.gaps.assess import assess
 from planner.gaps.audits import check_judgeable
 from planner.gaps.evidence import Difference, Evidence
-from planner.gaps.gaps import Assessment
+from planner.gaps.gaps import Assessment, SkipReason
 from planner.gaps.read import compare_ids, complete_evidence
 from planner.gaps.undue import Undue
 from planner.pipeline.calendar import Calendar
@@ -74,6 +74,10 @@ class Counts:
         return Undue(pipeline=self.pipeline, listed=self.evidence.excluded)
 
     @cached_property
+    def _early_days(self) -> Mapping[str, int]:
+        return {name: early_days(self.pipeline, name) for name in self.pipeline.by_name}
+
+    @cached_property
     def parts(self) -> tuple[Part, ...]:
         """The seasons in scope and their named windows, in order, a season before its windows."""
         found = [
@@ -100,15 +104,27 @@ class Counts:
         """Whether rows may be expected: the day is not legitimately empty in the phase."""
         if not self.pipeline.by_name[phase].grain.is_date(day):
             return False
-        names = (phase, *self.pipeline.ancestors[phase])
-        return all(self._undue.due(self.pipeline.by_name[name], day) for name in names)
+        if self._is_early(phase, day):
+            return False
+        phases = [self.pipeline.by_name[n] for n in (phase, *self.pipeline.ancestors[phase])]
+        return all(self._undue.why_all(each, day) is not SkipReason.EXCLUDED for each in phases)
+
+    def _is_early(self, phase: str, day: date) -> bool:
+        """Whether the day is among the first ones of a season, which the phase leaves empty."""
+        return self.calendar.is_bootstrap(day, self._early_days[phase])
 
     def is_orphan(self, phase: str, day: date) -> bool:
-        """Whether the phase has rows though a phase that they are computed from has none."""
+        """Whether the phase has rows though a phase that they are computed from has none.
+
+        The first days of that phase are no reason, where they are none of the phase's own.
+        """
         if phase in self.pipeline.looking_ahead:
             return day in self.assessment.orphans.get(phase, ())
         above = self.pipeline.by_name[phase].after
-        return self.holds(phase, day) and not all(self.holds(name, day) for name in above)
+        absent = [name for name in above if not self.holds(name, day)]
+        if not absent or not self.holds(phase, day):
+            return False
+        return self._is_early(phase, day) or not all(self._is_early(name, day) for name in absent)
 
 
 def count_tables(

@@ -1,6 +1,6 @@
 """`make bench`: what the bookkeeping costs, in CPU time, round trips, commands and memory.
 
-python -m tests.bench [visits] [steps] [memory] [idle] [commands]
+python -m tests.bench [visits] [steps] [memory] [idle] [commands] [makespan]
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from planner.settings import Settings
 from tests.bench.commands import PLANNER, cpu_of
 from tests.bench.fleet import Cost, bare, ours
 from tests.bench.idle import idle_worker
+from tests.bench.makespan import EXCLUSIVE, LOOKBACK, makespan
 from tests.bench.worlds import PHASES, RUN, Sized, idle_attempts, round_trips
 from worker.ledger.connection import connect
 from worker.processes.embedded_redis import embedded_broker
@@ -31,6 +32,7 @@ LARGE = 10_000  # chunks
 COUNTED = 50  # chains of which round trips are counted; a count needs no more
 VISITED = 30  # chunks per round
 ROUNDS = 3
+RUN_CHUNKS = 60  # of a run whose length is measured
 
 
 def main() -> None:
@@ -136,6 +138,22 @@ def _commands(settings: Settings, place: Path) -> None:
         _row(name, f"{cpu_of(command, environment):.0f} ms")
 
 
+def _makespan(settings: Settings, place: Path) -> None:
+    for name, keys, widths in (
+        ("one phase one at a time", EXCLUSIVE, (4, 8, 16)),
+        ("a lookback of 3 chunks", LOOKBACK, (4, 8)),
+    ):
+        for slots in widths:
+            here = place / f"makespan-{len(keys)}-{slots}"
+            found = makespan(settings, here, chunks=RUN_CHUNKS, slots=slots, keys=keys)
+            _row(
+                f"makespan, {RUN_CHUNKS} chunks of 4, {name}, {slots} slots",
+                f"{found.seconds:.1f} s",
+                f"at least {found.least:.1f} s: {found.seconds / found.least:.2f} x",
+                f"{found.looks:.2f} looks of waiting steps per step",
+            )
+
+
 def _made(place: Path) -> Path:
     place.mkdir()
     return place
@@ -151,6 +169,7 @@ ROWS: dict[str, Callable[[Settings, Path], None]] = {
     "memory": _memory,
     "idle": _idle,
     "commands": _commands,
+    "makespan": _makespan,
 }
 
 if __name__ == "__main__":

@@ -54,16 +54,22 @@ def ours(
     sized.register()
     ids = [step for step, _ in sized.plan.steps()][: (sent or chunks) * len(PHASES)]
     of_run = sized.context.settings
-    environment = _environment(environment_of(of_run), place, count=count)
+    environment = environment_for(environment_of(of_run), place, count=count)
     worker = worker_process(of_run, 1, environment=environment)
 
-    def send() -> None:
-        _python(["-m", "tests.bench.send", RUN, str(len(ids))], environment)
-
     def ended() -> bool:
-        return set(client.hmget(f"backfill:run:{RUN}:steps", ids)) == {"succeeded"}
+        states = set(client.hmget(f"backfill:run:{RUN}:steps", ids))
+        assert "failed" not in states, "steps of a benchmark failed"
+        return states == {"succeeded"}
 
-    return _measure(client, worker, place, len(ids), send, ended)
+    return _measure(
+        client, worker, place, len(ids), lambda: send(RUN, len(ids), environment), ended
+    )
+
+
+def send(run_id: str, steps: int, environment: Mapping[str, str]) -> None:
+    """Send the first steps of a registered run, in a process of its own."""
+    _python(["-m", "tests.bench.send", run_id, str(steps)], environment)
 
 
 def bare(settings: Settings, place: Path, chunks: int, *, count: bool = False) -> Cost:
@@ -72,7 +78,7 @@ def bare(settings: Settings, place: Path, chunks: int, *, count: bool = False) -
     client = connect(settings, patient=False)
     client.flushall()
     url = settings.redis_url.replace("unix://", "redis+socket://", 1)
-    environment = _environment({"BENCH_URL": url}, place, count=count)
+    environment = environment_for({"BENCH_URL": url}, place, count=count)
     worker = Child(
         name="bare",
         command=[sys.executable, *BARE],
@@ -114,7 +120,8 @@ def _measure(client, worker, place, steps, send, ended) -> Cost:  # type: ignore
         )
 
 
-def _environment(more: Mapping[str, str], place: Path, *, count: bool) -> dict[str, str]:
+def environment_for(more: Mapping[str, str], place: Path, *, count: bool = False) -> dict[str, str]:
+    """What a patched process starts with; with `count` it counts its round trips."""
     paths = os.pathsep.join([str(PATCHES), str(ROOT)])
     trips = {"BENCH_TRIPS": str(place / "trips")} if count else {}
     return {**more, "PYTHONPATH": paths, **trips}

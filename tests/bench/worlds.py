@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -29,6 +29,7 @@ MORE = """
 [[phases]]
 name = "{name}"
 after = ["{after}"]
+{keys}
 tables = [{{name = "lake.{name}", date = "day", entities = {{game = "game"}}}}]
 [[phases.runners]]
 kind = "sql"
@@ -43,11 +44,16 @@ class Sized:
     place: Path
     broker_url: str
     chunks: int
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """Phase, none of the first → more of its keys in the pipeline file."""
 
     def __post_init__(self) -> None:
         bench = Bench(place=self.place, broker_url=self.broker_url)
         (self.place / "none.sql").write_text("SELECT 1")
-        more = [MORE.format(name=name, after=after) for after, name in pairwise(PHASES)]
+        more = [
+            MORE.format(name=name, after=after, keys=self.keys.get(name, ""))
+            for after, name in pairwise(PHASES)
+        ]
         self.context: Context = bench.context(bench.script(more="".join(more)))
         create = "CREATE TABLE lake.fourth (day DATE, game STRING) PARTITION BY day"
         self.context.warehouse.run(create, {})

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
+from planner.commands.accept import accept_blocks
 from planner.gaps.gaps import SHORT, Assessment, SkipReason
 from planner.gaps.survey import survey
 from planner.pipeline.load import load_pipeline
+from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
+from planner.validation.queries import query_of
 from sql import open_warehouse
 from tests.live.counts import Counts, made_up, read_counts, write_tables
 
@@ -129,3 +133,63 @@ def test_as_five_phases_it_has_the_same_gaps(tmp_path: Path) -> None:
     assert short(assessment) == dict.fromkeys(
         ("upcoming-player", "composite", "daily-cache", "feature-store"), days_cut
     )
+
+
+@pytest.mark.parametrize("name", ["nba-live", "nba-live-phases"])
+def test_the_printed_query_finds_what_is_not_graded(name: str, tmp_path: Path) -> None:
+    """Who did not play is voided, and not due: a share of 0.9 is. NULL is not void."""
+    counts = made_up(SEASON.start, 50, seed=4, cut={45})
+    write_tables(tmp_path, counts, SCHEMA)
+    pipeline, scope = load_pipeline(name), Window(start=SEASON.start, end=max(counts))
+    few, half, voided = [day for day in counts if day >= SEASON.start + timedelta(days=36)][:3]
+    warehouse = open_warehouse(f"local:{tmp_path}")
+    graded = "nba_predictions.prediction_accuracy WHERE game_date = @day"
+    warehouse.run(f"DELETE FROM {graded} AND player_lookup = 'p1'", {"day": few})
+    warehouse.run(f"DELETE FROM {graded} AND system_id > 's1'", {"day": half})
+    warehouse.run(
+        f"""INSERT INTO nba_predictions.prediction_accuracy
+        SELECT * REPLACE (TRUE AS is_voided, DATE '{voided}' AS game_date) FROM {graded}""",
+        {"day": few},
+    )
+    warehouse.run(f"DELETE FROM {graded} AND is_voided IS NULL", {"day": voided})
+
+    rows = warehouse.rows(*query_of(pipeline, "gaps", scope))
+    assessment = survey(warehouse, pipeline, scope)
+    warehouse.close()
+
+    found: dict[str, list[date]] = {}
+    for row in rows:
+        found.setdefault(row["phase"], []).append(row["date"])
+    assert found == short(assessment)
+    assert found["grading"] == sorted([half, voided])
+
+
+@pytest.mark.parametrize("name", ["nba-live", "nba-live-phases"])
+def test_a_game_that_was_put_off_is_accepted_by_the_block_that_is_printed(
+    name: str, tmp_path: Path
+) -> None:
+    # Given a schedule that calls a game final on the date for which it was put off, too
+    counts = made_up(SEASON.start, 20, seed=5, cut=set())
+    write_tables(tmp_path, counts, SCHEMA)
+    warehouse = open_warehouse(f"local:{tmp_path}")
+    day, game = sorted(counts)[-2], "put-off"
+    warehouse.run(
+        """INSERT INTO nba_raw.nbac_schedule
+        SELECT DISTINCT * REPLACE (@id AS game_id) FROM nba_raw.nbac_schedule
+        WHERE game_date = @day""",
+        {"day": day, "id": game},
+    )
+    pipeline, scope = load_pipeline(name), Window(start=SEASON.start, end=max(counts))
+    found = survey(warehouse, pipeline, scope)
+    assert short(found)["player-summary"] == [day]
+
+    # When the printed blocks stand in the file
+    blocks = accept_blocks(pipeline, [gap for gaps in found.gaps.values() for gap in gaps.values()])
+    accepting = Pipeline.model_validate(
+        {**pipeline.model_dump(exclude={"accept"}), **tomllib.loads(blocks)}
+    )
+
+    # Then they name the game, where it is measured by the schedule, and nothing is short
+    assert blocks.count(f'ids = ["{game}"]') == blocks.count("[[accept]]") == 2
+    assert short(survey(warehouse, accepting, scope)) == {}
+    warehouse.close()

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Error, Locator, Page, sync_playwright
 
+from planner.gaps.gaps import Skipped, SkipReason
+from planner.pipeline.load import load_pipeline
+from planner.report.html.plan_page import render_plan
 from planner.report.html.render import render_page
 from planner.report.report import Report
-from tests.reports import FAILED, make_report
+from tests.reports import FAILED, make_plan_of, make_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [
@@ -80,12 +83,14 @@ Open = Callable[..., Seen]
 
 @pytest.fixture
 def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
-    """Opens a report's page from a file. At the end nothing may have been said or asked for."""
+    """Opens a page, or that of a report, from a file. At the end nothing may have been said or
+    asked for."""
     opened: list[Seen] = []
 
-    def show(report: Report, *, scheme: str = "light", script: bool = True) -> Seen:
+    def show(report: Report | str, *, scheme: str = "light", script: bool = True) -> Seen:
         path = tmp_path / f"report-{len(opened)}.html"
-        path.write_text(render_page(report), encoding="utf-8")
+        text = report if isinstance(report, str) else render_page(report)
+        path.write_text(text, encoding="utf-8")
         context = browser.new_context(
             color_scheme=scheme,  # type: ignore[arg-type]
             java_script_enabled=script,
@@ -328,3 +333,38 @@ def test_five_seasons_switch_at_once(open_page: Open) -> None:
     )
 
     assert spent < PAINT_MILLISECONDS
+
+
+# -- the page of a plan ----------------------------------------------------------------------
+
+
+def test_a_plan_shows_every_date_now_and_as_planned(open_page: Open) -> None:
+    plan = make_plan_of(seasons=1)
+    seen = open_page(render_plan(plan, load_pipeline("nba"), command="planner enqueue --gaps"))
+
+    # Now: what is short. As planned: what is written, and nothing short that it does not name
+    short = seen.count("missing") + seen.count("partial")
+    assert short > 100
+    assert seen.page.locator("#before").text_content() == "Now"
+    seen.page.get_by_role("button", name="As planned").click()
+    written = sum(len(step.dates) for _, step in plan.steps())
+    assert seen.count("planned") + seen.count("cascade") == written
+    assert seen.count("missing") + seen.count("partial") == 0
+
+    # A cell says both, and the command can be copied
+    seen.page.locator(".cells > .s-planned").first.hover()
+    assert "to do: this plan writes it" in (seen.card.text_content() or "")
+    assert "now: partial, expected 10, found 1" in (seen.card.text_content() or "")
+    assert seen.page.locator("code").all_text_contents() == ["planner enqueue --gaps"]
+
+
+def test_nothing_of_a_plan_can_run(open_page: Open) -> None:
+    plan = make_plan_of(seasons=1)
+    left = Skipped(phase="grading", date=FAILED, reason=SkipReason.UPSTREAM_MISSING, detail=HOSTILE)
+    hostile = plan.model_copy(update={"warehouse": HOSTILE, "reason": HOSTILE, "skipped": (left,)})
+
+    seen = open_page(render_plan(hostile, load_pipeline("nba"), command=HOSTILE))
+
+    assert seen.page.evaluate("window.hits") == 0
+    assert seen.page.locator("code").all_text_contents() == [HOSTILE]
+    assert HOSTILE in seen.page.locator("td.reason").all_text_contents()

@@ -98,6 +98,7 @@ def test_a_command_that_waited_ends_with_causes_report_and_what_to_do_next(
     assert "sessionise failed, 1 date: 2025-03-11: rows missing" in said
     assert f"report: {page}" in said
     assert f"next: mend the cause, then `planner retry {RUN}`" in said
+    assert "if rows cannot come any more: `planner gaps --accept`" in said
     assert cause_lines_of(status_json(short.context, short.ledger.require(RUN)))[0] in said
 
 

@@ -180,7 +180,7 @@ def test_a_message_is_put_off_as_long_when_it_is_sent_a_second_time(
     # Given Redis away at the first try
     asked: list[float] = []
 
-    def put_off(client: Any, queue: str, message: str, seconds: float) -> None:
+    def put_off(client: Any, queue: str, message: str, seconds: float, awaited: object) -> None:
         asked.append(seconds)
         if len(asked) == 1:
             raise redis.ConnectionError

@@ -74,6 +74,7 @@ SECTIONS: dict[type[Model], str] = {
     runners.Secret: "`token` and `api_key`",
     publish.Publish: "`[publish]`",
     runners.SqlRunner: "`[[phases.runners]]` of kind `sql`",
+    runners.PluginRunner: "`[[phases.runners]]` of kind `plugin`",
     criteria.EntitiesCriterion: "`[[criteria]]` of kind `entities`",
     criteria.DatesCriterion: "`[[criteria]]` of kind `dates`",
     criteria.RowsCriterion: "`[[criteria]]` of kind `rows`",
@@ -167,7 +168,8 @@ def parse(arguments: list[str]) -> None:
     command: Any = typer.main.get_command(app)
     while arguments and hasattr(command := loaded(command), "commands"):
         if arguments[0].startswith("-"):
-            assert arguments == ["--help"], f"{arguments[0]} is no option of {command.name}"
+            known = {"--help", *(name for each in command.params for name in each.opts)}
+            assert known.issuperset(arguments), f"{arguments[0]} is no option of {command.name}"
             return
         name = arguments.pop(0)
         assert name in command.commands, f"there is no command {name!r}"

@@ -130,15 +130,22 @@ def test_no_estimate_beats_its_bounds(steps: list[tuple[int, int]], slots: int) 
     assert max(longest, total / slots) - 1e-6 <= took <= total + 1e-6
 
 
-def test_a_pause_is_lost_where_nobody_else_has_work() -> None:
-    # Given one batch at a time: whoever waits for the service looks again after a pause
-    of = pipeline(clean={"runners": HTTP})
-    works = [work("clean", n) for n in range(4)]
+def test_chunks_that_are_begun_go_on_before_others_begin() -> None:
+    """So that a phase that runs one at a time has work from early on, as in the fleet."""
+    works = [work(phase, n) for n in range(3) for phase in ("clean", "report")]
 
-    assert elapsed(of, works, slots=2, pause_max=1) == pytest.approx(41.5)
+    # Then the phase that runs alone is at work all the time but for the first step
+    assert elapsed(pipeline(report={"concurrency": 1}), works, slots=2) == 40
 
-    # And who waits for a slot alone is served at once
-    assert elapsed(pipeline(), works, slots=2, pause_max=1) == 20
+
+def test_what_runs_the_fewest_at_once_comes_first() -> None:
+    of = pipeline(report={"concurrency": 4}, clean={"tables": [eg.table("clean", writers=2)]})
+    assert [phase.name for phase in of.by_priority] == ["clean", "report"]
+
+    of = pipeline(clean={"runners": HTTP}, report={"concurrency": 1})
+    assert [phase.name for phase in of.by_priority] == ["clean", "report"]
+
+    assert [phase.name for phase in pipeline().by_priority] == ["report", "clean"]
 
 
 # -- the estimate ----------------------------------------------------------------------------

@@ -58,3 +58,10 @@ def test_asking_for_runs_imports_no_warehouse_and_no_celery(tmp_path: Path) -> N
 
         assert code == "3", "there is no fleet here"
         assert not modules & HEAVY
+
+
+def test_the_version_is_told_without_importing_anything_else(tmp_path: Path) -> None:
+    code, modules = imported(tmp_path, "--version")
+
+    assert code == "0"
+    assert not modules & {"pydantic", "redis", *HEAVY}

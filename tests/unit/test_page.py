@@ -14,7 +14,7 @@ import pytest
 
 from planner.pipeline.windows import Season, Window
 from planner.report.causes import causes
-from planner.report.html.heatmap import maps
+from planner.report.html.heatmap import maps, pictures_of
 from planner.report.html.markup import Markup, el, join
 from planner.report.html.render import render_page
 from planner.report.report import Report
@@ -114,7 +114,7 @@ def test_every_phase_has_every_day_of_the_reach_before_and_after() -> None:
 def test_a_heat_map_is_a_season_and_its_named_windows() -> None:
     report = make_report(seasons=2)
 
-    first, second = maps(report)
+    first, second = maps(pictures_of(report))
 
     assert (first.name, first.window) == (
         "2021-22",
@@ -128,7 +128,7 @@ def test_a_reach_within_a_season_draws_only_its_days() -> None:
     window = Window(start=date(2022, 4, 1), end=date(2022, 4, 14))
     after = report.days_after.model_copy(update={"window": window})
 
-    (only,) = maps(report.model_copy(update={"days_after": after}))
+    (only,) = maps(pictures_of(report.model_copy(update={"days_after": after})))
 
     assert only.window == window
     assert only.parts == {"play_in": Window(start=date(2022, 4, 12), end=date(2022, 4, 14))}
@@ -137,7 +137,7 @@ def test_a_reach_within_a_season_draws_only_its_days() -> None:
 def test_a_season_of_years_is_drawn_year_by_year() -> None:
     whole = Season(name="all", year=2021, start=date(2021, 10, 19), end=date(2025, 6, 22))
 
-    found = maps(make_report().model_copy(update={"seasons": (whole,)}))
+    found = maps(pictures_of(make_report().model_copy(update={"seasons": (whole,)})))
 
     assert [each.name for each in found] == [f"all, {year}" for year in range(2021, 2026)]
     assert found[1].window == Window(start=date(2022, 1, 1), end=date(2022, 12, 31))
@@ -147,7 +147,7 @@ def test_a_season_of_years_is_drawn_year_by_year() -> None:
 def test_days_outside_the_seasons_are_drawn_when_something_is_there() -> None:
     report = make_report(seasons=2)
 
-    found = maps(report.model_copy(update={"seasons": report.seasons[1:]}))
+    found = maps(pictures_of(report.model_copy(update={"seasons": report.seasons[1:]})))
 
     assert [each.name for each in found] == ["outside the seasons", "2022-23"]
     assert found[0].window.start == date(2021, 10, 19)

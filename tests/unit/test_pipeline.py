@@ -536,10 +536,6 @@ def test_two_seasons_do_not_have_one_name() -> None:
         ([eg.phase("raw"), eg.phase("a", "rwa")], "phase 'a' is after 'rwa'"),
         ([eg.phase("raw"), eg.phase("other")], "no phase is after another"),
         (
-            [eg.phase("raw"), eg.phase("a", "raw", runners=[])],
-            "no phase has a runner, so there is nothing to repair with",
-        ),
-        (
             [
                 eg.phase("raw", runners=[{"kind": "script", "command": ["true"]}]),
                 eg.phase("a", "raw"),
@@ -554,7 +550,6 @@ def test_two_seasons_do_not_have_one_name() -> None:
         "out of order",
         "unknown",
         "all sources",
-        "no runner",
         "source that runs",
     ],
 )

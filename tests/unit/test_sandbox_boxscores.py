@@ -15,7 +15,8 @@ from planner.pipeline.windows import Season
 from planner.sandbox.boxscores import COLUMNS, generate_boxscores, read_boxscores
 from planner.sandbox.schedule import TEAMS, Game, season_games
 
-SEASONS = load_pipeline("nba").seasons
+SEASONS = tuple(season for season in load_pipeline("nba").seasons if season.windows)
+"""Those whose playoffs have dates: of the next one they are not known yet."""
 DAY = timedelta(days=1)
 
 

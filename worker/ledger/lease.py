@@ -24,6 +24,7 @@ from typing import Any
 
 import redis
 
+from worker.ledger.awaited import wake_for_resources
 from worker.ledger.connection import script
 from worker.ledger.together import Together
 from worker.processes.identity import is_dead, owner
@@ -118,13 +119,13 @@ class Lease:
                 return None
             gone |= dead
 
-    def full(self) -> str:
-        """What the lease could not be had for, in words; empty when it is free by now."""
+    def full(self) -> Resource | None:
+        """What the lease could not be had for; None when it is free by now."""
         pipe = self._client.pipeline(transaction=False)
         for resource in self._resources:
             pipe.zcard(resource.key)
         held = zip(self._resources, pipe.execute(), strict=True)
-        return next((r.full for r, holders in held if holders >= r.capacity), "")
+        return next((r for r, holders in held if holders >= r.capacity), None)
 
     def beat(self, *, silent_seconds: float = 0.0) -> bool:
         """Renew the lease, or announce a silence; False when it is lost."""
@@ -147,6 +148,7 @@ class Lease:
         """Send what was added, and give the resources back in the same round trip; the answers."""
         keys = [OWNERS, SUSPECTS, *(r.key for r in self._resources)]
         together.script("release", keys=keys, args=[self.token])
+        wake_for_resources(together, (r.key for r in self._resources))
         answers = together.send()
         self.is_released = True
         return answers

@@ -9,6 +9,7 @@ from datetime import date
 from typing import Any
 
 from planner.plan.states import DateState, StepState
+from worker.ledger.awaited import wake_for_dates
 from worker.ledger.connection import Connected, script
 from worker.ledger.keys import date_field, parse_date_field, run_key, step_key
 from worker.ledger.lease import OWNERS, Lease
@@ -196,6 +197,7 @@ class StepLedger(Connected):
                 json.dumps(dict(with_steps or {})),
             ],
         )
+        wake_for_dates(together, run_id, (dates or {}).items())
         answers = together.send() if release is None else release.release_with(together)
         return bool(answers[0])
 

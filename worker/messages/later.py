@@ -16,6 +16,7 @@ from collections.abc import Iterable
 
 import redis
 
+from worker.ledger.awaited import Awaited
 from worker.ledger.connection import script
 from worker.processes.secrets import redacted
 
@@ -36,9 +37,19 @@ def waiting(queue: str) -> str:
     return f"backfill:later:{queue}"
 
 
-def put_off(client: redis.Redis, queue: str, message: str, seconds: float) -> None:
-    """Delay a message: it enters its queue after some seconds."""
-    script(client, "later")(keys=[waiting(queue), WAKE], args=[message, seconds])
+def put_off(
+    client: redis.Redis,
+    queue: str,
+    message: str,
+    seconds: float,
+    awaited: Awaited | None = None,
+) -> None:
+    """Delay a message: it enters its queue after some seconds, or when what it waits for ends."""
+    keys, args = [waiting(queue), queue, WAKE], [message, seconds]
+    if awaited:
+        keys += [awaited.key, awaited.waiters]
+        args += [awaited.waits, awaited.field, awaited.capacity]
+    script(client, "later")(keys=keys, args=args)
 
 
 def wake(client: redis.Redis) -> None:

@@ -32,12 +32,14 @@ from celery import bootsteps, signals
 from celery.exceptions import TaskRevokedError
 from kombu.utils.json import dumps
 
+from worker.ledger.awaited import Awaited
 from worker.messages.later import put_off
 
 log = logging.getLogger(__name__)
 
 TOUCH_AT_ONCE = 500  # messages per ZADD
 WAIT = "wait_seconds"  # the header with a message's delay
+AWAITED = "awaited"  # the header with what its step waits for
 PLANNER_TRIES = 3  # to send a message
 
 _stock_connection_parameters = kombu_redis.Channel._connparams
@@ -124,13 +126,13 @@ def _put(channel: Any, queue: str, message: dict[str, Any], **options: Any) -> N
     """Send a message, or delay it as its header says."""
     # A copy: kombu resends the same headers when Redis did not answer.
     headers = dict(message["headers"])
-    seconds = headers.pop(WAIT, None)
+    seconds, awaited = headers.pop(WAIT, None), headers.pop(AWAITED, None)
     message = {**message, "headers": headers}
     if not seconds:
         _stock_put(channel, queue, message, **options)
         return
     with channel.conn_or_acquire() as client:
-        put_off(client, queue, dumps(message), seconds)
+        put_off(client, queue, dumps(message), seconds, awaited and Awaited(**awaited))
 
 
 def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:

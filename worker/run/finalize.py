@@ -16,6 +16,7 @@ from planner.report.causes import report_json
 from planner.report.history import gaps_after, write_gaps, write_run
 from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown
+from planner.report.message import run_ended
 from planner.report.report import Report
 from planner.validation.counts import Counts
 from sql import WarehouseError
@@ -23,6 +24,7 @@ from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunEnding, RunRecord
 from worker.processes.secrets import redacted
 from worker.run.final_count import final_count, held_up
+from worker.run.notify import notify
 from worker.run.publish import Interrupted, publish
 from worker.run.report import Standing, recounts, remarks, report_of
 from worker.step.context import Context
@@ -94,6 +96,7 @@ def _conclude(
         settle_owed(context, run, dates)
     except (OSError, FleetError) as error:  # `planner report` and the next plan do it anew
         log.warning("%s has ended, and its files cannot be written: %s", run.id, error)
+    notify(context, run_ended(report), once=str(run.endings))
     return str(state)
 
 

@@ -51,7 +51,6 @@ def forecast(context: Context, chunks: Iterable[Chunk], ledger: Ledger | None) -
         chunks,
         history(context, ledger),
         slots=slots_now(ledger.client) if ledger else None,
-        pause_max=context.settings.poll_max_seconds,
         spent=spent(ledger.client, context.warehouse.name, sorted(limited)) if ledger else {},
     )
 
@@ -147,8 +146,7 @@ def _left(
         return None
     at_once = sum(step.state is StepState.RUNNING and not step.parked for step in steps)
     slots = max(1, at_once, foreseen.slots if foreseen else 1)
-    pause = context.settings.poll_max_seconds
-    left = elapsed(context.pipeline, works, slots=slots, pause_max=pause)
+    left = elapsed(context.pipeline, works, slots=slots)
     if foreseen and foreseen.budgets and foreseen.seconds and run.started:
         # Days that tables wait for are in the plan's estimate alone.
         left = max(left, foreseen.seconds - (time.time() - run.started))

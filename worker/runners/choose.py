@@ -8,10 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from planner.pipeline.phase import Phase
-from planner.pipeline.runners import HttpBatchRunner, RunnerSpec, ScriptRunner, SqlRunner
+from planner.pipeline.runners import (
+    HttpBatchRunner,
+    PluginRunner,
+    RunnerSpec,
+    ScriptRunner,
+    SqlRunner,
+)
 from worker.runners.environment import Unset
 from worker.runners.http_batch import HttpBatch
 from worker.runners.job import Runner
+from worker.runners.plugin import Plugin
 from worker.runners.script import Script
 from worker.runners.sql import Sql
 
@@ -19,6 +26,7 @@ RUNNERS: Mapping[type[RunnerSpec], Callable[[Any], Runner]] = {
     ScriptRunner: Script,
     HttpBatchRunner: HttpBatch,
     SqlRunner: Sql,
+    PluginRunner: Plugin,
 }
 """What the pipeline file says of a runner → what runs it. A new kind gets a line here."""
 

@@ -12,6 +12,7 @@ Exception
 from __future__ import annotations
 
 from planner.errors import FleetError
+from worker.ledger.awaited import Awaited
 
 
 class Requeue(Exception):
@@ -20,10 +21,12 @@ class Requeue(Exception):
     Flower shows its name and text as the reason of the RETRY.
     """
 
-    def __init__(self, seconds: float, why: str = "") -> None:
+    def __init__(self, seconds: float, why: str = "", awaited: Awaited | None = None) -> None:
         super().__init__(seconds, why)  # what it can be made anew from, by the result backend
         self.seconds = seconds
         self.why = why
+        self.awaited = awaited
+        """What wakes it before."""
 
     def __str__(self) -> str:
         return f"{self.why or 'requeued'}; again in {self.seconds:.1f} s"

@@ -37,7 +37,7 @@ class Verdict:
     blocked: dict[date, str]
     """Date → which upstream phase and date failed."""
     waiting_for: tuple[str, date] | None
-    """The first upstream phase and date that is still to come."""
+    """The last upstream phase and date that is still to come."""
 
 
 def upstream_of(phase: Phase, dates: Iterable[date]) -> dict[date, list[Pair]]:
@@ -58,7 +58,7 @@ def check(states: Mapping[Pair, DateState], phase: Phase, dates: Iterable[date])
             name, past = broken[0]
             blocked[day] = f"{name} {past} {known[broken[0]]}"
         elif pending:
-            waiting_for = waiting_for or pending[0]
+            waiting_for = pending[-1]  # of a window in order: as a rule the last one to be done
         else:
             ready.append(day)
     return Verdict(ready=tuple(ready), blocked=blocked, waiting_for=waiting_for)

@@ -16,6 +16,7 @@ from typing import NoReturn
 from planner.pipeline.phase import Phase
 from planner.plan.plan import PlannedChunk, Step, chunk_of, phase_of
 from planner.plan.states import RUN_ENDED, STEP_ENDED, DateState, RunState, StepState
+from worker.ledger.awaited import Awaited, awaited_date, awaited_resource
 from worker.ledger.connection import now
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunRecord, StepRecord
@@ -88,7 +89,9 @@ class Visit:
         left = [d for d in self.step.dates if states.get((self.phase.name, d)) is DateState.PENDING]
         verdict = gate.check(states, self.phase, left)
         if verdict.waiting_for is not None:
-            raise self._wait(f"{verdict.waiting_for[0]} of its days")
+            name, _ = verdict.waiting_for
+            awaited = awaited_date(self.run.id, self.id, verdict.waiting_for)
+            raise self._wait(f"{name} of its days", awaited=awaited)
         if not verdict.ready:
             return self._settlement.settle(
                 token="", state=StepState.BLOCKED, blocked=verdict.blocked
@@ -132,7 +135,7 @@ class Visit:
             )
             if started is None:
                 keep = True  # there is nothing to give back
-                raise self._wait(lease.full())
+                raise self._wait_for_lease(lease)
             if not isinstance(started, Started):
                 raise Requeue(FIRST_WAIT_SECONDS)  # paused, cancelled or ended since: look anew
             taken = Taken(lease=lease, started=started, blocked=blocked)
@@ -313,7 +316,7 @@ class Visit:
         services = services_of(self.phase, parked=True, which=None) if record.parked else []
         lease = self._lease(self.step.dates, services)
         if not lease.acquire(instead_of=[record.parked] if record.parked else []):
-            raise self._wait(lease.full())
+            raise self._wait_for_lease(lease)
         try:
             token = record.token if record.state is StepState.RUNNING else ""
             return self._settlement.settle(token=token, state=state, failed=failed, release=lease)
@@ -327,12 +330,26 @@ class Visit:
         failed = dict.fromkeys(self._settlement.unfinished(), other.reason)
         return self._settle_idle(record, StepState.FAILED, failed)
 
-    def _wait(self, what: str = "", kind: type[Requeue] = Waiting) -> Requeue:
-        """To be raised: the step waits for something, a little longer every time."""
+    def _wait_for_lease(self, lease: Lease) -> Requeue:
+        """To be raised: others hold what the step needs."""
+        full = lease.full()
+        if full is None:
+            return self._wait()
+        awaited = awaited_resource(self.run.id, self.id, full.key, full.capacity)
+        return self._wait(full.full, awaited=awaited)
+
+    def _wait(
+        self, what: str = "", kind: type[Requeue] = Waiting, awaited: Awaited | None = None
+    ) -> Requeue:
+        """To be raised: the step waits for something, a little longer every time.
+
+        What it awaits wakes it; it comes by unwoken for what ends without a word.
+        """
         waits = self.context.ledger.note_wait(self.run.id, self.id, what)
-        pause = FIRST_WAIT_SECONDS * WAIT_GROWTH ** min(waits, 50)
+        longest = self.context.settings.poll_max_seconds
+        pause = min(FIRST_WAIT_SECONDS * WAIT_GROWTH ** min(waits, 50), longest)
         why = f"waits for {what}" if what else f"its run is {self.run.state}"
-        return kind(min(pause, self.context.settings.poll_max_seconds), why)
+        return kind(longest if awaited else pause, why, awaited)
 
 
 def visit(context: Context, run_id: str, step_id: str, *, worker: str) -> str:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 from typing import Any, NamedTuple
 
 from planner.gaps.gaps import GapReason, SkipReason
-from planner.gaps.snapshot import COMPLETE, Snapshot, State
+from planner.gaps.snapshot import COMPLETE, PLANNED, Snapshot, State
 from planner.pipeline.windows import DAY, Season, Window
 from planner.report.html.markup import Markup, el, join
-from planner.report.report import Report
+from planner.report.report import Failure, Report
 
 PART_DAYS_MAX = 400  # a row longer than a year cannot be read: it is cut at New Year
 REASON_CHARS = 600  # of a failure, in a cell's details; the table of failures has more
 
 STATES: dict[State, tuple[str, str]] = {
     COMPLETE: ("complete", "holds what its upstream phases hold"),
+    PLANNED: ("to do", "this plan writes it"),
     GapReason.MISSING: ("missing", "no rows"),
     GapReason.LATE: ("late", "the source should hold rows, and has held none since"),
     GapReason.PARTIAL: ("partial", "short of entities, or of whole tables; the fill is the share"),
@@ -39,11 +41,51 @@ STATES: dict[State, tuple[str, str]] = {
     SkipReason.UPSTREAM_MISSING: ("no upstream", "what it is computed from is not there"),
     SkipReason.OPEN: ("open", "the day is not closed: rows may still come"),
     SkipReason.UNJUDGED: ("unjudged", "nothing tells what it should hold: its source holds none"),
+    SkipReason.WATCHED: (
+        "watched",
+        "short, and nothing here writes it",
+    ),
+    SkipReason.LEFT_OUT: ("left out", "short, and this plan was told to leave it"),
+    SkipReason.BEYOND: ("beyond", "holds rows, and is later than the calendar's end"),
     SkipReason.IN_FLIGHT: ("in flight", "another run is repairing it"),
 }
 """State → what it is called, and what it means."""
 
 CODES = {state: n for n, state in enumerate(STATES)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pictures:
+    """How every phase stands on every day, twice: the page shows one or the other."""
+
+    entity: str
+    seasons: tuple[Season, ...]
+    before: Snapshot
+    after: Snapshot
+    is_plan: bool = False
+    """Whether `before` is now, and `after` is what a plan does about it."""
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def phases(self) -> list[str]:
+        """Names of the phases, in order."""
+        return list(self.after.phases)
+
+    @property
+    def both(self) -> tuple[Snapshot, Snapshot]:
+        """Before and after."""
+        return self.before, self.after
+
+
+def pictures_of(report: Report) -> Pictures:
+    """What a run's report shows."""
+    return Pictures(
+        entity=report.entity,
+        seasons=report.seasons,
+        before=report.days_before,
+        after=report.days_after,
+        failures=report.failures,
+    )
 
 
 class Map(NamedTuple):
@@ -55,14 +97,14 @@ class Map(NamedTuple):
     """Named windows in it."""
 
 
-def maps(report: Report) -> list[Map]:
+def maps(shown: Pictures) -> list[Map]:
     """One heat-map per season, and one for days outside of them on which there is something."""
-    reach = report.days_after.window
-    found = [piece for season in report.seasons for piece in _pieces(season, reach)]
+    reach = shown.after.window
+    found = [piece for season in shown.seasons for piece in _pieces(season, reach)]
     found += [
         piece
-        for window in _between(report.seasons, reach)
-        if _is_busy(report, window)
+        for window in _between(shown.seasons, reach)
+        if _is_busy(shown, window)
         for piece in _pieces(Season(name="x", year=window.start.year, **dict(window)), reach, "")
     ]
     return sorted(found, key=lambda each: each.window.start)
@@ -96,36 +138,35 @@ def _between(seasons: tuple[Season, ...], reach: Window) -> Iterator[Window]:
         yield Window(start=start, end=reach.end)
 
 
-def _is_busy(report: Report, window: Window) -> bool:
-    both = (report.days_before, report.days_after)
+def _is_busy(shown: Pictures, window: Window) -> bool:
     return any(
         not isinstance(state, SkipReason)
-        for snapshot in both
+        for snapshot in shown.both
         for phase in snapshot.phases
         for state in snapshot.count(phase, window)
     )
 
 
-def states_shown(report: Report) -> list[State]:
+def states_shown(shown: Pictures) -> list[State]:
     """The states that occur, in the order of the legend."""
     seen = {
         stretch.state
-        for snapshot in (report.days_before, report.days_after)
+        for snapshot in shown.both
         for stretches in snapshot.phases.values()
         for stretch in stretches
     }
     return [state for state in STATES if state in seen]
 
 
-def legend(report: Report) -> Markup:
+def legend(pictures: Pictures) -> Markup:
     """What the cells look like, and mean."""
-    shown = states_shown(report)
+    shown = states_shown(pictures)
     entries = [
         (f"cell s-{state}", label, meaning)
         for state, (label, meaning) in STATES.items()
         if state in shown
     ]
-    if any(state in shown for state in GapReason):
+    if not pictures.is_plan and any(state in shown for state in GapReason):
         entries.insert(1, ("cell s-complete fixed", "repaired", "was short, and is complete now"))
     return el(
         "ul",
@@ -138,13 +179,15 @@ def legend(report: Report) -> Markup:
     )
 
 
-def data_script(report: Report) -> Markup:
+def data_script(shown: Pictures) -> Markup:
     """Everything the script draws, as a block of JSON that cannot end the script element."""
     content = {
-        "entity": report.entity,
+        "isPlan": shown.is_plan,
+        "entity": shown.entity,
         "states": [[str(state), *words] for state, words in STATES.items()],
         "short": [CODES[reason] for reason in GapReason if reason in CODES],
-        "phases": report.phases,
+        "planned": CODES[PLANNED],
+        "phases": shown.phases,
         "maps": [
             {
                 "name": each.name,
@@ -155,10 +198,10 @@ def data_script(report: Report) -> Markup:
                     for name, part in each.parts.items()
                 ],
             }
-            for each in maps(report)
+            for each in maps(shown)
         ],
-        "before": _encoded(report.days_before, report.phases),
-        "after": _encoded(report.days_after, report.phases),
+        "before": _encoded(shown.before, shown.phases),
+        "after": _encoded(shown.after, shown.phases),
         "failures": [
             [
                 failure.phase,
@@ -166,7 +209,7 @@ def data_script(report: Report) -> Markup:
                 failure.reason[:REASON_CHARS],
                 list(map(str, failure.dates)),
             ]
-            for failure in report.failures
+            for failure in shown.failures
         ],
     }
     text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))

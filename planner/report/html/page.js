@@ -7,6 +7,7 @@
   const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   const isShort = new Set(data.short);
   const COMPLETE = 0;
+  const said = data.isPlan ? { before: "now", after: "as planned" } : { before: "before", after: "after" };
 
   const dayNumber = (iso) => Date.parse(iso) / DAY; // a date alone is read as UTC
   const names = new Map();
@@ -41,14 +42,14 @@
   for (const [phase, state, reason, days] of data.failures)
     for (const day of days) failures.set(`${data.phases.indexOf(phase)} ${dayNumber(day)}`, `${state}: ${reason}`);
 
-  let view = "after";
+  let view = data.isPlan ? "before" : "after";
   const cells = []; // {node, phase, day}
   const of = new WeakMap(); // node → its entry, with its place in its map
   const maps = [];
 
   const stateName = (state) => (state < 0 ? "not looked at" : data.states[state][1]);
   const counts = ([state, expected, found]) =>
-    state === COMPLETE || isShort.has(state) ? `expected ${expected}, found ${found}` : "nothing expected";
+    state === COMPLETE || state === data.planned || isShort.has(state) ? `expected ${expected}, found ${found}` : "nothing expected";
 
   const failureOf = (cell, state) =>
     (view === "after" && state !== COMPLETE && failures.get(`${cell.phase} ${cell.day}`)) || "";
@@ -57,7 +58,7 @@
     for (const cell of cells) {
       const standing = look(view, cell.phase, cell.day);
       const [state, expected, found] = standing;
-      const fixed = view === "after" && state === COMPLETE && isShort.has(look("before", cell.phase, cell.day)[0]);
+      const fixed = !data.isPlan && view === "after" && state === COMPLETE && isShort.has(look("before", cell.phase, cell.day)[0]);
       cell.node.className = `cell s-${state < 0 ? "unknown" : data.states[state][0]}${fixed ? " fixed" : ""}`;
       // A date of which almost nothing is there must not look like one with nothing.
       if (expected > found) cell.node.style.setProperty("--f", Math.max(found / expected, 0.12));
@@ -93,7 +94,7 @@
       `${data.phases[cell.phase]}, ${dayName(cell.day)}`,
       `${stateName(standing[0])}${meaning && standing[0] !== COMPLETE ? `: ${meaning}` : ""}`,
       counts(standing),
-      then.join() === standing.join() ? "" : `${other}: ${stateName(then[0])}, ${counts(then)}`,
+      then.join() === standing.join() ? "" : `${said[other]}: ${stateName(then[0])}, ${counts(then)}`,
       failureOf(cell, standing[0]),
     ]);
   };
@@ -183,6 +184,12 @@
       for (let n = 0; n < total; n++) count += isShort.has(look(name, phase, start + n)[0]);
     return count;
   };
+  const countIn = (start, total, is) => {
+    let count = 0;
+    for (let phase = 0; phase < data.phases.length; phase++)
+      for (let n = 0; n < total; n++) count += is(look("after", phase, start + n)[0]);
+    return count;
+  };
   const drawMap = (part) => {
     const start = dayNumber(part.start), total = part.days;
     const box = make("div", "season"), head = make("header"), pan = make("div", "pan");
@@ -195,7 +202,11 @@
     }
     const before = shortIn("before", start, total), after = shortIn("after", start, total);
     head.append(make("h3", "", part.name));
-    head.append(before || after
+    const todo = data.isPlan && before ? countIn(start, total, (state) => state === data.planned || isShort.has(state)) : 0;
+    if (data.isPlan) head.append(before
+      ? make("small", "bad", `✗ ${before} phase-dates short or out of date now; the plan writes ${todo}`)
+      : make("small", "ok", "✓ nothing short"));
+    else head.append(before || after
       ? make("small", after ? "bad" : "ok", `${after ? "✗" : "✓"} ${before || "no"} phase-dates short before, ${after || "none"} after`)
       : make("small", "ok", "✓ complete, before and after"));
     map.setAttribute("role", "grid");

@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 
 from planner.report.html import tables
-from planner.report.html.heatmap import data_script, legend, maps
+from planner.report.html.heatmap import Pictures, data_script, legend, maps, pictures_of
 from planner.report.html.markup import Markup, el, join
 from planner.report.html.timeline import timeline
 from planner.report.report import (
@@ -32,26 +32,35 @@ MARKS = {"complete": "✓", "failed": "✕", "cancelled": "■"}
 
 def render_page(report: Report) -> str:
     """The whole page."""
-    style, script, page = (
-        (HERE / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "page.html")
-    )
-    return Template(page).substitute(
-        policy=_policy(script=script, style=style),
-        style=Markup(style),
-        script=Markup(script),
+    shown = pictures_of(report)
+    return fill(
+        "page.html",
         title=join([f"Backfill {report.run_id}: {report.state}"]),
         header=_header(report),
         figures=_figures(report),
         failures=_failures(report),
         criteria=_criteria(report),
         publication=_publication(report),
-        legend=legend(report),
-        maps=_maps_note(report),
+        legend=legend(shown),
+        maps=maps_note(shown, "The run"),
         matrices=tables.matrices(report),
         durations=tables.durations(report),
         timeline=timeline(report),
         next=tables.next_list(report),
-        data=data_script(report),
+        data=data_script(shown),
+    )
+
+
+def fill(name: str, **parts: Markup) -> str:
+    """A page of this folder with its parts, the style and the script that all pages share."""
+    style, script, page = (
+        (HERE / file).read_text(encoding="utf-8") for file in ("page.css", "page.js", name)
+    )
+    return Template(page).substitute(
+        policy=_policy(script=script, style=style),
+        style=Markup(style),
+        script=Markup(script),
+        **parts,
     )
 
 
@@ -137,9 +146,10 @@ def _publication(report: Report) -> Markup:
     return el("section", title, el("ul", *lines), aria_labelledby="published")
 
 
-def _maps_note(report: Report) -> Markup:
-    if not maps(report):
-        return el("p", "The run reached no day with anything on it.", class_="quiet")
+def maps_note(shown: Pictures, who: str) -> Markup:
+    """What stands in the place of the calendars until they are drawn."""
+    if not maps(shown):
+        return el("p", f"{who} reached no day with anything on it.", class_="quiet")
     return el(
         "noscript",
         el("p", "The calendars need JavaScript; the tables below say the same per season."),

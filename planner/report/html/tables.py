@@ -21,13 +21,13 @@ STATES = ("succeeded", "failed", "blocked", "cancelled")
 def failures(report: Report) -> Markup:
     """Every date that is not repaired, by cause, and the command that tries it again."""
     rows = [_cause(cause) for cause in causes(report.run_id, report.failures)]
-    head = el("thead", _row("th", "phase", "state", "dates", "reason, and how to try again"))
+    head = el("thead", row_of("th", "phase", "state", "dates", "reason, and how to try again"))
     table = el("table", head, el("tbody", *rows[:OPEN_CAUSES]), class_="failures")
     if len(rows) <= OPEN_CAUSES:
-        return _scroll(table)
+        return scroll(table)
     rest = el("table", head, el("tbody", *rows[OPEN_CAUSES:]), class_="failures")
-    folded = el("details", el("summary", f"{len(rows) - OPEN_CAUSES} more"), _scroll(rest))
-    return el("div", _scroll(table), folded)
+    folded = el("details", el("summary", f"{len(rows) - OPEN_CAUSES} more"), scroll(rest))
+    return el("div", scroll(table), folded)
 
 
 def _cause(cause: Cause) -> Markup:
@@ -52,7 +52,7 @@ def _cause(cause: Cause) -> Markup:
 
 def criteria(report: Report) -> Markup:
     """The success criteria, season by season, with the first dates that offend."""
-    head = el("thead", _row("th", "criterion", "season", "status", "expected", "found", "dates"))
+    head = el("thead", row_of("th", "criterion", "season", "status", "expected", "found", "dates"))
     rows = [
         el(
             "tr",
@@ -65,7 +65,7 @@ def criteria(report: Report) -> Markup:
         )
         for row in report.criteria
     ]
-    return _scroll(el("table", head, el("tbody", *rows)))
+    return scroll(el("table", head, el("tbody", *rows)))
 
 
 def short(report: Report) -> Markup:
@@ -86,10 +86,10 @@ def short(report: Report) -> Markup:
     return el(
         "details",
         el("summary", f"{_dates(len(found), 'phase-date')} short in the recount"),
-        _scroll(
+        scroll(
             el(
                 "table",
-                el("thead", _row("th", "phase", "date", "reason", "found", "why")),
+                el("thead", row_of("th", "phase", "date", "reason", "found", "why")),
                 el("tbody", *rows),
             )
         ),
@@ -116,8 +116,8 @@ def matrices(report: Report) -> Markup:
         ]
         look = "part" if part else None
         rows.append(el("tr", el("th", label, scope="row"), *cells, class_=look))
-    head = el("thead", _row("th", "season", *phases))
-    parts = [_scroll(el("table", head, el("tbody", *rows), class_="matrix"))] if rows else []
+    head = el("thead", row_of("th", "season", *phases))
+    parts = [scroll(el("table", head, el("tbody", *rows), class_="matrix"))] if rows else []
     bare = bare_seasons(report)
     if bare:
         text = f"No source holds anything in {', '.join(bare)}: nothing was expected."
@@ -167,8 +167,8 @@ def durations(report: Report) -> Markup:
         rows.append(
             el("tr", el("th", time.phase, scope="row"), *(el("td", c, class_="n") for c in cells))
         )
-    return _scroll(
-        el("table", el("thead", _row("th", *columns)), el("tbody", *rows), class_="plain")
+    return scroll(
+        el("table", el("thead", row_of("th", *columns)), el("tbody", *rows), class_="plain")
     )
 
 
@@ -182,11 +182,13 @@ def _next(report: Report) -> Iterator[Markup]:
         yield el("li", step.text, *([el("code", step.command)] if step.command else []))
 
 
-def _row(name: str, *cells: str) -> Markup:
+def row_of(name: str, *cells: str) -> Markup:
+    """A row of head cells."""
     return el("tr", *(el(name, cell, scope="col") for cell in cells))
 
 
-def _scroll(table: Markup) -> Markup:
+def scroll(table: Markup) -> Markup:
+    """A table that scrolls where the page is too narrow for it."""
     return el("div", table, class_="scroll")
 
 

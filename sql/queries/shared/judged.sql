@@ -93,12 +93,19 @@ entities AS (
   WHERE entity = @entity
   GROUP BY compared.phase, day
 ),
+-- The first days of a phase above are no reason, where they are none of the phase's own.
 orphaned AS (
   SELECT DISTINCT held.phase, held.day
   FROM held
+  JOIN phases ON phases.phase = held.phase
   JOIN upstreams ON upstreams.phase = held.phase AND upstreams.is_direct
+  JOIN phases AS upper ON upper.phase = upstreams.upstream
   LEFT JOIN held AS above ON above.phase = upstreams.upstream AND above.day = held.day
-  WHERE above.day IS NULL
+  LEFT JOIN bootstrap ON bootstrap.day = held.day
+  WHERE above.day IS NULL AND (
+    COALESCE(bootstrap.day_number, 366) < phases.early_days
+    OR COALESCE(bootstrap.day_number, 366) >= upper.early_days
+  )
 ),
 judged AS (
   SELECT

@@ -1,16 +1,32 @@
-"""Workers whose steps do nothing; with BENCH_TRIPS they count what they send to Redis."""
+"""Workers whose steps do nothing, or sleep for BENCH_SLEEPS (`phase=seconds,…`), and whose steps
+that wait are counted; with BENCH_TRIPS they count what they send to Redis."""
 
 import os
 import sys
 
-if "celery" in sys.orig_argv and "worker" in sys.orig_argv:
-    if "worker.app" in sys.orig_argv:
-        from worker.step import attempt
+if "worker" in sys.orig_argv and {"celery", "worker"} & {*sys.orig_argv[2:5]}:
+    if "celery" not in sys.orig_argv:
+        import time
+
+        from worker.step import attempt, visit
+
+        pairs = (each.split("=") for each in os.environ.get("BENCH_SLEEPS", "").split(",") if each)
+        _sleeps = {phase: float(seconds) for phase, seconds in pairs}
 
         def _make(self):
+            time.sleep(_sleeps.get(self.phase.name, 0))
             return attempt.Ended(done=tuple(self.dates), counts=dict.fromkeys(self.dates, (1, 1)))
 
         attempt.Attempt.make = _make
+
+        if _sleeps:
+            _stock_wait = visit.Visit._wait
+
+            def _wait(self, *arguments, **options):
+                self.context.redis.incr("bench:looks")
+                return _stock_wait(self, *arguments, **options)
+
+            visit.Visit._wait = _wait
 
     if os.environ.get("BENCH_TRIPS"):
         from redis.connection import AbstractConnection

@@ -1,0 +1,1 @@
+"""Drafts a pipeline file from what a warehouse holds."""

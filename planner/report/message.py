@@ -1,0 +1,63 @@
+"""What people are told when something has happened to a run. Pure."""
+
+from __future__ import annotations
+
+from planner.data import Data
+from planner.report.advice import next_steps
+from planner.report.causes import cause_lines, causes
+from planner.report.report import Report, verdict
+from planner.text import duration
+
+CAUSES_MOST = 5
+LINES_MOST = 40
+
+
+class Message(Data):
+    """One message, as it goes to a command or a web hook."""
+
+    event: str
+    """`run_ended` or `run_stalled`."""
+    run_id: str
+    pipeline: str
+    state: str
+    """Of the run."""
+    title: str
+    text: str
+    """Title, what happened, causes and what to do, in lines; what Slack and its like show."""
+
+
+def run_ended(report: Report) -> Message:
+    """That a run has ended: how, why what is short is short, and the command to go on with."""
+    title = f"{report.pipeline}: {report.run_id} {report.state}"
+    lines = [title, verdict(report), f"It took {duration(report.ended - report.created)}."]
+    found = causes(report.run_id, report.failures)
+    for cause in found[:CAUSES_MOST]:
+        lines += cause_lines(cause)
+    if len(found) > CAUSES_MOST:
+        lines.append(
+            f"… and {len(found) - CAUSES_MOST} more causes: planner report {report.run_id}"
+        )
+    if found or report.validation.remaining or report.validation.short:
+        lines += [" ".join(filter(None, (s.text, s.command))) for s in next_steps(report)]
+    return Message(
+        event="run_ended",
+        run_id=report.run_id,
+        pipeline=report.pipeline,
+        state=report.state,
+        title=title,
+        text="\n".join(lines[:LINES_MOST]),
+    )
+
+
+def run_stalled(run_id: str, pipeline: str, *, seconds: float, waits: str) -> Message:
+    """That no step of a run has begun or ended for long, and what it waits for."""
+    title = f"{pipeline}: {run_id} stands still"
+    text = f"No step has begun or ended for {duration(seconds)}; {waits}. planner status {run_id}"
+    return Message(
+        event="run_stalled",
+        run_id=run_id,
+        pipeline=pipeline,
+        state="running",
+        title=title,
+        text=f"{title}\n{text}",
+    )

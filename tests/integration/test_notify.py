@@ -1,0 +1,151 @@
+"""People are told, by a real command and over real HTTP, and a run never fails of it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from planner.plan.states import RunState
+from planner.settings import masked_webhook
+from tests.integration.shop import RUN, Shop, day, drain, lose_what_is_written
+from worker.run import notify as module
+from worker.run.finalize import finalize
+from worker.run.stalled import tell_if_stalled
+
+
+class Hook:
+    """A web hook that refuses some times first."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.refuses = 0
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    world = Hook()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            world.got.append((dict(self.headers), body))
+            code = 503 if len(world.got) <= world.refuses else 200
+            self.send_response(code)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *ignored: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    world.url = f"http://127.0.0.1:{server.server_port}/services/T0/s3cr3ts3cr3t"
+    yield world
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAUSE_SECONDS", 0.01)
+
+
+def set_up(shop: Shop, **more: Any) -> None:
+    settings = shop.context.settings.model_copy(update=more)
+    shop.context.__dict__["settings"] = settings
+
+
+def ends(shop: Shop, monkeypatch: pytest.MonkeyPatch | None = None) -> str:
+    """A run over one day, which fails when its rows are lost as soon as they are written."""
+    shop.lose_sessions(day(4))
+    ids = shop.register(shop.plan())
+    if monkeypatch is not None:
+        lose_what_is_written(monkeypatch, day(4))
+    drain(shop, ids)
+    return finalize(shop.context, RUN)
+
+
+def test_a_command_reads_what_became_of_a_run(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "told.json"
+    set_up(shop, notify=f"sh -c 'cat > \"$0\"' {out}")
+
+    assert ends(shop, monkeypatch) == "failed"
+
+    found = json.loads(out.read_text())
+    assert (found["event"], found["run_id"], found["state"]) == ("run_ended", RUN, "failed")
+    assert found["text"].splitlines()[0] == found["title"] == f"sales: {RUN} failed"
+    assert "sessionise failed, 1 date: 2025-03-04: rows missing" in found["text"]
+    assert f"planner retry {RUN}" in found["text"]
+
+
+def test_a_web_hook_is_sent_it_signed_and_again_when_it_refuses(shop: Shop, hook: Hook) -> None:
+    hook.refuses = 2
+    set_up(shop, notify=hook.url, notify_secret=SecretStr("key"))
+
+    assert ends(shop) == "complete"
+
+    assert len(hook.got) == 3
+    headers, body = hook.got[-1]
+    assert json.loads(body)["state"] == "complete"
+    digest = hmac.new(b"key", body, hashlib.sha256).hexdigest()
+    assert headers["X-Backfill-Signature"] == f"sha256={digest}"
+
+    # A second worker that comes to the same end tells nobody
+    finalize(shop.context, RUN)
+    assert len(hook.got) == 3
+
+
+@pytest.mark.parametrize("notify", ["false", "/nowhere/at/all", "hook"])
+def test_what_cannot_be_told_changes_no_run_and_is_logged(
+    shop: Shop, hook: Hook, caplog: pytest.LogCaptureFixture, notify: str
+) -> None:
+    hook.refuses = 99
+    set_up(shop, notify=hook.url if notify == "hook" else notify)
+
+    with caplog.at_level(logging.WARNING):
+        assert ends(shop) == "complete"
+
+    assert "could not be told of" in caplog.text
+    assert "s3cr3ts3cr3t" not in caplog.text
+
+
+def test_a_run_that_stands_still_is_told_of_once(shop: Shop, hook: Hook) -> None:
+    shop.lose_sessions(day(4))
+    shop.register(shop.plan())
+    record = shop.ledger.require(RUN)
+
+    set_up(shop, notify=hook.url, stalled_seconds=3600)
+    assert not tell_if_stalled(shop.context, record)
+
+    # When it has stood for a while, then people are told, once, and what keeps it
+    long_ago = record.model_copy(update={"created": record.created - 7200, "started": None})
+    assert tell_if_stalled(shop.context, long_ago)
+    shop.context.redis.delete(f"backfill:run:{RUN}:looked")
+    assert not tell_if_stalled(shop.context, long_ago)
+    (_, body), *_ = hook.got
+    found = json.loads(body)
+    assert found["event"] == "run_stalled"
+    assert "for 2 h 00 min; no worker is there. planner status" in found["text"]
+    assert len(hook.got) == 1
+
+    # A paused one stands still on purpose
+    assert not tell_if_stalled(shop.context, long_ago.model_copy(update={"state": RunState.PAUSED}))
+
+
+def test_the_address_of_a_web_hook_is_shown_without_its_secret() -> None:
+    assert masked_webhook("https://hooks.example.com/services/T/x") == (
+        "https://hooks.example.com/***"
+    )
+    assert masked_webhook("notify-me --fast") == "notify-me --fast"
