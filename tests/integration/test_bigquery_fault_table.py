@@ -34,6 +34,9 @@ from worker.step.context import Context
 from worker.step.errors import Requeue
 from worker.step.recount import recount
 
+pytestmark = pytest.mark.slow
+"""What each fault does to a job is shown by test_bigquery_jobs.py, quickly."""
+
 FILL = """
 INSERT INTO lake.first
 SELECT day, game FROM lake.raw WHERE day BETWEEN @start_date AND @end_date

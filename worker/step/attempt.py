@@ -161,12 +161,7 @@ class Attempt:
                 checkpoint.left[:1] = self._rest(dates, outcome, checkpoint)
             return self._recount(checkpoint)
         except WarehouseError as error:
-            if hold(checkpoint, "the tables cannot be counted", error, now=self.now()):
-                return self._parked(checkpoint)
-            wrong = dict.fromkeys(self.dates, f"the recount failed: {redacted(str(error))}")
-            if isinstance(error, WarehouseRefused):
-                return Ended(done=(), permanent=wrong)
-            return Ended(done=(), short=wrong)
+            return self._uncounted(checkpoint, error)
         except OSError as error:  # a full disk, and what else befalls a machine
             why = redacted(f"the worker's machine: {error}")
             return Ended(done=(), short=dict.fromkeys(self.dates, why))
@@ -178,6 +173,15 @@ class Attempt:
             log.exception("%s: %s", self.run_id, self.step_id)
             why = redacted(f"{type(error).__name__}: {error}. See the worker's log.")
             return Ended(done=(), short=dict.fromkeys(self.dates, why))
+
+    def _uncounted(self, checkpoint: Checkpoint, error: WarehouseError) -> Ended | Park:
+        """What follows when the tables cannot be counted."""
+        if hold(checkpoint, "the tables cannot be counted", error, now=self.now()):
+            return self._parked(checkpoint)
+        wrong = dict.fromkeys(self.dates, f"the recount failed: {redacted(str(error))}")
+        if isinstance(error, WarehouseRefused):
+            return Ended(done=(), permanent=wrong)
+        return Ended(done=(), short=wrong)
 
     def _parked(self, checkpoint: Checkpoint) -> Park:
         seconds_max = self.context.settings.poll_max_seconds
