@@ -69,6 +69,12 @@ COMMANDS = (
         "planner enqueue --gaps --limit 3 --wait",
         "planner enqueue --gaps --start 2022-04-16 --end 2022-06-16 --deadline 6h",
     ),
+    Lazy(
+        "heal:heal",
+        "Enqueue the gaps of the last days by itself, within limits; report the others.",
+        "planner heal --dry-run",
+        "planner heal --every 1h --days 14",
+    ),
     Lazy("runs:runs", "List runs, newest first.", "planner runs"),
     Lazy(
         "runs:status",

@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     warehouse: str = Field(default="local:warehouse", description="local:DIR or bigquery:PROJECT")
     pipeline: str = Field(
         default="nba",
-        description="a pipeline that ships (nba, nba-live, nba-live-phases, sales), or a TOML file",
+        description="one that ships (nba, nba-live, nba-live-phases, sales, shop), or a TOML file",
     )
     broker_url: str = Field(
         default=EMBEDDED, description="redis://…, rediss://…, unix:///PATH, or embedded"

@@ -64,8 +64,12 @@ class DeltaLog:
         The file itself is among them although it may be a compaction's: when the commits before it
         are cleaned up, it is all that is left to tell by.
         """
+        return {path, *self.data(path)}
+
+    def data(self, path: str) -> tuple[str, ...]:
+        """The files that the rows of a file came in with."""
         known = self._files.get(path)
-        return {path, *known.data} if known else {path}
+        return known.data if known else (path,)
 
     def changed_ms(self, path: str) -> int | None:
         """When the rows of a file were committed, in milliseconds since 1970.

@@ -21,15 +21,13 @@ def columns_of(table: DeltaTable) -> dict[str, str]:
     return {field.name: google_type(field.type) for field in schema}
 
 
-def has_dates(table: DeltaTable, asked: Table) -> bool:
-    """Whether a partition holds rows of one date: of the DATE column that they are counted by."""
-    is_date = kind_of(asked, columns_of(table)) == "DATE"
-    return is_date and asked.date in table.metadata().partition_columns
-
-
-def is_by_date(table: DeltaTable, asked: Table) -> bool:
-    """Whether a table is partitioned by the DATE column that it is counted by, and by no other."""
-    return has_dates(table, asked) and len(table.metadata().partition_columns) == 1
+def date_partition(table: DeltaTable, asked: Table) -> str | None:
+    """The column that makes each partition hold rows of one date: the DATE that they are counted
+    by. None: there is no such column, and a partition may hold any dates."""
+    if kind_of(asked, columns_of(table)) != "DATE":
+        return None
+    columns = table.metadata().partition_columns
+    return next((each for each in columns if each.lower() == asked.date.lower()), None)
 
 
 def shards(folder: Path, name: str) -> list[tuple[str, str]]:

@@ -6,12 +6,12 @@ import re
 import threading
 from collections.abc import Sequence, Set
 from datetime import date
-from functools import lru_cache
-from typing import NamedTuple
 
 import pyarrow as pa
-from sqlglot import exp, parse_one
+import sqlglot
+from sqlglot import exp
 from sqlglot.errors import SqlglotError
+from sqlglot.tokenizer_core import TokenType
 
 from sql.errors import Unsupported, WarehouseRefused
 from sql.warehouse import Parameters, Scalar
@@ -20,6 +20,11 @@ from sql.warehouse import Parameters, Scalar
 # "Expected TYPE after CAST" of a statement that is right.
 _ONE_AT_A_TIME = threading.RLock()
 _STYLE = re.compile("\x1b\\[[0-9;]*m")  # its messages underline for a terminal
+
+_PROCEDURAL = frozenset(
+    ["BEGIN", "CALL", "DECLARE", "EXECUTE", "FOR", "IF", "LOOP", "RAISE", "REPEAT", "SET", "WHILE"]
+)
+"""Words that begin a statement of BigQuery's procedural language."""
 
 _ARROW = {
     "STRING": pa.string(),
@@ -44,44 +49,49 @@ def parse(statement: str) -> exp.Expr:
     """A GoogleSQL statement as a tree. Raises `WarehouseRefused` when it is not one statement."""
     try:
         with _ONE_AT_A_TIME:
-            return parse_one(statement, read="bigquery")
+            parsed = sqlglot.parse(statement, read="bigquery")
     except SqlglotError as error:
         told = _STYLE.sub("", str(error))
         raise WarehouseRefused(f"Not one GoogleSQL statement: {told}") from error
+    # What follows the last semicolon, such as a comment, is parsed as another.
+    trees = [tree for tree in parsed if tree is not None and not isinstance(tree, exp.Semicolon)]
+    if len(trees) != 1:
+        raise WarehouseRefused(several(len(trees)))
+    return trees[0]
 
 
-class Query(NamedTuple):
-    """A query as DuckDB says it, and what it needs."""
-
-    sql: str
-    tables: tuple[exp.Table, ...]
-    """Tables that it reads, without its own WITH clauses."""
-    parameters: frozenset[str]
-
-
-@lru_cache(maxsize=256)
-def read_query(statement: str) -> Query:
-    """A GoogleSQL query, translated once per process: recounts ask the same over and over."""
-    return query_of(parse(statement))
-
-
-def query_of(tree: exp.Expr) -> Query:
-    """A parsed query, translated."""
-    tree = tree.copy()
-    own = {cte.alias for cte in tree.find_all(exp.CTE)}
-    tables = tuple(
-        reference.copy()
-        for reference in tree.find_all(exp.Table)
-        if reference.db or reference.name not in own
+def several(count: int) -> str:
+    """What is wrong with a text of so many statements, and what to do."""
+    return (
+        f"it holds {count or 'no'} statements, and has to be one: write each in a file of its own, "
+        "and name the files in their order."
     )
-    return Query(sql=duckdb_sql(tree), tables=tables, parameters=parameter_names(tree))
+
+
+def count_statements(text: str) -> int:
+    """How many statements a text holds. A script in BigQuery's procedural language counts as one,
+    and so does what is no GoogleSQL: the warehouse says what it has against them."""
+    try:
+        with _ONE_AT_A_TIME:
+            tokens = sqlglot.tokenize(text, read="bigquery")
+    except SqlglotError:
+        return 1
+    ends = [TokenType.SEMICOLON, *(token.token_type for token in tokens)]
+    firsts = [
+        token.text.upper()
+        for token, before in zip(tokens, ends, strict=False)
+        if before == TokenType.SEMICOLON and token.token_type != TokenType.SEMICOLON
+    ]
+    return 1 if _PROCEDURAL.intersection(firsts) else len(firsts)
 
 
 def duckdb_sql(tree: exp.Expr) -> str:
     """GoogleSQL as DuckDB says it, with GoogleSQL's types.
 
     NUMERIC has 38 digits, 9 of them decimals, where DuckDB's has 18 and 3; `1.5` is a FLOAT64,
-    where DuckDB's is a decimal.
+    where DuckDB's is a decimal. COUNTIF over no rows is 0, where DuckDB's is NULL. Sunday is the
+    first DAYOFWEEK, where DuckDB's is 0. A number as a STRING is as short as it can be, `1` for
+    1.0: `google_text` of `sql.duck` says it.
     """
 
     def typed(node: exp.Expr) -> exp.Expr:
@@ -93,10 +103,29 @@ def duckdb_sql(tree: exp.Expr) -> str:
             return exp.DataType.build("DECIMAL(38, 9)", dialect="duckdb")
         if isinstance(node, exp.Literal) and not node.is_string and not node.this.isdigit():
             return exp.cast(node, "DOUBLE", dialect="duckdb")
+        if isinstance(node, exp.CountIf):
+            return _count_if(node.this)
+        if isinstance(node, exp.Extract) and node.name.upper() == "DAYOFWEEK":
+            return exp.paren(exp.Add(this=node.copy(), expression=exp.Literal.number(1)))
+        if isinstance(node, exp.Cast) and node.to.this == exp.DType.TEXT:
+            return exp.func("google_text", node.this)
         return node
 
     with _ONE_AT_A_TIME:
-        return tree.transform(typed).sql(dialect="duckdb")
+        tree = tree.copy()
+        for node in reversed(list(tree.walk())):  # a part before what it is a part of
+            if (new := typed(node)) is not node:
+                tree = new if node is tree else tree
+                node.replace(new)
+        return tree.sql(dialect="duckdb")
+
+
+def _count_if(condition: exp.Expr) -> exp.Expr:
+    """COUNT, which may have a window, a DISTINCT and no rows."""
+    is_distinct = isinstance(condition, exp.Distinct)
+    (what,) = condition.expressions if is_distinct else (condition,)
+    one = exp.func("IF", what, exp.Literal.number(1), exp.null(), dialect="bigquery")
+    return exp.Count(this=exp.Distinct(expressions=[one]) if is_distinct else one)
 
 
 def google_integers(rows: pa.Table) -> pa.Table:

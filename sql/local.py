@@ -1,67 +1,38 @@
 """The local warehouse: Delta Lake tables in a folder, read with DuckDB, spoken to in GoogleSQL.
 
-A table `dataset.table` is the folder `DIR/dataset/table`. Delta's log makes every write one
-atomic commit that any number of processes can make at once; DuckDB reads the files of one
-committed version. Statements are transpiled with sqlglot, so the same `.sql` files run here
-and in BigQuery. What is written is one of:
-
-- `CREATE TABLE … PARTITION BY date_column`
-- `MERGE … ON FALSE`, BigQuery's way to replace the rows of some dates in one commit
-- `INSERT INTO … SELECT …` and `DELETE FROM … WHERE …`
-
-Nothing is ever vacuumed, so a reader's files stay where they are.
+Delta's log makes every write one atomic commit that any number of processes can make at once.
+A query is asked of one committed version of each table: deltalake fetches the columns and rows that
+it needs, and DuckDB computes over them. Statements are transpiled with sqlglot, so the same `.sql`
+files run here and in BigQuery. Nothing is ever vacuumed, so a reader's files stay where they are.
 """
 
 from __future__ import annotations
 
 import os
-import random
-import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-import duckdb
 import pyarrow as pa
-from deltalake import DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake import DeltaTable
 from sqlglot import exp
 
 from sql.coverage import coverage_of, coverage_query
 from sql.days import SUFFIX, dated, is_sharded
+from sql.delta_folder import DeltaFolder
 from sql.delta_log import DeltaLog
-from sql.delta_tables import columns_of, has_dates, is_by_date, newest_shard, shards
-from sql.dialect import (
-    Query,
-    arrow_type,
-    bound,
-    duck_type,
-    google_integers,
-    google_type,
-    literal,
-    parse,
-    query_of,
-    quoted,
-    read_query,
-    replacement_of,
-    table_name,
-    table_of,
-    text,
-)
-from sql.errors import TableNotFound, Unsupported, WarehouseRefused, WarehouseUnreachable
+from sql.delta_reads import NOTHING, ValuedLimits, condition_of, fetch, may_hold
+from sql.delta_tables import columns_of, newest_shard, shards
+from sql.delta_versions import partitions_of, versions_of
+from sql.dialect import bound, google_type, parse
+from sql.duck import Duck
+from sql.errors import WarehouseRefused
 from sql.identity import folder_identity
-from sql.local_errors import refusals
-from sql.statements import is_table
-from sql.warehouse import Coverage, Parameters, Partition, Partitioning, Partitions, Table
-
-T = TypeVar("T")
-
-# Writers of one table that meet at the log retry; 27 commits a second were measured with four
-# writers on two cores, so a writer that lost this often has met something else.
-COMMIT_TRIES = 40
-COMMIT_PAUSE_SECONDS = 0.02  # first pause; doubles, with jitter
-COMMIT_PAUSE_MAX_SECONDS = 1.0
+from sql.local_writes import write
+from sql.needs import Need, constants_of
+from sql.query import Query, query_of, read_query
+from sql.warehouse import Coverage, Parameters, Partitioning, Partitions, Table
 
 
 class LocalWarehouse:
@@ -73,16 +44,9 @@ class LocalWarehouse:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser().absolute()
         self.name = f"local:{self.folder}"
-        self._tables: dict[str, DeltaTable] = {}
-        self._logs: dict[str, DeltaLog] = {}
-        self._shown: dict[str, int] = {}
-        """Table → the version that DuckDB sees."""
-        self._connection = duckdb.connect()
-        self._connection.execute("SET TimeZone = 'UTC'")
-        # DuckDB's own hash in its place: fingerprints are compared within one warehouse alone.
-        self._connection.execute(
-            "CREATE TEMP MACRO farm_fingerprint(value) AS CAST(hash(value) >> 1 AS BIGINT)"
-        )
+        self._tables = DeltaFolder(self.folder)
+        self._duck = Duck()
+        self._connection = self._duck.connection
 
     @property
     def identity(self) -> str:
@@ -115,56 +79,17 @@ class LocalWarehouse:
     def partitions(
         self, tables: Sequence[Table], start: date, end: date
     ) -> Mapping[str, Partitions]:
-        return {table.name: self._partitions(table, start, end) for table in tables}
-
-    def _partitions(self, table: Table, start: date, end: date) -> Partitions:
-        """From Delta's log, which does not tell the rows of files that came without statistics."""
-        if is_sharded(table.name):
-            return Partitions(by_day=None)
-        opened = self._open(table.name)
-        actions = pa.table(opened.get_add_actions(flatten=True)).to_pylist()
-        if not is_by_date(opened, table) or any(
-            action.get("num_records") is None for action in actions
-        ):
-            return Partitions(by_day=None)
-        log = self._log(table.name, opened)
-        by_day: dict[date, Partition] = {}
-        undated = 0
-        for action in actions:
-            day, rows = action[f"partition.{table.date}"], action["num_records"]
-            if day is None:
-                undated += rows
-            elif start <= day <= end:
-                changed_ms = log.changed_ms(action["path"]) or action["modification_time"]
-                modified = datetime.fromtimestamp(changed_ms / 1000, UTC)
-                old = by_day.get(day)
-                by_day[day] = Partition(
-                    rows=rows + (old.rows if old else 0),
-                    modified=max(modified, old.modified) if old else modified,
-                )
-        return Partitions(by_day=by_day, undated=undated)
+        """From Delta's log, which does not tell the days of shards."""
+        return {
+            table.name: Partitions(by_day=None)
+            if is_sharded(table.name)
+            else partitions_of(table, *self._opened(table.name), start, end)
+            for table in tables
+        }
 
     def versions(self, table: Table, start: date, end: date) -> Mapping[date, tuple[str, ...]]:
-        """A mark per file that rows of the date came in with, and per file that they are in now.
-
-        A compaction carries the marks of the files that it replaces; a deletion that copies what it
-        keeps does not, since it says that it changed data.
-        """
-        opened = self._open(newest_shard(self.folder, table.name))
-        if not has_dates(opened, table):
-            raise Unsupported(
-                f"{table.name} is not partitioned by {table.date}, so nothing tells when the rows "
-                "of a date were written anew: counts alone decide there."
-            )
-        log = self._log(table.name, opened)
-        actions = pa.table(opened.get_add_actions(flatten=True))
-        marks: dict[date, set[str]] = {}
-        for path, day in zip(
-            actions["path"].to_pylist(), actions[f"partition.{table.date}"].to_pylist(), strict=True
-        ):
-            if day is not None and start <= day <= end:
-                marks.setdefault(day, set()).update(log.marks(path))
-        return {day: tuple(sorted(marks[day])) for day in sorted(marks)}
+        """As `sql.delta_versions` tells them."""
+        return versions_of(table, *self._opened(newest_shard(self.folder, table.name)), start, end)
 
     def columns(self, table: str) -> Mapping[str, str]:
         suffix = {SUFFIX: "STRING"} if is_sharded(table) else {}
@@ -178,7 +103,7 @@ class LocalWarehouse:
 
     def missing_rights(self, table: str) -> Sequence[str]:
         self._open(table)  # is it there?
-        folder = self.folder.joinpath(*table.split("."))
+        folder = self._path(table)
         return [
             f"write to {path}"
             for path in (folder, folder / "_delta_log")
@@ -201,200 +126,77 @@ class LocalWarehouse:
         tree = parse(statement)
         if not isinstance(tree, exp.Query):
             raise WarehouseRefused(f"it is {tree.key.upper()}, and has to be a SELECT.")
-        return {
-            field.name: google_type(field.type)
-            for field in self._select(
-                exp.select("*").from_(tree.subquery("answer")).limit(0), parameters
-            ).schema
-        }
+        answer = self._answer(query_of(tree), parameters, only_types=True)
+        return {field.name: google_type(field.type) for field in answer.schema}
 
     def run(self, statement: str, parameters: Parameters) -> int:
-        tree = parse(statement)
-        match tree:
-            case exp.Create():
-                return self._create(tree)
-            case exp.Merge():
-                return self._replace(tree, parameters)
-            case exp.Insert():
-                return self._insert(tree, parameters)
-            case exp.Delete():
-                return self._delete(tree, parameters)
-        raise Unsupported(
-            f"The local warehouse does not run {tree.key.upper()}: "
-            "write CREATE TABLE, MERGE … ON FALSE, INSERT … SELECT or DELETE … WHERE."
+        return write(
+            self._tables, statement, parameters, lambda query: self._answer(query, parameters)
         )
 
     def close(self) -> None:
-        self._connection.close()
+        self._duck.close()
 
     # -- reading -----------------------------------------------------------------------------
+
+    def _open(self, name: str) -> DeltaTable:
+        return self._tables.open(name)
+
+    def _opened(self, name: str) -> tuple[DeltaTable, DeltaLog]:
+        table = self._open(name)
+        return table, self._log(name, table)
+
+    def _log(self, name: str, table: DeltaTable) -> DeltaLog:
+        """The table's log, followed to the version that was opened."""
+        return self._tables.log(name, table)
+
+    def _path(self, name: str) -> Path:
+        return self._tables.path(name)
 
     def _select(self, tree: exp.Expr, parameters: Parameters) -> pa.Table:
         return self._answer(query_of(tree), parameters)
 
-    def _answer(self, query: Query, parameters: Parameters) -> pa.Table:
+    def _answer(
+        self, query: Query, parameters: Parameters, *, only_types: bool = False
+    ) -> pa.Table:
         """Run a query over the newest committed version of the tables it names."""
-        for reference in query.tables:
-            name = table_name(reference)
-            if is_sharded(name):
-                self._show_shards(name, reference)
-            elif reference.db:
-                self._show(name, reference)
-            else:
-                raise WarehouseRefused(f"Table {reference.name!r} has no dataset.")
-        with refusals():
-            values = bound(query.parameters, parameters)
-            answer = self._connection.sql(query.sql, params=values).to_arrow_table()
-            return google_integers(answer)
+        values = bound(query.parameters, parameters)
+        constants = self._duck.values(constants_of(query.needs), values)
+        tables = [
+            (need.reference, self._fetch(need, constants, only_types=only_types))
+            for need in query.needs
+        ]
+        with self._duck.shown(tables):
+            return self._duck.answer(query.sql, values)
 
-    def _show(self, name: str, reference: exp.Table) -> None:
-        """Make the table's newest version visible to DuckDB under its own name."""
+    def _fetch(self, need: Need, constants: Mapping[str, Any], *, only_types: bool) -> pa.Table:
+        if not need.reference.db:
+            raise WarehouseRefused(f"Table {need.name!r} has no dataset.")
+        limits = [[(limit, constants[limit.value]) for limit in place] for place in need.limits]
+        if is_sharded(need.name):
+            return self._fetch_shards(need, limits, only_types=only_types)
+        return self._rows(need.name, need, limits, only_types=only_types)
+
+    def _fetch_shards(self, need: Need, limits: ValuedLimits, *, only_types: bool) -> pa.Table:
+        """Rows of all tables that begin alike as one, as BigQuery shows them."""
+        found = shards(self.folder, need.name) or [("", need.name)]  # which is not there
+        needed = [suffix for suffix, _ in found if may_hold(limits, SUFFIX, suffix)]
+        parts = [
+            rows.append_column(SUFFIX, pa.array([suffix] * rows.num_rows, pa.string()))
+            for suffix, name in found
+            if suffix in needed or suffix == found[-1][0]  # of which the columns are told
+            for rows in (
+                self._rows(name, need, limits, only_types=only_types or suffix not in needed),
+            )
+        ]
+        return pa.concat_tables(parts, promote_options="permissive")
+
+    def _rows(self, name: str, need: Need, limits: ValuedLimits, *, only_types: bool) -> pa.Table:
         table = self._open(name)
-        if self._shown.get(name) == table.version():
-            return
-        *schema_path, view = [part.name for part in reference.parts]
-        if len(schema_path) == 2:
-            self._connection.execute(f"ATTACH IF NOT EXISTS ':memory:' AS {quoted(schema_path[0])}")
-        schema = ".".join(quoted(part) for part in schema_path)
-        self._connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        columns = columns_of(table)
-        files = table.file_uris()
-        if files:
-            # Partition values are in the files' paths; the type has to be told.
-            types = ", ".join(
-                f"{quoted(column)}: {duck_type(columns[column])}"
-                for column in table.metadata().partition_columns
-            )
-            paths = ", ".join(text(path) for path in files)
-            partitioned = f", hive_partitioning = true, hive_types = {{{types}}}" if types else ""
-            source = f"read_parquet([{paths}]{partitioned})"
-            body = f"SELECT {', '.join(map(quoted, columns))} FROM {source}"
-        else:
-            empty = ", ".join(
-                f"CAST(NULL AS {duck_type(kind)}) AS {quoted(column)}"
-                for column, kind in columns.items()
-            )
-            body = f"SELECT {empty} WHERE false"
-        with refusals():  # it looks into a file
-            self._connection.execute(f"CREATE OR REPLACE VIEW {schema}.{quoted(view)} AS {body}")
-        self._shown[name] = table.version()
-
-    def _show_shards(self, name: str, reference: exp.Table) -> None:
-        """Make all tables that begin alike visible as one, as BigQuery does."""
-        parts = []
-        for suffix, shard in shards(self.folder, name) or [("", name)]:  # which is not there
-            self._show(shard, table := table_of(shard))
-            parts.append(f"SELECT {text(suffix)} AS {SUFFIX}, * FROM {table.sql('duckdb')}")
-        view = f"CREATE OR REPLACE VIEW {reference.sql('duckdb', identify=True)}"
-        with refusals():
-            self._connection.execute(f"{view} AS {' UNION ALL BY NAME '.join(parts)}")
-
-    def _open(self, name: str) -> DeltaTable:
-        """The table at its newest committed version."""
-        if not is_table(name):
-            raise WarehouseRefused(f"{name!r} is not a table's name: write `dataset.table`.")
-        if not self.folder.is_dir():
-            raise WarehouseUnreachable(
-                f"There is no warehouse in {self.folder}: "
-                "set BACKFILL_WAREHOUSE, or build one with `planner sandbox build DIR`."
-            )
+        types = columns_of(table)
+        asked = [each for each in types if need.columns is None or each.lower() in need.columns]
+        condition = NOTHING if only_types else condition_of(limits, types)
         try:
-            table = self._tables.get(name)
-            if table is None:
-                table = self._tables[name] = DeltaTable(self._path(name))
-                self._logs[name] = DeltaLog(self._path(name))
-            else:
-                table.update_incremental()
-        except TableNotFoundError:
-            raise TableNotFound(f"{self.name} has no table {name}.") from None
-        except (DeltaError, OSError) as error:
-            self._tables.pop(name, None)
-            raise WarehouseUnreachable(f"{self.name} cannot read {name}: {error}") from error
-        return table
-
-    def _log(self, name: str, table: DeltaTable) -> DeltaLog:
-        """The table's log, followed to the version that was opened."""
-        with refusals():
-            self._logs[name].follow(table.version())
-        return self._logs[name]
-
-    def _path(self, name: str) -> Path:
-        return self.folder.joinpath(*name.split("."))
-
-    # -- writing -----------------------------------------------------------------------------
-
-    def _create(self, tree: exp.Create) -> int:
-        name = table_name(tree.find(exp.Table))
-        schema = pa.schema(
-            pa.field(
-                column.name,
-                arrow_type(column),
-                nullable=column.find(exp.NotNullColumnConstraint) is None,
-            )
-            for column in tree.find_all(exp.ColumnDef)
-        )
-        partition = tree.find(exp.PartitionedByProperty)
-        mode = "ignore" if tree.args.get("exists") else "error"
-        with refusals():
-            DeltaTable.create(
-                self._path(name),
-                schema,
-                mode=mode,  # type: ignore[arg-type]
-                partition_by=[partition.this.name] if partition else None,
-            )
-        return 0
-
-    def _replace(self, tree: exp.Merge, parameters: Parameters) -> int:
-        source, condition = replacement_of(tree)
-        new = self._select(
-            source.unnest() if isinstance(source, exp.Subquery) else source, parameters
-        )
-        gone = literal(condition, parameters)
-        return self._write(table_name(tree.this), new, predicate=gone)
-
-    def _insert(self, tree: exp.Insert, parameters: Parameters) -> int:
-        target = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
-        new = self._select(tree.expression, parameters)
-        if isinstance(tree.this, exp.Schema):
-            new = new.rename_columns([column.name for column in tree.this.expressions])
-        return self._write(table_name(target), new, predicate=None)
-
-    def _write(self, name: str, new: pa.Table, *, predicate: str | None) -> int:
-        schema = pa.schema(self._open(name).schema().to_arrow())
-        if missing := set(schema.names) ^ set(new.column_names):
-            raise WarehouseRefused(f"{name}: columns do not match: {', '.join(sorted(missing))}.")
-        with refusals():
-            rows = new.select(schema.names).cast(schema)
-        self._commit(
-            lambda: write_deltalake(
-                self._path(name),
-                rows,
-                mode="overwrite" if predicate else "append",  # type: ignore[call-overload]
-                predicate=predicate,
-            )
-        )
-        return int(rows.num_rows)
-
-    def _delete(self, tree: exp.Delete, parameters: Parameters) -> int:
-        where = tree.args.get("where")
-        if where is None:
-            raise Unsupported("DELETE needs a WHERE.")
-        name, gone = table_name(tree.this), literal(where.this, parameters)
-        self._commit(lambda: self._open(name).delete(gone))
-        return 0
-
-    def _commit(self, write: Callable[[], T]) -> T:
-        """Write, again when another writer's commit came between."""
-        pause = COMMIT_PAUSE_SECONDS
-        for tries_left in range(COMMIT_TRIES - 1, -1, -1):
-            try:
-                with refusals():
-                    return write()
-            except CommitFailedError as error:
-                if not tries_left:
-                    raise WarehouseUnreachable(
-                        f"{self.name}: {COMMIT_TRIES} commits in a row met another writer: {error}"
-                    ) from error
-                time.sleep(pause * random.uniform(0.5, 1.5))
-                pause = min(pause * 2, COMMIT_PAUSE_MAX_SECONDS)
-        raise AssertionError("unreachable")
+            return fetch(table, asked or list(types)[:1], condition)
+        except Exception as error:  # the engine knows no narrower one
+            raise self._tables.unread(name, error) from error

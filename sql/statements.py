@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sql.errors import WarehouseRefused
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 
 # BigQuery: projects are lower-case with dashes; datasets and tables letters, digits, underscores
 # (tables may hold dashes). Columns start with a letter or underscore.

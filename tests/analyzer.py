@@ -7,7 +7,7 @@ takes half a minute; wasmtime keeps the result in the user's cache.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from typing import Any
 
@@ -24,11 +24,16 @@ from zetasql.types import (
     TypeKind,
     ZetaSQLBuiltinFunctionOptions,
 )
-from zetasql.wasi._pb2.zetasql.local_service.local_service_pb2 import AnalyzeResponse
+from zetasql.wasi._pb2.zetasql.local_service.local_service_pb2 import (
+    AnalyzeResponse,
+    EvaluateRequest,
+    EvaluateResponse,
+)
 
 Tables = Mapping[str, Mapping[str, str]]
 """`dataset.table` → column → GoogleSQL type."""
 
+EPOCH = date(1970, 1, 1)
 PRODUCT_EXTERNAL = 1  # the types that BigQuery has
 
 _KINDS = {bool: "BOOL", str: "STRING", int: "INT64", float: "FLOAT64", date: "DATE"}
@@ -56,6 +61,20 @@ def analyze(tables: Tables, statement: str, parameters: Mapping[str, Any]) -> No
     _service().wasm_client.call_grpc_func(
         "ZetaSqlLocalService_Analyze", request.to_proto(), AnalyzeResponse
     )
+
+
+def evaluate(expression: str) -> Any:
+    """What a GoogleSQL expression is by Google's reference implementation. Raises its error."""
+    request = EvaluateRequest(sql=expression)
+    request.options.CopyFrom(AnalyzerOptions(language_options=_language()).to_proto())
+    value = (
+        _service()
+        .wasm_client.call_grpc_func("ZetaSqlLocalService_Evaluate", request, EvaluateResponse)
+        .value
+    )
+    kind = value.WhichOneof("value")
+    found = getattr(value, kind) if kind else None
+    return EPOCH + timedelta(days=found) if kind == "date_value" else found
 
 
 class _Frozen(dict[str, Any]):

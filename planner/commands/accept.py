@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-from planner.gaps.gaps import SHORT, Assessment, Gap
+from planner.gaps.gaps import SHORT, Assessment, Gap, GapReason
 from planner.pipeline.lookback import upstream
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.text import date_ranges, date_runs
 
 REASON = "say why the rows cannot come any more"
+LATE = "# Late: these rows may still come. Accept them only where they never will."
 
 
 def accept_blocks(pipeline: Pipeline, found: list[Gap]) -> str:
@@ -21,7 +22,7 @@ def accept_blocks(pipeline: Pipeline, found: list[Gap]) -> str:
 
     A date that rests on one that is short needs no block of its own: what is lost above is not
     expected of it, and it can be repaired then. Flaws, orphans and dates to recompute are
-    no losses.
+    no losses. What is late may still come, and a comment says so.
     """
     short = {(gap.phase, gap.date) for gap in found if gap.reason in SHORT}
 
@@ -30,11 +31,12 @@ def accept_blocks(pipeline: Pipeline, found: list[Gap]) -> str:
         above = {(name, gap.date) for name in pipeline.ancestors[gap.phase]}
         return short.isdisjoint(above.union(upstream(gap.date, phase)))
 
-    groups: dict[tuple[str, tuple[str, ...]], list[date]] = {}
+    groups: dict[tuple[str, tuple[str, ...], bool], list[date]] = {}
     for gap in found:
         if gap.reason in SHORT and is_root(gap):
-            groups.setdefault((gap.phase, _ids(gap)), []).append(gap.date)
-    return "\n".join(_block(phase, ids, dates) for (phase, ids), dates in groups.items())
+            is_late = gap.reason is GapReason.LATE
+            groups.setdefault((gap.phase, _ids(gap), is_late), []).append(gap.date)
+    return "\n".join(_block(*group, dates) for group, dates in groups.items())
 
 
 def _ids(gap: Gap) -> tuple[str, ...]:
@@ -51,8 +53,9 @@ def _ids(gap: Gap) -> tuple[str, ...]:
     return tuple(sorted({an_id for each in lacking for an_id in each.ids}))
 
 
-def _block(phase: str, ids: tuple[str, ...], dates: list[date]) -> str:
-    lines = ["[[accept]]", f"phase = {_text(phase)}", f"dates = {_text(date_runs(dates))}"]
+def _block(phase: str, ids: tuple[str, ...], is_late: bool, dates: list[date]) -> str:
+    lines = [LATE] if is_late else []
+    lines += ["[[accept]]", f"phase = {_text(phase)}", f"dates = {_text(date_runs(dates))}"]
     if ids:
         lines.append(f"ids = [{', '.join(map(_text, ids))}]")
     return "\n".join([*lines, f"reason = {_text(REASON)}", ""])

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from contextlib import nullcontext, redirect_stdout
-from datetime import date
+from datetime import date, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,6 +39,18 @@ app = typer.Typer(
     add_completion=False,
 )
 
+
+class Example(StrEnum):
+    """Shipped pipelines that a sandbox can be built of."""
+
+    NBA = "nba"
+    SHOP = "shop"
+
+
+ExampleOption = Annotated[
+    Example,
+    typer.Option("--example", help="A league with seasons, or a shop that sells all year."),
+]
 Boxscores = Annotated[
     Path | None,
     typer.Option("--boxscores", metavar="FILE", help="Real box scores, Parquet; else made up."),
@@ -58,42 +71,72 @@ Workers = Annotated[int, typer.Option("--workers", "-n", min=1, max=64, help="Wo
 @app.command()
 def build(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder.")],
+    example: ExampleOption = Example.NBA,
     boxscores: Boxscores = None,
     seasons: Seasons = DEMO_SEASONS,
     seed: Seed = 1,
     until: Annotated[
-        date | None, typer.Option("--until", parser=opt.parse_day, metavar="DATE")
+        date | None,
+        typer.Option(
+            "--until",
+            parser=opt.parse_day,
+            metavar="DATE",
+            help="The last day with rows. Of the shop, yesterday is the default.",
+        ),
     ] = None,
     json: opt.Json = False,
 ) -> None:
     """Build a warehouse with every phase complete, in one piece."""
-    from planner.sandbox.build import build as build_warehouse
-
-    pipeline = load_pipeline("nba")
+    pipeline = load_pipeline(example)
     with err.status("Building …"):
-        build_warehouse(folder, _boxscores(pipeline, boxscores, seasons, seed), until=until)
+        if example is Example.SHOP:
+            _build_shop(folder, pipeline, boxscores, seasons, seed, until)
+        else:
+            from planner.sandbox.build import build as build_warehouse
+
+            build_warehouse(folder, _boxscores(pipeline, boxscores, seasons, seed), until=until)
     if json:
-        print_json({"warehouse": f"local:{folder.absolute()}"})
+        print_json({"warehouse": f"local:{folder.absolute()}", "pipeline": example})
     else:
         out.print(
-            f"Built {folder}. Use it: export BACKFILL_WAREHOUSE=local:{folder}", soft_wrap=True
+            f"Built {folder}. Use it: "
+            f"export BACKFILL_WAREHOUSE=local:{folder} BACKFILL_PIPELINE={example}",
+            soft_wrap=True,
         )
+
+
+def _build_shop(
+    folder: Path,
+    pipeline: Pipeline,
+    boxscores: Path | None,
+    seasons: str,
+    seed: int,
+    until: date | None,
+) -> None:
+    from planner.sandbox.shop import build_shop
+
+    if boxscores or seasons != DEMO_SEASONS:
+        raise UsageError("The shop has no seasons: leave --seasons and --boxscores out.")
+    yesterday = opt.today(pipeline) - timedelta(days=1)
+    build_shop(folder, pipeline, until=until or yesterday, seed=seed)
 
 
 @app.command()
 def punch(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A built warehouse.")],
+    example: ExampleOption = Example.NBA,
     seed: Seed = 1,
     holes: Annotated[int, typer.Option("--holes", min=1, help="How many.")] = 10,
     json: opt.Json = False,
 ) -> None:
     """Make random holes, and list them."""
-    from planner.sandbox.punch import punch as punch_holes
+    from planner.sandbox.punch import punch as punch_league
+    from planner.sandbox.shop import punch_shop
     from sql import open_warehouse
 
-    made = punch_holes(
-        open_warehouse(f"local:{folder}"), load_pipeline("nba"), seed=seed, holes=holes
-    )
+    pipeline = load_pipeline(example)
+    make = punch_shop if example is Example.SHOP else punch_league
+    made = make(open_warehouse(f"local:{folder}"), pipeline, seed=seed, holes=holes)
     rows = [
         {
             "phase": hole.phase,
@@ -108,7 +151,7 @@ def punch(
     if json:
         print_json({"holes": rows})
         return
-    columns = ["phase", "dates", "tables", "game", "rows"]
+    columns = ["phase", "dates", "tables", pipeline.entity, "rows"]
     table = count_table(
         f"{len(made)} holes, seed {seed}",
         columns,

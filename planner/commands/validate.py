@@ -83,10 +83,9 @@ def validate(
     if print_ is not None:
         if query or save or json:
             raise UsageError("Give --print alone, or with --season, --start and --end.")
-        if any(phase.expected(spec) for phase in pipeline.phases for spec in phase.tables):
-            note("This SQL knows nothing of `expects`, by which `planner gaps` judges sources.")
-        typer.echo(printed(*query_of(pipeline, print_, window)), nl=False)
-        return note(left_out(pipeline)) if left_out(pipeline) else None
+        closing = Closing(pipeline=pipeline, now=clock.now())
+        asked = query_of(pipeline, print_, window, closing=closing)
+        return typer.echo(printed(*asked, left_out(pipeline)), nl=False)
     if query is not None:
         check_name(query)
     if save is not None:

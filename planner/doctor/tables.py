@@ -22,6 +22,11 @@ from sql.warehouse import Partitioning, Warehouse
 CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 """The variable that gives a process other credentials than ours."""
 
+_MADE_BY_HAND = (
+    "make it, a Delta Lake table in the folder of its name, partitioned by its date "
+    '(docs/operations.md, "A local table of one\'s own", has ten lines of Python)'
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Check:
@@ -143,7 +148,8 @@ def _nearest_table(warehouse: Warehouse, name: str) -> str:
         there = ()  # nothing is named that could not be listed
     near = get_close_matches(name, there, n=1)
     hint = f": did you mean {near[0]!r}?" if near else ""
-    return f"create it, or correct its name in the pipeline file{hint}"
+    how = _MADE_BY_HAND if warehouse.name.startswith("local:") else "create it"
+    return f"{how}, or correct its name in the pipeline file{hint}"
 
 
 def _partitions(

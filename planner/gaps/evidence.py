@@ -52,6 +52,8 @@ class Evidence:
     """Table of a source → date and entity → how its ids differ from those that `against` lists."""
     held_before: frozenset[str] = frozenset()
     """Sources that hold rows before the days that were counted, as far as it was asked."""
+    bare: frozenset[str] = frozenset()
+    """Sources that hold no rows since the calendar's start, and nothing below them holds any."""
     excluded: Mapping[int, frozenset[date]] = field(default_factory=dict)
     """Place of an exclusion in the pipeline file, from 0 → the days that its table lists, for every
     exclusion that names one."""

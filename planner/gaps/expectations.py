@@ -36,7 +36,7 @@ def listings(pipeline: Pipeline, coverage: Mapping[str, Coverage]) -> dict[str, 
 
 
 def with_expectations(
-    warehouse: Warehouse, pipeline: Pipeline, evidence: Evidence, window: Window
+    warehouse: Warehouse, pipeline: Pipeline, evidence: Evidence, window: Window, today: date
 ) -> Evidence:
     """The evidence with what its sources are judged by. Raises `sql.WarehouseError`."""
     found = listings(pipeline, evidence.coverage)
@@ -54,7 +54,8 @@ def with_expectations(
         if (against := getattr(phase.expected(spec), "against", None)) is not None
     }
     held_before = frozenset(_held_before(warehouse, pipeline, evidence, window))
-    return replace(evidence, unlisted=unlisted, held_before=held_before)
+    evidence = replace(evidence, unlisted=unlisted, held_before=held_before)
+    return replace(evidence, bare=frozenset(_bare(warehouse, pipeline, evidence, window, today)))
 
 
 def _counted_sources(pipeline: Pipeline, coverage: Mapping[str, Coverage]) -> Iterator[Phase]:
@@ -97,8 +98,34 @@ def _held_before(
         return
     retention = Retention(pipeline=pipeline, evidence=evidence)
     for phase in _counted_sources(pipeline, evidence.coverage):
-        if retention.begins_late(phase.name):
-            bare = [spec.table.bare for spec in phase.tables]
-            found = count(warehouse, bare, first, moved(window.start, -1))
-            if any(found.coverage.values()):
-                yield phase.name
+        if retention.begins_late(phase.name) and _holds_any(
+            warehouse, phase, first, moved(window.start, -1)
+        ):
+            yield phase.name
+
+
+def _bare(
+    warehouse: Warehouse, pipeline: Pipeline, evidence: Evidence, window: Window, today: date
+) -> Iterator[str]:
+    """Sources that hold no rows, in the window and around it, and nothing below them holds any."""
+    retention = Retention(pipeline=pipeline, evidence=evidence)
+    around = [
+        (Calendar(pipeline=pipeline).first, moved(window.start, -1)),
+        (moved(window.end, 1), today),
+    ]
+    for phase in _counted_sources(pipeline, evidence.coverage):
+        is_empty = not any(evidence.coverage[spec.name] for spec in phase.tables)
+        if (
+            is_empty
+            and not retention.begins_late(phase.name)
+            and not any(_holds_any(warehouse, phase, *span) for span in around)
+        ):
+            yield phase.name
+
+
+def _holds_any(warehouse: Warehouse, source: Phase, start: date, end: date) -> bool:
+    """Whether any table of a source holds rows from one day to another; of no days none does."""
+    if end < start:
+        return False
+    bare = list({spec.name: spec.table.bare for spec in source.tables}.values())
+    return any(count(warehouse, bare, start, end).coverage.values())

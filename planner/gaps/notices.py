@@ -22,10 +22,27 @@ def notices(pipeline: Pipeline, assessment: Assessment, scope: Window) -> list[s
         if phase.is_source
     }
     return [
+        *_unknown(pipeline, assessment, scope),
         *_bare(pipeline, assessment, bare),
         *_unjudged(pipeline, assessment, scope, bare),
         *_beyond(pipeline, assessment),
     ]
+
+
+def _unknown(pipeline: Pipeline, assessment: Assessment, scope: Window) -> Iterator[str]:
+    first = Calendar(pipeline=pipeline).first
+    for name in assessment.unsettled(SkipReason.UNJUDGED, scope):
+        if pipeline.by_name[name].is_source and _is_unknown(pipeline, assessment, name):
+            yield (
+                f"{name} holds no rows at all since {first}, so that nothing is known to be due: "
+                "load it, or see whether the pipeline file names the right tables and date columns"
+            )
+
+
+def _is_unknown(pipeline: Pipeline, assessment: Assessment, source: str) -> bool:
+    """Whether a source holds nothing, and neither does anything below it."""
+    names = [source, *(n for n, above in pipeline.ancestors.items() if source in above)]
+    return not any(assessment.holding[name] for name in names)
 
 
 def _bare(
@@ -48,7 +65,11 @@ def _unjudged(
     found = assessment.unsettled(SkipReason.UNJUDGED, scope)
     for name, days in found.items():
         told = [each for each in days if not any(each in season for season in bare.get(name, ()))]
-        if not told or not pipeline.by_name[name].is_source:
+        if (
+            not told
+            or not pipeline.by_name[name].is_source
+            or _is_unknown(pipeline, assessment, name)
+        ):
             continue
         first = min(assessment.holding[name], default=None)
         since = f"begins on {first}" if first else "holds no rows"

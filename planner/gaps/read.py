@@ -88,7 +88,7 @@ def complete_evidence(
         cancel=warehouse.cancel,
     )
     specs = [spec for name in phases for spec in pipeline.by_name[name].tables]
-    counted = with_expectations(warehouse, pipeline, counted, window)
+    counted = with_expectations(warehouse, pipeline, counted, window, today)
     return replace(
         counted,
         differences=dict(zip(apart, found, strict=True)),

@@ -59,7 +59,10 @@ class Unsettled:
         if self.sources.is_waited_for(phase, day):
             includes = self.closing is not None and self.closing.includes(phase, day)
             return None if includes and holds else SkipReason.OPEN
-        return None if holds or self.sources.is_short(phase, day) else SkipReason.OFF_DAY
+        if holds or self.sources.is_short(phase, day):
+            return None
+        is_unknown = phase.name in self.evidence.bare and self.sources.calendar.covers(day)
+        return SkipReason.UNJUDGED if is_unknown else SkipReason.OFF_DAY
 
     def rests_on_nothing(self, phase: Phase, day: date) -> bool:
         """Whether a phase holds rows on a day on which rows are due, and no source holds any."""
@@ -82,6 +85,8 @@ class Unsettled:
         if why is SkipReason.UNJUDGED:
             above = [phase] if phase.is_source else self._sources_of(phase)
             names = [each.name for each in above if not self._holds_any(each, phase, day)]
+            if self.evidence.bare.issuperset(names):
+                return f"{', '.join(names)} holds no rows at all"
             return f"{', '.join(names)} holds no rows of it, and phases below do"
         if why is SkipReason.OPEN and self.closing is not None:
             if self.is_open(phase, day):

@@ -15,6 +15,8 @@ Tolerance = Annotated[float, Field(ge=0.0, lt=1.0)]
 class _Criterion(Model):
     """Something that has to hold in every season it names."""
 
+    also = {"periods": "seasons"}
+
     name: Name
     seasons: tuple[SeasonName, ...] = ()
     """One that is absent from the warehouse fails. None named: all that the scope touches."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.fields import FieldInfo
@@ -39,15 +40,22 @@ Line = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\r\n]*$")]
 class Model(Data):
     """A part of the file: an unknown key is refused with the nearest known one."""
 
+    also: ClassVar[Mapping[str, str]] = {}
+    """Another word for a key, for people without a league → the key."""
+
     @model_validator(mode="before")
     @classmethod
     def _known_keys(cls, data: Any) -> Any:
         if isinstance(data, dict):
             known = cls.known_keys()
             for key in data:
-                if key not in known:
+                if key not in known and key not in cls.also:
                     word = str(key)[:WORD_CHARS]
-                    raise ValueError(f"unknown key {word!r}; {nearest(word, known)}")
+                    raise ValueError(f"unknown key {word!r}; {nearest(word, [*known, *cls.also])}")
+            for word, key in cls.also.items():
+                if word in data and key in data:
+                    raise ValueError(f"{word!r} and {key!r} say the same: keep one")
+            return {cls.also.get(key, key): value for key, value in data.items()}
         return data
 
     @classmethod

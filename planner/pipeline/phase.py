@@ -23,6 +23,8 @@ from sql.days import is_sharded
 class Phase(Model):
     """One or more tables, and what fills them."""
 
+    also = {"skips_warmup": "skips_bootstrap", "warmup_days": "bootstrap_days"}
+
     name: Name
     after: tuple[Name, ...] = ()
     """The phases it reads. None: it is a source, and is never repaired."""

@@ -34,6 +34,8 @@ from sql.warehouse import Table
 class Pipeline(Model):
     """A pipeline file."""
 
+    also = {"periods": "seasons", "warmup_days": "bootstrap_days"}
+
     name: Name
     description: str = ""
     timezone: TimeZone = "UTC"

@@ -62,6 +62,8 @@ class EntitySpec(Model):
 class TableSpec(InZone):
     """A table of a phase."""
 
+    also = {"warmup_days": "bootstrap_days"}
+
     name: TableName
     date: ColumnName
     """The column that tells the day of a row: a DATE, a DATETIME, or a TIMESTAMP, which is told in

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from planner.data import Data
 from planner.report.advice import next_steps
 from planner.report.causes import cause_lines, causes
@@ -16,8 +18,9 @@ class Message(Data):
     """One message, as it goes to a command or a web hook."""
 
     event: str
-    """`run_ended` or `run_stalled`."""
+    """`run_ended`, `run_stalled` or `gave_up`."""
     run_id: str
+    """Empty where it is about no run."""
     pipeline: str
     state: str
     """Of the run."""
@@ -58,6 +61,24 @@ def run_stalled(run_id: str, pipeline: str, *, seconds: float, waits: str) -> Me
         run_id=run_id,
         pipeline=pipeline,
         state="running",
+        title=title,
+        text=f"{title}\n{text}",
+    )
+
+
+def gave_up(pipeline: str, phase: str, day: date, attempts: int) -> Message:
+    """That healing has tried a date in vain, and leaves it."""
+    title = f"{pipeline}: healing gave up {phase} {day}"
+    text = (
+        f"{attempts} runs took it, and it is short still. planner explain {phase} {day} says what "
+        "was tried; planner enqueue --gaps tries it again, and planner heal --release lets healing "
+        "take it again."
+    )
+    return Message(
+        event="gave_up",
+        run_id="",
+        pipeline=pipeline,
+        state="quarantined",
         title=title,
         text=f"{title}\n{text}",
     )

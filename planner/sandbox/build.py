@@ -32,8 +32,7 @@ def build(folder: Path, boxscores: pa.Table, *, until: date | None = None) -> No
     Raises `UsageError` when the folder holds something or nothing is to be built, and
     `sql.WarehouseError`.
     """
-    if folder.exists() and not (folder.is_dir() and _is_empty(folder)):
-        raise UsageError(f"{folder} is not empty: name a new folder.")
+    require_empty(folder)
     if until is not None:
         boxscores = boxscores.filter(pc.less_equal(boxscores["game_date"], pa.scalar(until)))
     if not boxscores.num_rows:
@@ -51,6 +50,12 @@ def build(folder: Path, boxscores: pa.Table, *, until: date | None = None) -> No
                 rebuild(warehouse, phase, name, days["min"], days["max"])
     finally:
         warehouse.close()
+
+
+def require_empty(folder: Path) -> None:
+    """Raises `UsageError` when a folder holds something."""
+    if folder.exists() and not (folder.is_dir() and _is_empty(folder)):
+        raise UsageError(f"{folder} is not empty: name a new folder.")
 
 
 def _is_empty(folder: Path) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from datetime import date
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from planner.errors import UsageError
 from planner.pipeline.phase import Phase
@@ -142,13 +142,17 @@ def _coverage(warehouse: Warehouse, pipeline: Pipeline, table: TableSpec) -> Cov
 
 def _games(warehouse: Warehouse, pipeline: Pipeline, day: date) -> list[str]:
     """The date's games, as the first source table knows them."""
-    source = _source(pipeline)
-    statement = load("sandbox/games").format(
-        table=quote_table(source.name),
-        date=quote_column(source.date),
-        game=quote_column(_column(source, "game")),
+    return ids_of(warehouse, _source(pipeline), "game", day)
+
+
+def ids_of(warehouse: Warehouse, table: TableSpec, entity: str, day: date) -> list[Any]:
+    """The ids of an entity that a table holds on a date, in order."""
+    statement = load("sandbox/ids").format(
+        table=quote_table(table.name),
+        date=quote_column(table.date),
+        entity=quote_column(column_of(table, entity)),
     )
-    return [row["game"] for row in warehouse.rows(statement, {"day": day})]
+    return [row["id"] for row in warehouse.rows(statement, {"day": day})]
 
 
 def _source(pipeline: Pipeline) -> TableSpec:
@@ -169,7 +173,7 @@ def _cut(
         tables=tuple(table.name for table in tables),
         start=start,
         end=end,
-        rows=sum(_delete(warehouse, table, start, end) for table in tables),
+        rows=sum(delete_rows(warehouse, table, start, end) for table in tables),
     )
 
 
@@ -185,7 +189,7 @@ def _cut_game(
         start=day,
         end=day,
         entity=game,
-        rows=_delete(warehouse, table, day, day, column, members),
+        rows=delete_rows(warehouse, table, day, day, column, members),
     )
 
 
@@ -194,21 +198,21 @@ def _members(
 ) -> tuple[str, list[Scalar]]:
     """A column of the table, and its values that belong to the game."""
     if "game" in table.entities:
-        return _column(table, "game"), [game]
+        return column_of(table, "game"), [game]
     for entity in table.entities:
         if entity in source.entities:
             statement = load("sandbox/members").format(
-                column=quote_column(_column(source, entity)),
+                column=quote_column(column_of(source, entity)),
                 table=quote_table(source.name),
                 date=quote_column(source.date),
-                game=quote_column(_column(source, "game")),
+                game=quote_column(column_of(source, "game")),
             )
             rows = warehouse.rows(statement, {"day": day, "game": game})
-            return _column(table, entity), [row["member"] for row in rows]
+            return column_of(table, entity), [row["member"] for row in rows]
     raise UsageError(f"{table.name} has no entity that its source knows too.")
 
 
-def _column(table: TableSpec, entity: str) -> str:
+def column_of(table: TableSpec, entity: str) -> str:
     """The column of an entity. Raises `UsageError` where it takes several."""
     column = table.entities[entity]
     if not isinstance(column, str):
@@ -216,7 +220,7 @@ def _column(table: TableSpec, entity: str) -> str:
     return column
 
 
-def _delete(
+def delete_rows(
     warehouse: Warehouse,
     table: TableSpec,
     start: date,

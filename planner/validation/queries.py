@@ -12,12 +12,13 @@ import json
 import re
 import shlex
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
 from planner.errors import UsageError
 from planner.pipeline.calendar import Calendar
+from planner.pipeline.closing import Closing
 from planner.pipeline.criteria import (
     CompleteCriterion,
     Criterion,
@@ -42,16 +43,19 @@ _PARAMETER = re.compile(r"@([a-z_0-9]+)")
 _ROWS = "*"  # as an entity: the rows themselves
 
 
-def query_of(pipeline: Pipeline, name: str, scope: Window) -> tuple[str, Parameters]:
+def query_of(
+    pipeline: Pipeline, name: str, scope: Window, *, closing: Closing | None = None
+) -> tuple[str, Parameters]:
     """The statement of the query `name` over `scope`, and its bound parameters.
 
+    What `closing` calls open is due in no phase; without it, every day has long been over.
     Raises `UsageError` when there is no such query, or no table that it is about.
     """
     check_name(name)
     if name == "grades" and not any(_graded(pipeline)):
         raise UsageError(f"No table of pipeline {pipeline.name!r} has `grades`.")
     values: dict[str, Scalar | Sequence[Scalar]] = {
-        **_calendar(pipeline, scope),
+        **_calendar(pipeline, scope, closing),
         **_criterion_seasons(pipeline, scope),
     }
     parts = {
@@ -76,8 +80,9 @@ def check_name(name: str) -> None:
         raise UsageError(f"There is no query {name!r}; {hint}")
 
 
-def printed(statement: str, parameters: Parameters) -> str:
-    """A statement for a person to run, under the `bq` options that bind its parameters."""
+def printed(statement: str, parameters: Parameters, told: Iterable[str] = ()) -> str:
+    """A statement for a person to run, under the `bq` options that bind its parameters, and under
+    what there is to know of it."""
     options = [
         shlex.quote(f"--parameter={name}:{_type(value)}:{_written(value)}")
         for name, value in parameters.items()
@@ -90,6 +95,7 @@ def printed(statement: str, parameters: Parameters) -> str:
     head.append(
         "-- Date columns are taken for DATEs here. Of a TIMESTAMP, write DATE(it, 'a time zone')."
     )
+    head += [f"-- {' '.join(line.split())}" for line in told]
     return "\n".join([*head, statement.rstrip()]) + "\n"
 
 
@@ -153,7 +159,7 @@ def _pipeline(pipeline: Pipeline) -> str:
     )
 
 
-def _calendar(pipeline: Pipeline, scope: Window) -> Parameters:
+def _calendar(pipeline: Pipeline, scope: Window, closing: Closing | None) -> Parameters:
     """The calendar as parameters, the same for every query; no list of them is empty."""
     spans: list[tuple[str, str, int, Window]] = []
     seasons = known_seasons(pipeline, scope)
@@ -166,6 +172,7 @@ def _calendar(pipeline: Pipeline, scope: Window) -> Parameters:
         if part.from_ is None and not part.tables
         for phase in _without(pipeline, part)
     ]
+    spans += [("", phase, 0, window) for phase, window in _open(pipeline, scope, closing)]
     first = Calendar(pipeline=pipeline).first
     numbered = pipeline.seasons or (Window(start=first, end=max(first, scope.end)),)
     years = sorted({season.year for season in seasons if season.common(scope)})
@@ -193,15 +200,41 @@ def _without(pipeline: Pipeline, part: Excluded) -> Iterator[str]:
             yield name
 
 
-def left_out(pipeline: Pipeline) -> str:
-    """What the statements do not know of the pipeline file, in one line; empty for nothing."""
-    lists = any(part.from_ is not None for part in pipeline.exclude)
-    tables = any(part.tables for part in pipeline.exclude)
-    periods = [phase for phase in pipeline.phases if not phase.grain.is_daily]
-    named = ["phases that are due by week or month"] * bool(periods)
-    named += ["accepted losses"] * bool(pipeline.accept)
-    named += ["exclusions of single tables"] * tables + ["exclusions that a table lists"] * lists
-    return f"It does not know of {', '.join(named)}: it shows them as gaps." if named else ""
+def _open(
+    pipeline: Pipeline, scope: Window, closing: Closing | None
+) -> Iterator[tuple[str, Window]]:
+    """The phases and days that are not closed."""
+    for phase in pipeline.phases if closing is not None else ():
+        for day in scope.days():
+            if closing is not None and closing.is_open(phase, day):
+                yield phase.name, Window(start=day, end=day)
+
+
+def left_out(pipeline: Pipeline) -> list[str]:
+    """What the statements do not know of the pipeline file: a line of what they show as gaps though
+    it may be none, and one of what they do not see."""
+    specs = [(phase, spec) for phase in pipeline.phases for spec in phase.tables]
+    wrongly = {
+        "phases that are due by week or month": any(not p.grain.is_daily for p in pipeline.phases),
+        "accepted losses": bool(pipeline.accept),
+        "exclusions of single tables": any(part.tables for part in pipeline.exclude),
+        "exclusions that a table lists": any(part.from_ is not None for part in pipeline.exclude),
+    }
+    unseen = {
+        "which ids are there (it compares numbers)": True,
+        "what sources are expected to hold": any(phase.expected(spec) for phase, spec in specs),
+        "`key`, `filled` and audits": any(s.key or s.filled or s.audits for _, s in specs),
+        "dates whose source's rows are gone": True,
+        "rows after the calendar's end": Calendar(pipeline=pipeline).last is not None,
+    }
+    lines = [f"It does not judge {_named(unseen)}: that it shows no gap is no all-clear."]
+    if any(wrongly.values()):
+        lines.append(f"It does not know of {_named(wrongly)}: it may show them as gaps.")
+    return [*lines, "`planner validate` and `planner gaps` judge all of this."]
+
+
+def _named(things: Mapping[str, bool]) -> str:
+    return ", ".join(thing for thing, is_there in things.items() if is_there)
 
 
 # -- the counts ---------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """`make bench`: what the bookkeeping costs, in CPU time, round trips, commands and memory.
 
-python -m tests.bench [visits] [steps] [memory] [idle] [commands] [makespan]
+python -m tests.bench [visits] [steps] [memory] [idle] [commands] [makespan] [warehouse]
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import redis
 
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
+from tests.bench import warehouse
 from tests.bench.commands import PLANNER, cpu_of
 from tests.bench.fleet import Cost, bare, ours
 from tests.bench.idle import idle_worker
@@ -154,6 +155,21 @@ def _makespan(settings: Settings, place: Path) -> None:
             )
 
 
+def _warehouse(settings: Settings, place: Path) -> None:
+    for name, (measure, partitions) in warehouse.MEASURED.items():
+        ours, by_hand = measure(_made(place / f"warehouse-{partitions}"), partitions)
+        ratio = statistics.median(ours) / statistics.median(by_hand)
+        told = (
+            warehouse.median(ours),
+            f"by hand {warehouse.median(by_hand)}",
+            f"{ratio:.2f} times",
+        )
+        _row(name, *told)
+    spent, bare = warehouse.scan(_made(place / "warehouse-scan"))
+    told = (f"{spent:.0f} ms", f"bare DuckDB {bare:.0f} ms", f"{spent / bare:.2f} times")
+    _row("gaps --json of the sandbox", *told)
+
+
 def _made(place: Path) -> Path:
     place.mkdir()
     return place
@@ -170,6 +186,7 @@ ROWS: dict[str, Callable[[Settings, Path], None]] = {
     "idle": _idle,
     "commands": _commands,
     "makespan": _makespan,
+    "warehouse": _warehouse,
 }
 
 if __name__ == "__main__":

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from planner.errors import BadPipeline
+from planner.gaps.survey import survey
+from planner.pipeline.windows import Window
 from tests.integration.bench import DAYS, Bench
 from tests.integration.service import Service, served
 from worker.run.doctor import check_runners
+from worker.run.plan import Wanted, plan_gaps, with_runners
 from worker.runners.choose import choose
 
 MISSING = """
@@ -124,3 +127,23 @@ def test_a_password_in_an_address_of_the_pipeline_file_is_refused(bench: Bench) 
 def test_what_cannot_be_meant_is_refused(bench: Bench, wrong: str, told: str) -> None:
     with pytest.raises(BadPipeline, match=told):
         _ = bench.context(bench.script() + wrong).pipeline
+
+
+def test_two_statements_in_a_file_are_refused_at_planning(bench: Bench) -> None:
+    (bench.place / "fill.sql").write_text("DELETE FROM lake.first WHERE TRUE; SELECT 1")
+    runners = '[[phases.runners]]\nkind = "sql"\nstatements = ["fill"]\n'
+
+    context = bench.context(runners)
+    scope = Window(start=DAYS[0], end=DAYS[-1])
+    wanted = Wanted(scope=scope, phases=["facts"])
+
+    health = survey(context.warehouse, context.pipeline, scope)
+    plan = plan_gaps(context, health, wanted, ledger=None)
+
+    told = r"Nothing can run facts: statement fill .* 2 statements.* a file of its own"
+    with pytest.raises(BadPipeline, match=told):
+        with_runners(context, plan)
+
+    (check,) = [each for each in check_runners(context) if "sql 1" in each.what]
+    assert not check.ok
+    assert "2 statements" in check.detail

@@ -353,7 +353,7 @@ def test_a_count_that_fails_ends_it(
             TABLES,
             START,
             END,
-            on_table=lambda name: server.fail(fault, on="jobs.insert"),
+            on_table=lambda name: server.fail(fault, on="jobs.insert", times=2),
         )
 
 
@@ -454,12 +454,12 @@ def test_every_job_says_which_plan_and_phase_it_is_for(
     assert labels == [mine, mine, mine, {"app": "backfill-fleet"}]
 
 
-def test_a_scan_of_five_seasons_asks_two_queries_per_dataset_and_one_per_table_at_most(
+def test_a_scan_of_all_seasons_asks_two_queries_per_dataset_and_one_per_table_at_most(
     whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a pipeline of five seasons, of which six weeks hold rows
+    # Given a pipeline of several seasons, of which six weeks hold rows
     pipeline = load_pipeline("nba")
-    assert len(pipeline.seasons) == 5
+    assert len(pipeline.seasons) > 4
     scope = Window(start=pipeline.seasons[0].start, end=pipeline.seasons[-1].end)
     names = [spec.name for spec in pipeline.tables]
     with BigQueryServer(whole, require_partition_filter=names) as server:

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
-from sql.errors import Unsupported
 from sql.local import LocalWarehouse
 from sql.warehouse import Table
 from tests.integration.games import REPLACE
@@ -249,17 +248,57 @@ def test_a_removal_may_not_say_of_which_partition(warehouse: LocalWarehouse) -> 
     assert not before & marks(fresh, OTHER)
 
 
-# -- what has no versions ----------------------------------------------------------------------
+# -- where no partition holds rows of one date --------------------------------------------------
+
+DATES = [DAY, OTHER]
+WHOLE = {
+    "not partitioned": [],
+    "by another column": ["side"],
+    "by other columns": ["side", "n"],
+}
 
 
-def test_counts_decide_where_nothing_versions_the_rows_of_a_date(
-    warehouse: LocalWarehouse,
+def sides(warehouse: LocalWarehouse, partition_by: list[str]) -> DeltaTable:
+    """A table of two dates, written anew."""
+    folder = warehouse.folder / "raw" / "sides"
+    rows = pa.table({"day": DATES, "side": ["a", "b"], "n": pa.array([1, 2], pa.int64())})
+    write_deltalake(folder, rows, mode="overwrite", partition_by=partition_by)
+    return DeltaTable(folder)
+
+
+@pytest.mark.parametrize("partition_by", WHOLE.values(), ids=list(WHOLE))
+def test_a_table_in_other_partitions_has_one_version(
+    warehouse: LocalWarehouse, partition_by: list[str]
 ) -> None:
+    # Given a table that is counted by another column than those of its partitions
+    asked = Table(name="raw.sides", date="day", entities={"side": "side"})
+    sides(warehouse, partition_by)
+    cells = warehouse.coverage(asked, DAY, OTHER)
+    assert {day: cell.rows for day, cell in cells.items()} == dict.fromkeys(DATES, 1)
+
+    # Then its dates have one version, which a rewrite of files leaves as it is
+    before = warehouse.versions(asked, DAY, OTHER)
+    assert list(before) == DATES
+    assert before[DAY] == before[OTHER]
+    assert len(before[DAY]) == 1
+    DeltaTable(warehouse.folder / "raw" / "sides").optimize.compact()
+    assert warehouse.versions(asked, DAY, OTHER) == before
+    assert LocalWarehouse(warehouse.folder).versions(asked, DAY, OTHER) == before
+
+    # And every write gives another: of rows, and of none
+    sides(warehouse, partition_by)
+    after = warehouse.versions(asked, DAY, OTHER)
+    assert after[DAY] != before[DAY]
+    warehouse.run("DELETE FROM raw.sides WHERE side = 'a'", {})
+    assert warehouse.versions(asked, DAY, DAY)[DAY] != after[DAY]
+
+
+def test_an_empty_table_has_a_version(warehouse: LocalWarehouse) -> None:
     warehouse.run("CREATE TABLE raw.teams (team STRING, joined DATE)", {})
-    with pytest.raises(
-        Unsupported, match=r"raw\.teams is not partitioned by joined.*counts alone decide"
-    ):
-        warehouse.versions(Table(name="raw.teams", date="joined"), DAY, OTHER)
+    asked = Table(name="raw.teams", date="joined")
+    before = warehouse.versions(asked, DAY, DAY)
+    warehouse.run("INSERT INTO raw.teams (team, joined) SELECT 'x', @day", {"day": DAY})
+    assert before[DAY] != warehouse.versions(asked, DAY, DAY)[DAY]
 
 
 def test_a_second_partition_column_is_no_hindrance(warehouse: LocalWarehouse) -> None:
@@ -272,6 +311,11 @@ def test_a_second_partition_column_is_no_hindrance(warehouse: LocalWarehouse) ->
             write_deltalake(folder, rows, mode="append", partition_by=["day", "side"])
     before = set(warehouse.versions(sides, DAY, DAY)[DAY])
     assert len(before) == 4
+
+    # Then the records tell the rows of the date, over all sides
+    found = warehouse.partitions([sides], DAY, DAY)[sides.name].by_day
+    assert found is not None
+    assert found[DAY].rows == 4
 
     # When it is compacted, then all marks are carried
     DeltaTable(folder).optimize.compact()

@@ -194,3 +194,54 @@ def test_a_statement_that_is_done_before_it_can_be_cancelled_is_done(
 
     assert isinstance(Sql(SPEC).run(job(warehouse, tmp_path, stop=stop)), Ran)
     assert "2 rows" in (tmp_path / "log").read_text()
+
+
+# -- one statement per file --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("SELECT 1", None),
+        ("SELECT ';' AS a; -- the end; of all\n", None),
+        ("DECLARE d DATE; SET d = @start_date; DELETE FROM raw.games WHERE d = d;", None),
+        ("BEGIN DELETE FROM a.b WHERE TRUE; INSERT INTO a.b SELECT 1; END", None),
+        (f"DELETE FROM raw.games WHERE TRUE;\n{FILL};", "it holds 2 statements, and has to be one"),
+        ("-- nothing yet\n", "it holds no statements"),
+    ],
+)
+def test_a_file_of_several_statements_is_refused_before_it_runs(
+    tmp_path: Path, text: str, told: str | None
+) -> None:
+    (tmp_path / "fill.sql").write_text(text)
+    found = Sql(SqlRunner(kind="sql", statements=("fill",))).absence(tmp_path)
+    assert found is None if told is None else told in str(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (f"{FILL}; {FILL}", "it holds 2 statements"),
+        ("UPDATE raw.games SET game = 'x' WHERE TRUE", "does not run UPDATE"),
+        ("SELECT FROM WHERE", "Not one GoogleSQL statement"),
+        ("INSERT INTO raw.games SELECT no_such FROM raw.games", "no_such"),
+    ],
+)
+def test_what_the_local_warehouse_refuses_is_permanent(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    local = LocalWarehouse(tmp_path / "tables")
+    local.run("CREATE TABLE raw.games (d DATE, game STRING) PARTITION BY d", {})
+    (tmp_path / "fill.sql").write_text(text)
+    outcome = Sql(SqlRunner(kind="sql", statements=("fill",))).run(job(local, tmp_path))
+    assert isinstance(outcome, Failed)
+    assert outcome.is_permanent
+    assert told in outcome.error
+
+
+def test_a_last_comment_is_no_statement(tmp_path: Path) -> None:
+    local = LocalWarehouse(tmp_path / "tables")
+    local.run("CREATE TABLE raw.games (d DATE, game STRING) PARTITION BY d", {})
+    (tmp_path / "fill.sql").write_text(f"{FILL};\n-- the end\n")
+    outcome = Sql(SqlRunner(kind="sql", statements=("fill",))).run(job(local, tmp_path))
+    assert isinstance(outcome, Ran)

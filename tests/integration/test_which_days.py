@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
 from planner import clock
-from planner.plan.states import STEP_ENDED
-from planner.report.report import Report
 from planner.settings import Settings
 from sql.warehouse import Table
-from tests.integration.allyear import LEAGUE, OPEN_END, AllYear, jan, noon
-from worker.run.finalize import finalize
-from worker.step.context import Context
-from worker.step.errors import Requeue, StepFailed
-from worker.step.visit import visit
+from tests.integration.allyear import LEAGUE, OPEN_END, AllYear, jan, noon, visit_all
 
 Make = Callable[..., AllYear]
 
@@ -139,6 +136,32 @@ def test_a_source_that_loads_nothing_is_late_and_never_legitimately_empty(make: 
     assert repair.code == 1
     assert "orders 2024-01-11, 2024-01-12, 2024-01-13: watched" in repair.err
     assert "orders has no runner here, and daily, trend wait for it" in repair.err
+    assert shop.planned(now=now) == {}
+
+
+def test_the_block_that_accepts_a_late_source_says_that_it_may_still_come(make: Make) -> None:
+    # Given a source with a hole, which stopped three days ago for good
+    shop, now = make(orders=DAILY), noon(jan(14))
+    shop.fill_all(jan(1), jan(10))
+    for table in ("orders", "daily", "trend"):
+        shop.lose(table, jan(5))
+
+    printed = shop.gaps("--accept", now=now)
+
+    # Then what is late is a block of its own, under a comment
+    hole, late = printed.out.split("\n\n")
+    assert hole.splitlines()[:3] == ["[[accept]]", 'phase = "orders"', 'dates = "2024-01-05"']
+    assert late.splitlines()[:4] == [
+        "# Late: these rows may still come. Accept them only where they never will.",
+        "[[accept]]",
+        'phase = "orders"',
+        'dates = "2024-01-11..2024-01-13"',
+    ]
+
+    # And pasted into the file it is accepted, and nothing is run for it
+    file = shop.place / "shop.toml"
+    file.write_text(file.read_text() + printed.out)
+    assert shop.gaps(now=now).code == 0
     assert shop.planned(now=now) == {}
 
 
@@ -470,6 +493,38 @@ def test_a_source_that_is_empty_all_season_is_said_first(make: Make) -> None:
     assert {each["reason"] for each in shop.gaps("--json", now=now).json["empty"]} == {"unjudged"}
 
 
+@pytest.mark.parametrize("calendar", [OPEN_END, LEAGUE])
+def test_a_source_without_any_row_is_said_first(make: Make, calendar: str) -> None:
+    """Nothing below it holds any either, so nothing tells whether anything is due."""
+    shop, now = make(calendar=calendar), noon(jan(40))
+
+    found, repair = shop.gaps(now=now), shop.enqueue(now=now)
+
+    assert found.code == 1
+    assert found.out.splitlines()[0] == (
+        "orders holds no rows at all since 2024-01-01, so that nothing is known to be due: load "
+        "it, or see whether the pipeline file names the right tables and date columns"
+    )
+    assert "No gaps.\n" not in found.out
+    assert "legitimately empty: orders: none" in found.err
+    assert repair.code == 1
+    assert "unjudged (orders holds no rows at all)" in repair.err
+    assert shop.planned(now=now) == {}
+    assert shop.say("validate", now=now).code == 1
+    assert {each["reason"] for each in shop.gaps("--json", now=now).json["empty"]} <= {
+        *("unjudged", "open")
+    }
+
+
+def test_days_without_rows_of_a_source_that_holds_some_elsewhere_are_days_off(make: Make) -> None:
+    shop = make()
+    shop.fill_all(jan(10), jan(12))
+
+    for day in (jan(5), jan(15)):
+        done = shop.gaps("--start", str(day), "--end", str(day), now=noon(jan(20)))
+        assert (done.code, "legitimately empty: orders: 1 off_day" in done.err) == (0, True)
+
+
 def test_a_source_with_older_rows_has_a_hole_and_no_retention(make: Make) -> None:
     # Given rows below a hole of the source, in a scope that begins with it
     shop = make()
@@ -492,18 +547,6 @@ def with_redis(make: Make, client: redis.Redis, redis_settings: Settings) -> Mak
     return partial(make, broker_url=redis_settings.redis_url)
 
 
-def visit_all(shop: AllYear, run_id: str) -> Report:
-    """Do the steps of a run by hand, and end it."""
-    context = Context(shop.settings, patient=False)
-    for _ in range(20):
-        for step, state in context.ledger.steps(run_id).items():
-            if state not in STEP_ENDED:
-                with suppress(Requeue, StepFailed):
-                    visit(context, run_id, step, worker="me")
-    finalize(context, run_id)
-    return Report.model_validate_json(context.ledger.report(run_id) or "")
-
-
 def test_an_open_date_that_was_asked_for_is_judged_by_its_run(
     with_redis: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -518,7 +561,7 @@ def test_an_open_date_that_was_asked_for_is_judged_by_its_run(
 
     # When it is run on that day
     monkeypatch.setattr(clock, "now", lambda: now)
-    report = visit_all(shop, sent.json["run_id"])
+    report = visit_all(shop.settings, sent.json["run_id"])
 
     # Then it is complete, and rows that come later are found when the day is closed
     assert report.state == "complete"
@@ -540,7 +583,7 @@ def test_rows_that_go_away_after_the_plan_block_what_reads_them(
         shop.lose(table, jan(1), jan(8))
 
     monkeypatch.setattr(clock, "now", lambda: now)
-    report = visit_all(shop, sent.json["run_id"])
+    report = visit_all(shop.settings, sent.json["run_id"])
 
     assert report.state == "failed"
     assert jan(13) not in shop.warehouse.coverage(
@@ -561,7 +604,7 @@ def test_a_source_that_shrinks_after_the_plan_blocks_its_steps(
     shop.fill("orders", jan(10), stores=3)
 
     monkeypatch.setattr(clock, "now", lambda: now)
-    report = visit_all(shop, sent.json["run_id"])
+    report = visit_all(shop.settings, sent.json["run_id"])
 
     assert report.state == "failed"
     told = [each.reason for each in report.failures if each.phase == "daily"]
@@ -579,7 +622,7 @@ def test_a_run_is_no_all_clear_while_a_source_goes_on_beyond_the_calendar(
     sent = shop.say("enqueue", "--gaps", "--json", now=now)
 
     monkeypatch.setattr(clock, "now", lambda: now)
-    report = visit_all(shop, sent.json["run_id"])
+    report = visit_all(shop.settings, sent.json["run_id"])
 
     assert (report.state, report.validation.remaining) == ("complete", 2)
 
@@ -608,6 +651,55 @@ def test_today_is_no_gap_to_a_validation(make: Make) -> None:
 
     assert shop.say("validate", now=noon(jan(10))).code == 0
     assert shop.say("validate", now=noon(jan(11))).code == 1
+
+
+def test_a_printed_query_leaves_open_days_and_says_what_it_does_not_judge(make: Make) -> None:
+    # Given a loss that is accepted, a source of which rows are expected, and today, half loaded
+    accept = '[[accept]]\nphase = "daily"\ndates = 2024-01-05\nreason = "gone"'
+    shop, now = make(calendar=f"{OPEN_END}\n{accept}", orders=DAILY), noon(jan(10))
+    shop.fill_all(jan(1), jan(8))
+    shop.fill("orders", jan(9), jan(10))
+
+    # When the query is printed today, and tomorrow
+    today, tomorrow = (
+        shop.say("validate", "--start", "2024-01-01", "--print", "gaps", "--end", end, now=when)
+        for end, when in (("2024-01-10", now), ("2024-01-10", noon(jan(11))))
+    )
+
+    # Then what it does not judge stands above it, for whoever runs it
+    told = [line for line in today.out.splitlines() if line.startswith("-- It does not")]
+    assert [line.partition(":")[0] for line in told] == [
+        "-- It does not judge which ids are there (it compares numbers), what sources are expected "
+        "to hold, dates whose source's rows are gone",
+        "-- It does not know of accepted losses",
+    ]
+    # And today is due in no phase before it is over
+    assert asked(shop, today.out) == {jan(9)}
+    assert asked(shop, tomorrow.out) == {jan(9), jan(10)}
+
+
+def asked(shop: AllYear, text: str) -> set[date]:
+    """The dates that a printed query of gaps shows, with the parameters that stand above it."""
+    given = {
+        name: json.loads(value) if kind.startswith("ARRAY") else value
+        for name, kind, value in (
+            option.strip("'").removeprefix("--parameter=").split(":", 2)
+            for line in text.splitlines()
+            if "--parameter=" in line
+            for option in shlex.split(line.removeprefix("--").rstrip("\\"))
+        )
+    }
+    days = {name: _dates(value) for name, value in given.items()}
+    return {row["date"] for row in shop.warehouse.rows(text, days)}
+
+
+def _dates(value: Any) -> Any:
+    """ISO dates as dates, in lists as well."""
+    if isinstance(value, list):
+        return [_dates(each) for each in value]
+    with suppress(TypeError, ValueError):
+        return date.fromisoformat(value)
+    return value
 
 
 def test_doctor_looks_at_tables_that_list_days_and_at_what_is_watched(make: Make) -> None:

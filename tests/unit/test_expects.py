@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -210,19 +211,20 @@ def test_what_a_watched_phase_holds_up_is_named_along_the_chain() -> None:
 
 def test_the_week_of_the_page_about_days_is_as_it_is_drawn() -> None:
     # Given the week of docs/which-days.md, from a Monday, on its Friday at noon
-    monday = date(2024, 1, 1)
+    monday = date(2024, 1, 29)
     week = [monday + timedelta(days=n) for n in range(5)]
     of = eg.pipeline(
         eg.phase("raw", expects={"days": "daily", "late_after": "36h"}),
         eg.phase("clean", "raw"),
         eg.phase("report", "clean", lookback_days=3, skips_bootstrap=True),
+        eg.phase("monthly", "clean", every="month", dated="last"),
         seasons=[],
         start=monday,
         bootstrap_days=3,
         closes_after="6h",
     )
     cover = eg.covered(of, week[:2])
-    cover["shop.report"] = {}
+    cover |= {"shop.report": {}, "shop.monthly": {}}
     noon = datetime.combine(week[4], time(12), UTC)
 
     scope = Window(start=monday, end=week[4])
@@ -237,9 +239,16 @@ def test_the_week_of_the_page_about_days_is_as_it_is_drawn() -> None:
             for each in week
         ]
 
-    assert states("raw") == ["complete", "complete", "late", "open", "open"]
-    assert states("clean") == ["complete", "complete", "missing", "open", "open"]
-    assert states("report") == ["bootstrap", "bootstrap", "bootstrap", "open", "open"]
+    # Then each of its days is what the picture says
+    page = (Path(__file__).parents[2] / "docs" / "which-days.md").read_text(encoding="utf-8")
+    drawn = {
+        name: rest
+        for name, *rest in (line.split() for line in page.split("```")[1].splitlines() if line)
+        if len(rest) == len(week)
+    }
+    names = {"orders": "raw", "daily": "clean", "trend": "report", "monthly": "monthly"}
+    assert drawn == {told: states(phase) for told, phase in names.items()}
+    # and nothing is run
     assert choose(of, found, scope=scope, phases=phases_of(of)).todo == {}
 
 

@@ -680,3 +680,41 @@ def test_whatever_text_a_file_holds_it_is_refused_in_words(
 
     with pytest.raises(BadPipeline):
         load_pipeline(str(path))
+
+
+# -- words for people without a league -----------------------------------------------------------
+
+
+def test_a_period_is_a_season_and_a_warm_up_a_bootstrap() -> None:
+    """One file in both words: the same pipeline, and the same checksum."""
+    table = {"name": "s.trend", "date": "day", "entities": {"store": "store"}}
+    league, shop = (
+        Pipeline.model_validate(
+            {
+                "name": "shop",
+                days: 7,
+                periods: [
+                    {"name": "fy25", "year": 2025, "start": "2025-04-01", "end": "2026-03-31"}
+                ],
+                "phases": [
+                    {"name": "raw", "tables": [{**table, "name": "s.raw"}]},
+                    {"name": "trend", "after": ["raw"], skips: True, "tables": [table]},
+                    {"name": "more", "after": ["raw"], "tables": [{**table, days: 3}]},
+                ],
+                "criteria": [{"name": "all", "kind": "complete", periods: ["fy25"]}],
+            }
+        )
+        for periods, days, skips in (
+            ("seasons", "bootstrap_days", "skips_bootstrap"),
+            ("periods", "warmup_days", "skips_warmup"),
+        )
+    )
+
+    assert shop == league
+    assert shop.checksum == league.checksum
+    assert Pipeline.model_validate(shop.model_dump(by_alias=True)) == shop
+
+
+def test_both_words_at_once_are_refused() -> None:
+    with pytest.raises(ValidationError, match="'warmup_days' and 'bootstrap_days' say the same"):
+        Pipeline.model_validate({"name": "shop", "warmup_days": 1, "bootstrap_days": 1})

@@ -54,7 +54,7 @@ ASKED = [
 ]
 ALL = {path.relative_to(HERE).with_suffix("").as_posix() for path in HERE.rglob("*.sql")}
 SHARED = {name for name in ALL if name.startswith(("queries/shared/", "queries/criteria/"))}
-OWN = {name for name in ALL if name.startswith(("sandbox/", "sales/"))}
+OWN = {name for name in ALL if name.startswith(("sandbox/", "sales/", "shop/"))}
 """Statements of pipelines that ship, over tables that they create."""
 HISTORY = {name for name in ALL if name.startswith("history/")}
 BUILT = {
@@ -250,6 +250,7 @@ SANDBOX_NAMES = {
     "table": "`nba_raw.bdl_player_boxscores`",
     "date": "`game_date`",
     "game": "`game_id`",
+    "entity": "`game_id`",
     "column": "`player_id`",
     "also": " AND `game_id` IN (@value_0)",
 }

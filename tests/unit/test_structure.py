@@ -7,6 +7,8 @@ also of one inside a function, that packages do not stand on each other in a cir
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -131,3 +133,17 @@ def test_no_function_is_too_long() -> None:
                 lengths[f"{name}.{node.name}"] = (node.end_lineno or first) - first + 1
     assert lengths
     assert {name: n for name, n in lengths.items() if n > FUNCTION_LINES} == {}
+
+
+def test_statements_are_found_through_a_symlink(tmp_path: Path) -> None:
+    """As where an installation is links to a store of packages."""
+    (tmp_path / "sql").symlink_to(ROOT / "sql")
+    told = subprocess.run(
+        [sys.executable, "-c", "from sql.statements import load; print(load('coverage'))"],
+        env={"PYTHONPATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.stdout.startswith("-- coverage:"), told.stderr

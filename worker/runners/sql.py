@@ -19,7 +19,7 @@ from planner.files import private
 from planner.pipeline.runners import SqlRunner
 from planner.pipeline.statements import read_statement
 from sql import TooLarge as TooLargeError
-from sql import WarehouseError, WarehouseRefused
+from sql import Unsupported, WarehouseError, WarehouseRefused
 from sql.errors import LostWrite
 from sql.warehouse import Warehouse
 from worker.processes.secrets import redacted
@@ -74,11 +74,15 @@ class Sql:
         return Ran()
 
     def absence(self, beside: Path) -> str | None:
+        from sql.dialect import count_statements, several  # sqlglot costs 113 ms to import
+
         for name in self.spec.statements:
             try:
-                read_statement(name, beside)
+                count = count_statements(read_statement(name, beside))
             except WarehouseRefused:
                 return f"there is no statement {name} in {beside}, and none ships"
+            if count != 1:
+                return f"statement {name} in {beside}: {several(count)}"
         return None
 
     def readiness(self) -> Readiness:
@@ -133,6 +137,6 @@ def outcome_of(name: str, error: WarehouseError) -> Outcome:
     match error:
         case TooLargeError():
             return TooLarge(error=told)
-        case WarehouseRefused():
+        case WarehouseRefused() | Unsupported():
             return Failed(error=told, is_permanent=True)
     return Failed(error=told)

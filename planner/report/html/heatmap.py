@@ -34,7 +34,10 @@ STATES: dict[State, tuple[str, str]] = {
     ),
     GapReason.STALE: ("stale", "rows are there, and their upstream was written after them"),
     SkipReason.OFF_DAY: ("off-day", "nothing happened"),
-    SkipReason.BOOTSTRAP: ("bootstrap", "too early in the season for this phase"),
+    SkipReason.BOOTSTRAP: (
+        "bootstrap",
+        "in the warm-up: too early in the season or period for this phase",
+    ),
     SkipReason.BETWEEN: ("between", "no date of a phase that is due by week or month"),
     SkipReason.EXCLUDED: ("excluded", "the pipeline file expects nothing"),
     SkipReason.ACCEPTED: ("accepted", "the pipeline file accepts that rows are lost"),

@@ -1,0 +1,139 @@
+"""`planner heal`: what it takes, what it leaves, and that it gives up, on a real Redis."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from planner.gaps.gaps import SHORT
+from planner.gaps.survey import survey
+from planner.sandbox.workers import environment_of
+from tests.commands import planner
+from tests.integration.shop import SCOPE, Shop, day, drain, lose_what_is_written
+from worker.ledger.healing import Healing
+from worker.ledger.lease import Lease, Resource
+from worker.run.finalize import finalize
+from worker.run.heal import Healed, Limits, heal
+
+TODAY = SCOPE.end
+NEAR = Limits(days=(TODAY - day(15)).days, dates_a_day=100, attempts=2)
+
+
+def look(shop: Shop, limits: Limits = NEAR, *, dry_run: bool = False) -> Healed:
+    assessment = survey(shop.context.warehouse, shop.context.pipeline, SCOPE)
+    return heal(shop.context, assessment, TODAY, limits, dry_run=dry_run)
+
+
+@pytest.fixture(autouse=True)
+def sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are registered, and visited by the test instead of being sent."""
+    from planner.plan.states import RunState
+    from worker.run import enqueue
+
+    def begin(context: object, run_id: str, plan: object) -> None:
+        context.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(enqueue, "send_run", begin)
+
+
+def work(shop: Shop, found: Healed) -> str:
+    """Do the run that a look enqueued."""
+    assert found.run_id is not None
+    drain(shop, [step for step, _ in found.plan.steps()], found.run_id)
+    return finalize(shop.context, found.run_id)
+
+
+def test_young_gaps_are_repaired_and_older_ones_are_reported(shop: Shop) -> None:
+    shop.lose_sessions(day(4), day(20))
+
+    found = look(shop)
+
+    assert found.older == (("sessionise", day(4)),)
+    assert found.leaves_gaps
+    assert work(shop, found) == "complete"
+    assert shop.ledger.require(found.run_id or "").reason == "healing"
+    after = look(shop)
+    assert (after.run_id, after.plan.is_empty) == (None, True)
+    assert Healing(shop.context.redis, "sales").attempts() == {}
+
+
+def test_a_date_that_is_tried_in_vain_is_given_up_and_told_of_once(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a date whose rows are lost as often as they are written
+    told = tmp_path / "told"
+    command = f'sh -c \'cat >> "$0"; echo >> "$0"\' {told}'
+    shop.context.__dict__["settings"] = shop.context.settings.model_copy(update={"notify": command})
+    shop.lose_sessions(day(20), day(22))
+    lose_what_is_written(monkeypatch, day(20))
+
+    ends = [work(shop, look(shop)) for _ in range(NEAR.attempts)]
+    assert ends == ["failed", "failed"]
+
+    # Then it is left from now on, and the others are healed
+    shop.lose_sessions(day(24))
+    found = look(shop)
+    assert found.quarantined == (("sessionise", day(20)),)
+    assert day(20) not in found.plan.dates
+    assert day(24) in found.plan.dates
+    work(shop, found)
+    look(shop)
+    events = [json.loads(line) for line in told.read_text().splitlines()]
+    (given_up,) = [each for each in events if each["event"] == "gave_up"]
+    assert given_up["title"] == "sales: healing gave up sessionise 2025-03-20"
+
+    # And it is taken again when somebody lets it go
+    Healing(shop.context.redis, "sales").forget([("sessionise", day(20))])
+    assert day(20) in look(shop).plan.dates
+
+
+def test_a_day_takes_so_many_dates_and_no_more(shop: Shop) -> None:
+    shop.lose_sessions(day(20), day(22), day(24))
+    limits = Limits(days=NEAR.days, dates_a_day=1, attempts=3)
+
+    first = look(shop, limits)
+    assert work(shop, first) == "complete"
+    second = look(shop, limits)
+
+    assert second.run_id is None
+    assert second.is_spent
+    short = survey(shop.context.warehouse, shop.context.pipeline, SCOPE).gaps["sessionise"]
+    assert sum(gap.reason in SHORT for gap in short.values()) == 2
+
+
+def test_what_another_run_is_at_is_left_to_it(shop: Shop) -> None:
+    shop.lose_sessions(day(20))
+    shop.register(shop.plan())
+
+    found = look(shop)
+
+    assert (found.run_id, found.leaves_gaps) == (None, False)
+
+
+def test_a_look_without_doing_anything(shop: Shop) -> None:
+    shop.lose_sessions(day(20))
+
+    found = look(shop, dry_run=True)
+
+    assert found.run_id is None
+    assert day(20) in found.plan.dates
+    assert shop.ledger.runs() == []
+
+
+def test_one_process_looks_at_a_time(shop: Shop) -> None:
+    shop.lose_sessions(day(20))
+    shop.context.settings.home.mkdir(exist_ok=True)
+    lease = Lease(shop.context.redis, [Resource(name="heal:sales")], seconds=60)
+    assert lease.acquire()
+
+    done = planner(
+        "heal",
+        "--json",
+        environment=environment_of(shop.context.settings),
+        cwd=shop.context.settings.home,
+    )
+
+    assert (done.code, done.json) == (0, {"looked": False})
+    lease.release()

@@ -1,0 +1,50 @@
+"""What healing remembers: how often each date was tried, and how many dates a day took."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import date
+
+import redis
+
+from worker.ledger.keys import PREFIX, date_field, parse_date_field
+
+DAY_SECONDS = 86_400
+
+Pair = tuple[str, date]
+
+
+class Healing:
+    """The memory of one pipeline's healing, in Redis."""
+
+    def __init__(self, client: redis.Redis, pipeline: str) -> None:
+        self._client = client
+        self._key = f"{PREFIX}:healing:{pipeline}"
+
+    def attempts(self) -> dict[Pair, int]:
+        """Phase and date → how many runs of healing took it, of dates that are still gaps."""
+        found: Mapping[str, str] = self._client.hgetall(self._key)  # type: ignore[assignment]
+        return {parse_date_field(field): int(count) for field, count in found.items()}
+
+    def took(self, pairs: Iterable[Pair]) -> None:
+        """A run takes some phases and dates."""
+        pipe = self._client.pipeline()
+        for pair in pairs:
+            pipe.hincrby(self._key, date_field(*pair), 1)
+        pipe.execute()
+
+    def forget(self, pairs: Collection[Pair]) -> None:
+        """Some are no gaps any more."""
+        if pairs:
+            self._client.hdel(self._key, *(date_field(*pair) for pair in pairs))
+
+    def dates_today(self, today: date) -> int:
+        """How many dates runs of healing took on a day."""
+        return int(self._client.get(f"{self._key}:{today}") or 0)
+
+    def spend(self, today: date, dates: int) -> None:
+        """Count dates that a run takes on a day."""
+        pipe = self._client.pipeline()
+        pipe.incrby(f"{self._key}:{today}", dates)
+        pipe.expire(f"{self._key}:{today}", 2 * DAY_SECONDS)
+        pipe.execute()
