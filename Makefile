@@ -11,7 +11,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # every library anew, which takes longer than what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-all wheel-test chaos fuzz load bench cost audit lint lock clean
+.PHONY: help install demo test test-all wheel-test chaos bigquery-faults fuzz load bench cost audit lint lock clean
 
 help:  ## What there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,10 @@ fuzz: $(READY)  ## Ten minutes of hostile input, and write docs/stress.md (FUZZ_
 
 load: $(READY)  ## Hundreds of commands, fifty workers, thousands of parked steps: docs/stress.md
 	$(BIN)/python -m tests.load
+
+bigquery-faults: $(READY)  ## Meet BigQuery's faults, and write docs/reliability-bigquery.md
+	BIGQUERY_REPORT=docs/reliability-bigquery.md $(BIN)/pytest -n 0 -m "" \
+	  tests/integration/test_bigquery_fault_table.py
 
 bench: $(READY)  ## Measure what the bookkeeping costs, beside bare Celery (docs/performance.md)
 	$(BIN)/python -m tests.bench

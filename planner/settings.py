@@ -60,7 +60,9 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="what BigQuery bills for a TiB that queries read",
     )
-    location: str | None = Field(default=None, description="where BigQuery jobs run, such as US")
+    location: str | None = Field(
+        default=None, description="where BigQuery jobs that read no table run"
+    )
     home: Path = Field(default=Path(".backfill"), description="state, logs, plans and reports")
     lease_seconds: float = Field(
         default=30,

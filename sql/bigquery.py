@@ -4,18 +4,16 @@ Credentials: application-default ones, or anonymous ones when `BIGQUERY_EMULATOR
 names another server (`tests.bigquery_server` is one). Every job carries labels, a limit on
 the bytes it may bill and a time limit; values reach it as typed query parameters only.
 
-What is retried: 503, rate limits and lost connections, by the client's own rules and never
-longer than `retry_seconds`. Refusals are not. Jobs are begun with jobs.insert rather than
-jobs.query: it answers at once with the job's id, so there is something to cancel, and a repeated
-request with the same id is the same job, so a lost answer cannot write twice.
+What is asked again: 503, rate limits and lost connections, by the client's own rules and never
+longer than `retry_seconds`; a table that is not found, once. Other refusals are not. What becomes
+of jobs is in `sql.bigquery_jobs`.
 """
 
 from __future__ import annotations
 
 import copy
 import os
-import re
-import threading
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -26,15 +24,16 @@ from typing import Any, Self, TypeVar
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.cloud.bigquery.job import QueryJob
-from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
 
+from sql.bigquery_answers import all_rows, tables_of
 from sql.bigquery_errors import THEIRS, translated
+from sql.bigquery_jobs import APP, REQUEST_TIMEOUT_SECONDS, Jobs, job_labels, patient
 from sql.bigquery_keeping import BigQueryKeeper
 from sql.bigquery_types import columns_of, google_type, parameter_of
 from sql.billing import MAXIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED, Meter, billed_bytes
 from sql.coverage import coverage_of, coverage_query
 from sql.days import SUFFIX, dated, is_sharded, kind_of, utc_days
-from sql.errors import AccessDenied, Unsupported, WarehouseRefused
+from sql.errors import AccessDenied, TableNotFound, Unsupported, WarehouseError, WarehouseRefused
 from sql.partitions import (
     by_day,
     is_by_day,
@@ -57,8 +56,6 @@ from sql.warehouse import (
 
 JOB_TIMEOUT_SECONDS = 600.0  # a recount takes seconds; a repair in SQL a few minutes
 RETRY_SECONDS = 120.0  # for 503, rate limits and lost connections; a step is retried above us
-REQUEST_TIMEOUT_SECONDS = 60.0  # one HTTP request that only starts or looks up something
-CANCEL_TIMEOUT_SECONDS = 10.0  # a user who pressed Ctrl-C is waiting
 
 # Below the ten connections that the client's HTTP pool keeps.
 AT_ONCE = 6
@@ -73,15 +70,13 @@ T = TypeVar("T")
 # INFORMATION_SCHEMA.PARTITIONS promises no freshness [BigQuery documentation].
 RECORDS_LAG_SECONDS = 90.0
 _DAY_MS = 86_400_000
-_APP = "backfill-fleet"
-_LABEL_CHARACTERS = 63  # BigQuery's limit for a label's key and value
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 class BigQueryWarehouse:
     """The tables of `project`, and of other projects when a name says so.
 
-    location: where jobs run, such as `EU`; without it BigQuery infers it from the tables.
+    location: where jobs run that read no table, such as `EU`; others run where their tables are.
     labels: put on every job beside `app=backfill-fleet`, made valid when they are not.
     maximum_bytes_billed: a job that would bill more is refused, and costs nothing.
     job_timeout_seconds: BigQuery ends a job that runs longer, and so do we.
@@ -107,28 +102,33 @@ class BigQueryWarehouse:
         self.name = f"bigquery:{project}"
         self._labels = dict(labels)
         self._meter = Meter()
-        self._running: list[QueryJob] = []
-        """Jobs that a thread is waiting for; shared with what `labelled` gives."""
+        self._location = location
+        self._locations: dict[str, str] = {}
+        """Dataset → where it is; shared with what `labelled` gives."""
         self._kinds: dict[tuple[str, str], str] = {}
         """Table and date column → its kind; shared with what `labelled` gives."""
-        self._lock = threading.Lock()
-        self._wait_seconds = job_timeout_seconds + _GRACE_SECONDS
-        self._retry = DEFAULT_RETRY.with_timeout(retry_seconds)
-        self._job_retry = DEFAULT_JOB_RETRY.with_timeout(retry_seconds)
+        self._retry_seconds = retry_seconds
         emulator = os.environ.get("BIGQUERY_EMULATOR_HOST")
         if emulator and "://" not in emulator:
             emulator = f"http://{emulator}"
         with self._in_our_words():
             self._client = bigquery.Client(
                 project=project,
-                location=location,
                 credentials=AnonymousCredentials() if emulator else None,  # type: ignore[no-untyped-call]
                 client_options={"api_endpoint": emulator} if emulator else None,
                 default_query_job_config=bigquery.QueryJobConfig(
                     maximum_bytes_billed=maximum_bytes_billed,
                     job_timeout_ms=int(job_timeout_seconds * 1000),
+                    # A recount asks what is there now. The cache answers of streamed rows late.
+                    use_query_cache=False,
                 ),
             )
+        self._jobs = Jobs(
+            self._client,
+            self.name,
+            retry_seconds=retry_seconds,
+            wait_seconds=job_timeout_seconds + _GRACE_SECONDS,
+        )
 
     @property
     def identity(self) -> str:
@@ -139,6 +139,8 @@ class BigQueryWarehouse:
         return self.identity
 
     def labelled(self, **labels: str) -> Self:
+        """As every warehouse. The label `job` begins the ids of its jobs: what one with the same
+        began is waited for, and not begun again."""
         other = copy.copy(self)
         other._labels = self._labels | labels
         other._meter = Meter()
@@ -253,7 +255,7 @@ class BigQueryWarehouse:
         where = bigquery.TableReference.from_string(table, default_project=self.project)
         with self._in_our_words():
             answer = self._client.test_iam_permissions(
-                where, WRITE_RIGHTS, retry=self._retry, timeout=REQUEST_TIMEOUT_SECONDS
+                where, WRITE_RIGHTS, retry=self._retry(), timeout=REQUEST_TIMEOUT_SECONDS
             )
         held = answer.get("permissions", ())  # absent when there is none
         return [right for right in WRITE_RIGHTS if right not in held]
@@ -262,27 +264,29 @@ class BigQueryWarehouse:
         quote_table(beside)  # refuses what is no name
         project = ".".join(beside.split(".")[:-2])
         prefix = f"{project}." if project else ""
-        options: dict[str, Any] = {"retry": self._retry, "timeout": REQUEST_TIMEOUT_SECONDS}
+        options: dict[str, Any] = {"retry": self._retry(), "timeout": REQUEST_TIMEOUT_SECONDS}
+        found: list[str] = []
         with self._in_our_words():
-            return sorted(
-                f"{prefix}{table.dataset_id}.{table.table_id}"
-                for dataset in self._client.list_datasets(project or self.project, **options)
-                for table in self._client.list_tables(dataset.reference, **options)
-            )
+            datasets = list(self._client.list_datasets(project or self.project, **options))
+        for dataset in datasets:
+            with suppress(AccessDenied, TableNotFound), self._in_our_words():
+                for table in self._client.list_tables(dataset.reference, **options):
+                    found.append(f"{prefix}{table.dataset_id}.{table.table_id}")
+        return sorted(found)
 
     def rows(self, statement: str, parameters: Parameters) -> Sequence[Mapping[str, Any]]:
         with self._finished(statement, parameters) as (_, rows):
-            return [dict(row.items()) for row in rows]
+            return all_rows(self.name, rows)
 
     def describe(self, statement: str, parameters: Parameters) -> Mapping[str, str]:
         with self._in_our_words():
-            job = self._begin(statement, parameters, dry_run=True, use_query_cache=False)
+            job = self._look(statement, parameters)
             if job.statement_type not in (None, "SELECT"):
                 raise WarehouseRefused(f"it is {job.statement_type}, and has to be a SELECT.")
             return {field.name: google_type(field) for field in job.schema or ()}
 
     def run(self, statement: str, parameters: Parameters) -> int:
-        with self._finished(statement, parameters) as (job, _):
+        with self._finished(statement, parameters, writes=True) as (job, _):
             if job.dml_stats is not None:
                 return job.dml_stats.inserted_row_count
             return (job.num_dml_affected_rows or 0) if job.statement_type == "INSERT" else 0
@@ -292,13 +296,13 @@ class BigQueryWarehouse:
         per table it names. Raises `WarehouseError` where the statement itself would be refused.
         """
         with self._in_our_words():
-            job = self._begin(statement, parameters, dry_run=True, use_query_cache=False)
+            job = self._look(statement, parameters)
             return int(job.total_bytes_processed or 0)
 
     def bytes_to_run(self, statement: str, parameters: Parameters) -> int:
         """By dry run."""
         with self._in_our_words():
-            job = self._begin(statement, parameters, dry_run=True, use_query_cache=False)
+            job = self._look(statement, parameters)
             return billed_bytes(int(job.total_bytes_processed or 0), len(job.referenced_tables))
 
     @property
@@ -306,10 +310,7 @@ class BigQueryWarehouse:
         return self._meter.bytes
 
     def cancel(self) -> None:
-        with self._lock:
-            jobs, self._running[:] = list(self._running), []
-        for job in jobs:
-            self._cancel(job)
+        self._jobs.cancel()
 
     def keeper(self, *, dataset: str = "", days: int) -> BigQueryKeeper:
         return BigQueryKeeper(self, dataset=dataset, days=days)
@@ -319,51 +320,50 @@ class BigQueryWarehouse:
 
     # -- jobs --------------------------------------------------------------------------------
 
-    def _begin(self, statement: str, parameters: Parameters, **options: Any) -> QueryJob:
-        config = bigquery.QueryJobConfig(
+    def _config(self, parameters: Parameters, **options: Any) -> bigquery.QueryJobConfig:
+        return bigquery.QueryJobConfig(
             query_parameters=[parameter_of(name, value) for name, value in parameters.items()],
             labels=self._job_labels(),
             **options,
         )
-        # job_retry: the client would wrap this request in a second retry of 10 minutes, with a
-        # new job id each time. `result` gets ours instead.
-        return self._client.query(
-            statement,
-            job_config=config,
-            retry=self._retry,
-            timeout=REQUEST_TIMEOUT_SECONDS,
-            job_retry=None,
-        )
+
+    def _look(self, statement: str, parameters: Parameters) -> QueryJob:
+        config = self._config(parameters, dry_run=True)
+        return self._jobs.look(statement, config, self._location_of(statement))
 
     @contextmanager
-    def _finished(self, statement: str, parameters: Parameters) -> Iterator[tuple[QueryJob, Any]]:
+    def _finished(
+        self, statement: str, parameters: Parameters, *, writes: bool = False
+    ) -> Iterator[tuple[QueryJob, Any]]:
         """The job once it succeeded, and its rows, fetched page by page as they are read."""
-        with self._in_our_words():
-            job = self._begin(statement, parameters)
-            with self._lock:
-                self._running.append(job)
-            try:
-                rows = job.result(
-                    retry=self._retry, job_retry=self._job_retry, timeout=self._wait_seconds
-                )
-                self._meter.add(job.total_bytes_billed)
-                yield job, rows
-            except BaseException:
-                # Ctrl-C, a worker's time limit, a lost connection: the answer will not be read,
-                # and a write that goes on unseen would meet the next attempt.
-                if job.state != "DONE":
-                    self._cancel(job)
-                raise
-            finally:
-                with self._lock:
-                    self._running[:] = [other for other in self._running if other is not job]
+        with (
+            self._in_our_words(),
+            self._jobs.finished(
+                statement,
+                self._config(parameters),
+                location=self._location_of(statement),
+                job_id=f"{APP}-{self._labels.get('job') or uuid.uuid4().hex}",
+                writes=writes,
+            ) as finished,
+        ):
+            self._meter.add(finished[0].total_bytes_billed)
+            yield finished
 
     def _job_labels(self) -> dict[str, str]:
         return job_labels(self._labels)
 
-    def _cancel(self, job: QueryJob) -> None:
-        with suppress(Exception):
-            job.cancel(retry=None, timeout=CANCEL_TIMEOUT_SECONDS)
+    def _location_of(self, statement: str) -> str | None:
+        """Where a statement's tables are, by the first of them that tells."""
+        for dataset, table in tables_of(statement).items():
+            if table and dataset not in self._locations:
+                with suppress(WarehouseError):  # the statement itself is refused for it
+                    self._table(table)
+            if dataset in self._locations:
+                return self._locations[dataset]
+        return self._location
+
+    def _retry(self) -> Any:
+        return patient(self._retry_seconds)
 
     def _together(self, ask: Callable[[A], T], about: Sequence[A]) -> list[T]:
         return together(ask, about, at_once=self.at_once, cancel=self.cancel)
@@ -371,7 +371,12 @@ class BigQueryWarehouse:
     def _table(self, name: str) -> bigquery.Table:
         quote_table(name)  # refuses what is no name
         with self._in_our_words():
-            return self._client.get_table(name, retry=self._retry, timeout=REQUEST_TIMEOUT_SECONDS)
+            about = self._client.get_table(
+                name, retry=self._retry(), timeout=REQUEST_TIMEOUT_SECONDS
+            )
+        if about.location:
+            self._locations[name.rpartition(".")[0]] = about.location
+        return about
 
     @contextmanager
     def _in_our_words(self) -> Iterator[None]:
@@ -380,15 +385,3 @@ class BigQueryWarehouse:
             yield
         except THEIRS as error:
             raise translated(self.name, error) from None
-
-
-def job_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """`labels` and `app=backfill-fleet` by BigQuery's rules: lower case letters, digits, `_` and
-    `-`, at most 63 of them, a key beginning with a letter. Anything else becomes `-`.
-    """
-
-    def valid(text: str) -> str:
-        return re.sub(r"[^a-z0-9_-]", "-", text.lower())[:_LABEL_CHARACTERS]
-
-    keys = {key: re.sub(r"^[^a-z]+", "", valid(key)) for key in labels}
-    return {"app": _APP} | {keys[key]: valid(value) for key, value in labels.items() if keys[key]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import requests
 from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError, RetryError
@@ -12,6 +12,7 @@ from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, Tra
 
 from sql.errors import (
     AccessDenied,
+    BadAnswer,
     TableNotFound,
     TooLarge,
     WarehouseError,
@@ -23,6 +24,18 @@ from sql.errors import (
 # them the reasons of a wrong query and of one that is too large
 # [https://cloud.google.com/bigquery/docs/troubleshoot-queries].
 _CONTENDED = ("due to concurrent update", "too many dml statements outstanding")
+# Reason → seconds until it is asked again, and how long that is worth it, as Google names them.
+_PATIENCE: Mapping[str, tuple[float, float]] = {
+    # "10 minutes or longer" [https://cloud.google.com/bigquery/docs/troubleshoot-quotas]
+    "quotaExceeded": (600.0, 7200.0),
+    # a full refresh drops a table for minutes
+    "notFound": (30.0, 600.0),
+    "": (30.0, 1800.0),
+}
+# Rows are in the buffer for up to 90 minutes
+# [https://cloud.google.com/bigquery/docs/streaming-data-into-bigquery#dataavailability].
+_BUFFERED = "streaming buffer"
+_BUFFER_PATIENCE = (300.0, 7200.0)
 _LOGIN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS."
 
 # What a lost connection looks like: google-auth's, requests', a socket's, or a wait that ended.
@@ -34,6 +47,11 @@ _LOST = (
 )
 
 
+# What Google says of a token that is from the past or the future.
+_CLOCK = ("short-lived token", "check your iat and exp", "token used too early")
+# What asking again does not mend: somebody logs in, or stopped the job.
+_STAYS = ("authError", "required", "stopped", "timeout")
+
 THEIRS = (GoogleAPIError, GoogleAuthError, *_LOST)
 """Everything that a call of the client raises which is not a mistake of ours."""
 
@@ -42,34 +60,102 @@ def translated(warehouse: str, error: Exception) -> WarehouseError:
     """Our error for one of Google's: Google's message in one line, then what to do next."""
     if isinstance(error, RetryError):
         if isinstance(error.cause, GoogleAPICallError):
-            return WarehouseUnreachable(
-                f"{warehouse} kept failing until we gave up: {_said(error.cause)} Try again later."
+            return _patiently(
+                WarehouseUnreachable(
+                    f"{warehouse} kept failing until we gave up: {_said(error.cause)} "
+                    "Try again later."
+                ),
+                _PATIENCE[""],
             )
         return translated(warehouse, error.cause or OSError())
     if isinstance(error, GoogleAPICallError):
         kind, advice = _verdict(error)
-        return kind(f"{warehouse}: {_said(error)} {advice}".strip())
+        return _patiently(
+            kind(f"{warehouse}: {_said(error)} {advice}".strip()), _waits(error, kind)
+        )
     if isinstance(error, concurrent.futures.TimeoutError):
         return WarehouseUnreachable(
             f"{warehouse}: the job did not finish in time and was cancelled. Ask for fewer dates."
         )
     if isinstance(error, _LOST):
-        return WarehouseUnreachable(f"{warehouse} does not answer: check the network.")
+        return _unanswered(warehouse, error)
+    if any(words in str(error).lower() for words in _CLOCK):
+        return WarehouseUnreachable(
+            f"{warehouse}: Google refuses the credentials as of another time. This machine's clock "
+            "is wrong: set it by NTP."
+        )
     # What google-auth says may quote an answer with tokens; only a missing file is repeated.
     why = f": {_line(str(error))}" if isinstance(error, DefaultCredentialsError) else "."
     return WarehouseUnreachable(f"{warehouse} has no valid credentials{why} {_LOGIN}")
+
+
+def _unanswered(warehouse: str, error: BaseException) -> WarehouseError:
+    """That no answer came, and why: by what is below the client's error."""
+    if isinstance(error, OSError) and error.filename and error.errno:
+        return WarehouseUnreachable(
+            f"{warehouse}: {error.filename} cannot be read: {error.strerror}. Make it yours, or "
+            "name another file in GOOGLE_APPLICATION_CREDENTIALS."
+        )
+    below = " ".join(str(each) for each in _causes(error))
+    if "CERTIFICATE_VERIFY_FAILED" in below or "certificate verify failed" in below:
+        return WarehouseUnreachable(
+            f"{warehouse}: the certificate that answers is not trusted. A proxy may stand between: "
+            "name its certificate in REQUESTS_CA_BUNDLE."
+        )
+    if isinstance(error, requests.exceptions.JSONDecodeError):
+        return BadAnswer(f"{warehouse} answers what is no JSON. A proxy may stand between.")
+    if isinstance(error, TransportError):
+        found = re.search(r"host='([\w.-]+)'", below)
+        server = f" ({found[1]})" if found else ""
+        return _patiently(
+            WarehouseUnreachable(
+                f"{warehouse}: the server that gives out tokens{server} does not answer. Check the "
+                "network, and the proxy's rules for it."
+            ),
+            _PATIENCE[""],
+        )
+    return _patiently(
+        WarehouseUnreachable(f"{warehouse} does not answer: check the network."), _PATIENCE[""]
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _patiently(error: WarehouseError, waits: tuple[float, float]) -> WarehouseError:
+    error.pause_seconds, error.patience_seconds = waits
+    return error
+
+
+def _waits(error: GoogleAPICallError, kind: type[WarehouseError]) -> tuple[float, float]:
+    """The pause before it is asked again, and how long that is worth it; zeros where it is not."""
+    if _BUFFERED in _said(error).lower():
+        return _BUFFER_PATIENCE
+    if kind is TableNotFound:
+        return _PATIENCE["notFound"]
+    if kind is not WarehouseUnreachable or reason_of(error) in _STAYS:
+        return 0.0, 0.0
+    return _PATIENCE.get(reason_of(error), _PATIENCE[""])
 
 
 def _verdict(error: GoogleAPICallError) -> tuple[type[WarehouseError], str]:
     """Which error it is, and the advice. By Google's reason where there is one: the client turns
     a reason it does not know, such as bytesBilledLimitExceeded, into a 500.
     """
-    reason, code = _first(error).get("reason", ""), int(error.code or 0)
+    reason, code = reason_of(error), int(error.code or 0)
+    if _BUFFERED in _said(error).lower():
+        return WarehouseUnreachable, "Rows that are streamed in cannot be changed for 90 minutes."
     if any(words in _said(error).lower() for words in _CONTENDED):
         return WarehouseUnreachable, "Another statement writes the table: try again later."
     match reason or code:
         case "notFound" | 404:
-            return TableNotFound, "Check the table's name, its project and its location."
+            return TableNotFound, (
+                "Check the table's name, its project and its location: BACKFILL_LOCATION is where "
+                "jobs run, and tables of two locations are not read in one statement."
+            )
         case "bytesBilledLimitExceeded":
             return TooLarge, "Ask for fewer dates, or raise BACKFILL_MAX_BYTES."
         case "responseTooLarge" | "resourcesExceeded" | 413:
@@ -89,7 +175,9 @@ def _verdict(error: GoogleAPICallError) -> tuple[type[WarehouseError], str]:
             return WarehouseUnreachable, "The job was stopped before its end: ask for fewer dates."
         case "rateLimitExceeded" | "jobRateLimitExceeded" | "backendError" | "internalError":
             return WarehouseUnreachable, "Try again later."
-    if code >= 500 and code != 501:
+        case "jobBackendError" | "jobInternalError" | "tableUnavailable":
+            return WarehouseUnreachable, "Try again later."
+    if code == 408 or (code >= 500 and code != 501):
         return WarehouseUnreachable, "Try again later."
     if "without a filter over column(s)" in _said(error):
         return WarehouseRefused, "Compare that column with constants in the WHERE clause."
@@ -103,6 +191,11 @@ def _said(error: GoogleAPICallError) -> str:
     )
     line = _line(re.sub(r"<style.*?</style>|<[^>]*>", " ", message, flags=re.DOTALL))
     return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
+def reason_of(error: GoogleAPICallError) -> str:
+    """Google's reason; empty where it gives none."""
+    return str(_first(error).get("reason", ""))
 
 
 def _first(error: GoogleAPICallError) -> Mapping[str, str]:

@@ -102,7 +102,7 @@ class BigQueryKeeper:
         made.expires = datetime.now(UTC) + timedelta(days=self._days)
         made.labels = {"app": "backfill-fleet"}
         self._client.create_table(
-            made, exists_ok=True, retry=self._warehouse._retry, timeout=REQUEST_SECONDS
+            made, exists_ok=True, retry=self._warehouse._retry(), timeout=REQUEST_SECONDS
         )
 
     def _copy(self, about: bigquery.Table, copy: str, day: date) -> None:
@@ -118,10 +118,10 @@ class BigQueryKeeper:
                     source,
                     self._reference(f"{copy}${day:%Y%m%d}"),
                     job_config=config,
-                    retry=self._warehouse._retry,
+                    retry=self._warehouse._retry(),
                     timeout=REQUEST_SECONDS,
                 )
-                job.result(retry=self._warehouse._retry, timeout=COPY_SECONDS)
+                job.result(retry=self._warehouse._retry(), timeout=COPY_SECONDS)
             except Conflict as error:
                 if not error.errors or error.errors[0].get("reason") != _DUPLICATE:
                     raise translated(self._warehouse.name, error) from None

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from sql.days import days_of
-from sql.errors import WarehouseRefused
+from sql.errors import BadAnswer, WarehouseRefused
 from sql.filters import filters_of
 from sql.statements import load, quote_column, quote_table
 from sql.warehouse import (
@@ -24,6 +24,7 @@ from sql.warehouse import (
 # A prefix that no parameter of a pipeline can have, so that filters never collide with dates.
 FILTER = "filter_"
 
+_COUNTS = ("measured", "judged", "correct", "duplicates")
 UNNAMED_SYSTEM = "?"  # rows that do not say whose they are
 
 
@@ -119,6 +120,7 @@ def coverage_of(table: Table, rows: Iterable[Mapping[str, Any]]) -> Coverage:
     Raises `WarehouseRefused` where the column that it is counted by holds no dates: BigQuery
     compares a DATETIME with a DATE, groups by the moment, and no date would find its rows.
     """
+    rows = [_believed(table, row) for row in rows]
     if table.grades is None:
         return {
             _day(table, row): Cell(
@@ -131,7 +133,7 @@ def coverage_of(table: Table, rows: Iterable[Mapping[str, Any]]) -> Coverage:
     for row in rows:
         if row["is_total"]:
             judged[_day(table, row)] = _judged(table, row)
-        system = EVERY_SYSTEM if row["is_total"] else (row["system"] or UNNAMED_SYSTEM)
+        system = EVERY_SYSTEM if row["is_total"] else (row["graded_system"] or UNNAMED_SYSTEM)
         grades.setdefault(_day(table, row), {})[system] = Grade(
             rows=row["row_count"],
             entities=_entities(table, row),
@@ -149,6 +151,18 @@ def coverage_of(table: Table, rows: Iterable[Mapping[str, Any]]) -> Coverage:
         )
         for day, systems in grades.items()
     }
+
+
+def _believed(table: Table, row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row whose counts are numbers, none below 0. Raises `BadAnswer` for any other."""
+    for name, value in row.items():
+        is_count = name == "row_count" or name.startswith("entity_") or name in _COUNTS
+        if is_count and (type(value) is not int or value < 0):
+            raise BadAnswer(
+                f"The count of {table.name} answered {value!r} as {name}, which is no number of "
+                "rows. Try again later."
+            )
+    return row
 
 
 def _day(table: Table, row: Mapping[str, Any]) -> date:

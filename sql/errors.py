@@ -3,6 +3,9 @@
     WarehouseError
     ├── BadWarehouse           the setting does not name a warehouse
     ├── WarehouseUnreachable   no answer, or not now: the same may do later
+    │   ├── LostWrite          whether a statement has written is not known
+    │   ├── NeverStarted       a job was queued for as long as it may take
+    │   └── BadAnswer          an answer that cannot be one
     ├── WarehouseRefused       it answers, and refuses the statement
     │   ├── TableNotFound      because a table or column does not exist
     │   ├── AccessDenied       because it may not be read, or written
@@ -16,7 +19,15 @@ An error is never a gap: nothing above this layer may read one as "no rows".
 
 
 class WarehouseError(Exception):
-    """The warehouse could not answer."""
+    """The warehouse could not answer.
+
+    pause_seconds, patience_seconds: how long to wait before asking again, and how long asking again
+    is worth it, where the warehouse's owner says that the refusal passes. A step waits so long
+    without spending a retry. 0: nothing is known to pass.
+    """
+
+    pause_seconds = 0.0
+    patience_seconds = 0.0
 
 
 class BadWarehouse(WarehouseError):
@@ -28,6 +39,31 @@ class WarehouseUnreachable(WarehouseError):
 
     No network, no credentials, an outage, a rate limit or quota, another writer of the table.
     """
+
+
+class LostWrite(WarehouseUnreachable):
+    """A statement was sent, and whether it has written is not known: ask before it is sent again.
+
+    BigQuery ends a query after six hours, so that is how long its job may be asked about
+    [https://cloud.google.com/bigquery/quotas#query_jobs].
+    """
+
+    pause_seconds = 10.0
+    patience_seconds = 6 * 3600.0
+
+
+class NeverStarted(WarehouseUnreachable):
+    """A job was queued for as long as it may take, and never began."""
+
+    pause_seconds = 60.0
+    patience_seconds = 6 * 3600.0
+
+
+class BadAnswer(WarehouseUnreachable):
+    """An answer that cannot be one, such as fewer rows than it says there are."""
+
+    pause_seconds = 10.0
+    patience_seconds = 600.0
 
 
 class WarehouseRefused(WarehouseError):

@@ -3,7 +3,7 @@
 SELECT
   {day} AS date,
   GROUPING({system}) = 1 AS is_total,
-  CAST({system} AS STRING) AS system,
+  CAST({system} AS STRING) AS graded_system,
   COUNT(*) AS row_count{counts},
   COUNT({error}) AS measured,
   CAST(SUM({error}) AS FLOAT64) AS error_sum,
@@ -12,4 +12,4 @@ SELECT
 FROM {table}
 WHERE {within}{filters}
 GROUP BY GROUPING SETS (({day}), ({day}, {system}))
-ORDER BY date, is_total DESC, system
+ORDER BY date, is_total DESC, graded_system

@@ -72,12 +72,18 @@ def _tables(context: Context) -> Iterator[Check]:
         yield Check(what="tables", ok=False, detail=detail, advice=f"set {advice}")
         return
     today = opt.today(pipeline)
-    yield from check_calendar(tables, pipeline, today=today)
-    yield from check_tables(tables, pipeline, today=today)
-    yield from check_listings(tables, pipeline)
-    yield from check_audits(tables, pipeline)
-    yield from check_exclusions(tables, pipeline)
-    yield from check_ids(tables, pipeline, today=today)
+    for what, checks in (
+        ("calendar", check_calendar(tables, pipeline, today=today)),
+        ("tables", check_tables(tables, pipeline, today=today)),
+        ("lists of days", check_listings(tables, pipeline)),
+        ("audits", check_audits(tables, pipeline)),
+        ("exclusions", check_exclusions(tables, pipeline)),
+        ("ids", check_ids(tables, pipeline, today=today)),
+    ):
+        try:
+            yield from checks
+        except WarehouseError as error:  # the others are said all the same
+            yield Check(what=what, ok=False, detail=str(error), advice="see what it says")
 
 
 def _history(context: Context) -> Iterator[Check]:

@@ -47,10 +47,10 @@ class Retrying:
 
 
 def waits(record: RunRecord, steps: Iterable[StepRecord]) -> list[Wait]:
-    """What pending steps wait for, most steps first; nothing of an ended run."""
+    """What steps wait for that no worker is at, most steps first; nothing of an ended run."""
     groups: dict[str, list[StepRecord]] = {}
     for step in () if record.is_ended else steps:
-        if step.state == "pending" and step.waiting:
+        if (step.state == "pending" or step.parked) and step.waiting:
             groups.setdefault(step.waiting, []).append(step)
     found = [
         Wait(

@@ -144,7 +144,11 @@ def _columns(spec: TableSpec, columns: Mapping[str, str]) -> tuple[str, str] | N
 
 
 def _nearest_table(warehouse: Warehouse, name: str) -> str:
-    near = get_close_matches(name, warehouse.tables(name), n=1)
+    try:
+        there = warehouse.tables(name)
+    except WarehouseError:
+        there = ()  # nothing is named that could not be listed
+    near = get_close_matches(name, there, n=1)
     hint = f": did you mean {near[0]!r}?" if near else ""
     how = _MADE_BY_HAND if warehouse.name.startswith("local:") else "create it"
     return f"{how}, or correct its name in the pipeline file{hint}"

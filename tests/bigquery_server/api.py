@@ -78,7 +78,7 @@ class Api:
         *,
         faults: Faults,
         location: str,
-        elsewhere: Mapping[str, str],
+        locations: Mapping[str, str],
         page_rows: int,
         wait_seconds: float,
         filtered: frozenset[str],
@@ -90,7 +90,7 @@ class Api:
         self._filtered = filtered
         self._read_only = read_only
         self._location = location
-        self._elsewhere = elsewhere
+        self._locations = locations
         self._page_rows = page_rows
         self._methods: Mapping[str, Callable[[Request, ServedWarehouse], Json]] = {
             "jobs.insert": self._insert,
@@ -121,13 +121,18 @@ class Api:
         job = Job(
             project=request.names["project"],
             job_id=reference.get("jobId") or str(uuid.uuid4()),
-            location=reference.get("location") or self._location,
+            location=reference.get("location") or self._inferred(configuration),
             configuration=configuration,
         )
         if job.dry_run:
             # Refused at once, and forgotten: a dry run has no id to ask about.
             job.finish(answer=self.jobs.execute(job, warehouse))
             return job.resource()
+        at = self._inferred(configuration)
+        if at != self._location and job.location != at:
+            raise ApiError(
+                "notFound", f"Not found: Table p:d.t was not found in location {job.location}"
+            )
         self.jobs.begin(job)
         self.jobs.wait(job, warehouse, seconds=0)
         # As BigQuery does: the first answer says RUNNING, an error is found by asking again.
@@ -183,7 +188,16 @@ class Api:
         )
 
     def _job(self, request: Request) -> Job:
-        return self.jobs.get(request.names["project"], request.names["job"])
+        return self.jobs.get(
+            request.names["project"], request.names["job"], request.query.get("location")
+        )
+
+    def _inferred(self, configuration: Json) -> str:
+        """Where BigQuery runs a job that names no location: where its tables are."""
+        text = str(configuration.get("query", {}).get("query", "")).replace("`", "")
+        return next(
+            (at for name, at in self._locations.items() if f"{name}." in text), self._location
+        )
 
     def _waited(
         self,
@@ -236,10 +250,10 @@ class Api:
 
     def _dataset(self, request: Request, warehouse: ServedWarehouse) -> Json:
         project, name = request.names["project"], request.names["dataset"]
-        known = {dataset for dataset, _ in warehouse.named(project)} | self._elsewhere.keys()
+        known = {dataset for dataset, _ in warehouse.named(project)} | self._locations.keys()
         if name not in known:
             raise ApiError("notFound", f"Not found: Dataset {project}:{name}")
-        return copies.dataset(project, name, self._elsewhere.get(name, self._location))
+        return copies.dataset(project, name, self._locations.get(name, self._location))
 
     def _make_table(self, request: Request, warehouse: ServedWarehouse) -> Json:
         copies.make_table(request.body, warehouse)
@@ -288,7 +302,7 @@ class Api:
                 ]
             },
             "type": layout.kind,
-            "location": self._location,
+            "location": self._locations.get(dataset, self._location),
             "numRows": str(layout.rows),
             "creationTime": str(int(layout.created.timestamp() * 1000)),
             "lastModifiedTime": str(int(layout.modified.timestamp() * 1000)),

@@ -51,6 +51,8 @@ class Job:
         self.answer: Answer | None = None
         self.error: ApiError | None = None
         self.running = threading.Lock()
+        self.is_pending = False
+        """Whether it waits for slots, and has not started."""
 
     @property
     def done(self) -> bool:
@@ -66,11 +68,11 @@ class Job:
     def resource(self, *, done: bool | None = None) -> Json:
         """The job as the API shows it. done=False: as it was just after it began."""
         done = self.done if done is None else done
-        status: Json = {"state": "DONE" if done else "RUNNING"}
-        statistics: Json = {
-            "creationTime": _millis(self.created),
-            "startTime": _millis(self.created),
-        }
+        waits = "PENDING" if self.is_pending else "RUNNING"
+        status: Json = {"state": "DONE" if done else waits}
+        statistics: Json = {"creationTime": _millis(self.created)}
+        if not self.is_pending:
+            statistics["startTime"] = _millis(self.created)
         if done and self.error:
             result = {"reason": self.error.reason, "message": self.error.message}
             status |= {"errorResult": result, "errors": [result]}
@@ -130,18 +132,18 @@ class Jobs:
         self._filtered = filtered
         self._jobs: OrderedDict[tuple[str, str], Job] = OrderedDict()
         self._changed = threading.Condition()
-        self._held = False
+        self._held = self._pending = False
         self.processed = 0
         self.billed = 0
 
-    def hold(self) -> None:
-        """Let jobs that begin from now on stay RUNNING."""
+    def hold(self, *, pending: bool = False) -> None:
+        """Let jobs that begin from now on stay RUNNING, or PENDING."""
         with self._changed:
-            self._held = True
+            self._held, self._pending = True, pending
 
     def release(self) -> None:
         with self._changed:
-            self._held = False
+            self._held = self._pending = False
             self._changed.notify_all()
 
     def begin(self, job: Job) -> None:
@@ -153,13 +155,18 @@ class Jobs:
                     "duplicate", f"Already Exists: Job {job.project}:{job.location}.{job.job_id}"
                 )
             self._jobs[key] = job
+            job.is_pending = self._pending
             while len(self._jobs) > JOBS_KEPT:
                 self._jobs.popitem(last=False)
 
-    def get(self, project: str, job_id: str) -> Job:
+    def get(self, project: str, job_id: str, location: str | None) -> Job:
+        """Without a location, those of US and EU alone are found, as in BigQuery."""
         with self._changed:
             try:
-                return self._jobs[project, job_id]
+                job = self._jobs[project, job_id]
+                if job.location not in ((location,) if location else ("US", "EU")):
+                    raise KeyError
+                return job
             except KeyError:
                 raise ApiError("notFound", f"Not found: Job {project}:{job_id}") from None
 
@@ -181,6 +188,7 @@ class Jobs:
             if self._held and not job.done:
                 return False
         with job.running:
+            job.is_pending = job.is_pending and job.done
             if not job.done:
                 self._run(job, warehouse)
         return True

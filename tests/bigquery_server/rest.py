@@ -19,13 +19,13 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.bigquery_server.api import Api, Request
 from tests.bigquery_server.encode import Json
-from tests.bigquery_server.faults import ApiError, Fault, Faults
+from tests.bigquery_server.faults import ApiError, Fault, Faults, spoilt
 from tests.bigquery_server.served import ServedWarehouse
 
 PAGE_ROWS = 10_000  # BigQuery cuts a page at 20 MB; rows are easier to reason about in a test
@@ -38,8 +38,9 @@ class BigQueryServer:
     """A server in this process, from `with` to its end.
 
     folder: the local warehouse's folder. port: 0 picks a free one.
-    page_rows: the most rows in one answer. wait_seconds: how long a request waits for a held job.
-    datasets: those that are there without a table, or in another location: name → location.
+    location: of all datasets but those of `locations`, which are there without a table, too; jobs
+    are found there alone, unless it is US or EU. page_rows: the most rows in one answer.
+    wait_seconds: how long a request waits for a held job.
     require_partition_filter: tables (`dataset.table`) of which BigQuery would refuse a query
     without a constant filter on the column that partitions them. read_only: tables of which it says
     that their rows may be read and not changed.
@@ -53,7 +54,7 @@ class BigQueryServer:
         *,
         port: int = 0,
         location: str = "US",
-        datasets: Mapping[str, str] | None = None,
+        locations: Mapping[str, str] = MappingProxyType({}),
         page_rows: int = PAGE_ROWS,
         wait_seconds: float = WAIT_SECONDS,
         require_partition_filter: Collection[str] = (),
@@ -72,7 +73,7 @@ class BigQueryServer:
         self._api = Api(
             faults=self._faults,
             location=location,
-            elsewhere=datasets or {},
+            locations=locations,
             page_rows=page_rows,
             wait_seconds=wait_seconds,
             unknown=self._remember,
@@ -110,9 +111,13 @@ class BigQueryServer:
         """Let the next `times` requests meet `fault`; `on` a method, or on any."""
         self._faults.add(fault, method=on, times=times)
 
-    def hold(self) -> None:
-        """Let jobs stay RUNNING, until `release`."""
-        self._api.jobs.hold()
+    def heal(self) -> None:
+        """Forget the faults that still wait."""
+        self._faults.clear()
+
+    def hold(self, *, pending: bool = False) -> None:
+        """Let jobs stay RUNNING, or PENDING, until `release`."""
+        self._api.jobs.hold(pending=pending)
 
     def release(self) -> None:
         self._api.jobs.release()
@@ -154,6 +159,8 @@ class BigQueryServer:
                 self._remember(error.message)
             raise
         self._faults.take(request.method, after=True)
+        if "rows" in answer:
+            return spoilt(answer, self._faults.spoil(request.method))
         return answer
 
     def _remember(self, what: str) -> None:
@@ -225,6 +232,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(ApiError("notImplemented", f"{type(error).__name__}: {error}"))
 
     def _refuse(self, error: ApiError) -> None:
+        if error.is_cut:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b'{"kind": "bigquery#')
+            self.wfile.flush()
+            self.close_connection = True
+            return
         if error.status == 413:  # comes from Google's front end, as a page
             self._send_bytes(
                 413,

@@ -201,6 +201,8 @@ def write_report(path: Path) -> None:
         f"$ {COMMAND}",
         "```",
         "",
+        "What BigQuery does to a repair is on [a page of its own](reliability-bigquery.md).",
+        "",
         "- *steps*: of the run that was hurt, or that took up the repair afterwards",
         "- *lost*: phases and dates that the run took and did not do",
         "- *repeated*: attempts beyond each step's first; their effect is the same as once",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
-from google.auth.exceptions import RefreshError
+import requests
+from google.auth.exceptions import RefreshError, TransportError
 
 from sql.bigquery import BigQueryWarehouse
 from sql.bigquery_errors import translated
@@ -59,12 +63,6 @@ def warehouse(server: BigQueryServer) -> Iterator[BigQueryWarehouse]:
 
 REFUSALS = [
     pytest.param(
-        NOT_FOUND,
-        TableNotFound,
-        "Not found: Table p:d.t was not found in location US. Check the table's name",
-        id="not found",
-    ),
-    pytest.param(
         ACCESS_DENIED,
         WarehouseRefused,
         "perhaps it does not exist. Grant roles/bigquery.jobUser on the project and "
@@ -107,17 +105,33 @@ def test_a_refusal_is_said_once_in_one_line_and_never_retried(
     assert server.count("jobs.insert") == 1
 
 
+@pytest.mark.parametrize("in_job", [False, True], ids=["at once", "in the job"])
+def test_a_table_that_is_not_found_is_asked_for_once_more(
+    warehouse: BigQueryWarehouse, server: BigQueryServer, in_job: bool
+) -> None:
+    # Given a table that Google does not find once, though it is there
+    missing = replace(NOT_FOUND, in_job=in_job)
+    server.fail(missing, on="jobs.insert")
+    assert warehouse.rows(COUNT, DAY) == [{"n": 1}]
+
+    # And one that it does not find at all
+    server.fail(missing, on="jobs.insert", times=2)
+    with pytest.raises(TableNotFound, match=r"^bigquery:p: Not found: Table p:d\.t .* Check the"):
+        warehouse.rows(COUNT, DAY)
+    assert server.count("jobs.insert") == 4
+
+
 def test_a_request_that_is_too_large_says_413(
     warehouse: BigQueryWarehouse, server: BigQueryServer
 ) -> None:
     # Given Google's front end, which answers a page instead of JSON
-    server.fail(TOO_LARGE)
+    server.fail(TOO_LARGE, on="jobs.insert")
 
     with pytest.raises(WarehouseRefused) as refused:
         warehouse.rows(COUNT, DAY)
     assert "too large (413): ask for fewer dates" in str(refused.value)
     assert "<" not in str(refused.value)
-    assert server.count() == 1
+    assert server.count("jobs.insert") == 1
 
 
 @pytest.mark.parametrize(
@@ -308,3 +322,38 @@ def test_application_default_credentials_are_used(
 
     assert warehouse._client._credentials.refresh_token == "mine"
     warehouse.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            requests.exceptions.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"),
+            r"certificate that answers is not trusted.*REQUESTS_CA_BUNDLE",
+        ),
+        (
+            TransportError(  # type: ignore[no-untyped-call]
+                "HTTPSConnectionPool(host='oauth2.googleapis.com', port=443): Max retries"
+            ),
+            r"gives out tokens \(oauth2\.googleapis\.com\) does not answer",
+        ),
+        (
+            RefreshError(  # type: ignore[no-untyped-call]
+                "invalid_grant: Invalid JWT: Token must be a short-lived token (60 minutes) and in "
+                "a reasonable timeframe. Check your iat and exp values in the JWT claim."
+            ),
+            r"clock is wrong: set it by NTP",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/keys/fleet.json"),
+            r"/keys/fleet\.json cannot be read: Permission denied.*GOOGLE_APPLICATION_CREDENTIALS",
+        ),
+        (ConnectionResetError(errno.ECONNRESET, "reset"), r"does not answer: check the network"),
+    ],
+    ids=["certificate", "tokens", "clock", "key file", "network"],
+)
+def test_the_cause_is_named(error: Exception, said: str) -> None:
+    told = str(translated("bigquery:p", error))
+
+    assert re.search(said, told), told
+    assert "\n" not in told

@@ -46,7 +46,7 @@ def local(tmp_path: Path) -> Iterator[LocalWarehouse]:
 @pytest.fixture
 def server(local: LocalWarehouse, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryServer]:
     datasets = {"safe": "US", "far": "EU"}
-    with BigQueryServer(local.folder, datasets=datasets) as server:
+    with BigQueryServer(local.folder, locations=datasets) as server:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
         yield server
 

@@ -353,7 +353,7 @@ def test_a_count_that_fails_ends_it(
             TABLES,
             START,
             END,
-            on_table=lambda name: server.fail(fault, on="jobs.insert"),
+            on_table=lambda name: server.fail(fault, on="jobs.insert", times=2),
         )
 
 

@@ -41,7 +41,7 @@ def done(
     mart: Mart, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Mart]:
     """A run that wrote two dates anew, wrongly."""
-    server = BigQueryServer(mart.place / "warehouse", datasets={"safe": "US"})
+    server = BigQueryServer(mart.place / "warehouse", locations={"safe": "US"})
     with server:
         if request.param == "bigquery":
             monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -13,6 +14,7 @@ from planner.doctor.tables import Check, check_tables
 from planner.pipeline.load import load_pipeline
 from sql.bigquery import BigQueryWarehouse
 from sql.local import LocalWarehouse
+from tests.bigquery_server.faults import ACCESS_DENIED, Fault
 from tests.bigquery_server.rest import BigQueryServer
 
 LIVE = Path(__file__).parents[1] / "live_schema"
@@ -36,7 +38,10 @@ def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Examine
     with ExitStack() as stack:
 
         def checks(
-            pipeline: str, schema: Path, read_only: tuple[str, ...] = ()
+            pipeline: str,
+            schema: Path,
+            read_only: tuple[str, ...] = (),
+            faults: Mapping[str, Fault] = MappingProxyType({}),
         ) -> dict[str, Check]:
             local = LocalWarehouse(tmp_path)
             for path in sorted(schema.glob("*.sql")):
@@ -46,6 +51,8 @@ def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Examine
                 BigQueryServer(tmp_path, require_partition_filter=FILTERED, read_only=read_only)
             )
             monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
+            for method, fault in faults.items():
+                server.fail(fault, on=method)
             warehouse = BigQueryWarehouse("owner")
             stack.callback(warehouse.close)
             found = list(check_tables(warehouse, load_pipeline(pipeline), today=TODAY))
@@ -80,3 +87,23 @@ def test_tables_that_may_not_be_written_are_told_with_what_to_grant(examine: Exa
     assert wrong.what == f"grading: {dataset}.{grading}"
     assert "bigquery.tables.updateData" in wrong.detail
     assert "roles/bigquery.dataEditor" in wrong.advice
+
+
+def test_a_dataset_that_may_not_be_listed_ends_nothing(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a table that is not there, and a dataset beside it that may not be listed
+    lost = "nba_predictions.prediction_accuracy"
+    real = BigQueryWarehouse.columns
+
+    def columns(self: BigQueryWarehouse, table: str) -> Mapping[str, str]:
+        return real(self, f"{table}_gone" if table == lost else table)
+
+    monkeypatch.setattr(BigQueryWarehouse, "columns", columns)
+    checks = examine("nba", PLANNED, faults={"tables.list": ACCESS_DENIED})
+
+    # Then every table is told, and that one with a name of another dataset's where one is near
+    assert len(checks) == 10
+    (wrong,) = [check for check in checks.values() if not check.ok]
+    assert wrong.detail == "bigquery:owner has no such table"
+    assert wrong.advice.startswith("create it, or correct its name")

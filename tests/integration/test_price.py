@@ -38,7 +38,7 @@ def mart(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Mart:
 @pytest.fixture
 def server(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryServer]:
     """The mart, on BigQuery."""
-    with BigQueryServer(mart.place / "warehouse", datasets={"safe": "US"}) as server:
+    with BigQueryServer(mart.place / "warehouse", locations={"safe": "US"}) as server:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
         asked = {"warehouse": "bigquery:shop", "keep_dataset": "safe"}
         mart.settings = mart.settings.model_copy(update=asked)

@@ -283,7 +283,7 @@ def test_dates_that_a_step_writes_are_left(mart: Mart) -> None:
 @pytest.fixture
 def served(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryServer]:
     """The same mart, on BigQuery."""
-    with BigQueryServer(mart.place / "warehouse", datasets={"safe": "US", "far": "EU"}) as server:
+    with BigQueryServer(mart.place / "warehouse", locations={"safe": "US", "far": "EU"}) as server:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
         asked = {"warehouse": "bigquery:shop", "keep_dataset": "safe"}
         mart.settings = mart.settings.model_copy(update=asked)

@@ -54,13 +54,21 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
         )
         context.ledger.add_billed(run.id, None, warehouse.billed)
         return counts
-    except WarehouseUnreachable as error:
+    except WarehouseError as error:
         why = redacted(str(error))
-        if run.state is not RunState.CANCELLING:
+        passes = isinstance(error, WarehouseUnreachable) or _is_away(context, run, error)
+        if passes and run.state is not RunState.CANCELLING:
             raise held_up(context, run, why) from None
         return why
-    except WarehouseError as error:
-        return redacted(str(error))
+
+
+def _is_away(context: Context, run: RunRecord, error: WarehouseError) -> bool:
+    """Whether a refusal may pass yet, such as that of a table which is being made anew."""
+    since = max(
+        (step.ended or 0.0)
+        for step in context.ledger.step_records(run.id, context.ledger.steps(run.id))
+    )
+    return context.ledger.now() - since < error.patience_seconds
 
 
 def held_up(context: Context, run: RunRecord, why: str) -> Requeue:

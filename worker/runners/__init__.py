@@ -4,6 +4,7 @@ from worker.runners.choose import NoRunner, runner_for, which_of
 from worker.runners.job import (
     LEASE_LOST,
     Failed,
+    Held,
     Job,
     Outcome,
     Park,
@@ -18,6 +19,7 @@ from worker.runners.job import (
 __all__ = [
     "LEASE_LOST",
     "Failed",
+    "Held",
     "Job",
     "NoRunner",
     "Outcome",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from planner.pipeline.phase import Phase
+from sql import WarehouseError
 from sql.warehouse import Warehouse
 
 LEASE_LOST = "the lease was lost"
@@ -116,6 +117,22 @@ class Park:
 
     seconds: float
     checkpoint: dict[str, Any]
+    why: str = "a service works on it"
+    is_held: bool = False
+    """Whether the warehouse refuses for now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """The warehouse refuses for now, or does not tell what became of a statement.
+
+    The step is parked as long as that is worth it, without spending an attempt.
+    """
+
+    error: WarehouseError
+    what: str
+    """What was refused."""
+    checkpoint: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +155,7 @@ class Readiness:
 
 THERE = Readiness(ok=True, detail="is there")
 
-Outcome = Ran | Failed | TooLarge | Partway | Refused | Park | Stopped
+Outcome = Ran | Failed | TooLarge | Partway | Refused | Park | Held | Stopped
 
 
 class Runner(Protocol):

@@ -2,11 +2,15 @@
 
 A statement that runs when the step must stop is cancelled, and waited for: nothing goes on writing
 once the lease is released. One that ends before the cancellation takes effect counts as run.
+
+The id that a statement's job will have is written down before it is sent. Whoever goes on with the
+step, after a lost answer or in place of a dead worker, asks with it what became of the job.
 """
 
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -17,11 +21,14 @@ from planner.pipeline.runners import SqlRunner
 from planner.pipeline.statements import read_statement
 from sql import TooLarge as TooLargeError
 from sql import Unsupported, WarehouseError, WarehouseRefused
+from sql.errors import LostWrite
 from sql.warehouse import Parameters, Warehouse
 from worker.processes.secrets import redacted
 from worker.runners.job import (
+    LEASE_LOST,
     THERE,
     Failed,
+    Held,
     Job,
     Outcome,
     Ran,
@@ -41,15 +48,23 @@ class Sql:
 
     def run(self, job: Job) -> Outcome:
         deadline = time.monotonic() + job.phase.timeout_seconds
-        for name in self.spec.statements:
+        first = int(job.checkpoint.get("statement", 0))
+        known = str(job.checkpoint.get("job", ""))
+        for number, name in list(enumerate(self.spec.statements))[first:]:
             why = job.stop()
             if why is not None:
                 return Stopped(why=why)
+            job_id, known = known or uuid.uuid4().hex, ""
+            noted = {"statement": number, "job": job_id}
+            if job.warehouse.at_once > 1 and not job.note(noted):
+                return Stopped(why=LEASE_LOST)
             try:
                 statement = read_statement(name, job.pipeline_dir)
-                added = _run(job, statement, deadline, self.spec.chosen(job.values))
+                added = _run(job, statement, deadline, self.spec.chosen(job.values), job_id)
             except WarehouseError as error:
                 _log(job, f"{name} {job.start} {job.end}: {redacted(str(error))}")
+                if error.patience_seconds:
+                    return Held(error=error, what=name, checkpoint=noted)
                 return outcome_of(name, error)
             except TimeoutError:
                 told = f"{name}: timed out after {job.phase.timeout_seconds:g} s"
@@ -81,7 +96,9 @@ def _log(job: Job, line: str) -> None:
         log.write(f"{line}\n")
 
 
-def _run(job: Job, statement: str, deadline: float, values: Mapping[str, str]) -> int | Stopped:
+def _run(
+    job: Job, statement: str, deadline: float, values: Mapping[str, str], job_id: str
+) -> int | Stopped:
     """Run one statement, with values as text: how many rows it added, or why it was cancelled.
 
     Raises `WarehouseError`, and `TimeoutError` for what was cancelled at the deadline. A warehouse
@@ -93,7 +110,7 @@ def _run(job: Job, statement: str, deadline: float, values: Mapping[str, str]) -
     if warehouse.at_once == 1:
         return warehouse.run(statement, parameters)
     with ThreadPoolExecutor(1, thread_name_prefix="statement-") as executor:
-        running = executor.submit(warehouse.run, statement, parameters)
+        running = executor.submit(warehouse.labelled(job=job_id).run, statement, parameters)
         try:
             while not wait([running], POLL_SECONDS).done:
                 why = job.stop()
@@ -101,8 +118,10 @@ def _run(job: Job, statement: str, deadline: float, values: Mapping[str, str]) -
                     _cancel(warehouse, running)
                     if running.exception() is None:
                         break  # it ended before the cancellation took effect
-                    if why is None:
+                    if why is None and not isinstance(running.exception(), LostWrite):
                         raise TimeoutError
+                    if why is None:
+                        break
                     return Stopped(why=why)
         except BaseException:
             _cancel(warehouse, running)

@@ -25,6 +25,7 @@ from worker.processes.secrets import redacted
 from worker.runners import (
     LEASE_LOST,
     Failed,
+    Held,
     Job,
     NoRunner,
     Outcome,
@@ -42,6 +43,7 @@ from worker.step.checkpoint import Checkpoint, Range
 from worker.step.context import Context
 from worker.step.ended import Ended, OverBudget
 from worker.step.gate import Pair, short_upstream
+from worker.step.held import given_up, hold, parked
 from worker.step.keep import Keeping
 from worker.step.log import log_path
 from worker.step.made import note_code
@@ -96,28 +98,12 @@ class Attempt:
         checkpoint = Checkpoint.model_validate(self.checkpoint).within(self.step.dates)
         if checkpoint.which is None:
             checkpoint.which = self.which
+        if checkpoint.held_until > self.now():
+            return self._parked(checkpoint)
         try:
-            if checkpoint.left is None:
-                checkpoint.upstream = short_upstream(
-                    self._warehouse, self.context.pipeline, self.phase, self.dates
-                )
-                checkpoint.left = self._ranges(checkpoint)
-            if checkpoint.before is None:
-                checkpoint.before = read_before(
-                    self._warehouse,
-                    self.context.pipeline,
-                    self.phase,
-                    self.dates,
-                    outdated=self._outdated,
-                )
-                self._keep_flaws(checkpoint.before)
-                # Before anything is written: who takes over after a crash compares with this.
-                # Where there is nothing to compare with, there will be nothing then either.
-                if checkpoint.before != Before() and not self.note(_kept(checkpoint)):
-                    return Stopped(why=LEASE_LOST)
-            unkept = self._keep(checkpoint)
-            if unkept is not None:
-                return unkept
+            unready = self._prepare(checkpoint)
+            if unready is not None:
+                return unready
             while checkpoint.left:
                 dates = checkpoint.left[0]
                 over = None if checkpoint.runner else self._spend(dates)
@@ -132,25 +118,48 @@ class Attempt:
                 if isinstance(outcome, Park):
                     checkpoint.runner = outcome.checkpoint
                     return Park(seconds=outcome.seconds, checkpoint=checkpoint.as_json())
-                checkpoint.runner = {}
+                if isinstance(outcome, Held):
+                    checkpoint.runner = outcome.checkpoint
+                    if hold(checkpoint, outcome.what, outcome.error, now=self.now()):
+                        return self._parked(checkpoint)
+                    outcome = given_up(outcome)
+                checkpoint.runner, checkpoint.held_since = {}, None
                 checkpoint.left[:1] = self._rest(dates, outcome, checkpoint)
             return self._recount(checkpoint)
         except WarehouseError as error:
-            wrong = dict.fromkeys(self.dates, f"the recount failed: {redacted(str(error))}")
-            if isinstance(error, WarehouseRefused):
-                return Ended(done=(), permanent=wrong)
-            return Ended(done=(), short=wrong)
+            return self._uncounted(checkpoint, error)
         except OSError as error:  # a full disk, and what else befalls a machine
             why = redacted(f"the worker's machine: {error}")
             return Ended(done=(), short=dict.fromkeys(self.dates, why))
         except RedisError:  # nothing can be written down now
             raise
-        except (
-            Exception
-        ) as error:  # a mistake of ours: it must not look like a crash, and be repeated
+        except Exception as error:  # a mistake of ours: it must not look like a crash
             log.exception("%s: %s", self.run_id, self.step_id)
             why = redacted(f"{type(error).__name__}: {error}. See the worker's log.")
             return Ended(done=(), short=dict.fromkeys(self.dates, why))
+
+    def _prepare(self, checkpoint: Checkpoint) -> Ended | Stopped | None:
+        """Look at what the dates rest on, and at what is there; how the attempt ends where it may
+        not go on."""
+        if checkpoint.left is None:
+            checkpoint.upstream = short_upstream(
+                self._warehouse, self.context.pipeline, self.phase, self.dates
+            )
+            checkpoint.left = self._ranges(checkpoint)
+        if checkpoint.before is None:
+            checkpoint.before = read_before(
+                self._warehouse,
+                self.context.pipeline,
+                self.phase,
+                self.dates,
+                outdated=self._outdated,
+            )
+            self._keep_flaws(checkpoint.before)
+            # Before anything is written: who takes over after a crash compares with this.
+            # Where there is nothing to compare with, there will be nothing then either.
+            if checkpoint.before != Before() and not self.note(_kept(checkpoint)):
+                return Stopped(why=LEASE_LOST)
+        return self._keep(checkpoint)
 
     def _keep(self, checkpoint: Checkpoint) -> Ended | None:
         """Keep what the tables hold, unless that is done; how the attempt ends where it fails."""
@@ -167,6 +176,19 @@ class Attempt:
             return Ended(done=(), short=wrong, blocked=checkpoint.upstream)
         checkpoint.is_kept = True
         return None
+
+    def _uncounted(self, checkpoint: Checkpoint, error: WarehouseError) -> Ended | Park:
+        """What follows when the tables cannot be counted."""
+        if hold(checkpoint, "the tables cannot be counted", error, now=self.now()):
+            return self._parked(checkpoint)
+        wrong = dict.fromkeys(self.dates, f"the recount failed: {redacted(str(error))}")
+        if isinstance(error, WarehouseRefused):
+            return Ended(done=(), permanent=wrong)
+        return Ended(done=(), short=wrong)
+
+    def _parked(self, checkpoint: Checkpoint) -> Park:
+        seconds_max = self.context.settings.poll_max_seconds
+        return parked(checkpoint, now=self.now(), seconds_max=seconds_max)
 
     def _keep_flaws(self, before: Before) -> None:
         """Let a flaw that an earlier attempt of the run made stay new to this one, also when the

@@ -48,6 +48,12 @@ class Checkpoint(BaseModel):
     """How long rows may take to appear after the last range."""
     settle_since: float | None = None
     """When waiting for them began; seconds since the epoch."""
+    held_since: float | None = None
+    """Since when the warehouse has refused for now; seconds since the epoch."""
+    held_until: float = 0.0
+    """Until when it is not asked again."""
+    held_why: str = ""
+    """What it said."""
     which: int | None = None
     """The runner that was chosen."""
     runner: dict[str, Any] = {}

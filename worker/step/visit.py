@@ -238,11 +238,15 @@ class Visit:
     def _park(self, lease: Lease, park: Park) -> NoReturn:
         """Keep the lease without a worker: announce a silence until the next look is overdue."""
         lease.beat(silent_seconds=park.seconds + self.context.settings.visibility_seconds)
-        parked = {"parked": lease.token, "checkpoint": json.dumps(park.checkpoint)}
+        parked = {
+            "parked": lease.token,
+            "checkpoint": json.dumps(park.checkpoint),
+            "waiting": park.why[:ERROR_CHARS] if park.is_held else "",
+        }
         self.context.ledger.transition(
             self.run.id, self.id, token=lease.token, state=StepState.RUNNING, fields=parked
         )
-        raise Working(park.seconds, "a service works on it")
+        raise Working(park.seconds, park.why[:ERROR_CHARS])
 
     def _wait_for_budget(self, lease: Lease, over: OverBudget) -> NoReturn:
         """Requeue the step with what is left of it: no retry spent, no resource held."""

@@ -2,7 +2,7 @@
 SELECT
   {table_name} AS table_name,
   held.date,
-  IF(held.is_total, '*', COALESCE(held.system, '?')) AS system,
+  IF(held.is_total, '*', COALESCE(held.graded_system, '?')) AS system,
   held.row_count,
   {entities} AS entities,
   held.measured,
