@@ -197,7 +197,7 @@ def test_what_a_killed_worker_leaves_is_killed_before_the_next_step(bench: Bench
     code = (
         "import sys; from pathlib import Path; from tests.integration.bench import *;"
         "b = object.__new__(Bench); b.__dict__.update(place=Path(sys.argv[1]), tables=TABLES[:1],"
-        "timeout=60, ledger=NoLedger(), grace_seconds=2.0, force=False);"
+        "timeout=60, ledger=NoLedger(), grace_seconds=2.0, force=False, now=time.time());"
         "b.attempt(b.script('stubborn'))"
     )
     worker = subprocess.Popen([sys.executable, "-c", code, str(bench.place)])
