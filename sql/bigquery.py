@@ -143,7 +143,8 @@ class BigQueryWarehouse:
         began is waited for, and not begun again."""
         other = copy.copy(self)
         other._labels = self._labels | labels
-        other._meter = Meter()
+        if labels.keys() != {"job"}:  # one job of its owner's is billed with the others
+            other._meter = Meter()
         return other
 
     # -- what a warehouse answers ------------------------------------------------------------

@@ -6,6 +6,7 @@ In this process, as the console script runs it, with a real Redis and a real war
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,7 @@ def test_retry_takes_dates_with_commas_between(run: Run, monkeypatch: pytest.Mon
         return 2
 
     monkeypatch.setattr("worker.run.control.retry", retried)
+    monkeypatch.setattr("planner.commands.control.noted", lambda *_: nullcontext())
 
     assert run("retry", "run-1", "--dates", "2024-01-01, 2024-01-03", "--json").code == 0
     (wanted,) = asked

@@ -278,6 +278,8 @@ def test_gaps_are_printed_in_the_documented_shape(shop: Shop) -> None:
         "beyond",
         "notices",
         "cost",
+        "changed",
+        "unknown",
     ]
     assert found["pipeline"] == "sales"
     assert found["scope"] == {"start": "2025-06-02", "end": "2025-07-11"}

@@ -90,8 +90,9 @@ class Attempt:
 
     @property
     def billed(self) -> int:
-        """Bytes that the warehouse billed for it so far."""
-        return self._warehouse.billed + (self.keeping.warehouse.billed if self.keeping else 0)
+        """Bytes that the warehouse billed for it so far; 0 of one that could not be opened."""
+        parts = (self.__dict__.get("_warehouse"), self.keeping and self.keeping.warehouse)
+        return sum(part.billed for part in parts if part)
 
     def make(self) -> Ended | Park | Stopped | OverBudget:
         """Run every range, then recount."""
