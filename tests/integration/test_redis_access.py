@@ -60,7 +60,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     (folder / "redis.conf").write_text(
-        f'port {port}\nbind 127.0.0.1\ndir {folder}\nsave ""\nappendonly yes\nrequirepass "{PASSWORD}"\n'
+        f'port {port}\nbind 127.0.0.1\ndir {folder}\nsave ""\nappendonly yes\n'
+        f'requirepass "{PASSWORD}"\n'
     )
     server = Child(
         name="guarded",
