@@ -14,9 +14,12 @@ from typing import Any
 import redis
 from celery import signals
 
+from planner.pipeline.load import load_pipeline
+from planner.settings import load_settings
 from worker.app import queue_names
-from worker.ledger.connection import forgetful
+from worker.ledger.connection import connect, forgetful
 from worker.ledger.slots import sign_off, sign_on
+from worker.messages.aside import put_aside
 from worker.messages.later import Delivery
 from worker.processes.children import die_with_parent
 from worker.reconciler import reconcile_quietly
@@ -69,6 +72,16 @@ def _die_with_worker(**ignored: Any) -> None:
     prepare = die_with_parent(os.getppid())
     if prepare is not None:
         prepare()
+
+
+@signals.worker_init.connect
+def _put_aside(**ignored: Any) -> None:
+    """Before the queues are declared: a key of another type in the place of one would end the
+    worker then, and every one that is started after it."""
+    settings = load_settings()
+    with suppress(redis.RedisError):  # Celery waits for a Redis that is away, and says so
+        client = connect(settings, patient=False)
+        put_aside(client, queue_names(load_pipeline(settings.pipeline)))
 
 
 @signals.worker_ready.connect

@@ -116,3 +116,19 @@ def test_a_key_of_another_type_for_delivered_messages_ends_no_worker(
     still_works(tiny, restarts)  # an idle worker may not have read the key before
     assert tiny.client.exists(f"backfill:aside:{key}")
     assert tiny.client.type(key) in ("hash", "zset", "none")
+
+
+def test_a_key_of_another_type_ends_no_worker_that_starts(tiny: Tiny) -> None:
+    until(lambda: tiny.client.exists("backfill:slots"))
+    restarts = tiny.worker.restarts
+    assert tiny.worker.process is not None
+
+    # Given a worker that was killed, and a key in the place of a queue before the next one starts
+    tiny.worker.process.kill()
+    tiny.client.delete("a", "backfill:aside:a")
+    tiny.client.set("a", "mine")
+
+    # Then that one is there, and works
+    until(lambda: tiny.worker.restarts == restarts + 1)
+    until(lambda: tiny.client.exists("backfill:aside:a"))
+    still_works(tiny, restarts + 1)
