@@ -18,8 +18,8 @@ Exit codes: 0 done; 1 gaps remain, or a validation failed; 2 bad usage or input;
 3 warehouse or broker unreachable; 4 run cancelled or failed;
 70 a mistake of the planner's; 130 interrupted; 141 the output's reader went away.
 
-Try it: planner demo · See the holes: planner gaps · Fill them: planner enqueue --gaps --wait
-One machine: planner up --workers 4 · Settings: planner settings
+Try it: planner demo · Your own tables: planner init · See the holes: planner gaps
+Fill them: planner enqueue --gaps --wait · One machine: planner up · Settings: planner settings
 """
 
 RUN = "run-20260102-k7xq3w"
