@@ -39,6 +39,7 @@ from sql.partitions import (
     by_day,
     is_by_day,
     is_partitioned_by,
+    partitioning_of,
     pseudo_columns,
     quote_dataset,
     rows_of,
@@ -70,7 +71,6 @@ T = TypeVar("T")
 
 # INFORMATION_SCHEMA.PARTITIONS promises no freshness [BigQuery documentation].
 RECORDS_LAG_SECONDS = 90.0
-_DAY_MS = 86_400_000
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -242,16 +242,7 @@ class BigQueryWarehouse:
     def partitioning(self, table: str) -> Partitioning:
         if is_sharded(table):
             return Partitioning(column=SUFFIX)
-        about = self._table(table)
-        by_time = about.time_partitioning
-        if by_time is None:
-            return Partitioning(column=None)
-        expires = by_time.expiration_ms
-        return Partitioning(
-            column=by_time.field or next(iter(pseudo_columns(about)), "_PARTITIONTIME"),
-            expires_days=expires / _DAY_MS if expires else None,
-            needs_filter=bool(about.require_partition_filter),
-        )
+        return partitioning_of(self._table(table))
 
     def missing_rights(self, table: str) -> Sequence[str]:
         quote_table(table)  # refuses what is no name
