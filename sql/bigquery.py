@@ -29,6 +29,7 @@ from sql.bigquery_answers import all_rows, tables_of
 from sql.bigquery_errors import THEIRS, translated
 from sql.bigquery_jobs import APP, REQUEST_TIMEOUT_SECONDS, Jobs, job_labels, patient
 from sql.bigquery_keeping import BigQueryKeeper
+from sql.bigquery_seen import Seen
 from sql.bigquery_types import columns_of, google_type, parameter_of
 from sql.billing import MAXIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED, Meter, billed_bytes
 from sql.coverage import coverage_of, coverage_query
@@ -38,6 +39,7 @@ from sql.partitions import (
     by_day,
     is_by_day,
     is_partitioned_by,
+    partitioning_of,
     pseudo_columns,
     quote_dataset,
     rows_of,
@@ -69,7 +71,6 @@ T = TypeVar("T")
 
 # INFORMATION_SCHEMA.PARTITIONS promises no freshness [BigQuery documentation].
 RECORDS_LAG_SECONDS = 90.0
-_DAY_MS = 86_400_000
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -107,6 +108,8 @@ class BigQueryWarehouse:
         """Dataset → where it is; shared with what `labelled` gives."""
         self._kinds: dict[tuple[str, str], str] = {}
         """Table and date column → its kind; shared with what `labelled` gives."""
+        self._seen = Seen()
+        """Shared with what `labelled` gives."""
         self._retry_seconds = retry_seconds
         emulator = os.environ.get("BIGQUERY_EMULATOR_HOST")
         if emulator and "://" not in emulator:
@@ -240,16 +243,7 @@ class BigQueryWarehouse:
     def partitioning(self, table: str) -> Partitioning:
         if is_sharded(table):
             return Partitioning(column=SUFFIX)
-        about = self._table(table)
-        by_time = about.time_partitioning
-        if by_time is None:
-            return Partitioning(column=None)
-        expires = by_time.expiration_ms
-        return Partitioning(
-            column=by_time.field or next(iter(pseudo_columns(about)), "_PARTITIONTIME"),
-            expires_days=expires / _DAY_MS if expires else None,
-            needs_filter=bool(about.require_partition_filter),
-        )
+        return partitioning_of(self._table(table))
 
     def missing_rights(self, table: str) -> Sequence[str]:
         quote_table(table)  # refuses what is no name
@@ -287,10 +281,14 @@ class BigQueryWarehouse:
             return {field.name: google_type(field) for field in job.schema or ()}
 
     def run(self, statement: str, parameters: Parameters) -> int:
-        with self._finished(statement, parameters, writes=True) as (job, _):
-            if job.dml_stats is not None:
-                return job.dml_stats.inserted_row_count
-            return (job.num_dml_affected_rows or 0) if job.statement_type == "INSERT" else 0
+        try:
+            with self._finished(statement, parameters, writes=True) as (job, _):
+                self._seen.add(job.referenced_tables)
+                if job.dml_stats is not None:
+                    return job.dml_stats.inserted_row_count
+                return (job.num_dml_affected_rows or 0) if job.statement_type == "INSERT" else 0
+        except TableNotFound as error:
+            raise self._seen.hurried(error) from None
 
     def dry_run_bytes(self, statement: str, parameters: Parameters) -> int:
         """How many bytes the statement would read, for nothing. BigQuery bills at least 10 MB
@@ -375,6 +373,7 @@ class BigQueryWarehouse:
             about = self._client.get_table(
                 name, retry=self._retry(), timeout=REQUEST_TIMEOUT_SECONDS
             )
+        self._seen.add([about.reference])
         if about.location:
             self._locations[name.rpartition(".")[0]] = about.location
         return about

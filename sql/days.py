@@ -23,7 +23,8 @@ PARTITION_DATE = "_PARTITIONDATE"
 """BigQuery's pseudo-column of a table that is partitioned by the day of loading, in UTC."""
 SHARDS = "SHARDS"
 
-_KINDS = ("DATE", "DATETIME", "TIMESTAMP")
+DAY_KINDS = ("DATE", "DATETIME", "TIMESTAMP")
+"""Types of a column that tells a day."""
 _ZONE = re.compile(r"[A-Za-z0-9_+/-]{1,64}")
 # A midnight may be there twice, or not at all, and engines differ in which moment they take. Clocks
 # are put by an hour at most; the day itself is asked for as well.
@@ -80,7 +81,7 @@ def dated(table: Table, columns: Callable[[str], Mapping[str, str]]) -> Table:
 def kind_of(table: Table, columns: Mapping[str, str]) -> str:
     """The kind of a table's date column. Raises as `dated`."""
     kind = {name.lower(): kind for name, kind in columns.items()}.get(table.date.lower(), "DATE")
-    if kind not in _KINDS:
+    if kind not in DAY_KINDS:
         raise WarehouseRefused(
             f"{table.name} is counted by {table.date!r}, which is a {kind}: name a DATE, DATETIME "
             "or TIMESTAMP column as its date in the pipeline file, or a view that has one."

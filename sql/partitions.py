@@ -11,11 +11,12 @@ from google.cloud import bigquery
 
 from sql.days import PARTITION_DATE, is_utc_day, kind_of
 from sql.statements import quote_table
-from sql.warehouse import Partition, Partitions, Table
+from sql.warehouse import Partition, Partitioning, Partitions, Table
 
 # Rows whose date is NULL. Every other id that begins with `__` holds rows whose dates are not
 # told yet: `__UNPARTITIONED__` those of the streaming buffer.
 _UNDATED = "__NULL__"
+_DAY_MS = 86_400_000
 
 
 def pseudo_columns(about: bigquery.Table) -> dict[str, str]:
@@ -26,6 +27,30 @@ def pseudo_columns(about: bigquery.Table) -> dict[str, str]:
     by = about.time_partitioning
     is_daily = by is not None and by.type_ == bigquery.TimePartitioningType.DAY and not by.field
     return {PARTITION_DATE: "DATE"} if is_daily else {}
+
+
+def partitioning_of(about: bigquery.Table) -> Partitioning:
+    """How a table is partitioned: by time, by a range of integers, or, an external one, by folders.
+
+    `_PARTITIONTIME` stands for the moment of loading, where no pseudo-column tells the day of it.
+    """
+    if by_time := about.time_partitioning:
+        expires = by_time.expiration_ms
+        return Partitioning(
+            column=by_time.field or next(iter(pseudo_columns(about)), "_PARTITIONTIME"),
+            expires_days=expires / _DAY_MS if expires else None,
+            needs_filter=bool(about.require_partition_filter),
+        )
+    if by_range := about.range_partitioning:
+        return Partitioning(
+            column=by_range.field, needs_filter=bool(about.require_partition_filter)
+        )
+    outside = about.external_data_configuration
+    folders = outside.hive_partitioning if outside else None
+    if folders is not None:
+        fields = folders.to_api_repr().get("fields") or (None,)
+        return Partitioning(column=fields[0], needs_filter=bool(folders.require_partition_filter))
+    return Partitioning(column=None)
 
 
 def is_partitioned_by(about: bigquery.Table, column: str) -> bool:

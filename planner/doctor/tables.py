@@ -17,6 +17,7 @@ from planner.pipeline.tables import TableSpec
 from planner.text import nearest
 from sql import AccessDenied, TableNotFound, Unsupported, WarehouseError
 from sql.counting import undated
+from sql.days import DAY_KINDS
 from sql.warehouse import Partitioning, Warehouse
 
 CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
@@ -81,7 +82,7 @@ def _table(
         )
     except WarehouseError as error:
         return Check(what=what, ok=False, detail=str(error), advice="see what it says")
-    check = _partitions(what, pipeline, spec, found, today=today)
+    check = _partitions(what, pipeline, spec, found, columns, today=today)
     return replace(check, detail=f"{check.detail}; {odd}") if odd else check
 
 
@@ -155,7 +156,13 @@ def _nearest_table(warehouse: Warehouse, name: str) -> str:
 
 
 def _partitions(
-    what: str, pipeline: Pipeline, spec: TableSpec, found: Partitioning, *, today: date
+    what: str,
+    pipeline: Pipeline,
+    spec: TableSpec,
+    found: Partitioning,
+    columns: Mapping[str, str],
+    *,
+    today: date,
 ) -> Check:
     oldest = Calendar(pipeline=pipeline).first
     if found.expires_days is not None and (today - oldest).days > found.expires_days:
@@ -166,13 +173,16 @@ def _partitions(
             f"dates back to {oldest}",
             advice="take the expiration off before filling it (partition_expiration_days = NULL)",
         )
+    kinds = {name.lower(): kind for name, kind in columns.items()}
     is_other = found.column is not None and found.column.lower() != spec.date.lower()
     if is_other and found.needs_filter:
         return Check(
             what=what,
             ok=False,
             detail=f"it asks for a filter on {found.column!r}, and is counted by {spec.date!r}",
-            advice=f"name {found.column!r} as its date in the pipeline file",
+            advice=f"name {found.column!r} as its date in the pipeline file"
+            if kinds.get(str(found.column).lower()) in DAY_KINDS
+            else "no day is told by that: take the demand off (require_partition_filter = FALSE)",
         )
     if found.column is None:
         return Check(what=what, ok=True, detail=f"not partitioned; counted by {spec.date}")

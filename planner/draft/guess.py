@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-DAYS = ("DATE", "DATETIME", "TIMESTAMP")
+from sql.days import DAY_KINDS
+
 IDS = ("STRING", "INT64", "BYTES")
 
 _DAY_NAME = re.compile(r"(^|_)(date|day|dt|ds)$", re.IGNORECASE)
@@ -34,15 +35,17 @@ def date_column(columns: Mapping[str, str], partitioned_by: str | None) -> str |
     What the table is partitioned by; else a DATE, a DATETIME or a TIMESTAMP, in this order, the
     ones that are named like a day first, those that say when a row was written last.
     """
-    if partitioned_by in columns and columns[partitioned_by or ""] in DAYS:
+    if partitioned_by in columns and columns[partitioned_by or ""] in DAY_KINDS:
         return partitioned_by
     if partitioned_by == "_PARTITIONTIME" and "_PARTITIONDATE" in columns:
         return "_PARTITIONDATE"
-    found = [name for name, kind in columns.items() if kind in DAYS and not name.startswith("_")]
+    found = [
+        name for name, kind in columns.items() if kind in DAY_KINDS and not name.startswith("_")
+    ]
     found.sort(
         key=lambda name: (
             _BOOKKEEPING.search(name) is not None,
-            DAYS.index(columns[name]),
+            DAY_KINDS.index(columns[name]),
             _DAY_NAME.search(name) is None,
         )
     )

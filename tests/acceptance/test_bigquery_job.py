@@ -8,7 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from planner.settings import Settings
 from sql import load, open_warehouse
 from tests import commands
 from tests.bigquery_server.rest import BigQueryServer
+from tests.bigquery_server.served import ServedWarehouse
 from tests.commands import Done
 from worker.processes.embedded_redis import embedded_broker
 from worker.processes.workers import run_workers
@@ -30,6 +31,8 @@ ORDERS = Path(__file__).parents[1] / "integration" / "sales_orders.sql"
 START, END = date(2025, 6, 2), date(2025, 6, 20)
 SCOPE = ("--start", str(START), "--end", str(END))
 LOST = date(2025, 6, 10)
+LAG_SECONDS = float(os.environ.get("BIGQUERY_LAG_SECONDS", "5"))
+"""How old the records are: 60 takes some minutes, and shows no more."""
 TOUCH = """
 MERGE shop_raw.orders USING (SELECT * FROM shop_raw.orders WHERE order_date = @day) ON FALSE
 WHEN NOT MATCHED BY SOURCE AND order_date = @day THEN DELETE
@@ -103,6 +106,44 @@ def labels(server: BigQueryServer) -> Counter[tuple[str, str]]:
         for found in [request.body["configuration"]["labels"]]
         if found["app"] == "backfill-fleet"
     )
+
+
+def writes(server: BigQueryServer) -> Counter[str]:
+    """The statements that were sent to write, with their parameters."""
+    queries = (
+        request.body["configuration"]["query"]
+        for request in server.requests
+        if request.method == "jobs.insert" and not request.body["configuration"].get("dryRun")
+    )
+    return Counter(
+        json.dumps([query["query"], query["queryParameters"]], sort_keys=True)
+        for query in queries
+        if "MERGE" in query["query"] or "INSERT INTO" in query["query"]
+    )
+
+
+@pytest.mark.slow
+def test_records_that_lag_delay_the_main_job_and_repeat_nothing(
+    whole: Path, here: Path, server: BigQueryServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given records of partitions that tell of every write late
+    monkeypatch.setattr(ServedWarehouse, "known", datetime.now(UTC))
+    monkeypatch.setattr(ServedWarehouse, "lag", timedelta(seconds=LAG_SECONDS))
+    settings = settings_of("bigquery:shop-project", tmp_path)
+
+    with ExitStack() as stack:
+        stack.enter_context(embedded_broker(settings))
+        environment = environment_of(settings) | {"BIGQUERY_EMULATOR_HOST": server.url}
+        stack.enter_context(run_workers(settings, workers=2, environment=environment))
+        done = planner(settings, server, "enqueue", "--gaps", "--wait", "--yes", "--json", *SCOPE)
+
+    # Then it is complete, and no statement was sent twice
+    assert done.code == 0, done.err
+    assert done.json["status"]["validation"]["passed"]
+    repaired = open_warehouse(f"local:{here}")
+    assert differences(open_warehouse(f"local:{whole}"), repaired, TABLES) == []
+    assert writes(server)
+    assert set(writes(server).values()) == {1}
 
 
 @pytest.mark.slow

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from deltalake import DeltaTable
 from sqlglot import exp
 
 from sql.days import SUFFIX, is_sharded
@@ -90,6 +91,11 @@ class Layout:
 class ServedWarehouse(LocalWarehouse):
     """A local warehouse that answers for one BigQuery project. One instance per thread."""
 
+    lag = timedelta()
+    """How old the records of partitions are; tables.get and counts are of now."""
+    known = datetime.min.replace(tzinfo=UTC)
+    """What was there by then is in the records, however they lag."""
+
     def resolved(self, tree: exp.Expr, project: str) -> exp.Expr:
         """`tree` with its tables named as their folders are: `d.t` and `project.d.t` are one."""
         tree = tree.copy()
@@ -129,7 +135,20 @@ class ServedWarehouse(LocalWarehouse):
         if is_sharded(name):
             last = self.layout(newest_shard(self.folder, name))
             return replace(last, columns={**last.columns, SUFFIX: "STRING"})
-        table = self._open(name)
+        return self._laid_out(name, self._open(name))
+
+    def _past(self, name: str) -> Layout:
+        """As the records tell it: as it was a while ago."""
+        if not self.lag:
+            return self.layout(name)
+        self._log(name, self._open(name))  # its commits tell when the rows were written
+        table = DeltaTable(self._path(name))
+        until = max(datetime.now(UTC) - self.lag, self.known).timestamp() * 1000
+        commits = [commit for commit in table.history() if commit["timestamp"] <= until]
+        table.load_as_version(max((commit["version"] for commit in commits), default=0))
+        return self._laid_out(name, table)
+
+    def _laid_out(self, name: str, table: DeltaTable) -> Layout:
         columns = self.columns(name)
         fields = pa.schema(table.schema().to_arrow())
         by = next(
@@ -195,7 +214,7 @@ class ServedWarehouse(LocalWarehouse):
                 "storage_tier": "ACTIVE",
             }
             for folder in sorted(dataset.glob("*/_delta_log"))
-            for layout in [self.layout(".".join(folder.parent.relative_to(self.folder).parts))]
+            for layout in [self._past(".".join(folder.parent.relative_to(self.folder).parts))]
             if layout.kind == "TABLE"
             for day, part in layout.partitions.items()
         ]

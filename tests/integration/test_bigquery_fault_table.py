@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,7 @@ RUNNERS = """
 kind = "sql"
 statements = ["fill"]
 """
+FIRST = "p:lake.first"
 MOMENTS = ("planning", "a write", "recount", "final count")
 RESULTS = "jobs.getQueryResults"
 INSERT = "jobs.insert"
@@ -91,7 +92,10 @@ CASES = {
     "backendError of the job": Case(fault=bq.UNAVAILABLE.within_job()),
     "tableUnavailable": Case(fault=bq.TABLE_UNAVAILABLE.within_job()),
     "404 once for a table that is there": Case(fault=bq.NOT_FOUND),
-    "404 for a table that is made anew": Case(fault=bq.NOT_FOUND.within_job(), times=4),
+    "404 for a table that is made anew": Case(
+        fault=replace(bq.NOT_FOUND, message=f"Not found: Table {FIRST} was not found").within_job(),
+        times=4,
+    ),
     "quotaExceeded": Case(fault=bq.QUOTA_EXCEEDED),
     "quotaExceeded of the job": Case(fault=bq.QUOTA_EXCEEDED.within_job()),
     "rows in the streaming buffer": Case(fault=bq.STREAMED.within_job()),

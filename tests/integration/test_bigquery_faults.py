@@ -121,6 +121,25 @@ def test_a_table_that_is_not_found_is_asked_for_once_more(
     assert server.count("jobs.insert") == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "is_waited_for"),
+    [("raw.games", True), ("RAW.Games", True), ("raw.gaems", False)],
+    ids=["there a moment ago", "in another case", "mistyped"],
+)
+def test_only_a_table_that_was_there_is_waited_for(
+    warehouse: BigQueryWarehouse, server: BigQueryServer, name: str, *, is_waited_for: bool
+) -> None:
+    # Given a table that was written before, and a statement that a table is not found for
+    warehouse.labelled(phase="before").run(ADD, DAY)
+    message = f"Not found: Table p:{name} was not found in location US"
+    server.fail(replace(NOT_FOUND, message=message, in_job=True), on="jobs.insert", times=2)
+
+    with pytest.raises(TableNotFound) as refused:
+        warehouse.run(ADD, DAY)
+
+    assert (refused.value.patience_seconds > 0) is is_waited_for
+
+
 def test_a_request_that_is_too_large_says_413(
     warehouse: BigQueryWarehouse, server: BigQueryServer
 ) -> None:

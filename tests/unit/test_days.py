@@ -8,10 +8,18 @@ from typing import Any
 import pytest
 from google.cloud import bigquery
 
+from planner.doctor.tables import _partitions
+from planner.pipeline.load import load_pipeline
 from sql.bigquery_types import columns_of
 from sql.days import utc_days
-from sql.partitions import is_by_day, is_partitioned_by, pseudo_columns, versions_of
-from sql.warehouse import Table
+from sql.partitions import (
+    is_by_day,
+    is_partitioned_by,
+    partitioning_of,
+    pseudo_columns,
+    versions_of,
+)
+from sql.warehouse import Partitioning, Table
 
 DAY = date(2026, 3, 8)
 SOLD = {"type": "DAY", "field": "sold"}
@@ -60,6 +68,59 @@ def test_a_table_has_a_date_of_loading_where_it_is_partitioned_by_it(
     partitioning: dict[str, str], pseudo: list[str]
 ) -> None:
     assert list(pseudo_columns(about("DATE", **partitioning))) == pseudo
+
+
+FILTER = {"requirePartitionFilter": True}
+RANGE = {"field": "store", "range": {"start": "0", "end": "9", "interval": "1"}}
+FOLDERS = {"hivePartitioningOptions": {"fields": ["dt"], **FILTER}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "column", "needs_filter"),
+    [
+        ({"timePartitioning": SOLD, **FILTER}, "sold", True),
+        ({"timePartitioning": {"type": "DAY"}, **FILTER}, "_PARTITIONDATE", True),
+        ({"timePartitioning": {"type": "HOUR"}, **FILTER}, "_PARTITIONTIME", True),
+        ({"timePartitioning": {"type": "HOUR", "field": "at"}, **FILTER}, "at", True),
+        ({"rangePartitioning": RANGE, **FILTER}, "store", True),
+        ({"rangePartitioning": RANGE}, "store", False),
+        ({"type": "EXTERNAL", "externalDataConfiguration": FOLDERS}, "dt", True),
+        ({"type": "EXTERNAL", "externalDataConfiguration": {}}, None, False),
+        ({"type": "VIEW"}, None, False),
+        ({"type": "SNAPSHOT", "timePartitioning": SOLD}, "sold", False),
+        ({}, None, False),
+    ],
+)
+def test_a_required_filter_is_known_of_every_kind(
+    answer: dict[str, Any], column: str | None, *, needs_filter: bool
+) -> None:
+    reference = about("DATE").to_api_repr()["tableReference"]
+    found = partitioning_of(bigquery.Table.from_api_repr({"tableReference": reference, **answer}))
+
+    assert (found.column, found.needs_filter) == (column, needs_filter)
+
+
+@pytest.mark.parametrize(
+    ("column", "advice"),
+    [
+        ("Loaded", "name 'Loaded' as its date in the pipeline file"),
+        ("store", "no day is told by that: take the demand off (require_partition_filter = FALSE)"),
+        ("_PARTITIONTIME", "no day is told by that: take the demand off"),
+    ],
+)
+def test_doctor_advises_a_date_that_the_product_takes(column: str, advice: str) -> None:
+    pipeline = load_pipeline("sales")
+    check = _partitions(
+        "sessions",
+        pipeline,
+        pipeline.phases[0].tables[0],
+        Partitioning(column=column, needs_filter=True),
+        {"loaded": "TIMESTAMP", "store": "INT64"},
+        today=DAY,
+    )
+
+    assert not check.ok
+    assert check.advice.startswith(advice)
 
 
 def test_a_partition_of_an_hour_holds_no_whole_day() -> None:
