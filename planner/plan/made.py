@@ -35,6 +35,10 @@ class Fingerprint(Data):
     it could not be read."""
 
 
+UNKNOWN = Fingerprint()
+"""Of rows that were put back, and of which no note says what made them."""
+
+
 class MadeBy(Data):
     """A fingerprint, and the dates that it made."""
 
@@ -62,6 +66,8 @@ Newest = Mapping[tuple[str, date], tuple[float, Fingerprint]]
 
 def differences(then: Fingerprint, now: Fingerprint) -> tuple[str, ...] | None:
     """What of a fingerprint is other than it was; empty for nothing, None where it is unknown."""
+    if then == UNKNOWN:
+        return None
     if now.version:
         return () if then.version == now.version else ("version",)
     found = [name for name in ("runner", "statements") if getattr(then, name) != getattr(now, name)]

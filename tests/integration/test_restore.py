@@ -72,8 +72,8 @@ def run(mart: Mart, plan: Plan, *, keep: bool = True) -> Report:
     """Run a plan that keeps what it writes over."""
     orders = with_keeping(Orders(), mart.settings) if keep else Orders()
     prepare(mart.context, plan, orders)
-    mart.ledger.register(RUN, plan, orders, warehouse_id=mart.context.warehouse.identify())
-    mart.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
+    mart.ledger.register(mart.run_id, plan, orders, warehouse_id=mart.context.warehouse.identify())
+    mart.ledger.move(mart.run_id, RunState.RUNNING, [RunState.INCOMPLETE])
     return mart.end()
 
 
@@ -420,3 +420,31 @@ def test_a_restore_is_in_the_history_and_in_a_file(mart: Mart) -> None:
     }
     told = (mart.settings.home_dir / "reports" / RUN / f"{report.restore_id}.md").read_text()
     assert "8 phase-dates of run-of-this-test hold what they held before it" in told
+
+
+def test_what_made_the_rows_that_are_put_back_is_not_the_run(
+    mart: Mart, say: Callable[..., Done]
+) -> None:
+    def changed() -> tuple[list[str], list[str]]:
+        told = say("gaps", "--changed", "--start", str(DAYS[0]), "--end", str(DAYS[-1]), "--json")
+        return (
+            sorted(each["phase"] for each in told.json["changed"]),
+            sorted(each["phase"] for each in told.json["unknown"]),
+        )
+
+    # Given rows that one run made, of which another wrote those of one phase anew
+    mart.run_id = "run-old"
+    run(mart, redo(mart, "daily"))
+    mart.says("daily", TWICE)
+    mart.run_id = "run-new"
+    run(mart, redo(mart, "daily"))
+    assert changed() == ([], [])
+
+    # When they are put back, then they are the older run's again, and not today's
+    restore(mart.context, "run-new", phase="daily")
+    assert changed() == (["daily"] * len(DAYS), [])
+
+    # And what was there before any run is nobody's
+    mart.says("daily", STATEMENTS["daily"])
+    restore(mart.context, "run-old", phase="daily", over=True)
+    assert changed() == ([], ["daily"])

@@ -32,6 +32,7 @@ from worker.ledger.kept import Kept, Left, Place
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunRecord
 from worker.run.keep import require_kept, specs_of
+from worker.run.made import save_restored
 from worker.step.context import Context
 from worker.step.keep import marks_of
 
@@ -124,6 +125,7 @@ class _Restore:
             to_recompute={name: tuple(sorted(days)) for name, days in owed.items()},
         )
         self._write_down(report)
+        self._note_made({(name, day) for name, _, day in can_be})
         return report
 
     # -- what is to be done ------------------------------------------------------------------
@@ -302,6 +304,14 @@ class _Restore:
         folder = self.context.settings.folder("reports") / self.run.id
         write_whole(folder / f"{self.id}.json", restore_json(report))
         write_whole(folder / f"{self.id}.md", restore_markdown(report))
+
+    def _note_made(self, pairs: Collection[tuple[str, date]]) -> None:
+        """Note what made the rows that are there again: `--changed` must not take them for the
+        run's. A failure is only told."""
+        try:
+            save_restored(self.context, self.run, self.id, pairs)
+        except (OSError, FleetError, WarehouseError) as error:
+            log.warning("%s: what made its rows could not be noted: %s", self.id, error)
 
     def _write_history(self, report: RestoreReport) -> None:
         """Add it to the history in the warehouse, if there is one; a failure is only told."""
