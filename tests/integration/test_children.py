@@ -14,6 +14,7 @@ from planner.settings import Settings
 from tests import commands
 from tests.integration.bench import Bench
 from tests.waiting import until
+from worker.processes import children
 from worker.processes.children import RESTART_MAX_SECONDS, Child, supervised
 
 
@@ -64,6 +65,22 @@ def test_one_that_ends_at_once_is_started_ever_less_often(folder: Path) -> None:
 
     assert all("one ended with exit code 3 and was started again; its log is" in s for s in said)
     assert one._pause == 0.05 * 2**3 < RESTART_MAX_SECONDS
+
+
+def test_one_that_others_kill_is_started_again_soon(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fleet whose workers are killed all the time would stand still for ever longer pauses."""
+    monkeypatch.setattr(children, "KILLED_MAX_SECONDS", 0.1)
+    one = child(folder, "one")
+    with supervised([one]):
+        for n in range(4):
+            until(lambda n=n: one.restarts == n and one.is_alive)
+            assert one.process is not None
+            one.process.kill()
+        until(lambda: one.restarts == 4)
+
+    assert one._pause == 0.1
 
 
 def test_the_error_of_a_first_start_is_the_block_s(folder: Path) -> None:

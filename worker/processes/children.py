@@ -20,6 +20,7 @@ from planner.files import private
 
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal a process gets when its parent dies
 LOOK_SECONDS = 0.2  # how soon a dead child is noticed
+KILLED_MAX_SECONDS = 2.0  # the longest pause of a child that others kill
 RESTART_SECONDS = 1.0  # between the first two starts of a child that dies at once
 RESTART_MAX_SECONDS = 60.0  # so long at most; a child that lived for longer begins anew
 
@@ -116,14 +117,17 @@ class Child:
     def restart_if_dead(self) -> str:
         """Start it anew when it has died and its pause is over; what there is to say of it.
 
-        The pause doubles while it dies soon, or cannot be started.
+        The pause doubles while it dies soon, or cannot be started; of one that is killed, as by the
+        kernel for want of memory, it stays short: it did nothing wrong.
         """
         lived, pause = time.monotonic() - self._started, self._pause or self.restart_seconds
         if self.is_alive or lived < pause:
             return ""
         how = self._how_it_ended()
         lasted = lived > RESTART_MAX_SECONDS + pause
-        self._pause = self.restart_seconds if lasted else min(2 * pause, RESTART_MAX_SECONDS)
+        was_killed = self.process is not None and (self.process.poll() or 0) < 0
+        longest = KILLED_MAX_SECONDS if was_killed else RESTART_MAX_SECONDS
+        self._pause = self.restart_seconds if lasted else min(2 * pause, longest)
         try:
             self.start()
         except OSError as error:
