@@ -50,7 +50,7 @@ def plain(line: str) -> str:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    return {"PATH": os.environ["PATH"], "COLUMNS": "100", "BACKFILL_HOME": str(tmp_path / "home")}
+    return {"PATH": os.environ["PATH"], "COLUMNS": "80", "BACKFILL_HOME": str(tmp_path / "home")}
 
 
 @pytest.mark.slow
