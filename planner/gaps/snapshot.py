@@ -7,7 +7,7 @@ a handful and a plan of that size at about 200 kB.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Literal, NamedTuple
 
@@ -100,15 +100,22 @@ def _stretches(
     window: Window,
     recompute: Mapping[date, GapReason],
 ) -> Iterator[Stretch]:
+    return joined(
+        Stretch(day, 1, *_standing(pipeline, assessment, phase, day, recompute))
+        for day in window.days()
+    )
+
+
+def joined(stretches: Iterable[Stretch]) -> Iterator[Stretch]:
+    """Stretches in a row, with those that stand alike as one."""
     last: Stretch | None = None
-    for day in window.days():
-        state, expected, found = _standing(pipeline, assessment, phase, day, recompute)
-        if last is not None and last[2:] == (state, expected, found):
-            last = last._replace(days=last.days + 1)
+    for each in stretches:
+        if last is not None and last[2:] == each[2:]:
+            last = last._replace(days=last.days + each.days)
             continue
         if last is not None:
             yield last
-        last = Stretch(start=day, days=1, state=state, expected=expected, found=found)
+        last = each
     if last is not None:
         yield last
 

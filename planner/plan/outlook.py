@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 
 from planner.gaps.gaps import OUTDATED, SHORT, SkipReason
-from planner.gaps.snapshot import PLANNED, Snapshot, State, Stretch
+from planner.gaps.snapshot import PLANNED, Snapshot, State, Stretch, joined
 from planner.pipeline.windows import DAY
 from planner.plan.plan import Plan
 
@@ -32,20 +32,13 @@ def outlook(plan: Plan) -> Snapshot:
 
 
 def _overlaid(stretches: tuple[Stretch, ...], changed: Mapping[date, State]) -> Iterator[Stretch]:
-    last: Stretch | None = None
-    for stretch in stretches:
-        for n in range(stretch.days):
-            day = stretch.start + n * DAY
-            state = changed.get(day, stretch.state)
-            each = stretch._replace(start=day, days=1, state=state)
-            if last is not None and last[2:] == each[2:]:
-                last = last._replace(days=last.days + 1)
-                continue
-            if last is not None:
-                yield last
-            last = each
-    if last is not None:
-        yield last
+    """The stretches with other states on some days."""
+    days = (
+        stretch._replace(start=stretch.start + n * DAY, days=1)
+        for stretch in stretches
+        for n in range(stretch.days)
+    )
+    return joined(each._replace(state=changed.get(each.start, each.state)) for each in days)
 
 
 def short_now(plan: Plan) -> int:
