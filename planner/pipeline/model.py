@@ -40,6 +40,21 @@ Line = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\r\n]*$")]
 """Text of one line: a command's argument, a path, an address."""
 
 
+PATTERN_CHARS = 200
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return value
+
+
+Pattern = Annotated[Line, Field(max_length=PATTERN_CHARS), AfterValidator(_pattern)]
+"""A regular expression."""
+
+
 class Model(Data):
     """A part of the file: an unknown key is refused with the nearest known one."""
 

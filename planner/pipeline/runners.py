@@ -10,25 +10,16 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from planner.pipeline.model import Line, Model, Name
+from planner.pipeline.model import PATTERN_CHARS, Line, Model, Name, Pattern
 from planner.pipeline.values import ValueName, ValueSpec
 from sql.warehouse import Scalar
 
-PATTERN_CHARS = 200  # of a regular expression that is tried on every line of output
 SECRET_NAME = re.compile(
     r"TOKEN|SECRET|PASSW|CREDENTIAL|API_?KEY|PRIVATE_?KEY|(^|_)AUTH$", re.IGNORECASE
 )
 """Names of variables that hold secrets."""
-
-
-def _pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
-    return value
 
 
 class Rule(Model):
@@ -38,9 +29,7 @@ class Rule(Model):
     """A negative one is a signal's number."""
     output: Annotated[Line, Field(max_length=PATTERN_CHARS)] | None = None
     """Text that a line of the output holds."""
-    pattern: Annotated[Line, Field(max_length=PATTERN_CHARS), AfterValidator(_pattern)] | None = (
-        None
-    )
+    pattern: Pattern | None = None
     """A regular expression that a line of the output matches."""
     timeout: bool = False
     """It ran longer than the phase's `timeout_seconds`."""

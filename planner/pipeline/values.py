@@ -11,19 +11,11 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from planner.pipeline.model import Line, Model
+from planner.pipeline.model import Line, Model, Pattern
 
 VALUE_CHARS = 200  # of a value: it stands in plans, reports and commands
 TAKEN = frozenset({"start", "end", "dates", "start_date", "end_date"})
 """Placeholders and parameters that are there already."""
-
-
-def _pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
-    return value
 
 
 def _name(value: str) -> str:
@@ -39,7 +31,7 @@ class ValueSpec(Model):
     """What one value is without `--set`, and what it may be."""
 
     default: Line
-    pattern: Annotated[Line, Field(max_length=VALUE_CHARS), AfterValidator(_pattern)]
+    pattern: Pattern
     """A regular expression that a value matches from its first sign to its last."""
 
     @model_validator(mode="after")
