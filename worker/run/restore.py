@@ -26,7 +26,7 @@ from planner.report.history import write_restore
 from planner.report.restored import Restored, RestoreReport, restore_json, restore_markdown
 from planner.text import date_runs
 from sql import Unsupported, Warehouse, WarehouseError
-from sql.keeping import Source, are_equal, put_back, whole
+from sql.keeping import Keeper, Source, are_equal, put_back, whole
 from sql.warehouse import Coverage, Table
 from worker.ledger.kept import Kept, Left, Place
 from worker.ledger.lease import Lease, Resource
@@ -98,6 +98,14 @@ class _Restore:
     def _warehouse(self) -> Warehouse:
         return self.context.warehouse.labelled(plan_id=self.run.plan_id, phase="restore")
 
+    @cached_property
+    def _keeper(self) -> Keeper:
+        return self._warehouse.keeper(dataset=self.run.keep_dataset, days=self.run.keep_days)
+
+    @cached_property
+    def _left(self) -> Mapping[Place, Left]:
+        return self.context.ledger.left(self.run.id)
+
     def make(self, phase: str | None, dates: Collection[date] | None) -> RestoreReport:
         begun = self.context.ledger.now()
         known = self._chosen(phase, dates)
@@ -161,8 +169,7 @@ class _Restore:
         """Find what was kept. Raises `KeptExpired`."""
         table = self._warehouse.dated(whole(spec.table))
         places = {day: each.place for day, each in kept.items() if each.place}
-        keeper = self._warehouse.keeper(dataset=self.run.keep_dataset, days=self.run.keep_days)
-        sources = tuple(keeper.sources(table, places)) if places else ()
+        sources = tuple(self._keeper.sources(table, places)) if places else ()
         for source in sources:  # before anything is written: is it what was there?
             cells = self._warehouse.coverage(source.table, min(source.days), max(source.days))
             wrong = [day for day in source.days if not _holds(kept[day], cells, day)]
@@ -172,16 +179,15 @@ class _Restore:
                     f"{self.run.id} counted before it wrote, so it is not put back. Leave these "
                     "dates out with --dates."
                 )
-        left = self.context.ledger.left(self.run.id)
         return _Part(
             phase=phase,
             spec=spec,
             table=table,
             kept=kept,
             left={
-                day: left[phase.name, spec.name, day]
+                day: self._left[phase.name, spec.name, day]
                 for day in kept
-                if (phase.name, spec.name, day) in left
+                if (phase.name, spec.name, day) in self._left
             },
             sources=sources,
         )
@@ -202,7 +208,6 @@ class _Restore:
 
     def _written_since(self, part: _Part) -> frozenset[date]:
         """Dates whose rows are not those that the run left, nor those that it found."""
-        keeper = self._warehouse.keeper(dataset=self.run.keep_dataset, days=self.run.keep_days)
         try:
             marks = marks_of(self._warehouse, part.spec, part.kept)
         except Unsupported:
@@ -211,7 +216,7 @@ class _Restore:
             day
             for day in part.kept
             if day not in part.left
-            or keeper.is_since(
+            or self._keeper.is_since(
                 part.left[day].mark,
                 datetime.fromtimestamp(part.left[day].at, UTC),
                 marks.get(day, ""),
@@ -305,7 +310,7 @@ class _Restore:
         write_whole(folder / f"{self.id}.json", restore_json(report))
         write_whole(folder / f"{self.id}.md", restore_markdown(report))
 
-    def _note_made(self, pairs: Collection[tuple[str, date]]) -> None:
+    def _note_made(self, pairs: Collection[Pair]) -> None:
         """Note what made the rows that are there again: `--changed` must not take them for the
         run's. A failure is only told."""
         try:
