@@ -14,9 +14,8 @@ from typing import Any
 import redis
 from celery import signals
 
-from planner.pipeline.load import load_pipeline
 from planner.settings import load_settings
-from worker.app import queue_names
+from worker.app import app, queue_names
 from worker.ledger.connection import connect, forgetful
 from worker.ledger.slots import sign_off, sign_on
 from worker.messages.aside import put_aside
@@ -78,10 +77,8 @@ def _die_with_worker(**ignored: Any) -> None:
 def _put_aside(**ignored: Any) -> None:
     """Before the queues are declared: a key of another type in the place of one would end the
     worker then, and every one that is started after it."""
-    settings = load_settings()
     with suppress(redis.RedisError):  # Celery waits for a Redis that is away, and says so
-        client = connect(settings, patient=False)
-        put_aside(client, queue_names(load_pipeline(settings.pipeline)))
+        put_aside(connect(load_settings(), patient=False), [q.name for q in app.conf.task_queues])
 
 
 @signals.worker_ready.connect
