@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from planner import clock
 from planner.commands import options as opt
 from planner.commands.context import ledger_if_any, open_context, read_assessment
 from planner.commands.output import note, out, print_json
 from planner.errors import Exit, UsageError
 from planner.gaps.gaps import FLAWS, SHORT
 from planner.gaps.standing import (
-    ACCEPTED,
     COMPLETE,
     Standing,
     above,
@@ -26,6 +26,7 @@ from planner.gaps.standing import (
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
+from planner.plan.plan import new_id
 from planner.text import counted, date_runs, nearest
 
 if TYPE_CHECKING:
@@ -34,12 +35,27 @@ if TYPE_CHECKING:
 
 RUNS_SHOWN = 3
 RANGES_SHOWN = 4
-FINE = (COMPLETE, ACCEPTED)
 
 PhaseName = Annotated[str, typer.Argument(metavar="PHASE", help="A phase of the pipeline file.")]
 Day = Annotated[
     date, typer.Argument(parser=opt.parse_day, metavar="DATE", help="One of its dates.")
 ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """Everything that is known of one date."""
+
+    phase: Phase
+    found: Standing
+    rests_on: list[Standing]
+    rest_on_it: list[Standing]
+    cascades: bool
+    """Whether it is complete, and its repair is that of what it rests on."""
+    holder: str | None
+    """The run that has it in flight."""
+    runs: list[Tried] | None
+    """The latest that had it to do; None without a ledger."""
 
 
 def explain(
@@ -50,25 +66,30 @@ def explain(
     Counts the date, the days that it is computed from and those that are computed from it. Exit
     code 0 when the date is complete, accepted or rightly empty, 1 when it is a gap.
     """
-    from worker.run.plan import Wanted
-
     context = open_context()
-    of = _phase(context.pipeline, phase)
-    scope = Calendar(pipeline=context.pipeline).scope(
-        today=opt.today(context.pipeline), start=day, end=day, season=None
+    pipeline = context.pipeline
+    of = _phase(pipeline, phase)
+    scope = Calendar(pipeline=pipeline).scope(
+        today=opt.today(pipeline), start=day, end=day, season=None
     )
     assessment, _ = read_assessment(
-        context, scope, plan_id=Wanted(scope=scope, phases=[]).plan_id, max_bytes=max_bytes
+        context, scope, plan_id=new_id("plan", clock.now()), max_bytes=max_bytes
     )
     found = standing(assessment, phase, day)
-    rests_on = above(assessment, of, day)
-    rest_on_it = below(assessment, context.pipeline, phase, day)
     holder, runs = _in_ledger(context, phase, day)
-    cascades = found.state == COMPLETE and rests_on_gaps(assessment, context.pipeline, phase, day)
+    known = Known(
+        phase=of,
+        found=found,
+        rests_on=above(assessment, of, day),
+        rest_on_it=below(assessment, pipeline, phase, day),
+        cascades=found.state == COMPLETE and rests_on_gaps(assessment, pipeline, phase, day),
+        holder=holder,
+        runs=runs,
+    )
     if json:
-        print_json(_json(found, rests_on, rest_on_it, holder, runs, cascades=cascades))
+        print_json(_json(known))
     else:
-        _print(of, found, rests_on, rest_on_it, holder, runs, cascades=cascades)
+        _print(known)
     is_gap = day in assessment.gaps[phase] or day in assessment.orphans.get(phase, ())
     raise typer.Exit(Exit.GAPS if is_gap else Exit.DONE)
 
@@ -91,22 +112,14 @@ def _in_ledger(context: Context, phase: str, day: date) -> tuple[str | None, lis
     return holder, tried(context, phase, day, at_most=RUNS_SHOWN)
 
 
-def _json(
-    found: Standing,
-    rests_on: list[Standing],
-    rest_on_it: list[Standing],
-    holder: str | None,
-    runs: list[Tried] | None,
-    *,
-    cascades: bool,
-) -> dict[str, Any]:
+def _json(known: Known) -> dict[str, Any]:
     """The documented shape of `planner explain --json`."""
     return {
-        **asdict(found),
-        "cascades": cascades,
-        "rests_on": [_brief(each) for each in rests_on],
-        "rest_on_it": [_brief(each) for each in rest_on_it],
-        "held_by": holder,
+        **asdict(known.found),
+        "cascades": known.cascades,
+        "rests_on": [_brief(each) for each in known.rests_on],
+        "rest_on_it": [_brief(each) for each in known.rest_on_it],
+        "held_by": known.holder,
         "runs": [
             {
                 "run_id": each.run.id,
@@ -117,7 +130,7 @@ def _json(
                 "problem": each.problem,
                 "log": each.log and str(each.log),
             }
-            for each in runs or ()
+            for each in known.runs or ()
         ],
     }
 
@@ -126,34 +139,26 @@ def _brief(each: Standing) -> dict[str, Any]:
     return {"phase": each.phase, "date": each.date, "state": each.state}
 
 
-def _print(
-    phase: Phase,
-    found: Standing,
-    rests_on: list[Standing],
-    rest_on_it: list[Standing],
-    holder: str | None,
-    runs: list[Tried] | None,
-    *,
-    cascades: bool,
-) -> None:
+def _print(known: Known) -> None:
+    phase, found, holder = known.phase, known.found, known.holder
     told = f": {found.detail}" if found.detail else ""
-    if cascades:
+    if known.cascades:
         told = " by count, and rests on gaps: their repair recomputes it (cascade)"
     _line(f"{phase.name} {found.date} is {found.state}{told}")
     if found.expected:
         due = ", ".join(counted(n, entity) for entity, n in found.expected.items())
         _line(f"it ought to hold {due}, in {', '.join(spec.name for spec in phase.tables)}")
-    _line("rests on:" if rests_on else "rests on nothing: it is a source")
-    _print_groups(rests_on)
-    _line("rest on it:" if rest_on_it else "nothing rests on it")
-    _print_groups(rest_on_it)
+    _line("rests on:" if known.rests_on else "rests on nothing: it is a source")
+    _print_groups(known.rests_on)
+    _line("rest on it:" if known.rest_on_it else "nothing rests on it")
+    _print_groups(known.rest_on_it)
     if holder:
         _line(f"held by {holder}: `planner status {holder}` shows how far it is")
-    for each in runs or ():
+    for each in known.runs or ():
         _print_tried(each)
-    if runs == []:
+    if known.runs == []:
         _line("no run that the ledger remembers had it to do")
-    _advise(phase, found, rests_on, holder)
+    _advise(known)
 
 
 def _print_groups(standings: list[Standing]) -> None:
@@ -166,16 +171,17 @@ def _print_tried(each: Tried) -> None:
     step = each.step
     attempts = f", {counted(step.attempt, 'attempt')}, last on {step.worker}" if step else ""
     why = f": {each.problem}" if each.problem else ""
-    _line(f"{each.run.id} ({each.run.state}): {each.state}{attempts if step else ''}{why}")
+    _line(f"{each.run.id} ({each.run.state}): {each.state}{attempts}{why}")
     if each.log:
         _line(f"  log: {each.log}")
 
 
-def _advise(phase: Phase, found: Standing, rests_on: list[Standing], holder: str | None) -> None:
+def _advise(known: Known) -> None:
     """What to do next, where there is something."""
-    if holder:
+    phase, found = known.phase, known.found
+    if known.holder:
         return
-    short = [each for each in rests_on if each.state in SHORT]
+    short = [each for each in known.rests_on if each.state in SHORT]
     if found.state in SHORT and phase.is_watched:
         note(f"No phase writes {phase.name}: mend its rows where they come from.")
     elif found.state in SHORT:

@@ -15,12 +15,11 @@ from planner.commands.up import stop_on_sigterm
 from planner.commands.who import this_command
 from planner.errors import Exit, FleetError
 from planner.pipeline.calendar import Calendar
+from planner.plan.plan import new_id
 from planner.text import date_runs
 from sql import WarehouseError
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from worker.run.heal import Healed, Limits
     from worker.step.context import Context
 
@@ -91,7 +90,7 @@ def heal(
 def _look_again(
     context: Context, limits: Limits, max_bytes: int | None, *, dry_run: bool, json: bool
 ) -> None:
-    """Look, and go on whatever keeps that from being done this time: it is said."""
+    """Look once; a warehouse or a broker that does not answer is said, and ends nothing."""
     try:
         _tell(_look(context, limits, max_bytes, dry_run=dry_run), json=json)
     except (FleetError, WarehouseError) as error:
@@ -104,9 +103,8 @@ def _look(
     """One look, unless another process is at it."""
     from worker.ledger.lease import Lease, Resource
     from worker.run.heal import heal as heal_once
-    from worker.run.plan import Wanted
 
-    pipeline, today = context.pipeline, _today(context)
+    pipeline, today = context.pipeline, opt.today(context.pipeline)
     resource = Resource(name=f"heal:{pipeline.name}")
     lease = Lease(context.redis, [resource], seconds=context.settings.lease_seconds)
     if not lease.acquire():
@@ -116,7 +114,7 @@ def _look(
             scope = Calendar(pipeline=pipeline).scope(
                 today=today, start=None, end=None, season=None
             )
-            plan_id = Wanted(scope=scope, phases=[]).plan_id
+            plan_id = new_id("plan", clock.now())
             assessment, _ = read_assessment(context, scope, plan_id=plan_id, max_bytes=max_bytes)
             return heal_once(
                 context,
@@ -128,10 +126,6 @@ def _look(
             )
     finally:
         lease.release()
-
-
-def _today(context: Context) -> date:
-    return opt.today(context.pipeline)
 
 
 def _release(context: Context) -> None:

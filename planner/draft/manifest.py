@@ -14,7 +14,7 @@ MANIFEST_BYTES = 200_000_000
 
 
 def parents_by_manifest(path: Path, tables: Collection[str]) -> dict[str, list[str]]:
-    """Table → the tables of `tables` that it is made from, through whatever stands between.
+    """Table → its nearest upstream tables among `tables`; models that are none of them are passed.
 
     Tables are matched by dataset and name, since the project is often a setting. Raises
     `UsageError` for a file that is no manifest, or names none of the tables.
