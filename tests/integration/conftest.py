@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
 from planner.settings import Settings
+from tests.commands import Done
 from tests.integration.bad import Run, runner
 from tests.integration.bench import Bench
+from tests.integration.mart import Mart
 from tests.integration.shop import Shop, build_shop
 from tests.integration.tiny import Tiny
 from worker.ledger.connection import connect
@@ -57,6 +59,18 @@ def shop(built_shop: Path, tmp_path: Path, client: redis.Redis, redis_settings: 
     """One to break."""
     shutil.copytree(built_shop, tmp_path / "warehouse")
     return Shop(tmp_path, built_shop, redis_settings.redis_url)
+
+
+@pytest.fixture
+def mart(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Mart:
+    """One in which everything is complete."""
+    return Mart(tmp_path, redis_settings.redis_url)
+
+
+@pytest.fixture
+def say(mart: Mart) -> Callable[..., Done]:
+    """A command as a user of the mart types it."""
+    return mart.command
 
 
 @pytest.fixture(scope="module")

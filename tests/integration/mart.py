@@ -6,6 +6,7 @@ beside the pipeline file, so that a test can let one of them do too little, or t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from datetime import date, timedelta
 from pathlib import Path
@@ -16,8 +17,10 @@ from planner.pipeline.windows import Window
 from planner.plan.plan import Plan
 from planner.plan.states import STEP_ENDED, RunState
 from planner.report.report import Report
+from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql.local import LocalWarehouse
+from tests.commands import Done, planner
 from worker.run.finalize import finalize
 from worker.run.plan import Wanted, plan_gaps
 from worker.step.context import Context
@@ -189,3 +192,14 @@ class Mart:
     def problem(self, day: date, phase: str) -> str:
         """Why a date of a step is not done; empty when it is."""
         return self.ledger.problems(self.run_id, f"{day}/{phase}").get(day, "")
+
+    def command(self, *words: str, **more: str) -> Done:
+        """A command as a user types it, in an environment with these variables too."""
+        environment = {**os.environ, **environment_of(self.settings), **more}
+        return planner(*words, environment=environment, cwd=self.place)
+
+    def move_to_bigquery(self) -> None:
+        """From now on its tables are asked for at the BigQuery server, which keeps in `safe`."""
+        asked = {"warehouse": "bigquery:shop", "keep_dataset": "safe"}
+        self.settings = self.settings.model_copy(update=asked)
+        self.context = Context(self.settings, patient=False)

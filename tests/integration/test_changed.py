@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
-import redis
 
 from planner.pipeline.load import load_pipeline
 from planner.plan.parse import parse_plan
 from planner.plan.plan import Plan
-from planner.sandbox.workers import environment_of
-from planner.settings import Settings
-from tests.commands import Done, planner
+from tests.commands import Done
 from tests.integration.mart import DAILY, DAYS, SCOPE, STATEMENTS, Mart
 from tests.integration.test_code import git
 from worker.run.plan import Wanted, plan_gaps
@@ -28,17 +24,11 @@ WRONG = STATEMENTS["daily"].replace(DAILY, DAILY.replace("paid FROM", "2 * paid 
 
 
 @pytest.fixture
-def mart(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Mart:
-    return Mart(tmp_path, redis_settings.redis_url)
-
-
-@pytest.fixture
 def say(mart: Mart) -> Say:
     def run(*arguments: str) -> Done:
-        environment = {**os.environ, **environment_of(mart.settings)}
-        if mart.context.settings.history_dataset:
-            environment["BACKFILL_HISTORY_DATASET"] = mart.context.settings.history_dataset
-        return planner(*arguments, environment=environment, cwd=mart.place)
+        history = mart.context.settings.history_dataset
+        more = {"BACKFILL_HISTORY_DATASET": history} if history else {}
+        return mart.command(*arguments, **more)
 
     return run
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,9 +14,8 @@ from planner.errors import BadPipeline
 from planner.pipeline.load import load_pipeline
 from planner.plan.parse import read_plan
 from planner.report.markdown import render_markdown
-from planner.sandbox.workers import environment_of
 from planner.settings import Settings
-from tests.commands import Done, planner
+from tests.commands import Done
 from tests.integration.mart import DAILY, DAYS, STATEMENTS, Mart
 from worker.runners.environment import fill
 from worker.step.context import Context
@@ -47,11 +46,7 @@ def mart(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Mart:
 
 @pytest.fixture
 def say(mart: Mart) -> Say:
-    def run(*arguments: str) -> Done:
-        environment = {**os.environ, **environment_of(mart.settings), "MART_TOKEN": SECRET}
-        return planner(*arguments, environment=environment, cwd=mart.place)
-
-    return run
+    return partial(mart.command, MART_TOKEN=SECRET)
 
 
 def paid(mart: Mart, day: date) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,15 +10,12 @@ import redis
 
 from planner.report.markdown import render_markdown
 from planner.report.report import Report
-from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from tests.bigquery_server.rest import BigQueryServer
-from tests.commands import Done, planner
 from tests.integration.mart import DAILY, DAYS, REPLACE, RUN, Mart
 from tests.integration.test_restore import redo, run
 from worker.run.diff import chosen, diff
 from worker.run.restore import restore
-from worker.step.context import Context
 
 # Twice what was paid in store 2; store 1's player is another one; store 4's rows are there twice.
 OTHER = f"""
@@ -45,9 +41,7 @@ def done(
     with server:
         if request.param == "bigquery":
             monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
-            asked = {"warehouse": "bigquery:shop", "keep_dataset": "safe"}
-            mart.settings = mart.settings.model_copy(update=asked)
-            mart.context = Context(mart.settings, patient=False)
+            mart.move_to_bigquery()
         mart.says("daily", WRONG)
         run(mart, redo(mart, "daily", chunk_dates=4))
         yield mart
@@ -124,12 +118,7 @@ def test_a_comparison_that_fails_is_a_note_of_the_report(
 def test_a_person_reads_it(mart: Mart) -> None:
     mart.says("daily", WRONG)
     run(mart, redo(mart, "daily"))
-    environment = {**os.environ, **environment_of(mart.settings)}
-
-    def say(*words: str) -> Done:
-        return planner(*words, environment=environment, cwd=mart.place)
-
-    shown = say("diff", RUN, "--phase", "daily", "--dates", str(DAYS[1]), "--limit", "9")
+    shown = mart.command("diff", RUN, "--phase", "daily", "--dates", str(DAYS[1]), "--limit", "9")
 
     assert shown.code == 0, shown.err
     assert shown.out.splitlines() == [
@@ -139,4 +128,4 @@ def test_a_person_reads_it(mart: Mart) -> None:
         f'    - {DAYS[1]} store="s1", player="p1"',
         f'    ~ {DAYS[1]} store="s2", player="p2": paid 2 → 4',
     ]
-    assert say("diff", RUN, "--phase", "sales").code == 2
+    assert mart.command("diff", RUN, "--phase", "sales").code == 2

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-import redis
 
 from planner.gaps.survey import bytes_to_count
 from planner.plan.cost import Cost, TooExpensive, check_dollars, cost_of
 from planner.plan.plan import Plan
 from planner.plan.states import RunState
 from planner.report.markdown import render_markdown
-from planner.sandbox.workers import environment_of
-from planner.settings import Settings
 from sql.billing import MINIMUM_BYTES_BILLED
 from tests.bigquery_server.rest import BigQueryServer
-from tests.commands import Done, planner
+from tests.commands import Done
 from tests.integration.mart import DAYS, RUN, SCOPE, Mart
 from worker.ledger.orders import Orders
 from worker.run.control import resume
 from worker.run.keep import prepare, with_keeping
 from worker.run.plan import Wanted, plan_repair
-from worker.step.context import Context
 from worker.step.visit import visit
 
 Say = Callable[..., Done]
-
-
-@pytest.fixture
-def mart(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Mart:
-    return Mart(tmp_path, redis_settings.redis_url)
 
 
 @pytest.fixture
@@ -40,22 +29,9 @@ def server(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryServ
     """The mart, on BigQuery."""
     with BigQueryServer(mart.place / "warehouse", locations={"safe": "US"}) as server:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
-        asked = {"warehouse": "bigquery:shop", "keep_dataset": "safe"}
-        mart.settings = mart.settings.model_copy(update=asked)
-        mart.context = Context(mart.settings, patient=False)
+        mart.move_to_bigquery()
         yield server
         mart.context.warehouse.close()
-
-
-@pytest.fixture
-def say(mart: Mart) -> Say:
-    """A command as a user types it."""
-
-    def run(*arguments: str) -> Done:
-        environment = {**os.environ, **environment_of(mart.settings)}
-        return planner(*arguments, environment=environment, cwd=mart.place)
-
-    return run
 
 
 def planned(mart: Mart, *, chunk_dates: int = 1) -> Plan:

@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-import redis
 
 from planner.gaps.gaps import GapReason
-from planner.sandbox.workers import environment_of
-from planner.settings import Settings
-from tests.commands import Done, planner
+from tests.commands import Done
 from tests.integration.mart import DAILY, DAYS, SCOPE, STATEMENTS, Mart
 from worker.run.plan import Wanted, plan_gaps
 
 Say = Callable[..., Done]
 SPAN = ("--start", str(DAYS[1]), "--end", str(DAYS[2]))
 WRONG = DAILY.replace("paid FROM", "2 * paid AS paid FROM")
-
-
-@pytest.fixture
-def mart(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Mart:
-    return Mart(tmp_path, redis_settings.redis_url)
-
-
-@pytest.fixture
-def say(mart: Mart) -> Say:
-    """A command as a user types it."""
-
-    def run(*arguments: str) -> Done:
-        environment = {**os.environ, **environment_of(mart.settings)}
-        return planner(*arguments, environment=environment, cwd=mart.place)
-
-    return run
 
 
 def taken(plan: dict[str, object]) -> dict[tuple[str, str], str]:

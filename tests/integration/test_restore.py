@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 from deltalake import DeltaTable
 
 from planner.errors import FleetError, UsageError
@@ -23,10 +22,9 @@ from planner.plan.states import RunState
 from planner.report.history import create_statements
 from planner.report.report import Report
 from planner.sandbox.workers import environment_of
-from planner.settings import Settings
 from sql.errors import KeptExpired, WarehouseRefused, WarehouseUnreachable
 from tests.bigquery_server.rest import BigQueryServer
-from tests.commands import Done, planner
+from tests.commands import Done
 from tests.integration.mart import DAILY, DAYS, RUN, SCOPE, STATEMENTS, Mart
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.orders import Orders
@@ -40,11 +38,6 @@ from worker.step.visit import CRASHES_MAX
 Rows = Mapping[str, list[dict[str, Any]]]
 TWICE = STATEMENTS["daily"].replace(DAILY, DAILY.replace("paid FROM", "2 * paid AS paid FROM"))
 DELETES = "DELETE FROM m.daily WHERE day BETWEEN @start_date AND @end_date"
-
-
-@pytest.fixture
-def mart(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Mart:
-    return Mart(tmp_path, redis_settings.redis_url)
 
 
 def rows(mart: Mart, *tables: str) -> Rows:
@@ -75,17 +68,6 @@ def run(mart: Mart, plan: Plan, *, keep: bool = True) -> Report:
     mart.ledger.register(mart.run_id, plan, orders, warehouse_id=mart.context.warehouse.identify())
     mart.ledger.move(mart.run_id, RunState.RUNNING, [RunState.INCOMPLETE])
     return mart.end()
-
-
-@pytest.fixture
-def say(mart: Mart) -> Callable[..., Done]:
-    """A command as a user types it."""
-
-    def run(*arguments: str) -> Done:
-        environment = {**os.environ, **environment_of(mart.settings)}
-        return planner(*arguments, environment=environment, cwd=mart.place)
-
-    return run
 
 
 def test_every_table_is_as_it_was_row_for_row(mart: Mart) -> None:
@@ -285,9 +267,7 @@ def served(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryServ
     """The same mart, on BigQuery."""
     with BigQueryServer(mart.place / "warehouse", locations={"safe": "US", "far": "EU"}) as server:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", server.url)
-        asked = {"warehouse": "bigquery:shop", "keep_dataset": "safe"}
-        mart.settings = mart.settings.model_copy(update=asked)
-        mart.context = Context(mart.settings, patient=False)
+        mart.move_to_bigquery()
         yield server
         mart.context.warehouse.close()
 

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import getpass
 import json
-import os
 import re
 import socket
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from functools import partial
 
 import pytest
-import redis
 
 from planner.report.markdown import render_markdown
 from planner.report.report import Report
-from planner.sandbox.workers import environment_of
-from planner.settings import Settings
-from tests.commands import Done, planner
+from tests.commands import Done
 from tests.integration.mart import DAYS, Mart
 
 Say = Callable[..., Done]
@@ -28,22 +24,8 @@ SECRET = "s3cret-of-the-mart"
 
 
 @pytest.fixture
-def mart(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Mart:
-    return Mart(tmp_path, redis_settings.redis_url)
-
-
-@pytest.fixture
 def say(mart: Mart) -> Say:
-    def run(*arguments: str) -> Done:
-        environment = {
-            **os.environ,
-            **environment_of(mart.settings),
-            "MART_TOKEN": SECRET,
-            "BACKFILL_HISTORY_DATASET": "ops",
-        }
-        return planner(*arguments, environment=environment, cwd=mart.place)
-
-    return run
+    return partial(mart.command, MART_TOKEN=SECRET, BACKFILL_HISTORY_DATASET="ops")
 
 
 def test_every_command_that_touched_a_run_is_in_its_log(mart: Mart, say: Say) -> None:
