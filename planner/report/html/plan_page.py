@@ -12,9 +12,9 @@ from planner.pipeline.pipeline import Pipeline
 from planner.plan.estimate import Estimate
 from planner.plan.outlook import outlook, short_now
 from planner.plan.plan import Plan
-from planner.report.html.heatmap import Pictures, data_script, legend
+from planner.report.html.heatmap import Pictures
 from planner.report.html.markup import Markup, el, join
-from planner.report.html.render import fill, maps_note
+from planner.report.html.render import NOTHING, page, section
 from planner.report.html.tables import row_of, scroll
 from planner.report.report import Failure
 from planner.text import counted, date_runs, duration, moment
@@ -33,17 +33,17 @@ def render_plan(plan: Plan, pipeline: Pipeline, *, command: str) -> str:
         is_plan=True,
         failures=tuple(_left(plan)),
     )
-    return fill(
-        "plan.html",
-        title=join([f"Plan of {plan.pipeline}: {counted(short_now(plan), 'phase-date')} short"]),
+    return page(
+        shown,
+        who="The plan",
+        title=f"Plan of {plan.pipeline}: {counted(short_now(plan), 'phase-date')} short",
         header=_header(plan),
         figures=_figures(plan),
-        legend=legend(shown),
-        maps=maps_note(shown, "The plan"),
-        steps=_steps(plan),
-        skipped=_skipped(plan),
-        next=_next(plan, command),
-        data=data_script(shown),
+        sections=[
+            section("do", "What the plan does", _steps(plan)),
+            _skipped(plan),
+            section("next", "To do it", _next(plan, command)),
+        ],
     )
 
 
@@ -173,7 +173,7 @@ def _skipped(plan: Plan) -> Markup:
         why = each.reason[:DETAIL_CHARS]
         groups.setdefault((each.phase, each.state, why), []).extend(each.dates)
     if not groups:
-        return Markup("")
+        return NOTHING
     rows = [
         el(
             "tr",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from string import Template
 
@@ -29,40 +30,73 @@ from planner.report.report import (
 from planner.text import duration, moment
 
 HERE = Path(__file__).parent
+NOTHING = Markup("")
 MARKS = {"complete": "✓", "failed": "✕", "cancelled": "■"}
 
 
 def render_page(report: Report) -> str:
     """The whole page."""
-    shown = pictures_of(report)
-    return fill(
-        "page.html",
-        title=join([f"Backfill {report.run_id}: {report.state}"]),
+    return page(
+        pictures_of(report),
+        who="The run",
+        title=f"Backfill {report.run_id}: {report.state}",
         header=_header(report),
         figures=_figures(report),
-        failures=_failures(report),
-        criteria=_criteria(report),
-        publication=_publication(report),
+        alerts=_failures(report),
+        sections=[
+            _criteria(report),
+            _publication(report),
+            section("matrix", "Complete dates, before and after", tables.matrices(report)),
+            section("steps", "Steps and durations", tables.durations(report)),
+            section("time", "Who did what, when", timeline(report)),
+            section("next", "Next steps", tables.next_list(report)),
+        ],
+    )
+
+
+def page(
+    shown: Pictures,
+    *,
+    who: str,
+    title: str,
+    header: Markup,
+    figures: Markup,
+    sections: Iterable[Markup],
+    alerts: Markup = NOTHING,
+) -> str:
+    """A page around the calendars of `shown`: `alerts` stand above them, `sections` below."""
+    style, script, around = (
+        (HERE / file).read_text(encoding="utf-8") for file in ("page.css", "page.js", "page.html")
+    )
+    return Template(around).substitute(
+        policy=_policy(script=script, style=style),
+        style=Markup(style),
+        script=Markup(script),
+        title=join([title]),
+        header=header,
+        figures=figures,
+        alerts=alerts,
+        switch=_switch(shown),
         legend=legend(shown),
-        maps=maps_note(shown, "The run"),
-        matrices=tables.matrices(report),
-        durations=tables.durations(report),
-        timeline=timeline(report),
-        next=tables.next_list(report),
+        maps=_maps_note(shown, who),
+        sections=join(sections),
         data=data_script(shown),
     )
 
 
-def fill(name: str, **parts: Markup) -> str:
-    """A page of this folder with its parts, the style and the script that all pages share."""
-    style, script, page = (
-        (HERE / file).read_text(encoding="utf-8") for file in ("page.css", "page.js", name)
-    )
-    return Template(page).substitute(
-        policy=_policy(script=script, style=style),
-        style=Markup(style),
-        script=Markup(script),
-        **parts,
+def section(name: str, title: str, *content: Markup) -> Markup:
+    """A section of a page; `name` is its anchor."""
+    return el("section", el("h2", title, id=name), *content, aria_labelledby=name)
+
+
+def _switch(shown: Pictures) -> Markup:
+    """The buttons that show one picture or the other; the one that is shown first is pressed."""
+    titles = ("Now", "As planned") if shown.is_plan else ("Before", "After")
+    return join(
+        el("button", title, type="button", id=name, aria_pressed=str(is_first).lower())
+        for name, title, is_first in zip(
+            ("before", "after"), titles, (shown.is_plan, not shown.is_plan), strict=True
+        )
     )
 
 
@@ -135,26 +169,24 @@ def _failures(report: Report) -> Markup:
     if report.validation.short:
         parts.append(tables.short(report))
     if not parts:
-        return Markup("")
+        return NOTHING
     return el("section", el("h2", "Not repaired"), *parts, aria_label="Not repaired")
 
 
 def _criteria(report: Report) -> Markup:
     if not report.criteria:
-        return Markup("")
-    title = el("h2", "Success criteria", id="criteria")
-    return el("section", title, tables.criteria(report), aria_labelledby="criteria")
+        return NOTHING
+    return section("criteria", "Success criteria", tables.criteria(report))
 
 
 def _publication(report: Report) -> Markup:
     if report.publication is None:
-        return Markup("")
+        return NOTHING
     lines = [el("li", line) for line in publication_lines(report.publication)]
-    title = el("h2", "Published", id="published")
-    return el("section", title, el("ul", *lines), aria_labelledby="published")
+    return section("published", "Published", el("ul", *lines))
 
 
-def maps_note(shown: Pictures, who: str) -> Markup:
+def _maps_note(shown: Pictures, who: str) -> Markup:
     """What stands in the place of the calendars until they are drawn."""
     if not maps(shown):
         return el("p", f"{who} reached no day with anything on it.", class_="quiet")
