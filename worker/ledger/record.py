@@ -190,6 +190,11 @@ class StepRecord(Record):
     """Bytes that the warehouse billed for it, in all attempts that came to tell."""
 
     @property
+    def moved(self) -> float:
+        """When an attempt at it last began, or it ended; 0 before."""
+        return max(self.started or 0.0, self.began or 0.0, self.ended or 0.0)
+
+    @property
     def retry_text(self) -> str:
         """`attempt 2 of 4 failed: REASON`, of a step that is to be tried again; else empty."""
         reasons = [f"{day}: {why}" for day, why in (self.tried or {}).items()]

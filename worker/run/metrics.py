@@ -120,8 +120,7 @@ def _waits(
             if step.state not in STEP_ENDED and step.waiting and step.since is not None:
                 key = (run.pipeline, phase_of(step.id))
                 waits[key] = max(waits.get(key, 0.0), at - step.since)
-        moments = [m for step in steps[run.id] for m in (step.started, step.ended) if m is not None]
-        last = max([run.created, *moments])
+        last = max([run.created, *(step.moved for step in steps[run.id])])
         silent.add_metric([run.pipeline, run.id], max(0.0, at - last))
     for (pipeline, phase), seconds in sorted(waits.items()):
         oldest.add_metric([pipeline, phase], seconds)

@@ -31,7 +31,7 @@ def tell_if_stalled(context: Context, run: RunRecord) -> bool:
     ):
         return False
     steps = context.ledger.step_records(run.id)
-    last = max([began, *(m for step in steps for m in (step.began, step.started, step.ended) if m)])
+    last = max([began, *(step.moved for step in steps)])
     if at - last < seconds:
         return False
     told = run_stalled(run.id, run.pipeline, seconds=at - last, waits=_waits(context, steps))
