@@ -17,16 +17,17 @@ from planner.plan.states import STEP_ENDED, StepState
 from worker.app import FINAL_QUEUE, app
 
 
-def canvas(run_id: str, plan: Plan, pipeline: Pipeline, steps: Collection[str]) -> Signature:
+def canvas(
+    run_id: str, plan: Plan, pipeline: Pipeline, steps: Collection[str], *, lane: int = 0
+) -> Signature:
     """The chord of some steps of a plan: at least one."""
     links = [
         [each for step in chunk.steps if (each := step_id(chunk.id, step.phase)) in steps]
         for chunk in plan.chunks
     ]
-    header = [
-        chain(*(step_message(run_id, each, pipeline) for each in chunk)) for chunk in links if chunk
-    ]
-    return chord(header, final_message(run_id).on_error(final_message(run_id)))
+    header = [rest(run_id, chunk, pipeline, lane=lane) for chunk in links if chunk]
+    final = final_message(run_id, lane=lane)
+    return chord(header, final.on_error(final_message(run_id, lane=lane)))
 
 
 def ids_of(chunk: PlannedChunk) -> list[str]:
@@ -39,15 +40,15 @@ def unsettled(chunk: PlannedChunk, states: Mapping[str, StepState]) -> list[str]
     return [each for each in ids_of(chunk) if states.get(each) not in STEP_ENDED]
 
 
-def rest(run_id: str, steps: Collection[str], pipeline: Pipeline) -> Signature:
+def rest(run_id: str, steps: Collection[str], pipeline: Pipeline, *, lane: int = 0) -> Signature:
     """What is left of a chunk whose chain has ended, or was lost: at least one step, no chord.
 
     Nothing is called back at its end: the run's finalization waits until every step has settled.
     """
-    return chain(*(step_message(run_id, each, pipeline) for each in steps))
+    return chain(*(step_message(run_id, each, pipeline, lane=lane) for each in steps))
 
 
-def step_message(run_id: str, which: str, pipeline: Pipeline) -> Signature:
+def step_message(run_id: str, which: str, pipeline: Pipeline, *, lane: int = 0) -> Signature:
     """A step's message, on its phase's queue; Flower shows it by its id.
 
     A step whose phase the pipeline file no longer names goes to the final queue, which every worker
@@ -59,16 +60,18 @@ def step_message(run_id: str, which: str, pipeline: Pipeline) -> Signature:
         args=(run_id, which),
         immutable=True,
         queue=phase.queue_name if phase else FINAL_QUEUE,
+        priority=lane,
         shadow=which,
     )
 
 
-def final_message(run_id: str) -> Signature:
+def final_message(run_id: str, *, lane: int = 0) -> Signature:
     """The message that finalizes a run."""
     return app.signature(
         "backfill.finalize",
         args=(run_id,),
         immutable=True,
         queue=FINAL_QUEUE,
+        priority=lane,
         shadow=f"finalize {run_id}",
     )

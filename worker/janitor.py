@@ -19,6 +19,7 @@ from worker.app import app, queue_names
 from worker.ledger.connection import connect, forgetful
 from worker.ledger.slots import sign_off, sign_on
 from worker.messages.aside import put_aside
+from worker.messages.lanes import lists_of
 from worker.messages.later import Delivery
 from worker.processes.children import die_with_parent
 from worker.reconciler import reconcile_quietly
@@ -78,7 +79,8 @@ def _put_aside(**ignored: Any) -> None:
     """Before the queues are declared: a key of another type in the place of one would end the
     worker then, and every one that is started after it."""
     with suppress(redis.RedisError):  # Celery waits for a Redis that is away, and says so
-        put_aside(connect(load_settings(), patient=False), [q.name for q in app.conf.task_queues])
+        lists = lists_of(queue.name for queue in app.conf.task_queues)
+        put_aside(connect(load_settings(), patient=False), lists)
 
 
 @signals.worker_ready.connect
@@ -90,7 +92,7 @@ def _start(sender: Any, **ignored: Any) -> None:
     slots = int(getattr(sender.controller, "concurrency", None) or 1)
     _threads[:] = [
         Janitor(context, str(sender.hostname), slots),
-        Delivery(context.redis, queue_names(context.pipeline)),
+        Delivery(context.redis, lists_of(queue_names(context.pipeline))),
     ]
     for thread in _threads:
         thread.start()

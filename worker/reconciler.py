@@ -25,6 +25,7 @@ from worker.ledger.keys import run_key
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunRecord
 from worker.messages.aside import put_aside
+from worker.messages.lanes import lists_of
 from worker.messages.mailbox import FINAL, call_in, chunks_with_messages, correct_times
 from worker.messages.transport import send_only
 from worker.run.lost import end_if_lost
@@ -61,7 +62,7 @@ def reconcile(context: Context) -> list[Resent]:
         return []  # another process reconciles
     try:
         with lease.kept_alive():
-            queues = queue_names(context.pipeline)
+            queues = lists_of(queue_names(context.pipeline))
             put_aside(context.redis, queues)
             correct_times(context.redis)
             context.ledger.forget_expired()
@@ -101,20 +102,21 @@ def _reconcile_run(context: Context, run: RunRecord, there: set[tuple[str, str]]
     wanted = {chunk_of(step) for step, at in states.items() if at not in STEP_ENDED} or {FINAL}
     missing = {each for each in wanted if (run.id, each) not in there}
     lost = _lost_long_enough(context, run.id, missing)
-    sent = [each for each in sorted(lost) if _send(context, run.id, each, states)]
+    sent = [each for each in sorted(lost) if _send(context, run, each, states)]
     for each in sent:
         log.warning("%s: resent: %s", run.id, each or "the finalization")
     return [Resent(run_id=run.id, chunk=each) for each in sent]
 
 
-def _send(context: Context, run_id: str, chunk_id: str, states: Mapping[str, StepState]) -> bool:
+def _send(context: Context, run: RunRecord, chunk_id: str, states: Mapping[str, StepState]) -> bool:
     """Send the finalization, or what is left of a chunk; False when there is no such chunk."""
     if chunk_id == FINAL:
-        final_message(run_id).apply_async()
+        final_message(run.id, lane=run.lane).apply_async()
         return True
-    chunk = context.chunk(run_id, chunk_id)
+    chunk = context.chunk(run.id, chunk_id)
     if chunk is not None:
-        rest(run_id, unsettled(chunk, states), context.pipeline).apply_async()
+        left = unsettled(chunk, states)
+        rest(run.id, left, context.pipeline, lane=run.lane).apply_async()
     return chunk is not None
 
 

@@ -33,6 +33,7 @@ from celery.exceptions import TaskRevokedError
 from kombu.utils.json import dumps
 
 from worker.ledger.awaited import Awaited
+from worker.messages.lanes import list_of
 from worker.messages.later import put_off
 
 log = logging.getLogger(__name__)
@@ -137,7 +138,8 @@ def _put(channel: Any, queue: str, message: dict[str, Any], **options: Any) -> N
         _stock_put(channel, queue, message, **options)
         return
     with channel.conn_or_acquire() as client:
-        put_off(client, queue, dumps(message), seconds, awaited and Awaited(**awaited))
+        into = list_of(queue, message.get("properties", {}).get("priority") or 0)
+        put_off(client, into, dumps(message), seconds, awaited and Awaited(**awaited))
 
 
 def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:
