@@ -112,7 +112,12 @@ class Settings(BaseSettings):
         default=None,
         description="dataset for BigQuery's copies of it; without one nothing is kept there",
     )
-    keep_days: int = Field(default=14, ge=1, le=3650, description="for so many days")
+    keep_days: int = Field(
+        default=14,
+        ge=1,
+        le=3650,
+        description="days that this is kept, and logs, reports and replaced files of local tables",
+    )
 
     @field_validator("warehouse", "pipeline", "broker_url", "location", "home", "notify")
     @classmethod

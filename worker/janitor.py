@@ -14,6 +14,7 @@ from typing import Any
 import redis
 from celery import signals
 
+from planner.errors import FleetError
 from planner.settings import load_settings
 from worker.app import app, queue_names
 from worker.ledger.connection import connect, forgetful
@@ -23,6 +24,7 @@ from worker.messages.lanes import lists_of
 from worker.messages.later import Delivery
 from worker.processes.children import die_with_parent
 from worker.reconciler import reconcile_quietly
+from worker.run.tidy import tidy_daily
 from worker.step.context import Context, context_here
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,8 @@ class Janitor(threading.Thread):
         while not self._ended.wait(pause):
             self._sign_on(pause)
             reconcile_quietly(self._process_context)
+            with suppress(OSError, FleetError):
+                tidy_daily(self._process_context)
         with suppress(redis.RedisError):
             sign_off(self._process_context.redis, self._worker, self._slots)
 

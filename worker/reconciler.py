@@ -29,10 +29,14 @@ from worker.messages.lanes import lists_of
 from worker.messages.mailbox import FINAL, call_in, chunks_with_messages, correct_times
 from worker.messages.transport import send_only
 from worker.run.lost import end_if_lost
-from worker.run.stalled import tell_if_stalled
+from worker.run.stalled import tell_if_slow
 from worker.step.context import Context
 
 log = logging.getLogger(__name__)
+
+LOOKED = "backfill:reconciled"
+"""A key that lives from one look of the fleet to the next."""
+LOOK_SHARE = 0.45  # of BACKFILL_RECONCILE_SECONDS: a worker that looks twice in it finds it gone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +74,20 @@ def reconcile(context: Context) -> list[Resent]:
             cancelling = {run.id for run in active if run.state is RunState.CANCELLING}
             call_in(context.redis, queues, cancelling)
             for run in active:
-                tell_if_stalled(context, run)
+                _tell_if_slow(context, run)
             there = chunks_with_messages(context.redis, queues)
             return [each for run in active for each in _reconcile_one(context, run, there)]
     finally:
         lease.release()
+
+
+def _tell_if_slow(context: Context, run: RunRecord) -> None:
+    """What cannot be told of one run, such as of another version, keeps nothing from the others."""
+    if run.pipeline == context.pipeline.name:
+        try:
+            tell_if_slow(context, run)
+        except FleetError as error:
+            log.warning("%s: could not see whether it stands still: %s", run.id, error)
 
 
 def _reconcile_one(context: Context, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:
@@ -137,10 +150,18 @@ def _lost_long_enough(context: Context, run_id: str, missing: set[str]) -> set[s
     return lost
 
 
+def reconcile_in_turn(context: Context) -> list[Resent]:
+    """Reconcile, unless another process of the fleet has just done it: it looks twice in
+    `BACKFILL_RECONCILE_SECONDS`, however many come to it. A look reads every message."""
+    between = int(LOOK_SHARE * context.settings.reconcile_seconds * 1e3)
+    is_our_turn = context.redis.set(LOOKED, "1", nx=True, px=between)
+    return reconcile(context) if is_our_turn else []
+
+
 def reconcile_quietly(context: Context) -> None:
-    """Reconcile; an error is only logged, since it is done anew at the next turn."""
+    """Reconcile in turn; an error is only logged, since it is done anew at the next."""
     try:
-        reconcile(context)
+        reconcile_in_turn(context)
     except (FleetError, WarehouseError, redis.RedisError, OSError) as error:
         log.warning("could not reconcile: %s", error)
     except Exception:

@@ -80,6 +80,7 @@ statements = ["{name}_clear", "{name}"]
 JOB = """# job.sh PLACE PHASE DAY: works as long as PHASE.DAY.wait is there.
 key="$1/$2.$3"
 if [ -e "$key.leaves" ]; then setsid sleep 600 & fi
+if [ -e "$key.fails" ]; then echo "no such game" >&2; exit 3; fi
 while
   echo "$$ $(date +%s%N)" >> "$key.ticks"
   [ -e "$key.wait" ]
