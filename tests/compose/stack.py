@@ -31,6 +31,7 @@ class Stack:
             "FLOWER_BASIC_AUTH": "me:secret",
             "FLOWER_PORT": "0",
             "METRICS_PORT": "0",
+            "SERVE_PORT": "0",
             "BACKFILL_WAREHOUSE": "local:/state/warehouse",
             "BACKFILL_PIPELINE": "/pipeline/two.toml",
             "BACKFILL_LEASE_SECONDS": "3",

@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.skipif(bool(ABSENCE), reason=f"no Docker Engine to build and run on: {ABSENCE}"),
 ]
 WAIT_SECONDS = 240.0
-EVERYTHING = ("--profile", "heal", "--profile", "metrics", "--profile", "planner")
+EVERYTHING = ("--profile", "heal", "--profile", "metrics", "--profile", "serve")
 
 
 @pytest.fixture(scope="module")
@@ -128,6 +128,16 @@ def test_metrics_and_healing_are_services(stack: Stack) -> None:
     stack.compose("--profile", "heal", "up", "--detach", "heal", HEAL_OPTIONS="--days 3660")
     said = ("--profile", "heal", "logs", "heal")
     until(lambda: "Nothing to do" in stack.compose(*said).stdout, seconds=60)
+
+
+def test_the_page_is_a_service_with_a_password(stack: Stack) -> None:
+    password = {"BACKFILL_SERVE_PASSWORD": "a-long-enough-word"}
+    stack.compose("--profile", "serve", "up", "--detach", "--wait", "serve", **password)
+    address = stack.compose("--profile", "serve", "port", "serve", "9465").stdout.strip()
+    url = f"http://{address}/gaps"
+
+    assert httpx.get(url).status_code == 401
+    until(lambda: httpx.get(url, auth=("me", "a-long-enough-word")).status_code == 200)
 
 
 def test_the_shipped_pipeline_is_enqueued_with_the_scripts_of_its_folder(

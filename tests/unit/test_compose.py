@@ -19,7 +19,7 @@ TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-FLEET = ("worker", "flower", "heal", "metrics", "planner")
+FLEET = ("worker", "flower", "heal", "metrics", "serve", "planner")
 CHECK = ["CMD", "python", "-P", "-m", "worker", "alive", "--end"]
 SETTINGS = {name for field in Settings.model_fields for name in variables(field)}
 
@@ -32,6 +32,7 @@ def test_the_services_and_which_of_them_up_starts() -> None:
         "flower": None,
         "heal": ["heal"],
         "metrics": ["metrics"],
+        "serve": ["serve"],
         "planner": ["planner"],
     }
 
@@ -51,6 +52,7 @@ def test_pages_and_figures_are_published_on_loopback_alone() -> None:
     assert published == {
         "flower": ["127.0.0.1:${FLOWER_PORT:-5555}:5555"],
         "metrics": ["127.0.0.1:${METRICS_PORT:-9464}:9464"],
+        "serve": ["127.0.0.1:${SERVE_PORT:-9465}:9465"],
     }
     assert {of.get("network_mode") for of in SERVICES.values()} == {None, "none"}
     assert not any(of.get("privileged") for of in SERVICES.values())
@@ -105,8 +107,8 @@ def test_a_folder_that_is_not_there_is_an_error_and_a_key_is_not_needed(name: st
 @pytest.mark.parametrize("name", FLEET)
 def test_every_setting_is_handed_on_and_none_that_is_none(name: str) -> None:
     told = {each for each in SERVICES[name]["environment"] if each.startswith("BACKFILL_")}
-    handed = SETTINGS - {"BACKFILL_ALIVE_FILE"}
-    assert told == (SETTINGS if name == "worker" else handed)
+    own = {"worker": "BACKFILL_ALIVE_FILE", "serve": "BACKFILL_SERVE_PASSWORD"}
+    assert told == SETTINGS - set(own.values()) | {own.get(name, "BACKFILL_HOME")}
 
 
 def test_a_worker_is_given_longer_to_stop_than_it_needs() -> None:
@@ -128,7 +130,7 @@ def test_a_worker_that_is_ill_is_ended_and_what_ends_is_started_again() -> None:
     ]
     assert worker["environment"]["BACKFILL_ALIVE_FILE"].startswith("/tmp/")
     assert worker["init"] is True  # the first process of a container cannot be killed from inside
-    for name in ("redis", "worker", "flower", "heal", "metrics"):
+    for name in ("redis", "worker", "flower", "heal", "metrics", "serve"):
         assert SERVICES[name]["restart"] == "unless-stopped"
 
 
