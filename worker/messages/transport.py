@@ -17,6 +17,8 @@ these is no longer needed):
 - A delayed message is held by the worker that receives it, behind that worker's running step,
   however idle others are.
   → `_put`, which delays it in Redis (`worker/messages/later.py`)
+- A dead worker's message comes back after the visibility timeout, also where its host knows better.
+  → `_append`, which lets a delivered message name its worker (`worker/messages/held.py`)
 - Revoking a link that is not the last of its chain leaves the chord incomplete for ever.
   → `settle_revoked`
 """
@@ -33,7 +35,9 @@ from celery.exceptions import TaskRevokedError
 from kombu.utils.json import dumps
 
 from worker.ledger.awaited import Awaited
+from worker.messages.held import HOLDER
 from worker.messages.later import put_off
+from worker.processes.identity import owner
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +49,7 @@ PLANNER_TRIES = 3  # to send a message
 _stock_connection_parameters = kombu_redis.Channel._connparams
 _stock_restore_unacked = kombu_redis.QoS.restore_unacked
 _stock_put = kombu_redis.Channel._put
+_stock_append = kombu_redis.QoS.append
 
 
 def install(app: Any, *, visibility_seconds: float) -> None:
@@ -52,6 +57,7 @@ def install(app: Any, *, visibility_seconds: float) -> None:
     kombu_redis.Channel._connparams = _connection_parameters  # type: ignore[method-assign]
     kombu_redis.QoS.restore_unacked = _restore_unacked  # type: ignore[method-assign]
     kombu_redis.Channel._put = _put  # type: ignore[assignment, method-assign]
+    kombu_redis.QoS.append = _append  # type: ignore[method-assign]
     VisibilityHeartbeat.every_seconds = visibility_seconds / 4
     app.steps["consumer"].add(VisibilityHeartbeat)
     signals.task_revoked.connect(settle_revoked, weak=False)
@@ -138,6 +144,12 @@ def _put(channel: Any, queue: str, message: dict[str, Any], **options: Any) -> N
         return
     with channel.conn_or_acquire() as client:
         put_off(client, queue, dumps(message), seconds, awaited and Awaited(**awaited))
+
+
+def _append(qos: Any, message: Any, delivery_tag: str) -> None:
+    """Note a delivered message, with the process that holds it."""
+    message._raw["properties"][HOLDER] = owner()
+    _stock_append(qos, message, delivery_tag)
 
 
 def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:
