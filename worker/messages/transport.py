@@ -26,6 +26,9 @@ these is no longer needed):
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import celery.worker.state as worker_state
@@ -45,6 +48,10 @@ TOUCH_AT_ONCE = 500  # messages per ZADD
 WAIT = "wait_seconds"  # the header with a message's delay
 AWAITED = "awaited"  # the header with what its step waits for
 PLANNER_TRIES = 3  # to send a message
+
+_withheld: ContextVar[list[tuple[str, dict[str, Any]]] | None] = ContextVar(
+    "withheld", default=None
+)
 
 _stock_connection_parameters = kombu_redis.Channel._connparams
 _stock_restore_unacked = kombu_redis.QoS.restore_unacked
@@ -134,7 +141,11 @@ class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 def _put(channel: Any, queue: str, message: dict[str, Any], **options: Any) -> None:
-    """Send a message, or delay it as its header says."""
+    """Send a message, or delay it as its header says, or withhold it."""
+    withheld = _withheld.get()
+    if withheld is not None:
+        withheld.append((queue, message))
+        return
     # A copy: kombu resends the same headers when Redis did not answer.
     headers = dict(message["headers"])
     seconds, awaited = headers.pop(WAIT, None), headers.pop(AWAITED, None)
@@ -144,6 +155,17 @@ def _put(channel: Any, queue: str, message: dict[str, Any], **options: Any) -> N
         return
     with channel.conn_or_acquire() as client:
         put_off(client, queue, dumps(message), seconds, awaited and Awaited(**awaited))
+
+
+@contextmanager
+def withholding() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """Messages that the block sends are not sent: their queues, and what they are."""
+    kept: list[tuple[str, dict[str, Any]]] = []
+    token = _withheld.set(kept)
+    try:
+        yield kept
+    finally:
+        _withheld.reset(token)
 
 
 def _append(qos: Any, message: Any, delivery_tag: str) -> None:
@@ -161,10 +183,13 @@ def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:
 def send_only(app: Any) -> None:
     """Make a planner's app send without subscribing to results: it reads the ledger instead.
 
+    Flower shows what it sends once a worker has received it.
+
     A user waits for it, so a dead Redis is an error within seconds.
     """
     policy = {**app.conf.task_publish_retry_policy, "max_retries": PLANNER_TRIES}
     app.conf.task_publish_retry_policy = policy
+    app.conf.task_send_sent_event = False
     app.backend.on_task_call = lambda producer, task_id: None
     app.backend.result_consumer.consume_from = lambda task_id: None
     app.backend.result_consumer.cancel_for = lambda task_id: None
