@@ -19,9 +19,9 @@ from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.ending import print_ending
 from planner.commands.output import err, out, print_json
-from planner.commands.run_status import run_exit, status_json
-from planner.commands.waits import retrying, waits
+from planner.commands.run_status import run_exit
 from planner.text import duration
+from worker.run.waits import retrying, waits
 
 if TYPE_CHECKING:
     from worker.ledger.record import RunRecord, StepRecord
@@ -41,6 +41,8 @@ def watch(run: opt.RunId, json: opt.Json = False) -> None:
     required_ledger(context).require(run)
     record = follow(context, run, quiet=json)
     if json:
+        from worker.run.status import status_json
+
         print_json(status_json(context, record))
     else:
         print_ending(context, record)
