@@ -279,8 +279,7 @@ class Tiny:
             scope=Window(start=min(days), end=max(days)),
         )
         run_id = new_id("run", datetime.now(UTC))
-        lane = free_lane(self.context, orders.priority)
-        orders = replace(orders, lane=lane, deadline_seconds=deadline_seconds)
+        orders = replace(orders, deadline_seconds=deadline_seconds)
         self.ledger.register(run_id, plan, orders)
         return run_id
 
@@ -292,6 +291,7 @@ class Tiny:
         chunk_dates: int = 1,
         orders: Orders = PLAIN,
     ) -> str:
+        orders = replace(orders, lane=free_lane(self.context, orders.priority))
         run_id = self.register(days, phases, chunk_dates=chunk_dates, orders=orders)
         self.say("send", run_id)
         return run_id

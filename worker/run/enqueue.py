@@ -165,17 +165,15 @@ def send_steps(context: Context, run_id: str, plan: Plan, steps: Collection[str]
     die, `planner resume` goes on.
     """
     from worker.app import app  # Celery costs 126 ms to import
-    from worker.canvas import canvas, final_message
+    from worker.canvas import final_message, send
     from worker.messages.transport import send_only
 
     send_only(app)
     lane = context.ledger.require(run_id).lane
-    message = (
-        canvas(run_id, plan, context.pipeline, steps, lane=lane)
-        if steps
-        else final_message(run_id, lane=lane)
-    )
-    message.apply_async()
+    if steps:
+        send(context.redis, run_id, plan, context.pipeline, steps, lane=lane)
+    else:
+        final_message(run_id, lane=lane).apply_async()
     context.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])
 
 
