@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from planner.commands.waits import Retrying, Wait, retrying, waits
 from planner.errors import Exit
 from planner.report.causes import Cause, cause_lines, causes, causes_json
+from planner.text import timestamp
 
 if TYPE_CHECKING:
     from planner.report.report import Failure
@@ -39,7 +39,7 @@ def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
     return {
         "run_id": record.id,
         "state": shown_state(record),
-        "deadline": None if record.deadline is None else _iso(record.deadline),
+        "deadline": None if record.deadline is None else timestamp(record.deadline),
         "stopped_by": record.stopped_by or None,
         "note": record.note or None,
         "steps": {state: tally[state] for state in STATES},
@@ -56,12 +56,12 @@ def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
 
 
 def _wait_json(wait: Wait) -> dict[str, Any]:
-    since = None if wait.since is None else _iso(wait.since)
+    since = None if wait.since is None else timestamp(wait.since)
     return {"for": wait.what, "steps": wait.steps, "since": since}
 
 
 def _retry_json(each: Retrying) -> dict[str, Any]:
-    return {"reason": each.reason, "steps": [*each.steps], "again": _iso(each.again)}
+    return {"reason": each.reason, "steps": [*each.steps], "again": timestamp(each.again)}
 
 
 def _estimate_json(ahead: Forecast) -> dict[str, Any]:
@@ -111,7 +111,3 @@ def failures_so_far(context: Context, record: RunRecord) -> list[Failure]:
 def cause_lines_of(found: dict[str, Any]) -> list[str]:
     """What failed by cause, for a terminal, of a status' JSON."""
     return [line for each in found["causes"] for line in cause_lines(Cause(**each))]
-
-
-def _iso(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

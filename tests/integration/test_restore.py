@@ -84,7 +84,8 @@ def test_every_table_is_as_it_was_row_for_row(mart: Mart) -> None:
         ("daily", tuple(DAYS)),
         ("trend", tuple(DAYS)),
     }
-    assert mart.ledger.restores(RUN) == [report.model_dump_json()]
+    (record,) = mart.ledger.restores()
+    assert (record.id, record.state, record.report) == (report.restore_id, "restored", report)
 
 
 def test_dates_that_held_nothing_hold_nothing_again(mart: Mart) -> None:
@@ -198,10 +199,69 @@ def test_a_restore_that_was_killed_in_the_middle_is_begun_again_and_ends_right(
     assert half["daily"] == before["daily"]
     assert half["trend"] != before["trend"]
 
-    # Then the same command ends what it began, at once
+    # Then it is told as interrupted, with the command that goes on
+    (row,) = [each for each in say("runs", "--json").json["runs"] if each["run_id"] != RUN]
+    assert (row["state"], row["reason"]) == ("interrupted", f"restore of {RUN}")
+    told = say("status", row["run_id"])
+    assert (told.code, f"put back with `planner restore {RUN} --yes`" in told.out) == (4, True)
+    assert f"put back with `planner restore {RUN}" in say("report", row["run_id"]).err
+
+    # And that ends what it began, at once
     done = say("restore", RUN, "--yes")
     assert done.code == 0, done.err
     assert rows(mart) == before
+
+
+def test_a_restore_is_told_where_runs_are(mart: Mart, say: Callable[..., Done]) -> None:
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+    # One that is refused is told nowhere
+    assert say("restore", RUN, "--phase", "sales", "--yes").code == 2
+    assert say("log", RUN, "--json").json["commands"] == []
+
+    done = say("restore", RUN, "--yes", "--as", "ada", "--json").json
+
+    listed = {row["run_id"]: row for row in say("runs", "--json").json["runs"]}
+    assert listed.keys() == {RUN, done["restore_id"]}
+    assert {**listed[done["restore_id"]], "created": ""} == {
+        "run_id": done["restore_id"],
+        "state": "restored",
+        "pipeline": "mart",
+        "created": "",
+        "steps_total": 2,
+        "reason": f"restore of {RUN}",
+        "by": "ada",
+    }
+    for name in (RUN, done["restore_id"]):
+        (command,) = say("log", name, "--json").json["commands"]
+        assert (command["by"], command["text"]) == (
+            "ada",
+            f"planner restore {RUN} --yes --as ada --json",
+        )
+    status = say("status", done["restore_id"], "--json")
+    assert (status.code, status.json["state"], status.json["report"]) == (0, "restored", done)
+    assert f"8 phase-dates of {RUN} hold what they held" in say("report", done["restore_id"]).out
+    assert "is a restore, which has no steps" in say("retry", done["restore_id"]).err
+
+
+def test_a_restore_that_failed_says_why_and_how_it_goes_on(
+    mart: Mart, say: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(mart, redo(mart, "daily"))
+
+    def fails(*arguments: object) -> None:
+        raise WarehouseUnreachable("No answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("worker.run.restore.are_equal", lambda *arguments: frozenset())
+        patched.setattr("worker.run.restore.put_back", fails)
+        with pytest.raises(WarehouseUnreachable):
+            restore(mart.context, RUN)
+
+    (record,) = mart.ledger.restores()
+    assert (record.state, record.why) == ("failed", "No answer")
+    told = say("status", record.id)
+    assert (told.code, f"with `planner restore {RUN}`" in told.out) == (4, True)
 
 
 def test_a_retry_keeps_what_was_there_before_the_run(mart: Mart) -> None:
