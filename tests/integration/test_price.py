@@ -128,6 +128,18 @@ def test_a_plan_above_the_limit_is_not_sent(mart: Mart, server: BigQueryServer, 
     assert "The run is billed about" in done.err
 
 
+def test_a_plan_file_above_the_limit_is_not_sent(
+    mart: Mart, server: BigQueryServer, say: Say
+) -> None:
+    file = mart.place / "plan.json"
+    assert say("plan", "--redo", "--all", "--phases", "daily", "--out", str(file)).code == 0
+
+    done = say("enqueue", "--plan", str(file), "--yes", "--max-dollars", "0.001")
+
+    assert (done.code, "--max-dollars allows $0.001: nothing was sent" in done.err) == (2, True)
+    assert mart.ledger.runs() == []
+
+
 def test_what_nothing_tells_is_said_to_be_unknown(mart: Mart, server: BigQueryServer) -> None:
     mart.says("trend", "SELECT 1 FROM m.nowhere")
 
