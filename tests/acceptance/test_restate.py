@@ -32,27 +32,33 @@ from worker.processes.embedded_redis import embedded_broker
 from worker.processes.workers import run_workers
 
 SCRIPT = "backfill_jobs/analytics/player_game_summary/player_game_summary_analytics_backfill.py"
-WRONG = """
+WRONG = '''
 import sys
 from planner.sandbox import job
 
 BONUS = 1
-UPDATE = (
-    "UPDATE nba_analytics.player_game_summary SET points = points + @bonus "
-    "WHERE game_date BETWEEN @start AND @end"
+MORE = """
+MERGE nba_analytics.player_game_summary
+USING (
+  SELECT * REPLACE (points + @bonus AS points) FROM nba_analytics.player_game_summary
+  WHERE game_date BETWEEN @start AND @end
 )
+ON FALSE
+WHEN NOT MATCHED BY SOURCE AND game_date BETWEEN @start AND @end THEN DELETE
+WHEN NOT MATCHED BY TARGET THEN INSERT ROW
+"""
 
 
 def fill_spans(warehouse, phase, table, spans):
     wrapped(warehouse, phase, table, spans)
     for start, end in spans if BONUS else ():
-        warehouse.run(UPDATE, {"bonus": BONUS, "start": start, "end": end})
+        warehouse.run(MORE, {"bonus": BONUS, "start": start, "end": end})
 
 
 wrapped, job.fill_spans = job.fill_spans, fill_spans
 if __name__ == "__main__":
     sys.exit(job.run_phase("analytics"))
-"""
+'''
 RIGHT = WRONG.replace("BONUS = 1", "BONUS = 0")
 BY_SCRIPT = ("analytics", "precompute", "grading")
 """Phases whose scripts are in the folder that was mended."""
