@@ -77,18 +77,20 @@ def _estimate_json(ahead: Forecast) -> dict[str, Any]:
 def _billed_json(
     context: Context, record: RunRecord, steps: Sequence[StepRecord]
 ) -> dict[str, Any]:
-    """What the warehouse billed so far: in all, and for the steps of each phase."""
+    """What the warehouse billed so far: in all, for each phase, and for each of its steps."""
     from planner.plan.cost import cost_of
     from planner.plan.plan import phase_of
 
+    by_step = {step.id: step.billed for step in steps if step.billed}
     phases: Counter[str] = Counter()
-    for step in steps:
-        phases[phase_of(step.id)] += step.billed
+    for step, billed in by_step.items():
+        phases[phase_of(step)] += billed
     cost = cost_of(record.billed, context.settings.dollars_per_tib)
     return {
         **cost.as_json(),
         "max_dollars": record.max_dollars,
-        "phases": {phase: billed for phase, billed in phases.items() if billed},
+        "phases": dict(phases),
+        "steps": by_step,
     }
 
 

@@ -15,7 +15,7 @@ from planner.commands.restores import restore_exit, restore_row, show_report, sh
 from planner.commands.run_status import cause_lines_of, run_exit, shown_state, status_json
 from planner.commands.waits import Retrying, Wait
 from planner.errors import Exit, FleetError, UsageError
-from planner.plan.cost import Cost
+from planner.plan.cost import Cost, readable
 from planner.text import duration, moment
 
 if TYPE_CHECKING:
@@ -150,7 +150,9 @@ def _against(ahead: dict[str, Any]) -> str:
 def _billed(billed: dict[str, Any]) -> str:
     limit = billed["max_dollars"]
     cost = Cost(bytes=billed["bytes"], dollars=billed["dollars"])
-    return f"billed so far: {cost}" + ("" if limit is None else f" of ${limit:g} at most")
+    told = f"billed so far: {cost}" + ("" if limit is None else f" of ${limit:g} at most")
+    phases = ", ".join(f"{name} {readable(size)}" for name, size in billed["phases"].items())
+    return f"{told}; {phases}" if phases else told
 
 
 def _print_status(found: dict[str, Any]) -> None:
