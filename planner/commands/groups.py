@@ -108,7 +108,9 @@ class Counting(Scope):
                 f"--dates names {max(self.dates)}, which is in the future: leave out what is "
                 f"after {today}, which is today."
             )
-        return Picked.of(self.dates)
+        picked = Picked.of(self.dates)
+        Calendar(pipeline=pipeline).require_any(picked)
+        return picked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,13 +171,16 @@ class Planning(Counting):
         if self.writes_anew:
             below = {n for n in pipeline.by_name if not pipeline.ancestors[n].isdisjoint(phases)}
             phases = [n for n in pipeline.by_name if n in phases or n in below]
+        scope = self.window(pipeline)
+        if self.redo:
+            Calendar(pipeline=pipeline).require_any(scope)
         values, pinned = dict(self.set_values or ()), dict(self.runner or ())
         require_choices(pipeline, phases, values, pinned)
         _require_no_secrets(values)
         return Wanted(
             values=values,
             pinned=pinned,
-            scope=self.window(pipeline),
+            scope=scope,
             phases=phases,
             redo=chosen if self.redo and not self.changed else (),
             changed=chosen if self.changed else (),

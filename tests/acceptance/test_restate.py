@@ -79,7 +79,10 @@ def league(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]
     monkeypatch.setattr("planner.sandbox.workers.ROOT", tmp_path / "root")
     with ExitStack() as stack:
         sandbox = Sandbox(place=tmp_path, whole=tmp_path / "whole", stack=stack)
-        ranged(tmp_path)
+        file = ranged(tmp_path)
+        named = 'name = "nba_analytics.player_game_summary"\n'
+        key = 'key = ["game_code", "player_id"]\n'
+        file.write_text(file.read_text().replace(named, named + key))
         (tmp_path / "root" / SCRIPT).write_text(WRONG)
         sandbox.start_fleet(workers=2)
         yield sandbox

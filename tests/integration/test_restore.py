@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,7 +20,9 @@ from planner.errors import FleetError, UsageError
 from planner.gaps.gaps import GapReason
 from planner.plan.plan import Plan
 from planner.plan.states import RunState
+from planner.report.advice import next_steps
 from planner.report.history import create_statements
+from planner.report.markdown import render_markdown
 from planner.report.report import Report
 from planner.sandbox.workers import environment_of
 from sql.errors import KeptExpired, WarehouseRefused, WarehouseUnreachable
@@ -140,6 +143,52 @@ def test_a_step_that_deletes_and_dies_says_how_its_rows_are_put_back(
 
     now = rows(mart, "daily")["daily"]
     assert now == [row for row in before["daily"] if row["day"] == DAYS[1]]
+
+
+SCRIPT = """
+import os, signal, sys
+from datetime import date
+from sql import open_warehouse
+
+first, last, how = date.fromisoformat(sys.argv[1]), date.fromisoformat(sys.argv[2]), sys.argv[3]
+warehouse = open_warehouse(os.environ["BACKFILL_WAREHOUSE"])
+statement = "DELETE FROM m.daily WHERE day BETWEEN @first AND @last"
+warehouse.run(statement, {"first": first, "last": last})
+if how == "raises":
+    raise RuntimeError("the source is gone")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["raises", "is killed"])
+def test_a_script_that_deletes_and_dies_names_the_command_that_puts_its_rows_back(
+    mart: Mart, say: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    # Given a phase whose script deletes its dates first, and dies
+    (mart.place / "job.py").write_text(SCRIPT)
+    command = [sys.executable, str(mart.place / "job.py"), "{start}", "{end}", how]
+    file = Path(mart.settings.pipeline)
+    told = f'kind = "script"\ncommand = {json.dumps(command)}'
+    file.write_text(file.read_text().replace('kind = "sql"\nstatements = ["daily"]', told))
+    monkeypatch.setenv("BACKFILL_WAREHOUSE", mart.settings.warehouse)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    mart.context = Context(mart.settings, patient=False)
+    before = rows(mart)
+    report = run(mart, redo(mart, "daily", chunk_dates=1))
+    assert (report.state, rows(mart)["daily"]) == ("failed", [])
+
+    # When what its error names is typed, word for word
+    named = mart.problem(DAYS[0], "daily").split("`")[-2]
+    assert named == f"planner restore {RUN} --phase daily --dates {DAYS[0]}"
+    everywhere = [step.command for step in next_steps(report) if "restore" in step.command]
+    assert everywhere == [f"planner restore {RUN} --phase daily --dates {DAYS[0]}..{DAYS[-1]}"]
+    assert everywhere[0] in render_markdown(report)
+    for asked in (named, *everywhere):
+        done = say(*asked.split()[1:], "--yes")
+        assert done.code == 0, done.err
+
+    # Then every row is there again
+    assert rows(mart) == before
 
 
 def test_what_was_written_since_is_not_written_over(mart: Mart) -> None:
