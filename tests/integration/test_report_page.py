@@ -319,6 +319,7 @@ def test_without_a_script_the_tables_are_there(open_page: Open) -> None:
     assert "need JavaScript" in (seen.page.locator("#maps").text_content() or "")
 
 
+@pytest.mark.slow
 def test_five_seasons_switch_at_once(open_page: Open) -> None:
     seen = open_page(make_report(seasons=5))
     assert seen.cells.count() == 5985
