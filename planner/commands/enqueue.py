@@ -231,6 +231,11 @@ def _wait(context: Context, run_id: str, plan: Plan, *, json: bool) -> NoReturn:
         print_json({"run_id": run_id, **plan.as_json(), "status": status_json(context, record)})
     else:
         print_ending(context, record)
+        if record.keep and any(t.reason in RECOMPUTE for _, s in plan.steps() for t in s.tasks):
+            note(
+                f"How rows differ from before: `planner diff {run_id}`. To put those back: "
+                f"`planner restore {run_id}`."
+            )
     raise typer.Exit(run_exit(record))
 
 

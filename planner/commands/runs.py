@@ -35,7 +35,7 @@ def runs(json: opt.Json = False) -> None:
         out.print("No runs yet: start one with `planner enqueue --gaps`.")
     else:
         columns = ["run", "state", "pipeline", "created", "steps", "reason", "by"]
-        out.print(count_table("runs", columns, [row.values() for row in rows]))
+        out.print(count_table("runs", columns, [row.values() for row in rows], whole=2))
 
 
 def _row(record: RunRecord) -> dict[str, object]:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
@@ -19,7 +19,7 @@ from planner.pipeline.load import load_pipeline, pipeline_path
 from planner.sandbox.boxscores import generate_boxscores
 from planner.sandbox.build import build
 from planner.sandbox.compare import Difference, differences
-from planner.sandbox.ranged import ranged
+from planner.sandbox.demo_pipeline import demo_pipeline
 from planner.sandbox.shop import build_shop
 from planner.sandbox.workers import ROOT, environment_of
 from planner.settings import Settings
@@ -79,7 +79,7 @@ def league(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]
     monkeypatch.setattr("planner.sandbox.workers.ROOT", tmp_path / "root")
     with ExitStack() as stack:
         sandbox = Sandbox(place=tmp_path, whole=tmp_path / "whole", stack=stack)
-        file = ranged(tmp_path)
+        file = demo_pipeline(tmp_path)
         named = 'name = "nba_analytics.player_game_summary"\n'
         key = 'key = ["game_code", "player_id"]\n'
         file.write_text(file.read_text().replace(named, named + key))
@@ -140,25 +140,38 @@ def test_a_wrong_constant_of_two_seasons_is_found_mended_and_put_back(league: Sa
     assert next(iter(shown["columns"])) == "points"
 
     # And the same run is put back, also when a worker and the restore itself are killed
-    begun = version(league.place, "nba_analytics.player_game_summary")
     assert league.running is not None
+    os.kill(league.running.workers[0].process.pid, signal.SIGKILL)
+    killed = kill_in_the_middle(
+        run, league.place, "nba_analytics.player_game_summary", league.running.environment
+    )
+    assert killed < 0
+    go_on(say)
+    assert unequal(league.place / "before", league.place / "warehouse", league.tables) == []
+
+
+def kill_in_the_middle(run: str, place: Path, first: str, environment: Mapping[str, str]) -> int:
+    """Begin to restore a run, and kill that when its first table was put back; the exit code."""
+    begun = version(place, first)
     restoring = subprocess.Popen(
         [sys.executable, "-m", "planner", "restore", run, "--yes"],
-        env={**league.running.environment},
-        cwd=league.place,
+        env={**environment},
+        cwd=place,
     )
-    until(lambda: version(league.place, "nba_analytics.player_game_summary") > begun, seconds=120)
-    os.kill(league.running.workers[0].process.pid, signal.SIGKILL)
+    until(lambda: version(place, first) > begun, seconds=120)
     restoring.kill()
-    restoring.wait()
+    return restoring.wait()
+
+
+def go_on(say: Callable[..., Done]) -> None:
+    """Type what the status of the restore that was killed names."""
     (killed,) = [each for each in say("runs", "--json").json["runs"] if "restore" in each["run_id"]]
     assert killed["state"] == "interrupted"
     again = re.search(r"`planner (.*)`", say("status", killed["run_id"]).out)
     assert again is not None
-    assert again[1] == f"restore {run} --yes"
-    put_back = say(*again[1].split())
-    assert put_back.code == 0, put_back.err
-    assert unequal(league.place / "before", league.place / "warehouse", league.tables) == []
+    assert again[1] == f"{killed['reason'].replace(' of ', ' ')} --yes"
+    done = say(*again[1].split())
+    assert done.code == 0, done.err
 
 
 def unequal(one: Path, other: Path, tables: Sequence[Table | str]) -> list[Difference]:
@@ -169,6 +182,7 @@ def unequal(one: Path, other: Path, tables: Sequence[Table | str]) -> list[Diffe
 
 SHOP_SINCE, SHOP_UNTIL = date(2024, 1, 1), date(2024, 6, 30)
 TABLES = [spec.table for spec in load_pipeline("shop").tables]
+KEYED = 'name = "shop_marts.{name}"\nkey = ["store_id"]\n'
 DAILY = load("shop/store_daily")
 DOUBLED = DAILY.replace("SUM(cents) AS cents", "2 * SUM(cents) AS cents")
 
@@ -181,6 +195,7 @@ class Marts:
         text = pipeline_path("shop").read_text(encoding="utf-8")
         for name in ("store_daily", "store_weekly", "store_monthly"):
             text = text.replace(f'"shop/{name}"', f'"{name}"')
+            text = text.replace(f'name = "shop_marts.{name}"\n', KEYED.format(name=name))
             (place / f"{name}.sql").write_text(load(f"shop/{name}"))
         (place / "shop.toml").write_text(text)
         self.settings = Settings(
@@ -224,6 +239,7 @@ def test_the_price_said_before_is_what_marts_of_bigquery_are_billed(marts: Marts
     (marts.place / "store_daily.sql").write_text(DAILY)
 
     # When it is asked what the repair costs, and then done
+    shutil.copytree(marts.place / "warehouse", marts.place / "before")
     before = marts.server.bytes_billed
     done = marts.say("enqueue", "--redo", "--changed", *span, "--wait", "--yes", "--json")
 
@@ -233,6 +249,15 @@ def test_the_price_said_before_is_what_marts_of_bigquery_are_billed(marts: Marts
     billed = marts.server.bytes_billed - before
     said = sum(told[part]["bytes"] for part in ("counting", "recounts", "statements", "keeping"))
     assert abs(said - billed) <= billed / 10, (told, billed)
-    status = marts.say("status", done.json["run_id"], "--json").json["billed"]
+    run = done.json["run_id"]
+    status = marts.say("status", run, "--json").json["billed"]
     assert status["phases"].keys() == {"daily", "weekly", "monthly"}
     assert unequal(marts.place / "whole", marts.place / "warehouse", TABLES) == []
+    daily, *_ = marts.say("diff", run, "--limit", "0", "--json").json["tables"]
+    assert (daily["table"], list(daily["columns"])) == ("shop_marts.store_daily", ["cents"])
+
+    # And the same run is put back, also when the restore is killed
+    environment = {**os.environ, **marts.environment}
+    assert kill_in_the_middle(run, marts.place, "shop_marts.store_daily", environment) < 0
+    go_on(marts.say)
+    assert unequal(marts.place / "before", marts.place / "warehouse", TABLES) == []

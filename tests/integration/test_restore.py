@@ -537,3 +537,5 @@ def test_what_made_the_rows_that_are_put_back_is_not_the_run(
     mart.says("daily", STATEMENTS["daily"])
     restore(mart.context, "run-old", phase="daily", over=True)
     assert changed() == ([], ["daily"])
+    (told,) = say("gaps", "--changed", "--json", "--dates", str(DAYS[0])).json["unknown"]
+    assert told["why"] == "no run here noted what made them"
