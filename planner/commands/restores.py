@@ -66,9 +66,8 @@ def next_step(record: RestoreRecord) -> str | None:
     """What to do about a restore that did not end well."""
     if record.state not in (RestoreState.INTERRUPTED, RestoreState.FAILED):
         return None
-    again = record.asked.text if record.asked else f"planner restore {record.run_id}"
     why = record.why or "Its process is gone."
-    return f"{why} No table is half restored; what is left is put back with `{again}`."
+    return f"{why} No table is half restored; what is left is put back with `{record.again}`."
 
 
 def _status_json(record: RestoreRecord) -> dict[str, Any]:

@@ -169,8 +169,8 @@ def go_on(say: Callable[..., Done]) -> None:
     assert killed["state"] == "interrupted"
     again = re.search(r"`planner (.*)`", say("status", killed["run_id"]).out)
     assert again is not None
-    assert again[1] == f"{killed['reason'].replace(' of ', ' ')} --yes"
-    done = say(*again[1].split())
+    assert again[1] == killed["reason"].replace(" of ", " ")
+    done = say(*again[1].split(), "--yes")
     assert done.code == 0, done.err
 
 

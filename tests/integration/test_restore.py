@@ -252,8 +252,8 @@ def test_a_restore_that_was_killed_in_the_middle_is_begun_again_and_ends_right(
     (row,) = [each for each in say("runs", "--json").json["runs"] if each["run_id"] != RUN]
     assert (row["state"], row["reason"]) == ("interrupted", f"restore of {RUN}")
     told = say("status", row["run_id"])
-    assert (told.code, f"put back with `planner restore {RUN} --yes`" in told.out) == (4, True)
-    assert f"put back with `planner restore {RUN}" in say("report", row["run_id"]).err
+    assert (told.code, f"put back with `planner restore {RUN}`" in told.out) == (4, True)
+    assert f"put back with `planner restore {RUN}`" in say("report", row["run_id"]).err
 
     # And that ends what it began, at once
     done = say("restore", RUN, "--yes")
@@ -305,12 +305,13 @@ def test_a_restore_that_failed_says_why_and_how_it_goes_on(
         patched.setattr("worker.run.restore.are_equal", lambda *arguments: frozenset())
         patched.setattr("worker.run.restore.put_back", fails)
         with pytest.raises(WarehouseUnreachable):
-            restore(mart.context, RUN)
+            restore(mart.context, RUN, phase="daily", dates=DAYS[:2], over=True)
 
     (record,) = mart.ledger.restores()
     assert (record.state, record.why) == ("failed", "No answer")
+    again = f"planner restore {RUN} --phase daily --dates {DAYS[0]}..{DAYS[1]} --over"
     told = say("status", record.id)
-    assert (told.code, f"with `planner restore {RUN}`" in told.out) == (4, True)
+    assert (told.code, f"with `{again}`" in told.out) == (4, True)
 
 
 def test_a_retry_keeps_what_was_there_before_the_run(mart: Mart) -> None:

@@ -33,6 +33,8 @@ class RestoreRecord(Data):
     """How many are put back, each by a commit of its own."""
     begun: float
     """Seconds since the epoch, by Redis' clock."""
+    again: str
+    """The command that begins it again."""
     asked: Command | None = None
     state: RestoreState = RestoreState.RUNNING
     ended: float | None = None

@@ -24,6 +24,7 @@ from planner.plan.command import Command
 from planner.plan.cost import cost_of
 from planner.plan.owed import Owed
 from planner.plan.plan import new_id
+from planner.report.advice import restore_command
 from planner.report.restored import Restored, RestoreReport
 from planner.text import date_runs
 from sql import Unsupported, Warehouse, WarehouseError
@@ -120,7 +121,7 @@ class _Restore:
             with lease.kept_alive():
                 parts = [self._part(*of) for of in specs_of(self.context, self.run, can_be)]
                 self._refuse_written_since(parts)
-                record = self._record(len(parts))
+                record = self._record(len(parts), phase, dates)
                 with noted(self.context, record, lease):
                     found = [self._put_back(part, lease) for part in parts]
                     owed = self._note_owed(pairs)
@@ -132,13 +133,17 @@ class _Restore:
         tell(self.context, self.run, report)
         return report
 
-    def _record(self, tables: int) -> RestoreRecord:
+    def _record(
+        self, tables: int, phase: str | None, dates: Collection[date] | None
+    ) -> RestoreRecord:
+        again = restore_command(self.run.id, phase, dates or ())
         return RestoreRecord(
             id=self.id,
             run_id=self.run.id,
             pipeline=self.run.pipeline,
             tables=tables,
             begun=self.context.ledger.now(),
+            again=f"{again} --over" if self.over else again,
             asked=self.asked,
         )
 
