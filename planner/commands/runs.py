@@ -12,11 +12,12 @@ from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.output import count_table, note, out, print_json
 from planner.commands.restores import restore_exit, restore_row, show_report, show_status
-from planner.commands.run_status import cause_lines_of, run_exit, shown_state, status_json
-from planner.commands.waits import Retrying, Wait
+from planner.commands.run_status import cause_lines_of, run_exit
 from planner.errors import Exit, FleetError, UsageError
 from planner.plan.cost import Cost, readable
 from planner.text import duration, moment
+from worker.run.status import shown_state, status_json
+from worker.run.waits import Retrying, Wait
 
 if TYPE_CHECKING:
     from worker.ledger.record import RunRecord

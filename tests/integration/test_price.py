@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from planner.commands.run_status import status_json
 from planner.gaps.survey import bytes_to_count
 from planner.plan.cost import Cost, TooExpensive, check_dollars, cost_of, readable
 from planner.plan.plan import Plan
@@ -23,6 +22,7 @@ from worker.ledger.orders import Orders
 from worker.run.control import resume
 from worker.run.keep import prepare, with_keeping
 from worker.run.plan import Wanted, plan_repair
+from worker.run.status import status_json
 from worker.step.visit import visit
 
 Say = Callable[..., Done]

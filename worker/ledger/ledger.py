@@ -30,6 +30,7 @@ from worker.ledger.connection import now
 from worker.ledger.kept import KeptLedger
 from worker.ledger.look import LookLedger
 from worker.ledger.made import MadeLedger
+from worker.ledger.peek import PeekLedger
 from worker.ledger.plans import PlanLedger
 from worker.ledger.restores import RestoreLedger
 from worker.ledger.runs import RunLedger
@@ -41,6 +42,7 @@ class Ledger(
     PlanLedger,
     StepLedger,
     LookLedger,
+    PeekLedger,
     MadeLedger,
     CommandLedger,
     KeptLedger,
