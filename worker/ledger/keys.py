@@ -10,6 +10,8 @@ from datetime import date
 PREFIX = "backfill"
 RUNS = f"{PREFIX}:runs"
 RESTORES = f"{PREFIX}:restores"
+BILLED = f"{PREFIX}:billed"
+"""Pipeline → the bytes that were billed for all its runs, ever: a counter for `planner metrics`."""
 
 
 def run_key(run_id: str, part: str = "") -> str:
