@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-from planner.gaps.gaps import OUTDATED
 from planner.gaps.snapshot import COMPLETE
 from planner.plan.plan import Plan, Step
 from planner.plan.states import STEP_ENDED, DateState, StepState
@@ -119,8 +118,7 @@ class RunLook:
                     row.append(CODES[_UNDONE[at]])
                 else:
                     live = _live(record)
-                    is_outdated = task.reason in OUTDATED
-                    row.append(CODES[live or task.reason] if live or is_outdated else None)
+                    row.append(CODES[live] if live else None)
                 yield (step.phase, task.date), row
 
     def _step_row(self, record: StepRecord) -> list[Any]:
