@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 
 from rich.text import Text
 
@@ -33,9 +34,14 @@ def strip_lines(
     plain = plain or not (out.encoding or "").lower().startswith("utf")
     width = min(WIDTH_MOST, max(20, out.width - NAME_CHARS - 1))
     found = []
+
+    def date_of(phase: str, day: date) -> date:
+        known = pipeline.by_name.get(phase)
+        return known.grain.date_of(day) if known else day
+
     for season in Calendar(pipeline=pipeline).seasons(window):
         common = season.common(window)
-        drawn = strip(snapshot, common, width=width, over=over) if common else None
+        drawn = strip(snapshot, common, width=width, date_of=date_of, over=over) if common else None
         if drawn is not None and set(drawn.marks) - {WHOLE, NOTHING}:
             found.append((season.name, drawn))
     for name, drawn in found[-STRIPS_SHOWN:]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
@@ -71,38 +71,61 @@ class Strip:
 
 
 def strip(
-    snapshot: Snapshot, window: Window, *, width: int, over: Mapping[Pair, Mark] | None = None
+    snapshot: Snapshot,
+    window: Window,
+    *,
+    width: int,
+    date_of: Callable[[str, date], date] = lambda phase, day: day,
+    over: Mapping[Pair, Mark] | None = None,
 ) -> Strip | None:
-    """A window of a snapshot, `width` marks wide at most; None where the two have no day in common.
+    """A window of a snapshot, `width` marks wide at most, from the first day to the last on which
+    anything is due; None where there is none.
 
-    `over` are marks that stand in place of what the snapshot says.
+    `date_of` is the date of the period that a day of a phase is in, whose mark the days of the
+    period share. `over` are marks that stand in place of what the snapshot says.
     """
     start, end = max(window.start, snapshot.window.start), min(window.end, snapshot.window.end)
-    if start > end:
+    all_days = list(Window(start=start, end=end).days()) if start <= end else []
+    found = {phase: _marks(snapshot, phase, date_of, over or {}) for phase in snapshot.phases}
+    due = {day for each in found.values() for day, mark in each.items() if mark is not NOTHING}
+    busy = [day for day in all_days if day in due]
+    if not busy:
         return None
-    total = (end - start).days + 1
-    each = -(-total // width)
-    rows = {}
-    for phase in snapshot.phases:
-        days = _marks(snapshot, phase, start, total, over or {})
-        rows[phase] = tuple(
-            min(days[n : n + each], key=_RANK.__getitem__) for n in range(0, total, each)
+    days = all_days[all_days.index(busy[0]) : all_days.index(busy[-1]) + 1]
+    each = -(-len(days) // width)
+    rows = {
+        phase: tuple(
+            min((_at(marks, day) for day in days[n : n + each]), key=_RANK.__getitem__)
+            for n in range(0, len(days), each)
         )
-    months = _months(start, total, each)
-    return Strip(window=Window(start=start, end=end), days_each=each, months=months, rows=rows)
+        for phase, marks in found.items()
+    }
+    return Strip(
+        window=Window(start=days[0], end=days[-1]),
+        days_each=each,
+        months=_months(days, each),
+        rows=rows,
+    )
+
+
+def _at(marks: Mapping[date, Mark], day: date) -> Mark:
+    return marks.get(day, NOTHING)
 
 
 def _marks(
-    snapshot: Snapshot, phase: str, start: date, total: int, over: Mapping[Pair, Mark]
-) -> list[Mark]:
-    days = [NOTHING] * total
-    for stretch in snapshot.phases[phase]:
-        first = (stretch.start - start).days
-        for n in range(max(0, first), min(total, first + stretch.days)):
-            days[n] = mark_of(stretch.state)
-    for n in range(total):
-        days[n] = over.get((phase, start + n * DAY), days[n])
-    return days
+    snapshot: Snapshot,
+    phase: str,
+    date_of: Callable[[str, date], date],
+    over: Mapping[Pair, Mark],
+) -> dict[date, Mark]:
+    days = [
+        (stretch.start + n * DAY, stretch.state)
+        for stretch in snapshot.phases[phase]
+        for n in range(stretch.days)
+    ]
+    marks = {day: over.get((phase, day)) or mark_of(state) for day, state in days}
+    shared = {day: date_of(phase, day) for day, state in days if state is SkipReason.BETWEEN}
+    return marks | {day: marks[of] for day, of in shared.items() if of in marks}
 
 
 def mark_of(state: State) -> Mark:
@@ -120,16 +143,14 @@ def mark_of(state: State) -> Mark:
     return _SKIPPED.get(state, NOTHING)
 
 
-def _months(start: date, total: int, each: int) -> str:
+def _months(days: Sequence[date], each: int) -> str:
     """`Oct 2021  Nov   Dec   Jan 2022 …`, each where it begins, if there is room."""
-    line = ""
-    for n in range(total):
-        day = start + n * DAY
+    line, width = "", -(-len(days) // each)
+    for n, day in enumerate(days):
         if n and day.day != 1:
             continue
         place = n // each
         named = f"{day:%b %Y}" if not n or day.month == 1 else f"{day:%b}"
-        fits = place + len(named) <= -(-total // each)
-        if fits and (not line or place > len(line)):
+        if place + len(named) <= width and (not line or place > len(line)):
             line = line.ljust(place) + named
     return line

@@ -65,6 +65,7 @@ def test_a_day_that_is_missing_is_seen_among_those_that_share_its_mark() -> None
     day = strip(found, eg.window(98, 102), width=63)
     assert day is not None
     assert [mark.plain for mark in day.rows["a"]] == ["#", "#", "m", "#", "#"]
+    assert strip(snapshot(raw=[(366, SkipReason.OFF_DAY)]), YEAR, width=60) is None
     assert strip(found, Window(start=date(2030, 1, 1), end=date(2030, 1, 2)), width=60) is None
 
 
@@ -104,6 +105,23 @@ def test_blocks_tell_states_apart_without_colour(monkeypatch: pytest.MonkeyPatch
 
 def test_nothing_is_drawn_where_nothing_is_to_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn(monkeypatch, snapshot(raw=[(366, COMPLETE)], a=[(366, COMPLETE)])) == []
+
+
+def test_a_week_is_drawn_over_its_days_and_empty_days_at_the_ends_are_left_out() -> None:
+    weeks = [(1, GapReason.MISSING), (6, SkipReason.BETWEEN)]
+    found = snapshot(
+        raw=[(7, SkipReason.OFF_DAY), (7, COMPLETE)],
+        weekly=[(7, SkipReason.BETWEEN), *weeks],
+    )
+
+    def date_of(phase: str, day: date) -> date:
+        return eg.day(7) if phase == "weekly" and day > eg.day(7) else day
+
+    drawn = strip(found, YEAR, width=80, date_of=date_of)
+
+    assert drawn is not None
+    assert drawn.window == eg.window(7, 13)
+    assert {mark.word for mark in drawn.rows["weekly"]} == {"missing"}
 
 
 def test_every_state_has_a_mark_and_a_run_draws_over_them() -> None:
