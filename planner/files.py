@@ -18,6 +18,21 @@ MB = 1_000_000
 PIPE_SECONDS = 10.0  # for the process at a pipe's other end to write something
 
 
+def closed(path: Path) -> str:
+    """`FOLDER may not be read by user 10001`, where that keeps this process from a file or folder,
+    which may well be there; empty where nothing does."""
+    path = path.absolute()
+    for place in (*reversed(path.parents), path):
+        if not os.path.lexists(place):
+            break  # it is not closed: it is not there
+        needed = os.X_OK if place.is_dir() else os.F_OK
+        if place == path:
+            needed |= os.R_OK
+        if not os.access(place, needed, effective_ids=os.access in os.supports_effective_ids):
+            return f"{place} may not be read by user {os.geteuid()}"
+    return ""
+
+
 def read_capped(path: Path, limit: int) -> bytes:
     """A file's bytes, or a pipe's, less a byte order mark. Raises `OSError`.
 

@@ -64,16 +64,18 @@ def watch(run: opt.RunId, json: opt.Json = False) -> None:
 
 def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
     """Show a run until it has ended; the record of its end. With `quiet`, show nothing."""
+    from worker.ledger.followed import Followed
     from worker.reconciler import reconcile
     from worker.run.forecast import outlook
 
     pause = context.settings.reconcile_seconds / 2
     next_reconciliation = time.monotonic() + pause
     next_forecast = 0.0
+    followed = Followed(context.ledger, run_id)
     with _view(context, quiet=quiet) as show:
         while True:
             record = context.ledger.require(run_id)
-            steps = context.ledger.step_records(run_id)
+            steps = followed.look()
             if time.monotonic() >= next_forecast or record.is_ended:
                 next_forecast = time.monotonic() + LINE_SECONDS
                 ahead = outlook(context, record, steps)

@@ -9,6 +9,8 @@ from datetime import date
 
 PREFIX = "backfill"
 RUNS = f"{PREFIX}:runs"
+BILLED = f"{PREFIX}:billed"
+"""Pipeline → the bytes that were billed for all its runs, ever: a counter for `planner metrics`."""
 
 
 def run_key(run_id: str, part: str = "") -> str:
