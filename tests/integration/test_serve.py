@@ -294,8 +294,14 @@ def test_open_gaps_are_listed_by_phase_and_age(shop: Shop, site: Open) -> None:
     (found,) = [each for each in gaps.found["rows"] if each["phase"] == "sessionise"]
     assert (found["reason"], found["dates"], found["oldest"]) == ("missing", 2, str(day(4)))
     assert found["age_days"] > 300
-    page = site(gaps=gaps).get("/gaps").text
+    client = site(gaps=gaps)
+    page = client.get("/gaps").text
     assert "planner enqueue --gaps" in page
+
+    # A run's page tells them, too
+    shop.register(shop.plan())
+    details = {(phase, iso): text for phase, iso, text, *_ in moment(client)["details"]}
+    assert details["sessionise", str(day(4))].startswith("shop_analytics.sessions holds ")
     assert "holds no rows" in page or "holds 0 of" in page
 
 

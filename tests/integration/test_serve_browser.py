@@ -18,6 +18,10 @@ from worker.serve.tail import log_file
 
 SOON = 2.0
 """Seconds that a page may be behind the ledger."""
+HIDE = """
+    Object.defineProperty(document, "hidden", { value: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+"""
 
 
 @pytest.mark.slow
@@ -78,5 +82,21 @@ def test_nothing_that_a_run_says_can_run_in_its_page(shop: Shop, browser: Browse
         assert HOSTILE in (page.text_content("#panel") or "")
         assert page.evaluate("[window.hits, document.images.length]") == [0, 0]
         assert serious(seen) == []
+
+        # A page that is not looked at asks for nothing
+        def is_quiet() -> bool:
+            before = asked(shop)
+            page.wait_for_timeout(1000 * SOON)
+            return asked(shop) == before
+
+        assert not is_quiet()
+        page.evaluate(HIDE)
+        until(is_quiet)
         page.close()
     assert seen.said == []
+
+
+def asked(shop: Shop) -> int:
+    """How often Redis was asked for a hash so far."""
+    calls: int = shop.context.redis.info("commandstats")["cmdstat_hgetall"]["calls"]
+    return calls

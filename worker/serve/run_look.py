@@ -18,7 +18,7 @@ from planner.report.html.moment import CODES, step_row
 from planner.report.html.states import Live
 from planner.text import date_runs
 from worker.ledger.record import RunRecord, StepRecord
-from worker.run.forecast import outlook
+from worker.run.forecast import Forecast, outlook
 from worker.run.report import failures, row_of
 from worker.run.status import progress_json
 from worker.serve.seen import Seen
@@ -48,6 +48,7 @@ class RunLook:
         self._counts: dict[str, dict[date, Any]] = {}
         """Step → date → due and there, at its recount."""
         self._next = {"forecast": 0.0, "causes": 0.0}
+        self._ahead = Forecast(planned=None, spent=0.0, left=None)
         self._undone = 0
         self._causes: list[dict[str, Any]] = []
 

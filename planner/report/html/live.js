@@ -160,6 +160,8 @@
   // -- hearing
   let source = null, since = live.since, heard = Date.now(), isOver = false, trouble = live.trouble || "";
   const tell = () => {
+    // One that was refused does not come back by itself.
+    if (source && source.readyState === EventSource.CLOSED && Date.now() - heard > SILENT) { close(); open(heard); }
     const silent = source && Date.now() - heard > SILENT;
     const text = trouble || (silent ? `What serves this page does not answer since ${Math.round((Date.now() - heard) / 1000)} s: what stands here is of before.` : "");
     if (byId("trouble").textContent !== text) byId("trouble").textContent = text;
@@ -184,9 +186,9 @@
     tell();
   };
   const close = () => { if (source) source.close(); source = null; };
-  const open = () => {
+  const open = (at = Date.now()) => {
     if (source || isOver) return;
-    heard = Date.now();
+    heard = at;
     source = new EventSource(`${live.url}?since=${encodeURIComponent(since)}`);
     source.addEventListener("message", take);
   };

@@ -280,7 +280,7 @@ const calendar = (() => {
     head.append(make("h2", "", title), close);
     list.append(fact("how it stands", ...lines));
     const told = details.get(key);
-    if (told && !lines.includes(told)) list.append(fact(isPlan || data.moment === "during" ? "as counted before" : "in the recount", told));
+    if (told && !lines.includes(told)) list.append(fact({ before: "as counted", during: "as counted last", after: "in the recount" }[data.moment], told));
     if (step) list.append(fact("step",
       `${step[0]}: ${step[3]}`,
       step[4] ? `attempt ${step[4]}${step[5] ? `, on ${step[5]}` : ""}` : "not begun",
