@@ -15,7 +15,7 @@ from planner.commands.run_status import cause_lines_of, run_exit, shown_state, s
 from planner.commands.waits import Retrying, Wait
 from planner.errors import Exit, FleetError, UsageError
 from planner.plan.cost import Cost
-from planner.text import duration
+from planner.text import counted, duration
 
 
 def runs(json: opt.Json = False) -> None:
@@ -168,7 +168,7 @@ def _print_status(found: dict[str, Any]) -> None:
         )
     if found["publication"]:
         ran, failed = found["publication"]["ran"], found["publication"]["failed"]
-        out.print(f"published, and not verified: {len(ran)} dates; {len(failed)} failed")
+        out.print(f"published, and not verified: {counted(len(ran), 'date')}; {len(failed)} failed")
         for day, why in failed.items():
             out.print(f"publishing {day}: {why}", markup=False)
     for line in cause_lines_of(found):

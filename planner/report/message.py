@@ -8,7 +8,7 @@ from planner.data import Data
 from planner.report.advice import next_steps
 from planner.report.causes import cause_lines, causes
 from planner.report.report import Report, verdict
-from planner.text import duration
+from planner.text import counted, duration
 
 CAUSES_MOST = 5
 LINES_MOST = 40
@@ -70,9 +70,9 @@ def gave_up(pipeline: str, phase: str, day: date, attempts: int) -> Message:
     """That healing has tried a date in vain, and leaves it."""
     title = f"{pipeline}: healing gave up {phase} {day}"
     text = (
-        f"{attempts} runs took it, and it is short still. planner explain {phase} {day} says what "
-        "was tried; planner enqueue --gaps tries it again, and planner heal --release lets healing "
-        "take it again."
+        f"{counted(attempts, 'run')} took it, and it is short still. "
+        f"planner explain {phase} {day} says what was tried; planner enqueue --gaps tries it "
+        "again, and planner heal --release lets healing take it again."
     )
     return Message(
         event="gave_up",
