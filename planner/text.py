@@ -74,6 +74,11 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def timestamp(seconds: float) -> str:
+    """`2026-01-02T03:04:05Z`, as JSON has it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 DATES_SHOWN = 6  # of a long list of dates on the terminal
 
 

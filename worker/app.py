@@ -15,9 +15,10 @@ from kombu.entity import Queue
 from planner.errors import FleetError
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
-from planner.settings import Settings, load_settings
-from worker.messages import transport
+from planner.settings import LogFormat, Settings, load_settings
+from worker.messages import beat, transport
 from worker.processes import shutdown
+from worker.processes.logs import JsonLines
 from worker.processes.secrets import redact_log
 
 FINAL_QUEUE = "final"
@@ -43,14 +44,22 @@ def make_app(settings: Settings, pipeline: Pipeline) -> Celery:
     app = Celery("backfill", broker=url, backend=url, include=["worker.tasks", "worker.janitor"])
     app.conf.update(_configuration(settings, pipeline))
     transport.install(app, visibility_seconds=settings.visibility_seconds)
+    if settings.alive_file is not None:
+        beat.install(app, str(settings.alive_file))
     shutdown.install(grace_seconds=settings.grace_seconds)
+    prepare = _as_json if settings.log_format is LogFormat.JSON else _redact
     for ready in (signals.after_setup_logger, signals.after_setup_task_logger):
-        ready.connect(_redact, weak=False)
+        ready.connect(prepare, weak=False)
     return app
 
 
 def _redact(logger: Logger, **ignored: Any) -> None:
     redact_log(logger)
+
+
+def _as_json(logger: Logger, **ignored: Any) -> None:
+    for handler in logger.handlers:
+        handler.setFormatter(JsonLines())
 
 
 def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:

@@ -46,6 +46,18 @@ class DateState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class RestoreState(StrEnum):
+    """Where a restore is."""
+
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    """Its process is gone: the same command goes on."""
+    FAILED = "failed"
+    """It met an error after it had begun to write: whole tables are as they were."""
+    RESTORED = "restored"
+    """Every table was put back, and counted."""
+
+
 RUN_ACTIVE = frozenset({RunState.RUNNING, RunState.PAUSED, RunState.CANCELLING})
 """Sent and not ended: the reconciler looks after these, and only these can be concluded."""
 RUN_CANCELLABLE = frozenset({RunState.INCOMPLETE, RunState.RUNNING, RunState.PAUSED})

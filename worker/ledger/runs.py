@@ -18,7 +18,15 @@ from planner.plan.states import RunState
 from planner.report.report import CodeSeen
 from planner.text import counted
 from worker.ledger.connection import Connected, now, script
-from worker.ledger.keys import RUNS, date_field, held_key, parse_date_field, run_key, step_key
+from worker.ledger.keys import (
+    RUNS,
+    date_field,
+    held_key,
+    parse_date_field,
+    restore_key,
+    run_key,
+    step_key,
+)
 from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.plans import written
 from worker.ledger.record import (
@@ -200,6 +208,11 @@ class RunLedger(Connected):
     def require(self, run_id: str) -> RunRecord:
         """A run. Raises `UsageError` when there is none."""
         run = self.run(run_id)
+        if run is None and self.client.exists(restore_key(run_id)):
+            raise UsageError(
+                f"{run_id} is a restore, which has no steps: `planner status`, `report` and `log` "
+                "tell of it."
+            )
         if run is None:
             raise UsageError(f"There is no run {run_id!r}: `planner runs` lists them.")
         return run

@@ -35,6 +35,7 @@ from worker.step.resources import resources_of, services_of
 from worker.step.retry import Retry, decide
 from worker.step.settlement import ERROR_CHARS, Settlement, first, texts
 from worker.step.stop import Stop
+from worker.step.traced import made
 from worker.step.waits import FIRST_WAIT_SECONDS, wait, wait_for_lease
 
 CRASHES_MAX = 20  # takeovers of one step: so often, the step itself kills its workers
@@ -151,9 +152,9 @@ class Visit:
             ready = [day for day in ready if started.dates.get(day) is DateState.PENDING]
             if started.crashes >= CRASHES_MAX:
                 return self._give_up(taken, ready)
+            attempt = self._attempt(ready, taken, which, states)
             with lease.kept_alive():
-                attempt = self._attempt(ready, taken, which, states)
-                outcome = attempt.make()
+                outcome = made(self.run, attempt)
                 note_billed(self.context, self.run, self.id, attempt.billed)
             keep = isinstance(outcome, Park)
             return self._act_on(outcome, taken)
