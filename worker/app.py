@@ -20,6 +20,7 @@ from worker.messages import beat, transport
 from worker.processes import shutdown
 from worker.processes.logs import JsonLines
 from worker.processes.secrets import redact_log
+from worker.processes.workers import STOP_SECONDS
 
 FINAL_QUEUE = "final"
 DAYS = 86_400
@@ -45,7 +46,8 @@ def make_app(settings: Settings, pipeline: Pipeline) -> Celery:
     app.conf.update(_configuration(settings, pipeline))
     transport.install(app, visibility_seconds=settings.visibility_seconds)
     if settings.alive_file is not None:
-        beat.install(app, str(settings.alive_file))
+        stop_seconds = 2 * settings.grace_seconds + STOP_SECONDS
+        beat.install(app, str(settings.alive_file), stop_seconds=stop_seconds)
     shutdown.install(grace_seconds=settings.grace_seconds)
     prepare = _as_json if settings.log_format is LogFormat.JSON else _redact
     for ready in (signals.after_setup_logger, signals.after_setup_task_logger):

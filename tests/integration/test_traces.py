@@ -6,6 +6,8 @@ import io
 import json
 import logging
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -23,6 +25,7 @@ from sql.local import LocalWarehouse
 from sql.together import together
 from sql.tracing import span, traceparent
 from tests.bigquery_server.rest import BigQueryServer
+from tests.chaos.proxy import Proxy
 from tests.integration.bench import Bench
 from tests.integration.service import Service, served
 from tests.integration.shop import RUN, Shop, day, lose_what_is_written
@@ -187,7 +190,34 @@ def test_jobs_of_bigquery_are_spans_of_their_step(
     assert all(told(job)["backfill.job"] for job in jobs)
 
 
-def test_a_collector_that_is_away_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+AWAY = """
+import os, time
+from worker.processes.tracing import _made, step_span, write_run_span
+began = time.monotonic()
+with step_span("run-1", 0, "facts", {}) as failed:
+    failed("why")
+write_run_span("run-1", 0, {}, began=1.0, ended=2.0)
+print(time.monotonic() - began < 5)
+"""
+
+
+def test_a_collector_that_is_away_holds_no_step_up_and_fails_none() -> None:
+    # Given an address at which nothing listens, in a process of its own
+    with Proxy.free_port() as port:
+        pass
+    address = f"http://127.0.0.1:{port}"
+    done = subprocess.run(
+        [sys.executable, "-c", AWAY],
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": address},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "True"), done.stderr
+
+
+def test_without_an_address_nothing_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     with step_span("run-1", 0, "facts", {}) as failed, span("script"):
         failed("no trace is kept")
