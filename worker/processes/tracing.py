@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 SEND_MILLISECONDS = 1000  # spans wait for others so long: a killed worker's last ones are lost
+TIMEOUT = "OTEL_EXPORTER_OTLP_TIMEOUT"
+SEND_SECONDS = 3  # unless TIMEOUT says otherwise: so long, twice, a worker that stops may wait
 SERVICE = "backfill-fleet"
 NANOSECONDS = 1_000_000_000
 Failed = Callable[[str], None]
@@ -117,8 +119,9 @@ def _made(pid: int) -> TracerProvider | None:
         return None
     name = os.environ.get("OTEL_SERVICE_NAME", SERVICE)
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
+    exporter = OTLPSpanExporter(timeout=None if TIMEOUT in os.environ else SEND_SECONDS)
     provider.add_span_processor(
-        BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=SEND_MILLISECONDS)
+        BatchSpanProcessor(exporter, schedule_delay_millis=SEND_MILLISECONDS)
     )
     trace.set_tracer_provider(provider)
     signals.worker_process_shutdown.connect(lambda **ignored: provider.shutdown(), weak=False)
