@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import codecs
 import errno
+import fcntl
 import os
 import select
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 MB = 1_000_000
@@ -125,3 +128,11 @@ def make_folder(path: Path) -> None:
 def private(path: str, flags: int) -> int:
     """For `open(…, opener=private)`: a file that is made is for its owner alone."""
     return os.open(path, flags, 0o600)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """While the block runs, no other process is in a block of the same folder."""
+    with open(folder / ".lock", "w", opener=private) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel gives it back, however this process ends
+        yield

@@ -206,7 +206,7 @@ def _write_beside(warehouse: Warehouse, dataset: str, report: Report, made: Made
     """Add what made the run's dates, and its commands; a history of before has no tables for it."""
     try:
         write_made(warehouse, dataset, made)
-        write_commands(warehouse, dataset, report)
+        write_commands(warehouse, dataset, report.run_id, report.pipeline, report.commands)
     except TableNotFound as error:
         log.warning("%s: %s. `planner history --create` creates it.", made.run_id, error)
 
