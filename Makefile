@@ -11,7 +11,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # every library anew, which takes longer than what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench cost audit lint lock clean
+.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench cost screenshots audit lint lock clean
 
 help:  ## What there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ bench: $(READY)  ## Measure what the bookkeeping costs, beside bare Celery (docs
 
 cost: $(READY)  ## Count what a full gap scan asks of BigQuery, and write docs/cost.md
 	$(BIN)/python -m tests.cost
+
+screenshots: $(READY)  ## Take the pictures of a run in docs, before, while and after a fleet works
+	$(BIN)/python -m tests.screenshots
 
 lint: $(READY)  ## Types, style and layers alone
 	$(BIN)/ruff check .
