@@ -11,7 +11,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # every library anew, which takes longer than what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench cost site reference audit lint lock clean
+.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench cost site reference screenshots audit lint lock clean
 
 help:  ## What there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ site:  ## Build the documents as a site in .site/html; a link to nothing is an e
 	$(PYTHON) -m venv .site/venv
 	.site/venv/bin/python -m pip install --quiet --require-hashes --requirement docs/site-requirements.txt
 	.site/venv/bin/zensical build --strict
+
+screenshots: $(READY)  ## Take the pictures of a run in docs, before, while and after a fleet works
+	$(BIN)/python -m tests.screenshots
 
 lint: $(READY)  ## Types, style and layers alone
 	$(BIN)/ruff check .
