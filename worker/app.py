@@ -20,6 +20,7 @@ from worker.messages import beat, lanes, transport
 from worker.processes import shutdown
 from worker.processes.logs import JsonLines
 from worker.processes.secrets import redact_log
+from worker.processes.workers import STOP_SECONDS
 
 FINAL_QUEUE = "final"
 DAYS = 86_400
@@ -51,7 +52,8 @@ def make_app(settings: Settings, pipeline: Pipeline) -> Celery:
     transport.install(app, visibility_seconds=settings.visibility_seconds)
     lanes.install(leading={FINAL_QUEUE, *_polled(pipeline)})
     if settings.alive_file is not None:
-        beat.install(app, str(settings.alive_file))
+        stop_seconds = 2 * settings.grace_seconds + STOP_SECONDS
+        beat.install(app, str(settings.alive_file), stop_seconds=stop_seconds)
     shutdown.install(grace_seconds=settings.grace_seconds)
     prepare = _as_json if settings.log_format is LogFormat.JSON else _redact
     for ready in (signals.after_setup_logger, signals.after_setup_task_logger):
