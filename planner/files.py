@@ -28,9 +28,7 @@ def closed(path: Path) -> str:
     for place in (*reversed(path.parents), path):
         if not os.path.lexists(place):
             break  # it is not closed: it is not there
-        needed = os.X_OK if place.is_dir() else os.F_OK
-        if place == path:
-            needed |= os.R_OK
+        needed = os.X_OK if place.is_dir() else os.R_OK  # a folder need not be listed
         if not os.access(place, needed, effective_ids=os.access in os.supports_effective_ids):
             return f"{place} may not be read by user {os.geteuid()}"
     return ""

@@ -128,7 +128,12 @@ class Settings(BaseSettings):
     log_format: LogFormat = Field(
         default=LogFormat.TEXT, description="what workers log: text, or json with run and step"
     )
-    keep_days: int = Field(default=14, ge=1, le=3650, description="for so many days")
+    keep_days: int = Field(
+        default=14,
+        ge=1,
+        le=3650,
+        description="days that this is kept, and logs, reports and replaced files of local tables",
+    )
 
     serve_password: SecretStr | None = Field(
         default=None,

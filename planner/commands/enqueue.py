@@ -22,6 +22,7 @@ from planner.commands.groups import Planning, grouped
 from planner.commands.output import err, note, out, print_json
 from planner.commands.plan import print_plan, print_skipped
 from planner.commands.run_status import run_exit
+from planner.commands.sharing import Sharing
 from planner.commands.watch import follow
 from planner.commands.who import this_command
 from planner.errors import BadPlan, Exit, UsageError
@@ -54,6 +55,7 @@ def enqueue(
     deadline: opt.Deadline = None,
     no_keep: opt.NoKeep = False,
     max_dollars: opt.MaxDollars = None,
+    sharing: Sharing,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
     as_: opt.As = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -86,7 +88,7 @@ def enqueue(
     _confirm(source.plan, yes=yes, json=json)
     check_dollars(source.plan.cost, max_dollars)
     orders = Orders(force_service=force_service, deadline_seconds=deadline, asked=asked)
-    orders = replace(orders, max_dollars=max_dollars)
+    orders = sharing.orders(replace(orders, max_dollars=max_dollars), context.pipeline.timezone)
     orders = orders if no_keep else with_keeping(orders, context.settings)
     with err.status("Sending …"):
         run_id, sent = send(context, source.plan, source.replan, orders)
@@ -257,6 +259,6 @@ def _confirm(plan: Plan, *, yes: bool, json: bool) -> None:
         if what:
             raise UsageError(f"{what}No terminal is here to ask you: add --yes.")
         return
-    if not typer.confirm(f"{what}Run these {plan.steps_total} steps?", default=not what):
+    if not typer.confirm(f"{what}Run {counted(plan.steps_total, 'step')}?", default=not what):
         note("Nothing was enqueued.")
         raise typer.Exit(Exit.DONE)

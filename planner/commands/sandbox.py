@@ -20,16 +20,20 @@ from planner.commands import options as opt
 from planner.commands.output import count_table, err, matrix_table, note, out, print_json
 from planner.commands.up import stop_on_sigterm
 from planner.errors import Exit, FleetError, UsageError
+from planner.files import make_folder
 from planner.gaps.matrix import Matrix, matrix
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Season, Window
 from planner.settings import Settings, load_settings
+from planner.text import counted
 
 if TYPE_CHECKING:
     from pyarrow import Table
 
 DEMO_SEASONS = "2021,2022,2023,2024"
+DEMO_MARK = ".backfill-demo"
+"""The file by which a demo knows the folder of an earlier one."""
 DEMO_POLL_SECONDS = 1.0  # the demo's steps take a second, not minutes
 
 app = typer.Typer(
@@ -209,7 +213,7 @@ def demo(
     place = settings.home_dir
     before = _matrix(settings, pipeline)
     if not json:
-        out.print(f"A pipeline with {missing:,} rows missing.\n")
+        out.print(f"A pipeline with {counted(missing, 'row')} missing.\n")
         out.print(matrix_table(before, "before", pipeline.entity))
     code = _repair(settings, workers, quiet=json)
     after = _matrix(settings, pipeline)
@@ -255,8 +259,7 @@ def _broken(
 
     with err.status("Making seasons …"):
         scores = _boxscores(pipeline, boxscores, seasons, seed)
-    shutil.rmtree(load_settings().folder("demo"))
-    place = load_settings().folder("demo")
+    place = _emptied(load_settings().folder("demo"))
     settings = Settings(
         _env_file=None,  # type: ignore[call-arg]
         warehouse=f"local:{place / 'warehouse'}",
@@ -275,6 +278,19 @@ def _broken(
     return settings, sum(hole.rows for hole in holes)
 
 
+def _emptied(place: Path) -> Path:
+    """A folder without what an earlier demo left there. Raises `UsageError` for what others did."""
+    if any(place.iterdir()) and not (place / DEMO_MARK).is_file():
+        raise UsageError(
+            f"{place} holds files, and none of {DEMO_MARK}, which a demo leaves: move them, or set "
+            "BACKFILL_HOME to another folder. Nothing was removed."
+        )
+    shutil.rmtree(place)
+    make_folder(place)
+    (place / DEMO_MARK).write_text("Made by `planner demo`, which removes this folder next time.\n")
+    return place
+
+
 def _repair(settings: Settings, workers: int, *, quiet: bool) -> int:
     """Start workers and enqueue the gaps, as the user would; the exit code of that."""
     from planner.sandbox.workers import sandbox_workers
@@ -282,7 +298,7 @@ def _repair(settings: Settings, workers: int, *, quiet: bool) -> int:
     with sandbox_workers(settings, workers=workers) as running:
         os.environ.update(running.environment)
         if not quiet:
-            out.print(f"\n[bold]$ planner enqueue --gaps[/]   ({workers} workers)")
+            out.print(f"\n[bold]$ planner enqueue --gaps[/]   ({counted(workers, 'worker')})")
         return _enqueue(quiet=quiet)
 
 

@@ -65,7 +65,7 @@ def watch(run: opt.RunId, json: opt.Json = False) -> None:
 def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
     """Show a run until it has ended; the record of its end. With `quiet`, show nothing."""
     from worker.ledger.followed import Followed
-    from worker.reconciler import reconcile
+    from worker.reconciler import reconcile_in_turn
     from worker.run.forecast import outlook
 
     pause = context.settings.reconcile_seconds / 2
@@ -84,7 +84,7 @@ def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
                 return record
             if time.monotonic() >= next_reconciliation:
                 next_reconciliation = time.monotonic() + pause
-                reconcile(context)
+                reconcile_in_turn(context)
             time.sleep(LOOK_SECONDS)
 
 

@@ -22,6 +22,14 @@ class RunState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Priority(StrEnum):
+    """How many turns a run has, beside others."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
 class StepState(StrEnum):
     """Where a step is."""
 

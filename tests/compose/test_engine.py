@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -213,10 +212,9 @@ def test_an_image_of_ones_own_is_not_overwritten_and_keeps_the_versions(
 
 def test_the_health_check_costs_a_tenth_of_what_asking_over_redis_does(stack: Stack) -> None:
     (worker, *_) = stack.containers("worker")
-    began = time.monotonic()
     cost = (
         "import resource as r; u = r.getrusage(r.RUSAGE_CHILDREN); print(u.ru_utime + u.ru_stime)"
     )
     script = f"import subprocess as s; s.run(['python', '-P', '-m', 'worker', 'alive']); {cost}"
     found = float(docker("exec", worker, "python", "-c", script).stdout)
-    assert found < 0.15, (found, time.monotonic() - began)
+    assert found < 0.15  # asking over Redis took 1 s and more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,8 @@ def test_a_worker_is_alive_with_and_without_redis_and_ill_when_it_is_frozen(
                 return child.process is not None and child.process.pid != first
 
             until(ended)
+
+            # And one that is stopping, whose loop has ended, is given its time
+            again()
+            child.ask_to_stop()
+            until(lambda: float(sign.read_text().split()[1]) > time.monotonic() + 5)

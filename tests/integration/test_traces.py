@@ -6,6 +6,9 @@ import io
 import json
 import logging
 import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -187,7 +190,41 @@ def test_jobs_of_bigquery_are_spans_of_their_step(
     assert all(told(job)["backfill.job"] for job in jobs)
 
 
-def test_a_collector_that_is_away_fails_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+AWAY = """
+import os, time
+from worker.processes.tracing import _made, step_span, write_run_span
+began = time.monotonic()
+with step_span("run-1", 0, "facts", {}) as failed:
+    failed("why")
+write_run_span("run-1", 0, {}, began=1.0, ended=2.0)
+print(time.monotonic() - began < 5)
+_made(os.getpid()).shutdown()
+print(time.monotonic() - began < 10)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answers", ["nothing listens", "nothing answers"])
+def test_a_collector_that_is_away_holds_up_neither_a_step_nor_a_worker_that_stops(
+    answers: str,
+) -> None:
+    # Given an address where nothing takes spans, in a process of its own
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if answers == "nothing listens":
+            server.close()
+        done = subprocess.run(
+            [sys.executable, "-c", AWAY],
+            env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stdout.split()) == (0, ["True", "True"]), done.stderr
+
+
+def test_without_an_address_nothing_is_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     with step_span("run-1", 0, "facts", {}) as failed, span("script"):
         failed("no trace is kept")

@@ -16,6 +16,8 @@ from planner.pipeline.model import RUN_ID
 from planner.plan.plan import Plan
 from planner.plan.states import RunState
 from planner.report.report import CodeSeen
+from planner.text import counted
+from worker.ledger.awaited import wake_for_run
 from worker.ledger.connection import Connected, now, script
 from worker.ledger.keys import (
     RUNS,
@@ -59,7 +61,7 @@ class StillHeld(Exception):
     """Another run took some of the plan's dates since the plan was made."""
 
     def __init__(self, held: Mapping[tuple[str, date], str]) -> None:
-        super().__init__(f"{len(held)} dates are held by other runs")
+        super().__init__(f"{counted(len(held), 'date')} held by other runs")
         self.held = held
 
 
@@ -90,6 +92,10 @@ class RunLedger(Connected):
             keep_dataset=orders.keep_dataset,
             keep_days=orders.keep_days,
             max_dollars=orders.max_dollars,
+            priority=orders.priority,
+            lane=orders.lane,
+            max_slots=orders.max_slots,
+            hours=orders.hours,
         )
         dates = [date_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
         text, chunks = written(plan)
@@ -117,8 +123,14 @@ class RunLedger(Connected):
             raise StillHeld(_holders(held))
 
     def move(self, run_id: str, to: RunState, allowed: Iterable[RunState]) -> str:
-        """Move a run that is in one of the allowed states; the state it is in afterwards."""
-        return str(script(self.client, "move")(keys=[run_key(run_id)], args=[to, *allowed]))
+        """Move a run that is in one of the allowed states; the state it is in afterwards.
+
+        Steps that a pause made wait come by.
+        """
+        together = Together(self.client)
+        together.script("move", keys=[run_key(run_id)], args=[to, *allowed])
+        wake_for_run(together, run_id)
+        return str(together.send()[0])
 
     def force_service(self, run_id: str) -> None:
         """Let services end batches that are not this run's, from now on."""

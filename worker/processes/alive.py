@@ -20,13 +20,14 @@ END_SECONDS = 180.0  # without a sign: `--end` kills the worker
 USAGE = "python -P -m worker alive [--end]"
 
 
-def beat(path: str) -> None:
-    """Write down that this process is alive. A disk that refuses ends no worker."""
+def beat(path: str, *, ahead: float = 0.0) -> None:
+    """Write down that this process is alive, and will be for so many seconds without another sign.
+    A disk that refuses ends no worker."""
     written = f"{path}.{os.getpid()}"
     with suppress(OSError):
         with open(written, "w", encoding="ascii") as file:
             # Not the time of day, which is set now and then: all processes see the same clock.
-            file.write(f"{os.getpid()} {time.monotonic()}")
+            file.write(f"{os.getpid()} {time.monotonic() + ahead}")
         os.replace(written, path)
 
 

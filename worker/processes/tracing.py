@@ -27,7 +27,10 @@ log = logging.getLogger(__name__)
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 SEND_MILLISECONDS = 1000  # spans wait for others so long: a killed worker's last ones are lost
+TIMEOUT = "OTEL_EXPORTER_OTLP_TIMEOUT"
+SEND_SECONDS = 3  # unless TIMEOUT says otherwise: so long, twice, a worker that stops may wait
 SERVICE = "backfill-fleet"
+NANOSECONDS = 1_000_000_000
 Failed = Callable[[str], None]
 
 
@@ -72,25 +75,25 @@ def write_run_span(
     provider = _provider()
     if provider is None:
         return
+    from opentelemetry.context import Context
     from opentelemetry.sdk.trace.id_generator import IdGenerator
 
     trace_id, span_id = run_ids(run_id, endings)
 
     class Ids(IdGenerator):
+        """Those of the run."""
+
         def generate_trace_id(self) -> int:
             return trace_id
 
         def generate_span_id(self) -> int:
             return span_id
 
-    from opentelemetry.context import Context
-
     tracer: Any = provider.get_tracer(f"{TRACER}.run")
     tracer.id_generator = Ids()
-    span = tracer.start_span(
-        "run", context=Context(), attributes=attributes, start_time=int(began * 1e9)
-    )
-    span.end(int(ended * 1e9))
+    start = int(began * NANOSECONDS)
+    span = tracer.start_span("run", context=Context(), attributes=attributes, start_time=start)
+    span.end(int(ended * NANOSECONDS))
 
 
 def _provider() -> TracerProvider | None:
@@ -116,8 +119,9 @@ def _made(pid: int) -> TracerProvider | None:
         return None
     name = os.environ.get("OTEL_SERVICE_NAME", SERVICE)
     provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
+    exporter = OTLPSpanExporter(timeout=None if TIMEOUT in os.environ else SEND_SECONDS)
     provider.add_span_processor(
-        BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=SEND_MILLISECONDS)
+        BatchSpanProcessor(exporter, schedule_delay_millis=SEND_MILLISECONDS)
     )
     trace.set_tracer_provider(provider)
     signals.worker_process_shutdown.connect(lambda **ignored: provider.shutdown(), weak=False)

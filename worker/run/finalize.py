@@ -121,6 +121,10 @@ def _conclude(
     report = _with_history(context, run, standing, with_billed(context, report), made)
     state = RunState(report.state)
     ending = _ending(standing, publication)
+    try:  # before the end is told: who waited for it may ask at once what other code made
+        save_made(context, made)
+    except OSError as error:
+        log.warning("%s: what made its dates cannot be noted: %s", run.id, error)
     text = report.model_dump_json()
     if not context.ledger.conclude(run.id, state, ending, report=text, endings=run.endings):
         return str(context.ledger.require(run.id).state)  # ended by another, and perhaps retried
@@ -131,7 +135,6 @@ def _conclude(
         log.info("%s has ended: %s", run.id, state)
     try:
         write_report(context, report)
-        save_made(context, made)
         settle_owed(context, run, dates)
     except (OSError, FleetError) as error:  # `planner report` and the next plan do it anew
         log.warning("%s has ended, and its files cannot be written: %s", run.id, error)

@@ -23,6 +23,7 @@ from worker.ledger.keys import BILLED
 from worker.ledger.lease import OWNERS
 from worker.ledger.record import RunRecord, StepRecord
 from worker.ledger.slots import slots_now
+from worker.messages.lanes import lists_of
 from worker.messages.later import waiting
 from worker.messages.mailbox import UNACKED
 from worker.step.context import Context
@@ -63,15 +64,17 @@ class FleetMetrics:
         ready = _gauge("ready_steps", "Messages that a free slot would take at once", "queue")
         delayed = _gauge("delayed_steps", "Messages of steps that wait, or are retried", "queue")
         pipe = client.pipeline(transaction=False)
-        for name in names:
-            pipe.llen(name)
-            pipe.zcard(waiting(name))
+        lists = [lists_of([name]) for name in names]
+        for each in (each for of in lists for each in of):
+            pipe.llen(each)
+            pipe.zcard(waiting(each))
         pipe.hlen(UNACKED)
         pipe.hlen(OWNERS)
         *counts, held, leases = pipe.execute()
-        for name, now_ready, later in zip(names, counts[::2], counts[1::2], strict=True):
-            ready.add_metric([name], now_ready)
-            delayed.add_metric([name], later)
+        for n, name in enumerate(names):
+            mine = counts[2 * n * len(lists[n]) : 2 * (n + 1) * len(lists[n])]
+            ready.add_metric([name], sum(mine[::2]))
+            delayed.add_metric([name], sum(mine[1::2]))
         yield ready
         yield delayed
         yield _single("delivered_messages", "Messages that workers hold", held)
