@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from planner.data import Data
-from planner.gaps.gaps import Assessment
 from planner.pipeline.calendar import Calendar
-from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.windows import Window
+
+if TYPE_CHECKING:
+    from planner.gaps.gaps import Assessment
+    from planner.pipeline.pipeline import Pipeline
+    from planner.pipeline.windows import Window
 
 
 class Count(Data):

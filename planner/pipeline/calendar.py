@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 from planner.errors import UsageError
-from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Season, Window
+
+if TYPE_CHECKING:
+    from planner.pipeline.pipeline import Pipeline
 
 
 @dataclass(frozen=True, kw_only=True)

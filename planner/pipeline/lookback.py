@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import date
+from typing import TYPE_CHECKING
 
-from planner.pipeline.phase import Phase
-from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window, moved
+
+if TYPE_CHECKING:
+    from planner.pipeline.phase import Phase
+    from planner.pipeline.pipeline import Pipeline
 
 
 def lookback(day: date, phase: Phase) -> Window:

@@ -10,7 +10,7 @@ import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
@@ -30,15 +30,17 @@ from planner.gaps.matrix import Matrix, matrix
 from planner.gaps.snapshot import Snapshot, snapshot
 from planner.pipeline.lookback import upstream
 from planner.pipeline.model import Name, RunId
-from planner.pipeline.phase import Phase
-from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
-from planner.plan.choose import Repair
-from planner.plan.chunks import Chunk
 from planner.plan.command import Command
 from planner.plan.cost import Cost, PlanCost
 from planner.plan.estimate import Estimate
 from sql.billing import MINIMUM_BYTES_BILLED
+
+if TYPE_CHECKING:
+    from planner.pipeline.phase import Phase
+    from planner.pipeline.pipeline import Pipeline
+    from planner.plan.choose import Repair
+    from planner.plan.chunks import Chunk
 
 FORMAT = 1
 LATER = ("asked", "values", "pinned")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from planner.report.report import Report
+from typing import TYPE_CHECKING
+
 from sql import Warehouse, load
 from sql.statements import quote_table
+
+if TYPE_CHECKING:
+    from planner.report.report import Report
 
 COMMANDS = "backfill_commands"
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from planner.plan.command import Command
+if TYPE_CHECKING:
+    from planner.plan.command import Command
 
 
 @dataclass(frozen=True, kw_only=True)

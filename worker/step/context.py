@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import redis
 
-from planner.pipeline.load import load_pipeline, pipeline_path
-from planner.pipeline.pipeline import Pipeline
-from planner.plan.plan import Plan, PlannedChunk
 from planner.settings import Settings, load_settings
 from sql import Warehouse, open_warehouse
 from worker.ledger.connection import connect
 from worker.ledger.ledger import Ledger
-from worker.processes.secrets import learn_named
+
+if TYPE_CHECKING:
+    from planner.pipeline.pipeline import Pipeline
+    from planner.plan.plan import Plan, PlannedChunk
 
 
 class Context:
@@ -32,6 +33,9 @@ class Context:
     @cached_property
     def pipeline(self) -> Pipeline:
         """This machine's pipeline file: commands to run never come from a message."""
+        from planner.pipeline.load import load_pipeline
+        from worker.processes.secrets import learn_named
+
         pipeline = load_pipeline(self.settings.pipeline)
         for phase in pipeline.phases:
             for runner in phase.runners:
@@ -41,6 +45,8 @@ class Context:
     @cached_property
     def pipeline_dir(self) -> Path:
         """The folder of the pipeline file."""
+        from planner.pipeline.load import pipeline_path
+
         return pipeline_path(self.settings.pipeline).absolute().parent
 
     @cached_property

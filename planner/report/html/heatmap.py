@@ -6,13 +6,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from planner.gaps.gaps import GapReason, SkipReason
 from planner.gaps.snapshot import COMPLETE, PLANNED, Snapshot, State
 from planner.pipeline.windows import DAY, Season, Window
 from planner.report.html.markup import Markup, el, join
-from planner.report.report import Failure, Report
+
+if TYPE_CHECKING:
+    from planner.report.report import Failure, Report
 
 PART_DAYS_MAX = 400  # a row longer than a year cannot be read: it is cut at New Year
 REASON_CHARS = 600  # of a failure, in a cell's details; the table of failures has more

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
+from typing import TYPE_CHECKING
 
 from planner.gaps.gaps import GapReason
 from planner.pipeline.calendar import Calendar
-from planner.pipeline.pipeline import Pipeline
-from planner.plan.estimate import Estimate
 from planner.plan.outlook import outlook, short_now
-from planner.plan.plan import Plan
 from planner.report.html.heatmap import Pictures
 from planner.report.html.markup import Markup, el, join
 from planner.report.html.render import NOTHING, page, section
 from planner.report.html.tables import row_of, scroll
 from planner.report.report import Failure
 from planner.text import counted, date_runs, duration, moment
+
+if TYPE_CHECKING:
+    from planner.pipeline.pipeline import Pipeline
+    from planner.plan.estimate import Estimate
+    from planner.plan.plan import Plan
 
 UNKNOWN = "unknown"
 DETAIL_CHARS = 2000

@@ -7,11 +7,13 @@ and without the inline styles that the page's policy forbids.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from planner.report.html.markup import Markup, el
-from planner.report.report import Report, StepRow
 from planner.text import date_runs, duration, moment
+
+if TYPE_CHECKING:
+    from planner.report.report import Report, StepRow
 
 LANE_PIXELS = 12
 BAR_PIXELS = 9
