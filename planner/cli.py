@@ -146,6 +146,12 @@ COMMANDS = (
         "planner metrics --port 9464 --gaps-every 1h",
     ),
     Lazy(
+        "serve:serve",
+        "Serve pages that show runs as they go on, and the open gaps, to browsers.",
+        "planner serve",
+        "BACKFILL_SERVE_PASSWORD=… planner serve --address 0.0.0.0 --gaps-every 1h",
+    ),
+    Lazy(
         "history:history",
         "Show the statements that create the tables of the run history; with --create, run them.",
         "BACKFILL_HISTORY_DATASET=ops planner history --create",

@@ -27,6 +27,7 @@ SCRIPT = "BACKFILL_SCRIPT"
 
 # The kernel's limit for a unix socket's path is 108 bytes on Linux and 104 on macOS.
 SOCKET_PATH_MAX = 100
+PASSWORD_CHARS_MIN = 12  # of what others on a network may guess at
 
 
 class Settings(BaseSettings):
@@ -114,6 +115,12 @@ class Settings(BaseSettings):
     )
     keep_days: int = Field(default=14, ge=1, le=3650, description="for so many days")
 
+    serve_password: SecretStr | None = Field(
+        default=None,
+        description="what `planner serve` asks readers for; without one it serves this machine "
+        "alone",
+    )
+
     @field_validator("warehouse", "pipeline", "broker_url", "location", "home", "notify")
     @classmethod
     def _one_line(cls, value: str | Path | None) -> str | Path | None:
@@ -143,6 +150,13 @@ class Settings(BaseSettings):
             return value if value and shlex.split(value) else None
         except ValueError:
             raise ValueError("a quote is left open: write a command as in a shell") from None
+
+    @field_validator("serve_password")
+    @classmethod
+    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and len(value.get_secret_value()) < PASSWORD_CHARS_MIN:
+            raise ValueError(f"it is short: take at least {PASSWORD_CHARS_MIN} characters")
+        return value or None
 
     @field_validator("history_dataset", "keep_dataset")
     @classmethod

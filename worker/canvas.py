@@ -6,8 +6,10 @@ task is the chord's body and its errback, so the run is finalized however its st
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection, Mapping
 
+import redis
 from celery import chain, chord
 from celery.canvas import Signature
 
@@ -15,18 +17,50 @@ from planner.pipeline.pipeline import Pipeline
 from planner.plan.plan import Plan, PlannedChunk, phase_of, step_id
 from planner.plan.states import STEP_ENDED, StepState
 from worker.app import FINAL_QUEUE, app
+from worker.messages.stencil import Stencil, push
+from worker.messages.transport import withholding
+
+Shape = tuple[str, ...]
+"""The phases of a chain, in order."""
 
 
-def canvas(run_id: str, plan: Plan, pipeline: Pipeline, steps: Collection[str]) -> Signature:
-    """The chord of some steps of a plan: at least one."""
-    links = [
-        [each for step in chunk.steps if (each := step_id(chunk.id, step.phase)) in steps]
-        for chunk in plan.chunks
-    ]
+def send(
+    client: redis.Redis, run_id: str, plan: Plan, pipeline: Pipeline, steps: Collection[str]
+) -> None:
+    """Send some steps of a plan, at least one, as one chord."""
+    chains: dict[str, Shape] = {}
+    for chunk in plan.chunks:
+        phases = [each.phase for each in chunk.steps if step_id(chunk.id, each.phase) in steps]
+        if phases:
+            chains[chunk.id] = tuple(phases)
+    stencils = _stencils(run_id, list(dict.fromkeys(chains.values())), pipeline)
+    (group,) = {stencil.group for stencil in stencils.values()}
+    app.backend.set_chord_size(group, len(chains))
+    push(
+        client,
+        (
+            (stencils[phases].queue, stencils[phases].copy(chunk_id, n))
+            for n, (chunk_id, phases) in enumerate(chains.items())
+        ),
+    )
+
+
+def _stencils(run_id: str, shapes: Collection[Shape], pipeline: Pipeline) -> dict[Shape, Stencil]:
+    """A chain of each shape, as Celery makes it within one chord."""
+    name = uuid.uuid4().hex
     header = [
-        chain(*(step_message(run_id, each, pipeline) for each in chunk)) for chunk in links if chunk
+        chain(*(step_message(run_id, step_id(name, phase), pipeline) for phase in phases))
+        for phases in shapes
     ]
-    return chord(header, final_message(run_id).on_error(final_message(run_id)))
+    with withholding() as made:
+        # One more: Celery may send a chord of one chain as a chain.
+        chord(
+            [*header, header[0]], final_message(run_id).on_error(final_message(run_id))
+        ).apply_async()
+    return {
+        phases: Stencil(name, queue, message)
+        for phases, (queue, message) in zip(shapes, made, strict=False)
+    }
 
 
 def ids_of(chunk: PlannedChunk) -> list[str]:

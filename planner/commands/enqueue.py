@@ -21,7 +21,7 @@ from planner.commands.ending import print_ending
 from planner.commands.groups import Planning, grouped
 from planner.commands.output import err, note, out, print_json
 from planner.commands.plan import print_plan, print_skipped
-from planner.commands.run_status import run_exit, status_json
+from planner.commands.run_status import run_exit
 from planner.commands.watch import follow
 from planner.commands.who import this_command
 from planner.errors import BadPlan, Exit, UsageError
@@ -225,6 +225,8 @@ def _wait(context: Context, run_id: str, plan: Plan, *, json: bool) -> NoReturn:
     """Watch the run to its end, which is the exit code."""
     record = follow(context, run_id, quiet=json)
     if json:
+        from worker.run.status import status_json
+
         print_json({"run_id": run_id, **plan.as_json(), "status": status_json(context, record)})
     else:
         print_ending(context, record)

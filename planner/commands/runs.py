@@ -11,11 +11,12 @@ import typer
 from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.output import count_table, note, out, print_json
-from planner.commands.run_status import cause_lines_of, run_exit, shown_state, status_json
-from planner.commands.waits import Retrying, Wait
+from planner.commands.run_status import cause_lines_of, run_exit
 from planner.errors import Exit, FleetError, UsageError
 from planner.plan.cost import Cost
 from planner.text import duration
+from worker.run.status import shown_state, status_json
+from worker.run.waits import Retrying, Wait
 
 
 def runs(json: opt.Json = False) -> None:

@@ -248,8 +248,8 @@ def _broken(
     from before the holes stays beside it.
     """
     from planner.sandbox.build import build as build_warehouse
+    from planner.sandbox.demo_pipeline import demo_pipeline
     from planner.sandbox.punch import punch_plan
-    from planner.sandbox.ranged import ranged
     from planner.sandbox.workers import environment_of
     from sql import open_warehouse
 
@@ -260,7 +260,7 @@ def _broken(
     settings = Settings(
         _env_file=None,  # type: ignore[call-arg]
         warehouse=f"local:{place / 'warehouse'}",
-        pipeline=str(ranged(place)),
+        pipeline=str(demo_pipeline(place)),
         broker_url="embedded",
         home=place,
         poll_max_seconds=DEMO_POLL_SECONDS,
@@ -283,7 +283,6 @@ def _repair(settings: Settings, workers: int, *, quiet: bool) -> int:
         os.environ.update(running.environment)
         if not quiet:
             out.print(f"\n[bold]$ planner enqueue --gaps[/]   ({workers} workers)")
-            note("The first estimate is of the real jobs; this sandbox's take about a second each.")
         return _enqueue(quiet=quiet)
 
 

@@ -19,9 +19,9 @@ from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.ending import print_ending
 from planner.commands.output import err, out, print_json
-from planner.commands.run_status import run_exit, status_json
-from planner.commands.waits import retrying, waits
+from planner.commands.run_status import run_exit
 from planner.text import duration
+from worker.run.waits import retrying, waits
 
 if TYPE_CHECKING:
     from worker.ledger.record import RunRecord, StepRecord
@@ -41,6 +41,8 @@ def watch(run: opt.RunId, json: opt.Json = False) -> None:
     required_ledger(context).require(run)
     record = follow(context, run, quiet=json)
     if json:
+        from worker.run.status import status_json
+
         print_json(status_json(context, record))
     else:
         print_ending(context, record)
@@ -49,16 +51,18 @@ def watch(run: opt.RunId, json: opt.Json = False) -> None:
 
 def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
     """Show a run until it has ended; the record of its end. With `quiet`, show nothing."""
+    from worker.ledger.followed import Followed
     from worker.reconciler import reconcile
     from worker.run.forecast import outlook
 
     pause = context.settings.reconcile_seconds / 2
     next_reconciliation = time.monotonic() + pause
     next_forecast = 0.0
+    followed = Followed(context.ledger, run_id)
     with _view(context, quiet=quiet) as show:
         while True:
             record = context.ledger.require(run_id)
-            steps = context.ledger.step_records(run_id)
+            steps = followed.look()
             if time.monotonic() >= next_forecast or record.is_ended:
                 next_forecast = time.monotonic() + LINE_SECONDS
                 ahead = outlook(context, record, steps)

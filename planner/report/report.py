@@ -16,6 +16,7 @@ from planner.gaps.matrix import Matrix
 from planner.gaps.snapshot import Snapshot
 from planner.pipeline.model import RunId
 from planner.pipeline.publish import Publication
+from planner.pipeline.shape import PhaseShape
 from planner.pipeline.windows import Season, Window
 from planner.plan.command import Command
 from planner.plan.cost import Cost, readable
@@ -170,6 +171,8 @@ class Report(Data):
     """How rows that were complete before differ from what they were, of a run that kept them."""
     code: tuple[CodeSeen, ...] = ()
     """By which code the scripts were run; more than one when it changed during the run."""
+    shapes: tuple[PhaseShape, ...] = ()
+    """What each phase is computed from; none in reports of before."""
     commands: tuple[Command, ...] = ()
     """Every command that touched the run, in order; the first one sent it."""
 

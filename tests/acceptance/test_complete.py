@@ -73,6 +73,11 @@ class Floor:
         assert self.differences() == []
 
 
+pytestmark = pytest.mark.slow
+"""Each flaw is also judged and repaired in `make test`, without a fleet: see
+`integration/test_all_clear.py` and `integration/test_complete.py`."""
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
     """Two workers on a mart, for all tests of this file."""

@@ -81,6 +81,7 @@ def test_what_is_too_large_is_halved_and_one_date_is_quarantined(
     assert list(difference.dates) == [date(2021, 11, 18)]
 
 
+@pytest.mark.slow
 def test_a_plan_without_anything_to_run_it_is_refused(fleet: Sandbox, tmp_path: Path) -> None:
     # Given a phase whose script is not there
     script = "player_game_summary_analytics_backfill.py"

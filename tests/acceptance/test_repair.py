@@ -33,7 +33,7 @@ MANY = pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "chunk_dates", "seed", "holes"),
     [
-        (2, 1, 19, 1),
+        (2, 14, 19, 1),
         pytest.param(1, 14, 1, 2, marks=MANY),
         pytest.param(3, 3, 20, 2, marks=MANY),
         pytest.param(4, 3, 3, 2, marks=MANY),

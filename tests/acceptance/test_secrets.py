@@ -22,6 +22,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import httpx
+import pytest
 import redis
 
 from planner.sandbox.workers import environment_of
@@ -257,6 +258,7 @@ def is_up(url: str) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_secret_is_nowhere(tmp_path: Path) -> None:
     # Given a secret in every place that can hold one
     (tmp_path / "says.sh").write_text(SAYS_ALL)

@@ -171,7 +171,7 @@ def test_a_plan_file_is_taken_over_a_flaw_upstream(make: MakeMart, say: Say, out
     assert sent.code == 0, sent.err
 
 
-@pytest.mark.parametrize("asked", ["duplicate", "surplus"])
+@pytest.mark.parametrize("asked", ["duplicate", pytest.param("surplus", marks=pytest.mark.slow)])
 def test_a_plan_file_for_a_flaw_that_is_gone_is_refused(
     make: MakeMart, say: Say, out: str, asked: str
 ) -> None:
@@ -360,16 +360,18 @@ def test_control_characters_of_others_are_not_in_the_page(make: MakeMart) -> Non
 @pytest.mark.parametrize(
     "audit",
     [
-        "no query",
+        pytest.param("no query", marks=pytest.mark.slow),
         "DELETE FROM m.daily WHERE TRUE",
-        "SELECT day FROM m.daily; DELETE FROM m.daily WHERE TRUE",
+        pytest.param(
+            "SELECT day FROM m.daily; DELETE FROM m.daily WHERE TRUE", marks=pytest.mark.slow
+        ),
         "SELECT day FROM m.daily) ; DELETE FROM m.daily WHERE TRUE; SELECT (1",
         "SELECT day FROM m.daily WHERE nothing = 1",
-        "SELECT day FROM m.daily WHERE day = @nothing",
-        "SELECT day FROM m.nothing",
+        pytest.param("SELECT day FROM m.daily WHERE day = @nothing", marks=pytest.mark.slow),
+        pytest.param("SELECT day FROM m.nothing", marks=pytest.mark.slow),
         "SELECT store FROM m.daily",
-        "SELECT CAST(day AS TIMESTAMP) AS day FROM m.daily",
-        " ",
+        pytest.param("SELECT CAST(day AS TIMESTAMP) AS day FROM m.daily", marks=pytest.mark.slow),
+        pytest.param(" ", marks=pytest.mark.slow),
     ],
 )
 def test_doctor_marks_an_audit_that_cannot_run_and_goes_on(

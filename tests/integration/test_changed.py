@@ -59,6 +59,7 @@ def tasks(plan: Plan) -> dict[tuple[str, date], str]:
     return {(s.phase, t.date): t.reason for _, s in plan.steps() for t in s.tasks}
 
 
+@pytest.mark.slow
 def test_a_mended_statement_tells_exactly_the_dates_that_the_wrong_one_made(
     mart: Mart, say: Say
 ) -> None:

@@ -346,7 +346,9 @@ def rows(mart: Mart) -> list[list[tuple[object, ...]]]:
     return [sorted(tuple(row.values()) for row in each) for each in found]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
+)
 def test_a_repair_of_flaws_equals_a_rebuild(make: MakeMart, seed: int) -> None:
     # Given a mart, and holes of every kind, none of which a number of distinct ids would show
     mart = make(daily=FLAWED, audit=NEGATIVE)

@@ -275,6 +275,7 @@ def test_another_batch_that_runs_after_the_silence_is_waited_for(
     assert (ended.done, dict(ended.remarks), looks.starts) == (DAYS, {}, 1)
 
 
+@pytest.mark.slow
 def test_a_second_batch_that_is_forgotten_ends_the_attempt_when_it_is_silent(
     bench: Bench, service: Service
 ) -> None:

@@ -31,6 +31,7 @@ from worker.processes.workers import worker_process
 from worker.run import control
 
 
+@pytest.mark.slow
 def test_a_step_that_waits_is_taken_by_whoever_is_free(tmp_path: Path) -> None:
     """A message with a countdown stays with its receiver, behind what that one does meanwhile."""
     tiny = Tiny(tmp_path)

@@ -53,6 +53,7 @@ def frozen(worker: Child) -> Iterator[None]:
                 process.resume()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_cut_off_stops_before_another_begins(
     tiny: Tiny, proxy: Proxy, far: Child
 ) -> None:

@@ -336,6 +336,7 @@ def test_force_service_is_an_option_of_a_run_and_of_each_retry(
     assert forced()
 
 
+@pytest.mark.slow
 def test_a_batch_that_never_moves_fails_and_does_not_go_on_for_ever(
     bench: Bench, service: Service
 ) -> None:

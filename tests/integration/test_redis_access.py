@@ -192,6 +192,7 @@ def test_a_password_and_messages_that_nobody_should_send(
         assert path.stat().st_mode & 0o077 == 0, path
 
 
+@pytest.mark.slow
 def test_a_run_as_the_user_that_the_documents_make_and_over_tls(
     guarded: Guarded, certificates: Certificates, tmp_path: Path, stack: ExitStack
 ) -> None:

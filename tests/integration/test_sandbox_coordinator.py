@@ -17,7 +17,7 @@ from planner.pipeline.runners import HttpBatchRunner
 from planner.sandbox.boxscores import generate_boxscores
 from planner.sandbox.build import build
 from planner.sandbox.coordinator import Coordinator, dates_of
-from planner.sandbox.ranged import ranged
+from planner.sandbox.demo_pipeline import demo_pipeline
 from sql import Table, open_warehouse
 from worker.runners.environment import fill
 
@@ -251,9 +251,11 @@ def test_as_a_process_it_says_its_address_when_it_is_ready(warehouse: str) -> No
 
 
 def test_the_demo_uses_the_option_that_the_shipped_file_names(tmp_path: Path) -> None:
-    """A range a batch: then a demo of three playoffs is one of a minute."""
-    runner = load_pipeline(str(ranged(tmp_path))).by_name["predictions"].runners[0]
+    """A range a batch: then a demo of three playoffs is one of a minute, and foreseen as that."""
+    pipeline = load_pipeline(str(demo_pipeline(tmp_path)))
+    runner = pipeline.by_name["predictions"].runners[0]
 
     assert isinstance(runner, HttpBatchRunner)
     assert not runner.takes_one_date
     assert runner.body == {"start_date": "{start}", "end_date": "{end}", "force": False}
+    assert {phase.seconds_per_date for phase in pipeline.phases if phase.runners} == {0.15}

@@ -131,6 +131,7 @@ def test_the_bootstrap_has_analytics_and_nothing_later(reference: Warehouse) -> 
     assert {name for name, cells in held.items() if cells} == {"nba_analytics.player_game_summary"}
 
 
+@pytest.mark.slow
 def test_any_range_that_is_deleted_comes_back_row_for_row(
     warehouse: Warehouse, reference: Warehouse
 ) -> None:

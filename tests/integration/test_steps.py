@@ -29,7 +29,7 @@ from worker.step.recount import Recount
 
 
 @pytest.mark.parametrize(
-    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3))]
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
 )
 def test_any_order_any_number_of_times(shop: Shop, seed: int) -> None:
     # Given holes, and a plan with their cascade

@@ -186,7 +186,7 @@ WORLDS = {
 
 
 # The tables of "plan" are those of the punched sandbox too, and of the calendar without seasons.
-QUICK = {("live", 1), ("diamond", 1)}
+QUICK = {("diamond", 1)}
 
 
 @pytest.mark.parametrize(

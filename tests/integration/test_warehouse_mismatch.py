@@ -269,6 +269,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tiny, Tin
         yield first, second
 
 
+@pytest.mark.slow
 def test_a_worker_with_another_warehouse_leaves_a_run_to_one_that_has_it(
     worlds: tuple[Tiny, Tiny],
 ) -> None:

@@ -43,9 +43,13 @@ from planner.plan import parse as plan_files
 from planner.plan.plan import Plan
 from planner.plan.states import RunState, StepState
 from planner.report.causes import Cause
+from planner.report.html.heatmap import pictures_of
+from planner.report.html.moment import CODES, moment_json
+from planner.report.html.states import Live
 from planner.report.report import Report
 from planner.settings import PREFIX, Settings, variables
 from planner.validation.baseline import Baseline, Comparison
+from tests.reports import make_report
 from worker.runners import client, credentials
 
 ROOT = Path(__file__).parents[2]
@@ -315,6 +319,15 @@ def test_the_shape_of_a_report() -> None:
     assert set(shown) == keys(Report, "causes")
     assert Cause.model_validate(shown.pop("causes")[0]).phases
     assert Report.model_validate_json(json.dumps(shown)).steps
+
+
+def test_the_shape_of_a_page() -> None:
+    (shown,) = blocks("The page's JSON")
+    found = moment_json(pictures_of(make_report(seasons=1)))
+    assert set(shown) == set(found)
+    assert {type(shown[key]) for key in ("steps", "details")} == {list}
+    assert len(shown["steps"][0]) == len(found["steps"][0])
+    assert shown["live"]["cells"][0][2] == CODES[Live.RUNNING]
 
 
 def test_the_shape_of_a_status() -> None:

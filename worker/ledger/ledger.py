@@ -30,6 +30,7 @@ from worker.ledger.connection import now
 from worker.ledger.kept import KeptLedger
 from worker.ledger.look import LookLedger
 from worker.ledger.made import MadeLedger
+from worker.ledger.peek import PeekLedger
 from worker.ledger.plans import PlanLedger
 from worker.ledger.runs import RunLedger
 from worker.ledger.steps import StepLedger
@@ -40,6 +41,7 @@ class Ledger(
     PlanLedger,
     StepLedger,
     LookLedger,
+    PeekLedger,
     MadeLedger,
     CommandLedger,
     KeptLedger,

@@ -162,12 +162,14 @@ def send_steps(context: Context, run_id: str, plan: Plan, steps: Collection[str]
     die, `planner resume` goes on.
     """
     from worker.app import app  # Celery costs 126 ms to import
-    from worker.canvas import canvas, final_message
+    from worker.canvas import final_message, send
     from worker.messages.transport import send_only
 
     send_only(app)
-    message = canvas(run_id, plan, context.pipeline, steps) if steps else final_message(run_id)
-    message.apply_async()
+    if steps:
+        send(context.redis, run_id, plan, context.pipeline, steps)
+    else:
+        final_message(run_id).apply_async()
     context.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])
 
 

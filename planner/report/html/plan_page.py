@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
-from typing import TYPE_CHECKING
 
 from planner.gaps.gaps import GapReason
 from planner.pipeline.calendar import Calendar
+from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.shape import shapes
+from planner.plan.estimate import Estimate
 from planner.plan.outlook import outlook, short_now
-from planner.report.html.heatmap import Pictures
+from planner.plan.plan import Plan
+from planner.report.html.heatmap import Detail, Pictures
 from planner.report.html.markup import Markup, el, join
 from planner.report.html.render import NOTHING, page, section
 from planner.report.html.tables import row_of, scroll
 from planner.report.report import Failure
 from planner.text import counted, date_runs, duration, moment
 
-if TYPE_CHECKING:
-    from planner.pipeline.pipeline import Pipeline
-    from planner.plan.estimate import Estimate
-    from planner.plan.plan import Plan
-
 UNKNOWN = "unknown"
 DETAIL_CHARS = 2000
 
 
-def render_plan(plan: Plan, pipeline: Pipeline, *, command: str) -> str:
-    """The whole page. `command` is what does the plan, to be copied."""
+def render_plan(
+    plan: Plan, pipeline: Pipeline, *, command: str, details: Iterable[Detail] = ()
+) -> str:
+    """The whole page. `command` is what does the plan, to be copied; `details` say what is wrong
+    with single dates."""
     shown = Pictures(
         entity=pipeline.entity,
         seasons=Calendar(pipeline=pipeline).seasons(plan.reach),
         before=plan.days_before,
         after=outlook(plan),
-        is_plan=True,
+        moment="before",
+        shapes=shapes(pipeline),
+        details=tuple(details),
         failures=tuple(_left(plan)),
     )
     return page(
