@@ -55,7 +55,9 @@ class Calendar:
 
     def season_of(self, day: date) -> Season | None:
         """The season a day is in."""
-        return next(iter(self.seasons(Window(start=day, end=day))), None)
+        if self.pipeline.seasons:
+            return next((each for each in self.pipeline.seasons if day in each), None)
+        return next(iter(self.seasons(Window.known(day, day))), None)
 
     def season_named(self, name: str, *, today: date | None = None) -> Season:
         """The season called `name`, or starting in the year `name`. Raises `UsageError`."""

@@ -17,7 +17,7 @@ def lookback(day: date, phase: Phase) -> Window:
     """The days a date of `phase` is computed from: its window, or its period."""
     if phase.reads_its_period:
         return phase.grain.period(day)
-    return Window(start=moved(day, -phase.days_before), end=moved(day, phase.days_after))
+    return Window.known(moved(day, -phase.days_before), moved(day, phase.days_after))
 
 
 def upstream(day: date, phase: Phase) -> Iterator[tuple[str, date]]:
@@ -33,7 +33,7 @@ def reach(changed: date, phase: Phase) -> Iterator[date]:
     if phase.reads_its_period:
         return iter([phase.grain.date_of(changed)])
     first, last = moved(changed, -phase.days_after), moved(changed, phase.days_before)
-    return phase.grain.dates(Window(start=first, end=last))
+    return phase.grain.dates(Window.known(first, last))
 
 
 def closing_day(day: date, phase: Phase, pipeline: Pipeline) -> date:

@@ -13,8 +13,8 @@ from planner.plan.states import RunState
 from planner.report.causes import causes, causes_json
 from planner.report.report import Failure
 from worker.ledger.record import RunRecord, StepRecord
+from worker.run.failures import failures
 from worker.run.forecast import Forecast, outlook
-from worker.run.report import failures
 from worker.run.waits import Retrying, Wait, retrying, waits
 from worker.step.context import Context
 
