@@ -74,7 +74,7 @@ COMMANDS = (
         "planner heal --dry-run",
         "planner heal --every 1h --days 14",
     ),
-    Lazy("runs:runs", "List runs, newest first.", "planner runs"),
+    Lazy("runs:runs", "List runs, and restores of them, newest first.", "planner runs"),
     Lazy(
         "runs:status",
         "Show where a run is. The exit code is that of the run: 0, 1 or 4; 0 while it runs.",

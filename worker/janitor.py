@@ -15,6 +15,7 @@ from typing import Any
 import redis
 from celery import signals
 
+from planner.errors import FleetError
 from planner.settings import load_settings
 from worker.app import app, queue_names
 from worker.ledger.connection import connect, forgetful
@@ -22,9 +23,11 @@ from worker.ledger.neighbours import Neighbours
 from worker.ledger.slots import sign_off, sign_on
 from worker.messages.aside import put_aside
 from worker.messages.held import restore_held
+from worker.messages.lanes import lists_of
 from worker.messages.later import Delivery
 from worker.processes.children import die_with_parent
 from worker.reconciler import reconcile_quietly
+from worker.run.tidy import tidy_daily
 from worker.step.context import Context, context_here
 
 log = logging.getLogger(__name__)
@@ -58,6 +61,8 @@ class Janitor(threading.Thread):
             if time.monotonic() >= next_turn:
                 self._sign_on(pause)
                 reconcile_quietly(self._process_context)
+                with suppress(OSError, FleetError):
+                    tidy_daily(self._process_context)
                 next_turn = time.monotonic() + pause
         with suppress(redis.RedisError):
             sign_off(self._process_context.redis, self._worker, self._slots)
@@ -100,7 +105,8 @@ def _put_aside(**ignored: Any) -> None:
     """Before the queues are declared: a key of another type in the place of one would end the
     worker then, and every one that is started after it."""
     with suppress(redis.RedisError):  # Celery waits for a Redis that is away, and says so
-        put_aside(connect(load_settings(), patient=False), [q.name for q in app.conf.task_queues])
+        lists = lists_of(queue.name for queue in app.conf.task_queues)
+        put_aside(connect(load_settings(), patient=False), lists)
 
 
 @signals.worker_ready.connect
@@ -112,7 +118,7 @@ def _start(sender: Any, **ignored: Any) -> None:
     slots = int(getattr(sender.controller, "concurrency", None) or 1)
     _threads[:] = [
         Janitor(context, str(sender.hostname), slots),
-        Delivery(context.redis, queue_names(context.pipeline)),
+        Delivery(context.redis, lists_of(queue_names(context.pipeline))),
     ]
     for thread in _threads:
         thread.start()

@@ -22,7 +22,8 @@ def lookback(day: date, phase: Phase) -> Window:
 
 def upstream(day: date, phase: Phase) -> Iterator[tuple[str, date]]:
     """The phases and dates that a date of `phase` is computed from."""
-    days = list(lookback(day, phase).days())
+    is_alone = phase.grain.is_daily and not (phase.days_before or phase.days_after)
+    days = [day] if is_alone else list(lookback(day, phase).days())
     for name in phase.after:
         for past in days:
             yield name, past

@@ -106,9 +106,9 @@ class StepRow(Data):
     ended: float | None
     error: str
     worked: float | None = None
+    """Seconds at work over all attempts, those of a service included; no pause between them."""
     billed: int = 0
     """Bytes that the warehouse billed for it."""
-    """Seconds at work over all attempts, those of a service included; no pause between them."""
 
     @property
     def seconds(self) -> float | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ElementHandle, Error, Locator, Page, sync_playwright
 
 from planner.report.html.render import render_page
@@ -31,7 +32,7 @@ BEFORE_ANYTHING = "window.hits = 0; window.hit = () => { window.hits += 1; };"
 START_MILLISECONDS = 60_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
@@ -93,6 +94,16 @@ class Seen:
         return self.page.locator(f".cells > .s-{state}").count()
 
 
+def serious(seen: Seen) -> list[str]:
+    """What axe calls serious or critical."""
+    found = Axe().run(seen.page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{each['id']} ({each['impact']}): {each['nodes'][0]['html'][:200]}"
+        for each in found
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
 Open = Callable[..., Seen]
 
 
@@ -103,7 +114,12 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     opened: list[Seen] = []
 
     def show(
-        report: Report | str, *, scheme: str = "light", script: bool = True, **options: Any
+        report: Report | str,
+        *,
+        scheme: str = "light",
+        script: bool = True,
+        address: str = "",
+        **options: Any,
     ) -> Seen:
         path = tmp_path / f"report-{len(opened)}.html"
         text = report if isinstance(report, str) else render_page(report)
@@ -117,7 +133,7 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
             context.add_init_script(BEFORE_ANYTHING)
         page = context.new_page()
         seen = Seen.of(page)
-        page.goto(path.as_uri())
+        page.goto(path.as_uri() + address)
         seen.asked.remove(path.as_uri())
         opened.append(seen)
         return seen

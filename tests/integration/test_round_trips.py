@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from planner.commands.run_status import status_json
 from planner.settings import Settings
 from tests.bench.worlds import PHASES, RUN, Sized, idle_attempts, round_trips
 from tests.integration.shop import RUN as SHOP_RUN
@@ -15,6 +14,7 @@ from tests.integration.shop import Shop, day
 from worker.ledger.followed import PENDING_AT_ONCE, Followed
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.plans import PlanLedger
+from worker.run.status import status_json
 from worker.step.errors import Requeue
 from worker.step.visit import visit
 

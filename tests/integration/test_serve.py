@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +28,7 @@ from tests.commands import planner
 from tests.integration.ledgers import end
 from tests.integration.served import served
 from tests.integration.shop import RUN, Shop, day, drain, lose_what_is_written
+from tests.waiting import until
 from worker.run.finalize import finalize
 from worker.serve.app import make_app
 from worker.serve.gaps import OpenGaps
@@ -31,6 +37,8 @@ from worker.serve.reader import Reader
 from worker.serve.run_look import RunLook
 from worker.step.errors import Requeue
 
+READERS = 200
+SECONDS = 6.0  # in which commands are counted
 PASSWORD = "correct horse battery"
 
 
@@ -286,8 +294,14 @@ def test_open_gaps_are_listed_by_phase_and_age(shop: Shop, site: Open) -> None:
     (found,) = [each for each in gaps.found["rows"] if each["phase"] == "sessionise"]
     assert (found["reason"], found["dates"], found["oldest"]) == ("missing", 2, str(day(4)))
     assert found["age_days"] > 300
-    page = site(gaps=gaps).get("/gaps").text
+    client = site(gaps=gaps)
+    page = client.get("/gaps").text
     assert "planner enqueue --gaps" in page
+
+    # A run's page tells them, too
+    shop.register(shop.plan())
+    details = {(phase, iso): text for phase, iso, text, *_ in moment(client)["details"]}
+    assert details["sessionise", str(day(4))].startswith("shop_analytics.sessions holds ")
     assert "holds no rows" in page or "holds 0 of" in page
 
 
@@ -323,3 +337,78 @@ def test_it_serves_until_it_is_stopped_and_never_writes_the_password(
     assert PASSWORD not in told.out
     files = [path for path in home.rglob("*") if path.is_file()]
     assert not [path for path in files if PASSWORD.encode() in path.read_bytes()]
+
+
+@pytest.mark.slow
+def test_two_hundred_readers_cost_redis_no_more_than_one_watch(shop: Shop) -> None:
+    shop.lose_sessions(day(4), day(5), day(6))
+    shop.register(shop.plan())
+    environment = environment_of(shop.context.settings)
+
+    with served(environment, shop.context.settings.home) as url:
+        readers = asyncio.run(asked_of_redis(shop, f"{url}/runs/{RUN}/events", READERS))
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "planner", "watch", RUN],
+        env={**os.environ, **environment},
+        cwd=shop.context.settings.home,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert watching.stderr is not None
+        watching.stderr.readline()  # it has looked
+        before = commands(shop)
+        until_later(SECONDS)
+        watch = (commands(shop) - before).total() / SECONDS
+    finally:
+        watching.terminate()
+        watching.communicate()
+
+    print(f"{READERS} readers: {readers.total() / SECONDS:.1f} commands/s; a watch: {watch:.1f}")
+    assert readers.total() / SECONDS <= watch
+    assert set(readers) <= {
+        "hgetall",
+        "hget",
+        "get",
+        "zrevrange",
+        "hvals",
+        "hello",
+        "client|setinfo",
+    }
+
+
+async def asked_of_redis(shop: Shop, url: str, readers: int) -> Counter[str]:
+    """What Redis is asked for some seconds in which so many listen."""
+    limits = httpx.Limits(max_connections=None)
+    heard = [0] * readers
+    async with httpx.AsyncClient(limits=limits, timeout=60) as client:
+
+        async def listen(n: int) -> None:
+            async with client.stream("GET", url) as answer:
+                assert answer.status_code == 200
+                async for line in answer.aiter_lines():
+                    heard[n] += line.startswith("data:")
+
+        tasks = [asyncio.create_task(listen(n)) for n in range(readers)]
+        while not all(heard):
+            await asyncio.sleep(0.1)
+        before, told = commands(shop), list(heard)
+        await asyncio.sleep(SECONDS)
+        asked = commands(shop) - before
+        assert all(now > then for now, then in zip(heard, told, strict=True))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    return asked
+
+
+def commands(shop: Shop) -> Counter[str]:
+    """How often each command was sent to Redis so far, but for those that ask that."""
+    found = shop.context.redis.info("commandstats")
+    calls = {name.removeprefix("cmdstat_"): each["calls"] for name, each in found.items()}
+    return Counter({name: n for name, n in calls.items() if name not in ("info", "ping")})
+
+
+def until_later(seconds: float) -> None:
+    """Let a time pass in which something is counted."""
+    end = time.monotonic() + seconds
+    until(lambda: time.monotonic() > end)

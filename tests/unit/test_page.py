@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from planner.pipeline.windows import Season, Window
+from planner.plan.cost import Cost
 from planner.report.causes import causes
 from planner.report.html.heatmap import maps, pictures_of
 from planner.report.html.markup import Markup, el, join
@@ -201,3 +202,19 @@ def test_without_criteria_there_is_no_section_for_them() -> None:
     page = render_page(make_report(seasons=1).model_copy(update={"criteria": ()}))
 
     assert "Success criteria" not in page
+
+
+def test_the_report_has_the_price_of_each_phase() -> None:
+    report = make_report(seasons=1)
+    steps = tuple(
+        step.model_copy(update={"billed": (1 << 20) * (step.phase == "grading")})
+        for step in report.steps
+    )
+    billed = sum(step.billed for step in steps)
+    cost = Cost(bytes=2 * billed, dollars=4.0)  # half of it for the counts at the end
+
+    page = render_page(report.model_copy(update={"steps": steps, "billed": cost}))
+
+    assert f"{billed >> 20}.0 MiB ($2.0000)" in page
+    assert ">billed</th>" in page
+    assert ">billed</th>" not in render_page(report)

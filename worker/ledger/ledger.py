@@ -15,7 +15,7 @@ Keys, below `backfill:`
     run:ID:report         string       the report, JSON
     run:ID:kept           hash         what was there before the run, and where it is kept
     run:ID:left           hash         marks of what the run left there
-    run:ID:restores       list         restores, JSON
+    restores, restores:ID sorted set   restores by time, and each: `RestoreRecord`
     run:ID:missing        hash         chunk without a message → since when
     run:ID:step:STEP      hash         token, worker, attempt, times, error: `StepRecord`
 
@@ -32,6 +32,7 @@ from worker.ledger.look import LookLedger
 from worker.ledger.made import MadeLedger
 from worker.ledger.peek import PeekLedger
 from worker.ledger.plans import PlanLedger
+from worker.ledger.restores import RestoreLedger
 from worker.ledger.runs import RunLedger
 from worker.ledger.steps import StepLedger
 
@@ -45,6 +46,7 @@ class Ledger(
     MadeLedger,
     CommandLedger,
     KeptLedger,
+    RestoreLedger,
     BilledLedger,
 ):
     """Reads and writes the ledger through one Redis client."""

@@ -14,6 +14,7 @@ from typing import Any
 import redis
 
 from worker.ledger.connection import script
+from worker.messages.lanes import list_of
 from worker.messages.mailbox import AT_ONCE, UNACKED, UNACKED_INDEX
 from worker.processes.identity import is_dead
 
@@ -39,7 +40,7 @@ def restore_held(client: redis.Redis) -> int:
 
 
 def _of_the_dead(client: redis.Redis) -> Iterator[tuple[str, str, str]]:
-    """Delivery tag, queue and message, of what no worker holds any more."""
+    """Delivery tag, list and message, of what no worker holds any more."""
     for tag, delivered in client.hscan_iter(UNACKED, count=AT_ONCE):
         try:
             message, _, queue = json.loads(str(delivered))
@@ -50,7 +51,9 @@ def _of_the_dead(client: redis.Redis) -> Iterator[tuple[str, str, str]]:
         except (ValueError, LookupError, TypeError, AttributeError):
             continue  # no message, or one that an earlier version holds
         if isinstance(queue, str) and queue:
-            yield str(tag), queue, json.dumps(message)
+            lane = properties.get("priority")
+            into = list_of(queue, lane if isinstance(lane, int) else 0)
+            yield str(tag), into, json.dumps(message)
 
 
 def _mark_redelivered(message: dict[str, Any]) -> None:

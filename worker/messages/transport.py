@@ -39,6 +39,7 @@ from kombu.utils.json import dumps
 
 from worker.ledger.awaited import Awaited
 from worker.messages.held import HOLDER
+from worker.messages.lanes import list_of
 from worker.messages.later import put_off
 from worker.processes.identity import owner
 
@@ -154,7 +155,8 @@ def _put(channel: Any, queue: str, message: dict[str, Any], **options: Any) -> N
         _stock_put(channel, queue, message, **options)
         return
     with channel.conn_or_acquire() as client:
-        put_off(client, queue, dumps(message), seconds, awaited and Awaited(**awaited))
+        into = list_of(queue, message.get("properties", {}).get("priority") or 0)
+        put_off(client, into, dumps(message), seconds, awaited and Awaited(**awaited))
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from planner.plan.cost import cost_of
@@ -12,6 +11,7 @@ from planner.plan.plan import phase_of
 from planner.plan.states import RunState
 from planner.report.causes import causes, causes_json
 from planner.report.report import Failure
+from planner.text import timestamp
 from worker.ledger.record import RunRecord, StepRecord
 from worker.run.failures import failures
 from worker.run.forecast import Forecast, outlook
@@ -25,8 +25,13 @@ def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
     """The documented shape of `planner status --json`."""
     steps = context.ledger.step_records(record.id)
     failed = failures_so_far(context, record)
+    so_far = progress_json(context, record, steps, outlook(context, record, steps))
     return {
-        **progress_json(context, record, steps, outlook(context, record, steps)),
+        **so_far,
+        "billed": {
+            **so_far["billed"],
+            "steps": {step.id: step.billed for step in steps if step.billed},
+        },
         "causes": causes_json(causes(record.id, failed)),
         "failures": [each.model_dump(mode="json", exclude={"state"}) for each in failed],
         "code": [each.model_dump() for each in context.ledger.code(record.id)],
@@ -41,7 +46,7 @@ def progress_json(
     return {
         "run_id": record.id,
         "state": shown_state(record),
-        "deadline": None if record.deadline is None else _iso(record.deadline),
+        "deadline": None if record.deadline is None else timestamp(record.deadline),
         "stopped_by": record.stopped_by or None,
         "note": record.note or None,
         "steps": {state: tally[state] for state in STATES},
@@ -55,12 +60,12 @@ def progress_json(
 
 
 def _wait_json(wait: Wait) -> dict[str, Any]:
-    since = None if wait.since is None else _iso(wait.since)
+    since = None if wait.since is None else timestamp(wait.since)
     return {"for": wait.what, "steps": wait.steps, "since": since}
 
 
 def _retry_json(each: Retrying) -> dict[str, Any]:
-    return {"reason": each.reason, "steps": [*each.steps], "again": _iso(each.again)}
+    return {"reason": each.reason, "steps": [*each.steps], "again": timestamp(each.again)}
 
 
 def _estimate_json(ahead: Forecast) -> dict[str, Any]:
@@ -100,7 +105,3 @@ def failures_so_far(context: Context, record: RunRecord) -> list[Failure]:
         return []
     found = failures(context, record, plan, context.ledger.all_dates(record.id))
     return [failure for failure in found if failure.state != "pending"]
-
-
-def _iso(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

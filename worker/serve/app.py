@@ -22,7 +22,7 @@ from starlette.routing import Route
 from planner.errors import FleetError
 from planner.plan.plan import Plan
 from planner.plan.states import RUN_ENDED
-from planner.report.html.heatmap import pictures_of
+from planner.report.html.heatmap import Pictures, pictures_of
 from planner.report.html.live_page import live_pictures, render_index, render_run
 from planner.report.html.moment import moment_json
 from planner.report.html.render import policy, render_page
@@ -122,7 +122,7 @@ class Site:
         if found is None:
             return JSONResponse({"error": NO_RUN.strip()}, 404)
         plan, live, run_id = found
-        shown = live_pictures(plan, self._context.pipeline, run_id=run_id, live=live)
+        shown = self._pictures(plan, live, run_id)
         return JSONResponse(await asyncio.to_thread(moment_json, shown))
 
     async def run_events(self, request: Request) -> Response:
@@ -131,7 +131,13 @@ class Site:
         return PlainTextResponse(NO_RUN, 404) if reader is None else self._events(request, reader)
 
     def _page(self, plan: Plan, live: dict[str, Any], run_id: str) -> str:
-        return render_run(plan, self._context.pipeline, run_id=run_id, live=live)
+        return render_run(plan, self._pictures(plan, live, run_id))
+
+    def _pictures(self, plan: Plan, live: dict[str, Any], run_id: str) -> Pictures:
+        details = self._gaps.details if self._gaps else ()
+        return live_pictures(
+            plan, self._context.pipeline, run_id=run_id, live=live, details=details
+        )
 
     async def _looked_at(self, request: Request) -> tuple[Plan, dict[str, Any], str] | None:
         run_id = request.path_params["run"]
@@ -179,7 +185,8 @@ class Site:
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
         stream: AsyncIterator[str] = reader.events(since)
-        return StreamingResponse(stream, media_type="text/event-stream")
+        at_once = {"X-Accel-Buffering": "no"}  # what a proxy keeps back comes too late
+        return StreamingResponse(stream, media_type="text/event-stream", headers=at_once)
 
 
 async def _threaded(call: Callable[[str], T], name: str) -> T:

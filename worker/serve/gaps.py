@@ -13,7 +13,7 @@ from planner.pipeline.calendar import Calendar
 from planner.pipeline.closing import Closing
 from planner.pipeline.windows import Window
 from planner.plan.plan import new_id
-from planner.report.html.heatmap import detail_of
+from planner.report.html.heatmap import Detail, details_of
 from planner.report.html.plan_page import render_plan
 from sql import WarehouseError
 from worker.run.plan import Wanted, plan_gaps
@@ -28,6 +28,8 @@ class OpenGaps:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._counted: dict[str, Any] = {"counted_at": None, "rows": [], "trouble": ""}
+        self.details: tuple[Detail, ...] = ()
+        """What is wrong with single dates."""
         self.page: str | None = None
         """How every date stands, and what would be done about it."""
 
@@ -71,8 +73,8 @@ class OpenGaps:
         phases = [phase.name for phase in pipeline.phases if not phase.is_watched]
         wanted = Wanted(scope=scope, phases=phases, plan_id=new_id("plan", clock.now()))
         plan = plan_gaps(self._context, assessment, wanted, ledger=None)
-        details = [detail_of(gap) for gaps in assessment.gaps.values() for gap in gaps.values()]
-        self.page = render_plan(plan, pipeline, command=COMMAND, details=details)
+        self.details = tuple(details_of(assessment))
+        self.page = render_plan(plan, pipeline, command=COMMAND, details=self.details)
         self._counted = {
             "counted_at": time.time(),
             "trouble": "",

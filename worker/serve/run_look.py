@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-from planner.gaps.gaps import OUTDATED
 from planner.gaps.snapshot import COMPLETE
 from planner.plan.plan import Plan, Step
 from planner.plan.states import STEP_ENDED, DateState, StepState
@@ -20,7 +19,7 @@ from planner.report.html.states import Live
 from planner.text import date_runs
 from worker.ledger.record import RunRecord, StepRecord
 from worker.run.failures import failures
-from worker.run.forecast import outlook
+from worker.run.forecast import Forecast, outlook
 from worker.run.report import row_of
 from worker.run.status import progress_json
 from worker.serve.seen import Seen
@@ -50,6 +49,7 @@ class RunLook:
         self._counts: dict[str, dict[date, Any]] = {}
         """Step → date → due and there, at its recount."""
         self._next = {"forecast": 0.0, "causes": 0.0}
+        self._ahead = Forecast(planned=None, spent=0.0, left=None)
         self._undone = 0
         self._causes: list[dict[str, Any]] = []
 
@@ -120,8 +120,7 @@ class RunLook:
                     row.append(CODES[_UNDONE[at]])
                 else:
                     live = _live(record)
-                    is_outdated = task.reason in OUTDATED
-                    row.append(CODES[live or task.reason] if live or is_outdated else None)
+                    row.append(CODES[live] if live else None)
                 yield (step.phase, task.date), row
 
     def _step_row(self, record: StepRecord) -> list[Any]:

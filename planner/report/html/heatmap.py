@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal, NamedTuple
 
-from planner.gaps.gaps import SHORT, Gap, GapReason, SkipReason
+from planner.gaps.gaps import SHORT, Assessment, Gap, GapReason, SkipReason
 from planner.gaps.snapshot import Snapshot
 from planner.pipeline.shape import PhaseShape
 from planner.pipeline.windows import DAY, Season, Window
@@ -33,8 +33,24 @@ class Detail:
     """How many more it lacks."""
 
 
-def detail_of(gap: Gap) -> Detail:
-    """What a count found."""
+def details_of(assessment: Assessment) -> list[Detail]:
+    """What a count found wrong with single dates, and why others are left as they are."""
+    found = [*assessment.gaps.values(), *assessment.orphans.values()]
+    details = [_detail(gap) for gaps in found for gap in gaps.values()]
+    details += [
+        Detail(phase=phase, date=day, text=f"{each.gap.detail}; accepted, since {each.reason}")
+        for phase, days in assessment.accepted.items()
+        for day, each in days.items()
+    ]
+    return details + [
+        Detail(phase=phase, date=day, text=left.detail)
+        for phase, days in assessment.empty.items()
+        for day, left in days.items()
+        if left.detail and day not in assessment.accepted.get(phase, ())
+    ]
+
+
+def _detail(gap: Gap) -> Detail:
     short = [each for each in gap.findings if each.reason in SHORT]
     ids = dict.fromkeys(each for finding in short for each in finding.ids)
     return Detail(

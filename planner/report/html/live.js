@@ -55,7 +55,7 @@
     const left = status.estimate.left_seconds, worst = status.left_worst_seconds;
     if (status.is_ended) return "none";
     if (left === null) return "unknown";
-    return worst > left * 1.05 ? `${time(left)} to ${time(worst)}` : `about ${time(left)}`;
+    return worst > left * 1.05 ? `${time(left)} to ${time(worst)}` : time(left);
   };
   const figures = (status) => {
     const steps = status.steps, total = Object.values(steps).reduce((a, b) => a + b, 0);
@@ -66,7 +66,7 @@
       [`${steps.running}`, "at work"],
       [`${steps.failed + steps.blocked}`, "failed or blocked", steps.failed + steps.blocked ? "bad" : ""],
       [time(status.estimate.spent_seconds), planned ? `so far; planned ${time(planned)}` : "so far"],
-      [band(status), "left, as it looks", status.estimate.drifts ? "bad" : ""],
+      [band(status), "left, about", status.estimate.drifts ? "bad" : ""],
       [`$${status.billed.dollars.toFixed(4)}`, `billed so far${limit === null ? "" : ` of $${limit} at most`}`],
     ].map(([value, label, look]) => {
       const item = make("li", look || "");
@@ -160,6 +160,8 @@
   // -- hearing
   let source = null, since = live.since, heard = Date.now(), isOver = false, trouble = live.trouble || "";
   const tell = () => {
+    // One that was refused does not come back by itself.
+    if (source && source.readyState === EventSource.CLOSED && Date.now() - heard > SILENT) { close(); open(heard); }
     const silent = source && Date.now() - heard > SILENT;
     const text = trouble || (silent ? `What serves this page does not answer since ${Math.round((Date.now() - heard) / 1000)} s: what stands here is of before.` : "");
     if (byId("trouble").textContent !== text) byId("trouble").textContent = text;
@@ -184,9 +186,9 @@
     tell();
   };
   const close = () => { if (source) source.close(); source = null; };
-  const open = () => {
+  const open = (at = Date.now()) => {
     if (source || isOver) return;
-    heard = Date.now();
+    heard = at;
     source = new EventSource(`${live.url}?since=${encodeURIComponent(since)}`);
     source.addEventListener("message", take);
   };

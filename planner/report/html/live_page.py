@@ -5,6 +5,7 @@ What changes is written by the page's own script, from the JSON that it hears.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from planner.gaps.snapshot import Snapshot
@@ -13,7 +14,7 @@ from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.shape import shapes
 from planner.pipeline.windows import Window
 from planner.plan.plan import Plan
-from planner.report.html.heatmap import Pictures
+from planner.report.html.heatmap import Detail, Pictures
 from planner.report.html.markup import Markup, el, join
 from planner.report.html.render import NOTHING, page, section
 from planner.text import moment
@@ -21,9 +22,9 @@ from planner.text import moment
 BACK = el("a", "All runs", href="/")
 
 
-def render_run(plan: Plan, pipeline: Pipeline, *, run_id: str, live: dict[str, Any]) -> str:
-    """The page of a run that goes on. `live` is what its script begins with."""
-    shown = live_pictures(plan, pipeline, run_id=run_id, live=live)
+def render_run(plan: Plan, shown: Pictures) -> str:
+    """The page of a run that goes on."""
+    run_id = shown.run_id
     return page(
         shown,
         who="The run",
@@ -40,8 +41,16 @@ def render_run(plan: Plan, pipeline: Pipeline, *, run_id: str, live: dict[str, A
     )
 
 
-def live_pictures(plan: Plan, pipeline: Pipeline, *, run_id: str, live: dict[str, Any]) -> Pictures:
-    """What the page of a run that goes on shows."""
+def live_pictures(
+    plan: Plan,
+    pipeline: Pipeline,
+    *,
+    run_id: str,
+    live: dict[str, Any],
+    details: Iterable[Detail] = (),
+) -> Pictures:
+    """What the page of a run that goes on shows. `live` is what its script begins with, `details`
+    what was counted last."""
     return Pictures(
         entity=pipeline.entity,
         seasons=Calendar(pipeline=pipeline).seasons(plan.reach),
@@ -51,6 +60,7 @@ def live_pictures(plan: Plan, pipeline: Pipeline, *, run_id: str, live: dict[str
         shapes=shapes(pipeline) if pipeline.checksum == plan.pipeline_checksum else (),
         run_id=run_id,
         live=live,
+        details=tuple(details) if pipeline.name == plan.pipeline else (),
     )
 
 

@@ -51,7 +51,7 @@ const calendar = (() => {
     }
     return names.get(day);
   };
-  const at = (phase, day) => `${phase} ${day}`;
+  const at = (phase, day) => phase * 1e6 + day; // one number for both
 
   // Per view and phase: day → [state, expected, found].
   const expand = (snapshot) => {
@@ -280,7 +280,7 @@ const calendar = (() => {
     head.append(make("h2", "", title), close);
     list.append(fact("how it stands", ...lines));
     const told = details.get(key);
-    if (told && !lines.includes(told)) list.append(fact(isPlan || data.moment === "during" ? "as counted before" : "in the recount", told));
+    if (told && !lines.includes(told)) list.append(fact({ before: "as counted", during: "as counted last", after: "in the recount" }[data.moment], told));
     if (step) list.append(fact("step",
       `${step[0]}: ${step[3]}`,
       step[4] ? `attempt ${step[4]}${step[5] ? `, on ${step[5]}` : ""}` : "not begun",
@@ -352,7 +352,7 @@ const calendar = (() => {
   };
 
   // N and P: the next finding in any row, by day and then by phase, over all calendars.
-  let order = [];
+  const order = [], orders = []; // made when it is first asked for
   const isFinding = (node) => {
     const cell = of.get(node);
     return cell ? bad.has(look(view, cell.phase, cell.day)[0]) : node.classList.contains("bad");
@@ -361,6 +361,7 @@ const calendar = (() => {
     const step = { n: 1, p: -1 }[typed(event)];
     if (!step || isTyping(event)) return;
     const from = document.activeElement;
+    for (const add of orders.splice(0)) add();
     const list = from.closest("#timeline") ? [...document.querySelectorAll("#timeline .bar")] : order;
     let n = list.indexOf(from);
     if (n < 0) n = step > 0 ? -1 : list.length;
@@ -416,8 +417,12 @@ const calendar = (() => {
   const BETWEEN = code.get("between");
   const spans = (phase, start, total) => {
     const shape = shapes[phase], found = [];
+    if (!shape || shape.every === "day") {
+      for (let n = 0; n < total; n++) found.push([start + n, start + n, 1]);
+      return found;
+    }
     for (let n = 0; n < total;) {
-      let [first, last] = shape ? period(shape, start + n) : [start + n, start + n];
+      let [first, last] = period(shape, start + n);
       first = Math.max(first, start);
       last = Math.min(last, start + total - 1);
       const busy = [];
@@ -429,6 +434,9 @@ const calendar = (() => {
     }
     return found;
   };
+  const blank = make("div");
+  blank.setAttribute("role", "gridcell");
+  blank.tabIndex = -1;
   const drawRow = (phase, start, total) => {
     const line = make("div", "line"), title = make("span", "name", data.phases[phase]), strip = make("div", "cells");
     line.setAttribute("role", "row");
@@ -437,9 +445,7 @@ const calendar = (() => {
     strip.setAttribute("role", "presentation");
     const row = [], byDay = [];
     for (const [day, first, days] of spans(phase, start, total)) {
-      const node = document.createElement("div");
-      node.setAttribute("role", "gridcell");
-      node.tabIndex = -1;
+      const node = blank.cloneNode();
       if (days > 1) node.style.flexGrow = node.style.flexShrink = days;
       if (days > 1) node.style.setProperty("--days", days);
       const cell = { node, phase, day, first, days, lit: "", isNamed: false };
@@ -482,8 +488,10 @@ const calendar = (() => {
     }
     const byRow = new Map(drawn.map((each) => [each.row, each.byDay]));
     arrows(map, drawn.map((each) => each.row), (row, _, node) => row && byRow.get(row)[of.get(node).day - start]);
-    for (let n = 0; n < total; n++)
-      for (const { byDay } of drawn) if (byDay[n] !== order[order.length - 1] && of.get(byDay[n]).day === start + n) order.push(byDay[n]);
+    orders.push(() => {
+      for (let n = 0; n < total; n++)
+        for (const { byDay } of drawn) if (of.get(byDay[n]).day === start + n) order.push(byDay[n]);
+    });
     pan.append(map);
     const frame = make("div", "frame");
     frame.append(pan);
@@ -493,10 +501,20 @@ const calendar = (() => {
       frame.classList.toggle("more-right", pan.scrollLeft + pan.clientWidth < pan.scrollWidth - 2);
     };
     pan.addEventListener("scroll", cue, { passive: true });
-    pans.push([pan, cue]);
+    cueOf.set(pan, cue);
+    arrived.observe(pan);
     return box;
   };
-  const pans = [];
+  // The newest days are in sight first; a calendar is laid out when it comes into sight.
+  const arrived = new IntersectionObserver((seen) => {
+    for (const { target: pan, isIntersecting } of seen) {
+      if (!isIntersecting) continue;
+      arrived.unobserve(pan);
+      if (!pan.scrollLeft) pan.scrollLeft = pan.scrollWidth;
+      cueOf.get(pan)();
+    }
+  });
+  const cueOf = new Map();
 
   // -- one state alone; and who lacks an id
   const showOnly = (name) => {
@@ -554,9 +572,10 @@ const calendar = (() => {
   if (data.live && data.live.cells) update(data.live.cells, data.live.steps);
 
   if (byId("maps") && data.maps.length) {
+    performance.mark("begun");
     byId("maps").replaceChildren(...data.maps.map(drawMap));
     byId("switch").hidden = byId("hint").hidden = false;
-    if (data.details.length) byId("find").hidden = false;
+    byId("find").hidden = !lacking.size;
     for (const name of ["before", "after"])
       byId(name).addEventListener("click", () => { view = name; hide(); paint(); fillPanel(); });
     for (const button of document.querySelectorAll("[data-show]"))
@@ -564,10 +583,9 @@ const calendar = (() => {
     byId("find").addEventListener("submit", (event) => event.preventDefault());
     byId("find-text").addEventListener("input", (event) => search(event.target.value.trim()));
     paint();
-    // The newest days are in sight first.
-    for (const [pan] of pans) pan.scrollLeft = pan.scrollWidth;
-    for (const [, cue] of pans) cue();
-    addEventListener("resize", () => { for (const [, cue] of pans) cue(); });
+    document.body.getBoundingClientRect();
+    performance.measure("drawn", "begun");
+    addEventListener("resize", () => { for (const cue of cueOf.values()) cue(); });
     follow();
     addEventListener("hashchange", follow);
   }

@@ -120,8 +120,14 @@ def _figures(plan: Plan) -> Markup:
         figures += [
             (str(cost.counting), "is what counting is billed"),
             (str(cost.recounts), "is what the run's recounts are billed"),
-            (UNKNOWN, "is what its scripts and statements are billed"),
         ]
+        if cost.statements:
+            figures.append((str(cost.statements), "is what its statements are billed"))
+        if cost.keeping:
+            figures.append((str(cost.keeping), "is what keeping and comparing rows is billed"))
+        if cost.unknown:
+            what = f"is what {', '.join(cost.unknown)} is billed, beside its counts"
+            figures.append((UNKNOWN, what))
     return join(el("li", el("b", value), el("span", label)) for value, label in figures)
 
 

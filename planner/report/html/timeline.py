@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from planner.plan.cost import readable
 from planner.report.html.markup import Markup, el
 from planner.text import date_runs, duration, moment
 
@@ -129,6 +130,7 @@ def _bar(bar: Bar, lane: int, phase: int, first: float, span: float) -> list[Mar
         f"{moment(bar.start)}, for {duration(bar.end - bar.start)}"
         + (f", attempt {row.attempt}" if row.attempt > 1 else ""),
         row.worker,
+        f"billed {readable(row.billed)}" if row.billed else "",
         row.error[:ERROR_CHARS],
     ]
     good = row.state == "succeeded"
