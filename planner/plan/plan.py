@@ -27,7 +27,6 @@ from planner.gaps.gaps import (
     Skipped,
 )
 from planner.gaps.matrix import Matrix, matrix
-from planner.gaps.queries import tables_read
 from planner.gaps.snapshot import Snapshot, snapshot
 from planner.pipeline.lookback import upstream
 from planner.pipeline.model import Name, RunId
@@ -292,6 +291,8 @@ def _queries(
     These and their versions are looked up before it where its upstream changes, and the versions
     afterwards where it was complete. Ids are named only where a recount shows them to differ.
     """
+    from planner.gaps.queries import tables_read  # who reads a plan makes none
+
     days = list(dates)
     tables = len(phase.tables)
     queries = tables_read(pipeline, gate_phases(phase), phase.after)

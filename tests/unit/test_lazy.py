@@ -17,7 +17,7 @@ except SystemExit as ended:
 print(*sys.modules)
 """
 HEAVY = {
-    "celery", "kombu", "duckdb", "deltalake", "pyarrow", "sqlglot", "google", "jinja2", "psutil"
+    "celery", "kombu", "duckdb", "deltalake", "pyarrow", "sqlglot", "google", "jinja2"
 }  # fmt: skip
 
 JUDGING = {
