@@ -189,16 +189,35 @@ class Plan(Data):
 
     def digest(self) -> str:
         """The checksum that its content ought to have."""
-        content = self.model_dump(mode="json", exclude={"checksum"})
+        digest = hashlib.sha256()
+        for part in self._canonical():
+            digest.update(part.encode())
+        return digest.hexdigest()
+
+    def _canonical(self) -> Iterator[str]:
+        """Its content as one JSON text with sorted keys, a chunk at a time: all chunks at once, as
+        plain values, would be the largest thing that a planner holds."""
+        content = self.model_dump(mode="json", exclude={"checksum", "chunks"})
         for name in LATER:
             if content[name] == Plan.model_fields[name].get_default(call_default_factory=True):
                 del content[name]  # plans of before were sealed without it
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        for n, name in enumerate(sorted({*content, "chunks"})):
+            yield f'{"," if n else "{"}"{name}":'
+            if name == "chunks":
+                for place, chunk in enumerate(self.chunks):
+                    yield f"{',' if place else '['}{_sorted(chunk.model_dump(mode='json'))}"
+                yield "]" if self.chunks else "[]"
+            else:
+                yield _sorted(content[name])
+        yield "}"
 
     def as_json(self) -> dict[str, Any]:
         """The documented shape: the plan with `steps_total`."""
         return {**super().as_json(), "steps_total": self.steps_total}
+
+
+def _sorted(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def step_id(chunk_id: str, phase: str) -> str:

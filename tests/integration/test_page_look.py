@@ -38,6 +38,14 @@ def lit(seen: Seen, name: str) -> int:
     return seen.page.locator(f".cells > .{name}").count()
 
 
+def boxes(seen: Seen, which: str) -> list[dict[str, float]]:
+    """Where cells are drawn."""
+    found: list[dict[str, float]] = seen.page.locator(f".cells > :is({which})").evaluate_all(
+        "nodes => nodes.map((node) => node.getBoundingClientRect().toJSON())"
+    )
+    return found
+
+
 # -- one date --------------------------------------------------------------------------------
 
 
@@ -63,6 +71,12 @@ def test_a_click_tells_all_of_a_date_and_lights_what_it_rests_on_and_what_rests_
     assert "planner explain precompute 2022-03-01" in panel.locator("code").all_text_contents()
     assert seen.page.url.endswith("#phase=precompute&date=2022-03-01")
 
+    # It covers nothing of what is lit
+    top = panel.bounding_box()["y"]  # type: ignore[index]
+    assert all(
+        box["y"] + box["height"] <= top for box in boxes(seen, ".lit, .lit-above, .lit-below")
+    )
+
     seen.page.keyboard.press("Escape")
     seen.page.keyboard.press("Escape")
     assert panel.is_hidden()
@@ -71,7 +85,9 @@ def test_a_click_tells_all_of_a_date_and_lights_what_it_rests_on_and_what_rests_
 
 
 def test_an_address_opens_what_was_chosen(open_page: Open) -> None:
-    seen = open_page(make_report(), address="#phase=analytics&date=2022-12-11&show=partial")
+    seen = open_page(
+        make_report(seasons=2), address="#phase=analytics&date=2022-12-11&show=partial"
+    )
 
     told = seen.page.locator("#panel").text_content() or ""
     assert "analytics, Sun 11 Dec 2022" in told
@@ -222,7 +238,7 @@ def test_axe_finds_nothing_serious(open_page: Open, kind: str, scheme: str) -> N
 
 
 def test_forced_colours_and_paper_keep_what_tells_states_apart(open_page: Open) -> None:
-    seen = open_page(make_report(), forced_colors="active")
+    seen = open_page(make_report(seasons=2), forced_colors="active")
     image = "getComputedStyle(document.querySelector('.cells > .s-partial')).backgroundImage"
     assert "gradient" in seen.page.evaluate(image)
 

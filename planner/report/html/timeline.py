@@ -7,14 +7,12 @@ and without the inline styles that the page's policy forbids.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from planner.plan.cost import readable
 from planner.report.html.markup import Markup, el
-from planner.text import date_runs, duration, moment
-
-if TYPE_CHECKING:
-    from planner.report.report import Report, StepRow
+from planner.report.report import Report, StepRow
+from planner.text import counted, date_runs, duration, moment
 
 LANE_PIXELS = 12
 BAR_PIXELS = 9
@@ -105,7 +103,7 @@ def _worker(
         el(
             "span",
             worker or "unknown worker",
-            el("small", f"{len(bars)} steps, {duration(busy)}"),
+            el("small", f"{counted(len(bars), 'step')}, {duration(busy)}"),
             class_="who",
         ),
         el(
