@@ -6,6 +6,8 @@ which `make chaos` repeats.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import zip_longest
 from logging import Logger
 from typing import Any
 
@@ -13,6 +15,7 @@ from celery import Celery, signals
 from kombu.entity import Queue
 
 from planner.errors import FleetError
+from planner.pipeline.folder import pipeline_files
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from planner.settings import Settings, load_settings
@@ -31,17 +34,21 @@ def transport_url(settings: Settings) -> str:
     return settings.redis_url
 
 
-def queue_names(pipeline: Pipeline) -> list[str]:
-    """Every queue of a pipeline, by priority: the order in which a free worker looks at them."""
-    return list(dict.fromkeys([FINAL_QUEUE, *(p.queue_name for p in pipeline.by_priority)]))
+def queue_names(*pipelines: Pipeline) -> list[str]:
+    """Every queue of some pipelines, by priority: the order in which a free worker looks at them.
+
+    Their queues take turns: the first of each before the second of any.
+    """
+    turns = zip_longest(*([p.queue_name for p in each.by_priority] for each in pipelines))
+    return list(dict.fromkeys([FINAL_QUEUE, *(name for turn in turns for name in turn if name)]))
 
 
-def make_app(settings: Settings, pipeline: Pipeline) -> Celery:
+def make_app(settings: Settings, pipelines: Sequence[Pipeline]) -> Celery:
     """Make the Celery app for some settings. Raises `UsageError` for another user's Redis."""
     settings.check_socket()
     url = transport_url(settings)
     app = Celery("backfill", broker=url, backend=url, include=["worker.tasks", "worker.janitor"])
-    app.conf.update(_configuration(settings, pipeline))
+    app.conf.update(_configuration(settings, pipelines))
     transport.install(app, visibility_seconds=settings.visibility_seconds)
     shutdown.install(grace_seconds=settings.grace_seconds)
     for ready in (signals.after_setup_logger, signals.after_setup_task_logger):
@@ -53,7 +60,7 @@ def _redact(logger: Logger, **ignored: Any) -> None:
     redact_log(logger)
 
 
-def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
+def _configuration(settings: Settings, pipelines: Sequence[Pipeline]) -> dict[str, Any]:
     tls = {**settings.address.tls} or None
     return {
         # For broker and results: without options kombu accepts any certificate.
@@ -101,7 +108,7 @@ def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
         "task_send_sent_event": True,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,
-        "task_queues": [Queue(name, routing_key=name) for name in queue_names(pipeline)],
+        "task_queues": [Queue(name, routing_key=name) for name in queue_names(*pipelines)],
         "task_default_queue": FINAL_QUEUE,
         "timezone": "UTC",
     }
@@ -126,7 +133,9 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
 
 def _app_here() -> Celery:
     settings = load_settings()
-    return make_app(settings, load_pipeline(settings.pipeline))
+    own = load_pipeline(settings.pipeline)  # without which nothing works
+    files = pipeline_files(settings.pipeline, settings.pipelines) if settings.pipelines else []
+    return make_app(settings, [own, *(pipeline for _, pipeline in files)])
 
 
 try:

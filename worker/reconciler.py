@@ -27,7 +27,9 @@ from worker.ledger.record import RunRecord
 from worker.messages.aside import put_aside
 from worker.messages.mailbox import FINAL, call_in, chunks_with_messages, correct_times
 from worker.messages.transport import send_only
+from worker.run.control import settle_idle
 from worker.run.lost import end_if_lost
+from worker.run.serving import lacking
 from worker.run.stalled import tell_if_stalled
 from worker.step.context import Context
 
@@ -61,7 +63,7 @@ def reconcile(context: Context) -> list[Resent]:
         return []  # another process reconciles
     try:
         with lease.kept_alive():
-            queues = queue_names(context.pipeline)
+            queues = queue_names(*context.every_pipeline())
             put_aside(context.redis, queues)
             correct_times(context.redis)
             context.ledger.forget_expired()
@@ -92,9 +94,13 @@ def _reconcile_one(context: Context, run: RunRecord, there: set[tuple[str, str]]
 
 
 def _reconcile_run(context: Context, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:
-    if run.pipeline != context.pipeline.name:
-        return []
+    context = context.serving(run)
     states = context.ledger.steps(run.id)
+    if run.state is RunState.CANCELLING and lacking(context, run):
+        settle_idle(context, run.id, states)  # its deadline holds, whoever is there
+        states = context.ledger.steps(run.id)
+    elif run.pipeline != context.pipeline.name:
+        return []
     if end_if_lost(context, run, states):
         return []
     # The plan is not read: it is large, and as a rule nothing is lost.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from planner.commands.output import err
 from planner.commands.run_status import failures_so_far, run_exit
+from planner.commands.waits import logs_of
 from planner.errors import Exit
 from planner.report.causes import cause_lines, causes
 
@@ -24,6 +25,8 @@ def print_ending(context: Context, record: RunRecord) -> None:
     lines = [line for cause in found[:CAUSES_SHOWN] for line in cause_lines(cause)]
     if len(found) > CAUSES_SHOWN:
         lines.append(f"… and {len(found) - CAUSES_SHOWN} more causes: `planner status {record.id}`")
+    steps = context.ledger.step_records(record.id)
+    lines += [logs.line(record.id) for logs in logs_of(steps)]
     page = context.settings.folder("reports") / record.id / "report.html"
     where = page if page.exists() else f"`planner report {record.id}` writes it"
     lines.append(f"report: {where}")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from planner.commands.waits import Retrying, Wait, retrying, waits
+from planner.commands.waits import Logs, Retrying, Wait, logs_of, retrying, waits
 from planner.errors import Exit
 from planner.report.causes import Cause, cause_lines, causes, causes_json
 
@@ -32,6 +32,7 @@ def run_exit(record: RunRecord) -> Exit:
 def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
     """The documented shape of `planner status --json`."""
     from worker.run.forecast import outlook
+    from worker.run.serving import held_up_by
 
     steps = context.ledger.step_records(record.id)
     tally = Counter(str(step.state) for step in steps)
@@ -44,12 +45,14 @@ def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
         "note": record.note or None,
         "steps": {state: tally[state] for state in STATES},
         "estimate": _estimate_json(outlook(context, record, steps)),
+        "held_up_by": held_up_by(context, record, steps),
         "waiting": [_wait_json(wait) for wait in waits(record, steps)],
         "retrying": [_retry_json(each) for each in retrying(record, steps)],
         "validation": record.validation,
         "publication": record.publication,
         "causes": causes_json(causes(record.id, failures)),
         "failures": [each.model_dump(mode="json", exclude={"state"}) for each in failures],
+        "logs": [each.as_json() for each in logs_of(steps)],
         "billed": _billed_json(context, record, steps),
         "code": [each.model_dump() for each in context.ledger.code(record.id)],
     }
@@ -111,6 +114,11 @@ def failures_so_far(context: Context, record: RunRecord) -> list[Failure]:
 def cause_lines_of(found: dict[str, Any]) -> list[str]:
     """What failed by cause, for a terminal, of a status' JSON."""
     return [line for each in found["causes"] for line in cause_lines(Cause(**each))]
+
+
+def log_lines_of(found: dict[str, Any]) -> list[str]:
+    """Which logs are on which host, for a terminal, of a status' JSON."""
+    return [Logs(**each).line(found["run_id"]) for each in found["logs"]]
 
 
 def _iso(moment: float) -> str:

@@ -9,9 +9,15 @@ from typing import Annotated, Any
 import typer
 
 from planner.commands import options as opt
-from planner.commands.context import open_context, required_ledger
+from planner.commands.context import open_context, open_run, required_ledger
 from planner.commands.output import count_table, note, out, print_json
-from planner.commands.run_status import cause_lines_of, run_exit, shown_state, status_json
+from planner.commands.run_status import (
+    cause_lines_of,
+    log_lines_of,
+    run_exit,
+    shown_state,
+    status_json,
+)
 from planner.commands.waits import Retrying, Wait
 from planner.errors import Exit, FleetError, UsageError
 from planner.plan.cost import Cost
@@ -60,8 +66,7 @@ def log(run: opt.RunId, json: opt.Json = False) -> None:
 
 def status(run: opt.RunId, json: opt.Json = False) -> None:
     """Show where a run is. The exit code is that of the run: 0, 1 or 4; 0 while it runs."""
-    context = open_context()
-    record = required_ledger(context).require(run)
+    context, record = open_run(run)
     if not record.is_ended:
         from worker.reconciler import reconcile
 
@@ -91,10 +96,8 @@ def report(
     from planner.report.markdown import render_markdown
     from planner.report.report import Report
 
-    context = open_context()
-    ledger = required_ledger(context)
-    record = ledger.require(run)
-    text = ledger.report(run)
+    context, record = open_run(run)
+    text = context.ledger.report(run)
     if text is None:
         raise UsageError(f"{run} is {record.state}: its report is written when it has ended.")
     try:
@@ -152,6 +155,8 @@ def _print_status(found: dict[str, Any]) -> None:
     if found["state"] in ("running", "paused") and ahead["left_seconds"] is not None:
         out.print(f"about {duration(ahead['left_seconds'])} left{_against(ahead)}")
     now = datetime.now(UTC).timestamp()
+    for why in found["held_up_by"]:
+        out.print(f"it stands still: {why}", markup=False, soft_wrap=True)
     for wait in found["waiting"]:
         told = Wait(what=wait["for"], steps=wait["steps"], since=_seconds(wait["since"]))
         out.print(told.line(now), markup=False, soft_wrap=True)
@@ -171,7 +176,7 @@ def _print_status(found: dict[str, Any]) -> None:
         out.print(f"published, and not verified: {len(ran)} dates; {len(failed)} failed")
         for day, why in failed.items():
             out.print(f"publishing {day}: {why}", markup=False)
-    for line in cause_lines_of(found):
+    for line in [*cause_lines_of(found), *log_lines_of(found)]:
         out.print(line, markup=False, soft_wrap=True)
 
 

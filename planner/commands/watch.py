@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from planner.commands import options as opt
-from planner.commands.context import open_context, required_ledger
+from planner.commands.context import open_run
 from planner.commands.ending import print_ending
 from planner.commands.output import err, out, print_json
 from planner.commands.run_status import run_exit, status_json
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from worker.run.forecast import Forecast
     from worker.step.context import Context
 
-    Show = Callable[[RunRecord, Sequence[StepRecord], Forecast], None]
+    Show = Callable[[RunRecord, Sequence[StepRecord], Forecast, Sequence[str]], None]
 
 LOOK_SECONDS = 0.5  # between two looks at the ledger
 LINE_SECONDS = 5.0  # between two plain lines, unless something failed
@@ -37,8 +37,7 @@ ENDED = ("succeeded", "failed", "blocked", "cancelled")
 
 def watch(run: opt.RunId, json: opt.Json = False) -> None:
     """Watch a run until it ends. Ctrl-C stops watching, not the run."""
-    context = open_context()
-    required_ledger(context).require(run)
+    context, _ = open_run(run)
     record = follow(context, run, quiet=json)
     if json:
         print_json(status_json(context, record))
@@ -51,6 +50,7 @@ def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
     """Show a run until it has ended; the record of its end. With `quiet`, show nothing."""
     from worker.reconciler import reconcile
     from worker.run.forecast import outlook
+    from worker.run.serving import held_up_by
 
     pause = context.settings.reconcile_seconds / 2
     next_reconciliation = time.monotonic() + pause
@@ -62,7 +62,8 @@ def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
             if time.monotonic() >= next_forecast or record.is_ended:
                 next_forecast = time.monotonic() + LINE_SECONDS
                 ahead = outlook(context, record, steps)
-            show(record, steps, ahead)
+                held_up = held_up_by(context, record, steps)
+            show(record, steps, ahead, held_up)
             if record.is_ended:
                 return record
             if time.monotonic() >= next_reconciliation:
@@ -75,13 +76,13 @@ def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
 def _view(context: Context, *, quiet: bool) -> Iterator[Show]:
     """How a run is shown: not at all, live on a terminal, or line by line."""
     if quiet:
-        yield lambda record, steps, ahead: None
+        yield lambda record, steps, ahead, held_up: None
     elif not out.is_terminal:
         yield _Lines().show
     else:
         phases = [phase.name for phase in context.pipeline.phases if not phase.is_watched]
         with Live(console=out, refresh_per_second=4, transient=False) as live:
-            yield lambda record, steps, ahead: live.update(_screen(phases, record, steps, ahead))
+            yield lambda *now: live.update(_screen(phases, *now))
 
 
 class _Lines:
@@ -93,7 +94,14 @@ class _Lines:
         """Steps and attempts that failed so far."""
         self._has_warned = False
 
-    def show(self, record: RunRecord, steps: Sequence[StepRecord], ahead: Forecast) -> None:
+    def show(
+        self,
+        record: RunRecord,
+        steps: Sequence[StepRecord],
+        ahead: Forecast,
+        held_up: Sequence[str] = (),
+    ) -> None:
+        """Print a line, where it is time for one."""
         warning = drift_warning(record, ahead)
         if warning and not self._has_warned:
             self._has_warned = True
@@ -102,24 +110,31 @@ class _Lines:
         if time.monotonic() >= self._next or failed > self._failed or record.is_ended:
             self._next = time.monotonic() + LINE_SECONDS
             self._failed = failed
-            err.print(_line(record, steps, ahead), soft_wrap=True, markup=False)
+            err.print(_line(record, steps, ahead, held_up), soft_wrap=True, markup=False)
 
 
-def _line(record: RunRecord, steps: Sequence[StepRecord], ahead: Forecast) -> str:
+def _line(
+    record: RunRecord, steps: Sequence[StepRecord], ahead: Forecast, held_up: Sequence[str]
+) -> str:
     tally = Counter(str(step.state) for step in steps)
-    done = sum(tally[state] for state in ENDED)
     parts = ", ".join(f"{n} {state}" for state, n in sorted(tally.items()))
     now = time.time()
-    waiting = "".join(f"; {wait.line(now)}" for wait in waits(record, steps))
+    waiting = "".join(f"; it stands still: {why}" for why in held_up)
+    waiting += "".join(f"; {wait.line(now)}" for wait in waits(record, steps))
     waiting += "".join(f"; {each.line(now)}" for each in retrying(record, steps))
+    done = f"{tally['succeeded']}/{len(steps)} steps"
     return (
-        f"{record.id} {record.state}: {done}/{len(steps)} steps ({parts}){waiting}; "
+        f"{record.id} {record.state}: {done} ({parts}){waiting}; "
         f"{record.note and record.note + '; '}{_left(record, steps, ahead)}"
     )
 
 
 def _screen(
-    phases: Sequence[str], record: RunRecord, steps: Sequence[StepRecord], ahead: Forecast
+    phases: Sequence[str],
+    record: RunRecord,
+    steps: Sequence[StepRecord],
+    ahead: Forecast,
+    held_up: Sequence[str],
 ) -> RenderableType:
     """Phases × steps, workers, and when the run may end."""
     now = [step for step in steps if step.state == "running" and not step.parked]
@@ -130,7 +145,8 @@ def _screen(
         if step.state == "failed"
     ]
     moment = time.time()
-    waiting = [f"  {escape(wait.line(moment))}" for wait in waits(record, steps)]
+    waiting = [f"[yellow]  it stands still: {escape(why)}[/]" for why in held_up]
+    waiting += [f"  {escape(wait.line(moment))}" for wait in waits(record, steps)]
     waiting += [f"[yellow]  {escape(e.line(moment))}[/]" for e in retrying(record, steps)[:3]]
     if record.note:
         waiting.append(f"  {escape(record.note)}")
@@ -150,11 +166,11 @@ def _phase_table(phases: Sequence[str], record: RunRecord, steps: Sequence[StepR
         if not of_phase:
             continue
         tally = Counter(str(step.state) for step in of_phase)
-        ended = sum(tally[state] for state in ENDED)
+        done = tally["succeeded"]
         table.add_row(
             escape(phase),
-            ProgressBar(total=len(of_phase), completed=ended, width=30),
-            f"{ended}/{len(of_phase)}",
+            ProgressBar(total=len(of_phase), completed=done, width=30),
+            f"{done}/{len(of_phase)}",
             str(tally["running"] or ""),
             f"[red]{tally['failed'] or ''}[/]",
             f"[yellow]{tally['blocked'] or ''}[/]",

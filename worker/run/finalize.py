@@ -75,6 +75,7 @@ def _finalize(context: Context, run_id: str) -> str:
         return "forgotten"
     if run.is_ended:
         return str(run.state)
+    context = context.serving(run)
     states = context.ledger.steps(run_id)
     if end_if_lost(context, run, states):
         return LOST
