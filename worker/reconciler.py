@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import redis
@@ -28,10 +29,12 @@ from worker.messages.aside import put_aside
 from worker.messages.mailbox import FINAL, call_in, chunks_with_messages, correct_times
 from worker.messages.transport import send_only
 from worker.run.control import settle_idle
+from worker.run.finalize import finalize
 from worker.run.lost import end_if_lost
 from worker.run.serving import lacking
 from worker.run.stalled import tell_if_stalled
 from worker.step.context import Context
+from worker.step.errors import Requeue
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +100,11 @@ def _reconcile_run(context: Context, run: RunRecord, there: set[tuple[str, str]]
     context = context.serving(run)
     states = context.ledger.steps(run.id)
     if run.state is RunState.CANCELLING and lacking(context, run):
-        settle_idle(context, run.id, states)  # its deadline holds, whoever is there
+        # Its deadline holds, whoever is there. Where no worker is, a planner ends it.
+        if settle_idle(context, run.id, states) and not context.is_patient:
+            with suppress(Requeue):
+                finalize(context, run.id)
+                return []
         states = context.ledger.steps(run.id)
     elif run.pipeline != context.pipeline.name:
         return []

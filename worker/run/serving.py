@@ -9,7 +9,6 @@ from planner.pipeline.folder import pipeline_paths
 from planner.plan.plan import Plan, phase_of
 from planner.plan.states import RunState, StepState
 from planner.text import counted, duration
-from worker.app import FINAL_QUEUE
 from worker.ledger.record import RunRecord, StepRecord
 from worker.ledger.slots import Member, made, members_now
 from worker.step.context import Context
@@ -32,7 +31,7 @@ def held_up_by(context: Context, run: RunRecord, steps: Iterable[StepRecord]) ->
     left = [step for step in steps if step.state is StepState.PENDING or step.parked]
     by_name = context.pipeline.by_name
     phases = {phase_of(step.id) for step in left}
-    queues = {by_name[name].queue_name for name in phases if name in by_name} or {FINAL_QUEUE}
+    queues = {by_name[name].queue_name for name in phases if name in by_name}
     return lacking(context, run, queues)
 
 
