@@ -107,7 +107,7 @@ def report(
             f"The report of {run} in Redis is none of this version: `planner status {run}` tells "
             "how it ended."
         ) from None
-    from worker.run.finalize import write_report
+    from worker.run.report_files import write_report
 
     write_report(context, found)
     if handoff is not None:
