@@ -47,7 +47,13 @@ def make_app(settings: Settings, pipelines: Sequence[Pipeline]) -> Celery:
     """Make the Celery app for some settings. Raises `UsageError` for another user's Redis."""
     settings.check_socket()
     url = transport_url(settings)
-    app = Celery("backfill", broker=url, backend=url, include=["worker.tasks", "worker.janitor"])
+    app = Celery(
+        "backfill",
+        broker=url,
+        backend=url,
+        include=["worker.tasks", "worker.janitor"],
+        amqp="worker.messages.sent:AMQP",
+    )
     app.conf.update(_configuration(settings, pipelines))
     transport.install(app, visibility_seconds=settings.visibility_seconds)
     shutdown.install(grace_seconds=settings.grace_seconds)

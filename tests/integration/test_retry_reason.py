@@ -127,6 +127,11 @@ def test_flower_shows_why_a_step_was_put_back(tiny: Tiny) -> None:
     until(lambda: any("AttemptFailed" in why for why in shown(tiny, run_id)))
     why = next(why for why in shown(tiny, run_id) if "AttemptFailed" in why)
     assert f"attempt 1 of 2 failed: {when}: rows missing" in why
+    # Under its own name: what is sent anew tells the name of every step's task otherwise.
+    assert {name for name, _ in json.loads(tiny.say("shown", run_id))} <= {
+        *tiny.states(run_id),
+        f"finalize {run_id}",
+    }
     assert tiny.ledger.step(run_id, f"{when}/b").state is StepState.FAILED
 
 
