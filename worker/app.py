@@ -6,7 +6,7 @@ which `make chaos` repeats.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from logging import Logger
 from typing import Any
@@ -18,10 +18,12 @@ from planner.errors import FleetError
 from planner.pipeline.folder import pipeline_files
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
-from planner.settings import Settings, load_settings
-from worker.messages import transport
+from planner.settings import LogFormat, Settings, load_settings
+from worker.messages import beat, lanes, transport
 from worker.processes import shutdown
+from worker.processes.logs import JsonLines
 from worker.processes.secrets import redact_log
+from worker.processes.workers import STOP_SECONDS
 
 FINAL_QUEUE = "final"
 DAYS = 86_400
@@ -43,6 +45,12 @@ def queue_names(*pipelines: Pipeline) -> list[str]:
     return list(dict.fromkeys([FINAL_QUEUE, *(name for turn in turns for name in turn if name)]))
 
 
+def _polled(pipelines: Iterable[Pipeline]) -> set[str]:
+    """Queues whose steps are short visits to a service."""
+    phases = (phase for pipeline in pipelines for phase in pipeline.by_priority)
+    return {phase.queue_name for phase in phases if phase.runners[0].is_polled}
+
+
 def make_app(settings: Settings, pipelines: Sequence[Pipeline]) -> Celery:
     """Make the Celery app for some settings. Raises `UsageError` for another user's Redis."""
     settings.check_socket()
@@ -56,14 +64,24 @@ def make_app(settings: Settings, pipelines: Sequence[Pipeline]) -> Celery:
     )
     app.conf.update(_configuration(settings, pipelines))
     transport.install(app, visibility_seconds=settings.visibility_seconds)
+    lanes.install(leading={FINAL_QUEUE, *_polled(pipelines)})
+    if settings.alive_file is not None:
+        stop_seconds = 2 * settings.grace_seconds + STOP_SECONDS
+        beat.install(app, str(settings.alive_file), stop_seconds=stop_seconds)
     shutdown.install(grace_seconds=settings.grace_seconds)
+    prepare = _as_json if settings.log_format is LogFormat.JSON else _redact
     for ready in (signals.after_setup_logger, signals.after_setup_task_logger):
-        ready.connect(_redact, weak=False)
+        ready.connect(prepare, weak=False)
     return app
 
 
 def _redact(logger: Logger, **ignored: Any) -> None:
     redact_log(logger)
+
+
+def _as_json(logger: Logger, **ignored: Any) -> None:
+    for handler in logger.handlers:
+        handler.setFormatter(JsonLines())
 
 
 def _configuration(settings: Settings, pipelines: Sequence[Pipeline]) -> dict[str, Any]:
@@ -104,6 +122,8 @@ def _configuration(settings: Settings, pipelines: Sequence[Pipeline]) -> dict[st
             "interval_max": 5,
         },
         "result_backend_always_retry": True,
+        # Every message of a run goes to the run's lane, which is where its first ones were sent to.
+        "task_inherit_parent_priority": True,
         # Longer than any run: a chord whose key expires never calls back.
         "result_expires": 30 * DAYS,
         "result_chord_expires": 30 * DAYS,
@@ -128,6 +148,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         "unacked_restore_throttle": 1,
         "unacked_mutex_expire": 30,
         "queue_order_strategy": "priority",  # as `queue_names` lists them
+        "priority_steps": list(lanes.ALL),
         "socket_timeout": 15,
         "socket_connect_timeout": 5,
         "health_check_interval": 10,

@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -16,26 +17,36 @@ import redis
 from celery import signals
 from kombu.exceptions import OperationalError
 
+from planner.errors import FleetError
 from planner.pipeline.folder import pipeline_paths
 from planner.pipeline.pipeline import Pipeline
 from planner.settings import load_settings
 from sql.open import identity_of, warehouse_name
 from worker.app import app, queue_names
 from worker.ledger.connection import connect, forgetful
+from worker.ledger.neighbours import Neighbours
 from worker.ledger.slots import Member, made, sign_off, sign_on
 from worker.messages.aside import put_aside
+from worker.messages.held import restore_held
+from worker.messages.lanes import lists_of
 from worker.messages.later import Delivery
 from worker.processes.children import die_with_parent
 from worker.reconciler import reconcile_quietly
+from worker.run.tidy import tidy_daily
 from worker.step.context import Context, context_here
 
 log = logging.getLogger(__name__)
 
 SILENT_TURNS_MAX = 3  # missed renewals after which a worker's entry expires
+LOOK_SECONDS = 1.0  # how soon the death of another worker of this host is noticed
 
 
 class Janitor(threading.Thread):
-    """Reconciles twice per `BACKFILL_RECONCILE_SECONDS`, and keeps its worker registered."""
+    """Reconciles twice per `BACKFILL_RECONCILE_SECONDS`, and keeps its worker registered.
+
+    Puts the messages of workers that died on this host back: of those before it, and of those that
+    die beside it.
+    """
 
     def __init__(self, context: Context, worker: str, slots: int, delivery: Delivery) -> None:
         super().__init__(name="janitor", daemon=True)
@@ -45,36 +56,54 @@ class Janitor(threading.Thread):
         self._takes = list(app.amqp.queues.consume_from)
         # Of one that was given its queues by `-Q`, a file that changes adds none.
         self._takes_all = {queue.name for queue in app.conf.task_queues} <= {*self._takes}
+        self._neighbours = Neighbours(context.redis)
         self._ended = threading.Event()
 
     def run(self) -> None:
         """Reconcile and renew the registration, until `stop`."""
         pause = self._process_context.settings.reconcile_seconds / 2
         self._sign_on(pause)
-        while not self._ended.wait(pause):
-            self._sign_on(pause)
-            reconcile_quietly(self._process_context)
+        self._restore()
+        next_turn = time.monotonic() + pause
+        while not self._ended.wait(min(LOOK_SECONDS, pause)):
+            self._look()
+            if time.monotonic() >= next_turn:
+                self._sign_on(pause)
+                reconcile_quietly(self._process_context)
+                with suppress(OSError, FleetError):
+                    tidy_daily(self._process_context)
+                next_turn = time.monotonic() + pause
         with suppress(redis.RedisError):
             sign_off(self._process_context.redis, self._worker, self._slots)
+            self._neighbours.leave()
 
     def _sign_on(self, pause: float) -> None:
+        seconds = SILENT_TURNS_MAX * pause
         with suppress(redis.RedisError, OperationalError):  # at the next turn
             pipelines = self._process_context.every_pipeline()
             self._take_up(queue_names(*pipelines))
+            has = self._has(pipelines)
             sign_on(
-                self._process_context.redis,
-                self._worker,
-                self._slots,
-                seconds=SILENT_TURNS_MAX * pause,
-                has=self._has(pipelines),
+                self._process_context.redis, self._worker, self._slots, seconds=seconds, has=has
             )
+            self._neighbours.meet(seconds=seconds)
+
+    def _look(self) -> None:
+        """Put back what a neighbour held that has died."""
+        with suppress(redis.RedisError):
+            if self._neighbours.any_died():
+                self._restore()
+
+    def _restore(self) -> None:
+        with suppress(redis.RedisError):  # they are visible again after a while
+            restore_held(self._process_context.redis)
 
     def _take_up(self, queues: list[str]) -> None:
         """Take steps from queues, too, that a pipeline file has had since this worker began."""
         new = [queue for queue in queues if queue not in self._takes]
         if not new or not self._takes_all:
             return
-        self._delivery.look_at(queues)
+        self._delivery.look_at(lists_of(queues))
         for queue in new:
             app.control.add_consumer(queue, destination=[self._worker])
         self._takes += new
@@ -112,7 +141,8 @@ def _put_aside(**ignored: Any) -> None:
     """Before the queues are declared: a key of another type in the place of one would end the
     worker then, and every one that is started after it."""
     with suppress(redis.RedisError):  # Celery waits for a Redis that is away, and says so
-        put_aside(connect(load_settings(), patient=False), [q.name for q in app.conf.task_queues])
+        lists = lists_of(queue.name for queue in app.conf.task_queues)
+        put_aside(connect(load_settings(), patient=False), lists)
 
 
 @signals.worker_ready.connect
@@ -122,7 +152,7 @@ def _start(sender: Any, **ignored: Any) -> None:
         for detail, advice in forgetful(context.redis):
             log.warning("Redis: %s. %s.", detail, advice)
     slots = int(getattr(sender.controller, "concurrency", None) or 1)
-    delivery = Delivery(context.redis, queue_names(*context.every_pipeline()))
+    delivery = Delivery(context.redis, lists_of(queue_names(*context.every_pipeline())))
     _threads[:] = [Janitor(context, str(sender.hostname), slots, delivery), delivery]
     for thread in _threads:
         thread.start()

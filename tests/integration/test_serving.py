@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from planner.commands.run_status import status_json
 from planner.commands.runs import _print_status
 from planner.pipeline.load import SHIPPED
 from planner.plan.plan import Plan
@@ -23,6 +22,7 @@ from worker.reconciler import reconcile
 from worker.run.control import resume
 from worker.run.finalize import finalize
 from worker.run.serving import held_up_by, lacking
+from worker.run.status import status_json
 from worker.step.context import Context
 from worker.step.errors import Requeue
 from worker.step.visit import visit

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from planner.data import Data
 from planner.report.causes import signature
 from planner.text import counted, duration
-
-if TYPE_CHECKING:
-    from worker.ledger.record import RunRecord, StepRecord
+from worker.ledger.record import RunRecord, StepRecord
 
 
 @dataclass(frozen=True, kw_only=True)
