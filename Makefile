@@ -11,7 +11,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # every library anew, which takes longer than what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench cost screenshots audit lint lock clean
+.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench cost site reference screenshots audit lint lock clean
 
 help:  ## What there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,15 @@ bench: $(READY)  ## Measure what the bookkeeping costs, beside bare Celery (docs
 cost: $(READY)  ## Count what a full gap scan asks of BigQuery, and write docs/cost.md
 	$(BIN)/python -m tests.cost
 
+reference: $(READY)  ## Write docs/commands.md from what the commands say of themselves
+	$(BIN)/python -m tests.reference
+
+# An environment of its own: a site is for readers, and no part of the product.
+site:  ## Build the documents as a site in .site/html; a link to nothing is an error
+	$(PYTHON) -m venv .site/venv
+	.site/venv/bin/python -m pip install --quiet --require-hashes --requirement docs/site-requirements.txt
+	.site/venv/bin/zensical build --strict
+
 screenshots: $(READY)  ## Take the pictures of a run in docs, before, while and after a fleet works
 	$(BIN)/python -m tests.screenshots
 
@@ -81,7 +90,7 @@ lock:  ## Lock anew, for uv and for pip
 	uv export --quiet --locked --all-extras --no-dev --no-emit-project --no-header --output-file runtime.lock
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) .wheel .backfill .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .wheel .site .backfill .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # Made in place of a half-made one: the mark is written when everything is there. The lock names
 # every package, so nothing is resolved again: an older pip would look past it, and stumble over a

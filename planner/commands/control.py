@@ -13,6 +13,7 @@ from planner.commands.output import out, print_json
 from planner.commands.run_status import run_exit
 from planner.commands.watch import follow
 from planner.commands.who import noted
+from planner.text import counted
 
 
 def pause(run: opt.RunId, as_: opt.As = None, json: opt.Json = False) -> None:
@@ -76,7 +77,7 @@ def retry(
     with noted(context, run, as_):
         steps = do(context, run, phase=phase, dates=dates, orders=orders)
     if not wait:
-        what = f"{steps} steps" if steps else "its final count"
+        what = counted(steps, "step") if steps else "its final count"
         _say(json, run, "running", f"{what}; watch it with `planner watch {run}`")
         return
     record = follow(context, run, quiet=json)

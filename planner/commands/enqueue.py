@@ -261,6 +261,6 @@ def _confirm(plan: Plan, *, yes: bool, json: bool) -> None:
         if what:
             raise UsageError(f"{what}No terminal is here to ask you: add --yes.")
         return
-    if not typer.confirm(f"{what}Run these {plan.steps_total} steps?", default=not what):
+    if not typer.confirm(f"{what}Run {counted(plan.steps_total, 'step')}?", default=not what):
         note("Nothing was enqueued.")
         raise typer.Exit(Exit.DONE)

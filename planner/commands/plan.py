@@ -28,7 +28,7 @@ from planner.plan.choices import choice_lines
 from planner.plan.cost import PlanCost
 from planner.plan.estimate import Estimate
 from planner.plan.plan import Plan
-from planner.text import date_ranges, duration
+from planner.text import counted, date_ranges, duration
 
 USUAL = (GapReason.MISSING, GapReason.PARTIAL, GapReason.CASCADE)
 """Reasons that have a column in every plan; others where there are such dates."""
@@ -126,7 +126,8 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
         ]
         out.print(
             count_table(
-                f"{plan.plan_id}: {len(plan.chunks)} chunks, {plan.steps_total} steps",
+                f"{plan.plan_id}: {counted(len(plan.chunks), 'chunk')}, "
+                f"{counted(plan.steps_total, 'step')}",
                 ["phase", "steps", *reasons],
                 [
                     [phase, tally["steps"], *(tally[reason] for reason in reasons)]

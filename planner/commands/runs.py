@@ -15,7 +15,7 @@ from planner.commands.restores import restore_exit, restore_row, show_report, sh
 from planner.commands.run_status import cause_lines_of, log_lines_of, run_exit
 from planner.errors import Exit, FleetError, UsageError
 from planner.plan.cost import Cost, readable
-from planner.text import duration, moment
+from planner.text import counted, duration, moment
 from worker.run.status import shown_state, status_json
 from worker.run.waits import Retrying, Wait
 
@@ -193,7 +193,7 @@ def _print_status(found: dict[str, Any]) -> None:
         )
     if found["publication"]:
         ran, failed = found["publication"]["ran"], found["publication"]["failed"]
-        out.print(f"published, and not verified: {len(ran)} dates; {len(failed)} failed")
+        out.print(f"published, and not verified: {counted(len(ran), 'date')}; {len(failed)} failed")
         for day, why in failed.items():
             out.print(f"publishing {day}: {why}", markup=False)
     for line in [*cause_lines_of(found), *log_lines_of(found)]:

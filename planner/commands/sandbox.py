@@ -26,6 +26,7 @@ from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Season, Window
 from planner.settings import Settings, load_settings
+from planner.text import counted
 
 if TYPE_CHECKING:
     from pyarrow import Table
@@ -212,7 +213,7 @@ def demo(
     place = settings.home_dir
     before = _matrix(settings, pipeline)
     if not json:
-        out.print(f"A pipeline with {missing:,} rows missing.\n")
+        out.print(f"A pipeline with {counted(missing, 'row')} missing.\n")
         out.print(matrix_table(before, "before", pipeline.entity))
     code = _repair(settings, workers, quiet=json)
     after = _matrix(settings, pipeline)
@@ -297,7 +298,7 @@ def _repair(settings: Settings, workers: int, *, quiet: bool) -> int:
     with sandbox_workers(settings, workers=workers) as running:
         os.environ.update(running.environment)
         if not quiet:
-            out.print(f"\n[bold]$ planner enqueue --gaps[/]   ({workers} workers)")
+            out.print(f"\n[bold]$ planner enqueue --gaps[/]   ({counted(workers, 'worker')})")
         return _enqueue(quiet=quiet)
 
 

@@ -51,7 +51,8 @@ def up(
                     "broker": masked(settings.redis_url),
                 }
             )
-        err.print(f"{workers} workers are up; logs are in {settings.folder('logs')}", markup=False)
+        up = "1 worker is up" if workers == 1 else f"{workers} workers are up"
+        err.print(f"{up}; logs are in {settings.folder('logs')}", markup=False)
         note("In another terminal: planner enqueue --gaps. Ctrl-C stops the fleet.")
         try:
             threading.Event().wait()

@@ -10,8 +10,10 @@ from pydantic import ValidationError
 
 from planner.errors import BadPipeline
 from planner.files import MB, closed, read_capped
+from planner.pipeline.model import in_words
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.statements import read_statement
+from planner.pipeline.tables import EntitySpec
 from sql.errors import WarehouseRefused
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -105,8 +107,28 @@ def _lines(error: ValidationError) -> Iterator[str]:
             len(place) > above and place[:above] == mistake["loc"] for place in places
         ):
             continue  # follows from the errors of its items
-        place = "".join(
-            f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in mistake["loc"]
-        ).lstrip(".")
-        message = mistake["msg"].removeprefix("Value error, ")
+        is_other = mistake["type"] in OF_ANOTHER_KIND and _is_kind(mistake["loc"][-1])
+        if is_other and mistake["type"] == "model_type" and not isinstance(mistake["input"], str):
+            yield f"{_place(mistake['loc'])}: {mistake['input']!r} is no column, and no table"
+        if is_other:
+            continue  # a name is no table, a table no name: as what it is it is judged beside
+        place, message = _place(mistake["loc"]), in_words(mistake)
         yield f"{place}: {message}" if place else message
+
+
+def _place(parts: tuple[int | str, ...]) -> str:
+    """`phases[1].tables[2].date`, counted from one."""
+    return "".join(
+        f"[{part + 1}]" if isinstance(part, int) else f".{part}"
+        for part in parts
+        if not _is_kind(part) and part != "[key]"
+    ).lstrip(".")
+
+
+OF_ANOTHER_KIND = {"model_type", "string_type"}
+"""What pydantic says of a table as a column's name, and of a name as a table."""
+
+
+def _is_kind(part: int | str) -> bool:
+    """Whether a part of a mistake's place is no key of the file, but one of the kinds it may be."""
+    return part == EntitySpec.__name__ or str(part).startswith("function-")

@@ -29,14 +29,47 @@ def _column_name(value: str) -> str:
     return value
 
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+SPELLINGS: dict[str, str] = {}
+"""Pattern of a text → what it says, for people: few of them read regular expressions."""
+
+
+def in_words(mistake: Mapping[str, Any]) -> str:
+    """What pydantic says of a value, without its own words and without a regular expression."""
+    if mistake["type"] == "string_pattern_mismatch":
+        pattern = mistake["ctx"]["pattern"]
+        return f"{mistake['input']!r}: {SPELLINGS.get(pattern, f'write what fits {pattern}')}"
+    return str(mistake["msg"]).removeprefix("Value error, ")
+
+
+def spelled(pattern: str, says: str) -> FieldInfo:
+    """A text of this pattern, and how a refusal says it."""
+    SPELLINGS[pattern] = says
+    field: FieldInfo = Field(pattern=pattern)
+    return field
+
+
+Name = Annotated[
+    str,
+    spelled(
+        r"^[a-z][a-z0-9_-]{0,39}$",
+        "write a small letter, then small letters, digits, _ or -, 40 at most",
+    ),
+]
 RUN_ID = "[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 """An id names files and folders too, so no path separator and no leading dot can be in it."""
-RunId = Annotated[str, Field(pattern=f"^{RUN_ID}$")]
-SeasonName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
+RunId = Annotated[
+    str, spelled(f"^{RUN_ID}$", "write a letter or digit, then letters, digits, _ or -, 64 at most")
+]
+SeasonName = Annotated[
+    str,
+    spelled(
+        r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$",
+        "write a letter or digit, then letters, digits, _ or -, 40 at most",
+    ),
+]
 TableName = Annotated[str, AfterValidator(_table_name)]
 ColumnName = Annotated[str, AfterValidator(_column_name)]
-Line = Annotated[str, Field(min_length=1, pattern=r"^[^\x00\r\n]*$")]
+Line = Annotated[str, Field(min_length=1), spelled(r"^[^\x00\r\n]*$", "write one line")]
 """Text of one line: a command's argument, a path, an address."""
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, model_validator
 
-from planner.pipeline.model import Line, Model, Pattern
+from planner.pipeline.model import Line, Model, Pattern, spelled
 
 VALUE_CHARS = 200  # of a value: it stands in plans, reports and commands
 TAKEN = frozenset({"start", "end", "dates", "start_date", "end_date"})
@@ -24,7 +24,14 @@ def _name(value: str) -> str:
     return value
 
 
-ValueName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$"), AfterValidator(_name)]
+ValueName = Annotated[
+    str,
+    spelled(
+        r"^[a-z][a-z0-9_]{0,39}$",
+        "write a small letter, then small letters, digits or _, 40 at most",
+    ),
+    AfterValidator(_name),
+]
 
 
 class ValueSpec(Model):

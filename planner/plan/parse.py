@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from planner.errors import BadPlan
 from planner.files import MB, read_capped
 from planner.pipeline.days import DAYS_MAX
+from planner.pipeline.model import in_words
 from planner.plan.chunks import chunk_id
 from planner.plan.plan import FORMAT, Plan, PlannedChunk
 
@@ -39,7 +40,7 @@ def parse_plan(content: Any, *, where: str) -> Plan:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        what = f"{place}: {first['msg']}" if place else first["msg"]
+        what = f"{place}: {in_words(first)}" if place else in_words(first)
         raise BadPlan(f"{where} is not a plan: {what}.") from None
     except RecursionError:
         raise BadPlan(f"{where} is not a plan: it is nested too deeply.") from None

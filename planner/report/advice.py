@@ -180,7 +180,7 @@ def _to_recompute(report: Report) -> Iterator[NextStep]:
 def _unpublished(report: Report) -> Iterator[NextStep]:
     if report.publication is not None and report.publication.failed:
         yield NextStep(
-            text=f"{len(report.publication.failed)} dates could not be published. Mend that, "
-            "then publish each by hand; the first one:",
+            text=f"{counted(len(report.publication.failed), 'date')} could not be published. "
+            "Mend that, then publish each by hand; the first one:",
             command=report.publication.commands[0],
         )

@@ -93,9 +93,9 @@ def gave_up(pipeline: str, dates: Mapping[str, Collection[date]], attempts: int)
         title += f", and dates of {counted(len(phases) - 1, 'more phase')}"
     phase, days = next(iter(dates.items()))
     text = (
-        f"{attempts} runs took what is short still. planner explain {phase} {min(days)} says what "
-        "was tried; planner enqueue --gaps tries it again, and planner heal --release lets healing "
-        "take it again."
+        f"{counted(attempts, 'run')} took what is short still. planner explain {phase} {min(days)} "
+        "says what was tried; planner enqueue --gaps tries it again, and planner heal --release "
+        "lets healing take it again."
     )
     return Message(
         event="gave_up",

@@ -38,6 +38,14 @@ def lit(seen: Seen, name: str) -> int:
     return seen.page.locator(f".cells > .{name}").count()
 
 
+def boxes(seen: Seen, which: str) -> list[dict[str, float]]:
+    """Where cells are drawn."""
+    found: list[dict[str, float]] = seen.page.locator(f".cells > :is({which})").evaluate_all(
+        "nodes => nodes.map((node) => node.getBoundingClientRect().toJSON())"
+    )
+    return found
+
+
 # -- one date --------------------------------------------------------------------------------
 
 
@@ -62,6 +70,12 @@ def test_a_click_tells_all_of_a_date_and_lights_what_it_rests_on_and_what_rests_
     assert f"{window.start} to {window.end}" in told
     assert "planner explain precompute 2022-03-01" in panel.locator("code").all_text_contents()
     assert seen.page.url.endswith("#phase=precompute&date=2022-03-01")
+
+    # It covers nothing of what is lit
+    top = panel.bounding_box()["y"]  # type: ignore[index]
+    assert all(
+        box["y"] + box["height"] <= top for box in boxes(seen, ".lit, .lit-above, .lit-below")
+    )
 
     seen.page.keyboard.press("Escape")
     seen.page.keyboard.press("Escape")

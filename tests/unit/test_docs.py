@@ -49,6 +49,7 @@ from planner.report.html.states import Live
 from planner.report.report import Report
 from planner.settings import PREFIX, Settings, variables
 from planner.validation.baseline import Baseline, Comparison
+from tests import reference
 from tests.reports import make_report
 from worker.runners import client, credentials
 
@@ -194,7 +195,7 @@ def parse(arguments: list[str]) -> None:
 def test_commands_exist_with_these_options(path: Path) -> None:
     for line in commands(path.read_text(encoding="utf-8")):
         try:
-            parse(shlex.split(re.split(r" # |   ", line)[0])[1:])
+            parse(shlex.split(re.split(r" # |   | \| | && ", line)[0])[1:])
         except Exception as error:
             if type(error).__name__ == "MissingParameter":
                 continue  # in a sentence a command goes by its name: `planner cancel`
@@ -216,6 +217,15 @@ def test_every_command_is_listed_as_it_says_of_itself() -> None:
     for command in COMMANDS:
         told = inspect.cleandoc(command.load().help).partition("\n\n")[0].replace("\n", " ")
         assert told == command.help
+
+
+def test_the_page_of_commands_is_what_they_say() -> None:
+    assert read("docs/commands.md") == reference.page(), "make reference writes it anew"
+
+
+def test_the_site_has_every_page() -> None:
+    named = re.findall(r"^ +- .*?([\w-]+\.md)$", read("mkdocs.yml"), re.MULTILINE)
+    assert sorted(named) == sorted(path.name for path in ROOT.glob("docs/*.md"))
 
 
 def test_every_command_is_mentioned() -> None:

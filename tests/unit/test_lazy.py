@@ -58,7 +58,9 @@ def test_asking_for_runs_imports_no_warehouse_and_no_celery(tmp_path: Path) -> N
         code, modules = imported(tmp_path, *arguments)
 
         assert code == "3", "there is no fleet here"
-        assert not modules & HEAVY
+        # redis imports OpenTelemetry's SDK where that is installed, and the SDK imports psutil.
+        theirs = {"psutil"} if "opentelemetry" in modules else set()
+        assert not modules & (HEAVY - theirs)
 
 
 def test_the_version_is_told_without_importing_anything_else(tmp_path: Path) -> None:

@@ -176,6 +176,34 @@ def test_every_mistake_has_its_line(load: Any) -> None:
     ]
 
 
+ENTITIES = 'date = "day"'
+SMALL = "write a small letter, then small letters, digits, _ or -, 40 at most"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('name = "shop"', 'name = "My Shop"', f"name: 'My Shop': {SMALL}"),
+        (ENTITIES, 'entities = { store = "a b" }', "entities.store: 'a b' is not a column's name"),
+        (ENTITIES, "entities = { store = 3 }", "entities.store: 3 is no column, and no table"),
+        (
+            ENTITIES,
+            "entities = { store = { wher = 1 } }",
+            "entities.store: unknown key 'wher'; did you mean 'where'?",
+        ),
+        (ENTITIES, 'entities = { Store = "s" }', f"entities.Store: 'Store': {SMALL}"),
+    ],
+)
+def test_a_mistake_is_told_once_in_words_without_a_regular_expression(
+    load: Any, old: str, new: str, said: str
+) -> None:
+    with pytest.raises(BadPipeline) as refused:
+        load(text=GOOD.replace(old, f"{old}\n{new}" if old == ENTITIES else new, 1))
+
+    (line,) = str(refused.value).splitlines()
+    assert line.endswith(said)
+
+
 @pytest.mark.parametrize(
     "options",
     [

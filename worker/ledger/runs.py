@@ -16,6 +16,7 @@ from planner.pipeline.model import RUN_ID
 from planner.plan.plan import Plan
 from planner.plan.states import RunState
 from planner.report.report import CodeSeen
+from planner.text import counted
 from worker.ledger.awaited import wake_for_run
 from worker.ledger.connection import Connected, now, script
 from worker.ledger.keys import (
@@ -60,7 +61,7 @@ class StillHeld(Exception):
     """Another run took some of the plan's dates since the plan was made."""
 
     def __init__(self, held: Mapping[tuple[str, date], str]) -> None:
-        super().__init__(f"{len(held)} dates are held by other runs")
+        super().__init__(f"{counted(len(held), 'date')} held by other runs")
         self.held = held
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from planner.files import private
 from planner.pipeline.runners import SqlRunner
 from planner.pipeline.statements import read_statement
+from planner.text import counted
 from sql import TooLarge as TooLargeError
 from sql import Unsupported, WarehouseError, WarehouseRefused
 from sql.errors import LostWrite
@@ -73,7 +74,7 @@ class Sql:
                 return TooLarge(error=told) if len(job.dates) > 1 else Failed(error=told)
             if isinstance(added, Stopped):
                 return added
-            _log(job, f"{name} {job.start} {job.end}: {added} rows")
+            _log(job, f"{name} {job.start} {job.end}: {counted(added, 'row')}")
         return Ran()
 
     def absence(self, beside: Path) -> str | None:

@@ -277,7 +277,7 @@ const calendar = (() => {
     const head = make("header"), list = make("dl"), close = make("button", "", "Close");
     close.type = "button";
     close.addEventListener("click", () => choose(null));
-    head.append(make("h2", "", title), close);
+    head.append(make("h3", "", title), close);
     list.append(fact("how it stands", ...lines));
     const told = details.get(key);
     if (told && !lines.includes(told)) list.append(fact({ before: "as counted", during: "as counted last", after: "in the recount" }[data.moment], told));
@@ -305,7 +305,10 @@ const calendar = (() => {
     light(above(cell.phase, cell.day), "lit-above");
     light(below(cell.phase, cell.day), "lit-below");
     note({ phase: data.phases[cell.phase], date: isoOf(cell.day) });
+    // Below its calendar, which it must not cover: what is lit stands there.
+    cell.node.closest(".season").after(panel);
     fillPanel();
+    panel.scrollIntoView({ block: "nearest" });
   };
   document.addEventListener("click", (event) => {
     const cell = of.get(target(event));

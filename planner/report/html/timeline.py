@@ -12,7 +12,7 @@ from typing import NamedTuple
 from planner.plan.cost import readable
 from planner.report.html.markup import Markup, el
 from planner.report.report import Report, StepRow
-from planner.text import date_runs, duration, moment
+from planner.text import counted, date_runs, duration, moment
 
 LANE_PIXELS = 12
 BAR_PIXELS = 9
@@ -103,7 +103,7 @@ def _worker(
         el(
             "span",
             worker or "unknown worker",
-            el("small", f"{len(bars)} steps, {duration(busy)}"),
+            el("small", f"{counted(len(bars), 'step')}, {duration(busy)}"),
             class_="who",
         ),
         el(
