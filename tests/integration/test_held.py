@@ -13,6 +13,7 @@ import psutil
 import pytest
 import redis
 
+from planner.plan.states import Priority
 from planner.settings import Settings
 from tests.integration.test_transport import kombu_connection
 from tests.integration.tiny import Tiny
@@ -20,6 +21,7 @@ from tests.waiting import until
 from worker.ledger.neighbours import KEY, Neighbours
 from worker.messages import transport
 from worker.messages.held import HOLDER, restore_held
+from worker.messages.lanes import LANES, list_of
 from worker.processes.children import supervised
 from worker.processes.identity import owner
 
@@ -62,6 +64,21 @@ def test_what_a_dead_worker_held_is_put_back_once_and_ahead_of_others(
         assert queue.get(timeout=5).payload == {"held by": dead}
         assert client.zcard("unacked_index") == len(holders)
         assert client.hexists("unacked", "junk")
+
+
+def test_what_a_dead_worker_held_comes_back_to_the_lane_of_its_run(
+    client: redis.Redis, redis_settings: Settings, dead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = LANES[Priority.HIGH][1]
+    with kombu_connection(redis_settings) as connection:
+        queue = connection.SimpleQueue("work")
+        queue.put({"n": 1}, priority=lane)
+        monkeypatch.setattr(transport, "owner", lambda: dead)
+        monkeypatch.setattr(type(queue.consumer.channel.qos), "append", transport._append)
+        queue.get(timeout=5)
+
+        assert restore_held(client) == 1
+        assert client.llen(list_of("work", lane)) == 1
 
 
 def test_a_neighbour_that_dies_is_noticed_without_a_question_to_redis(
