@@ -26,6 +26,8 @@ from planner.report.html.moment import CODES
 from planner.report.html.states import Live
 from planner.sandbox.workers import environment_of
 from planner.settings import load_settings
+from sql.errors import WarehouseRefused
+from sql.local import LocalWarehouse
 from tests.commands import planner
 from tests.integration.ledgers import end
 from tests.integration.served import served
@@ -305,6 +307,28 @@ def test_open_gaps_are_listed_by_phase_and_age(shop: Shop, site: Open) -> None:
     details = {(phase, iso): text for phase, iso, text, *_ in moment(client)["details"]}
     assert details["sessionise", str(day(4))].startswith("shop_analytics.sessions holds ")
     assert "holds no rows" in page or "holds 0 of" in page
+
+
+def test_what_counting_is_billed_is_not_counted_unasked(
+    shop: Shop, site: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counted(**options: bool) -> dict[str, Any]:
+        gaps = OpenGaps(shop.context, **options)
+        gaps.count()
+        return gaps.found
+
+    monkeypatch.setattr(LocalWarehouse, "bytes_to_count", lambda *arguments: 1 << 30)
+    assert counted(only_free=True)["counted_at"] is None
+    assert "--gaps-every" in counted(only_free=True)["trouble"]
+    assert counted()["counted_at"] is not None
+
+    def refuse(*arguments: object) -> int:
+        raise WarehouseRefused("it is not there")
+
+    # Where it cannot be told, nothing is counted either
+    monkeypatch.setattr(LocalWarehouse, "bytes_to_count", refuse)
+    assert counted(only_free=True)["counted_at"] is None
+    assert "it is not there" in counted(only_free=True)["trouble"]
 
 
 def test_beyond_this_machine_it_asks_for_a_password(

@@ -20,13 +20,16 @@ from worker.run.plan import Wanted, plan_gaps
 from worker.step.context import Context
 
 COMMAND = "planner enqueue --gaps"
+BILLED = "Counting is billed here, and was not asked for: `planner serve --gaps-every 1h` does it."
 
 
 class OpenGaps:
     """The gaps of the whole calendar, as they were counted last."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, only_free: bool = False) -> None:
         self._context = context
+        self._only_free = only_free
+        """Whether they are counted only where that is billed nothing."""
         self._counted: dict[str, Any] = {"counted_at": None, "rows": [], "trouble": ""}
         self.details: tuple[Detail, ...] = ()
         """What is wrong with single dates."""
@@ -48,7 +51,10 @@ class OpenGaps:
         """Count; what was counted before stays where the warehouse does not answer, which is
         told."""
         try:
-            self._count()
+            if self._only_free and self.is_billed:
+                self._counted = {**self._counted, "trouble": BILLED}
+            else:
+                self._count()
         except WarehouseError as error:
             told = f"The warehouse could not be counted: {error}"
             self._counted = {**self._counted, "trouble": told}
