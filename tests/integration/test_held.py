@@ -22,8 +22,9 @@ from worker.ledger.neighbours import KEY, Neighbours
 from worker.messages import transport
 from worker.messages.held import HOLDER, restore_held
 from worker.messages.lanes import LANES, list_of
+from worker.processes import identity
 from worker.processes.children import supervised
-from worker.processes.identity import owner
+from worker.processes.identity import is_dead, owner
 
 IDENTITY = "from worker.processes.identity import owner; print(owner())"
 
@@ -94,6 +95,17 @@ def test_a_neighbour_that_dies_is_noticed_without_a_question_to_redis(
 
     here.leave()
     assert client.zrange(KEY, 0, -1) == ["another host|1|1"]
+
+
+def test_a_process_that_cannot_be_seen_is_not_taken_for_dead(
+    dead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`/proc` may be mounted so that it hides the processes of other users."""
+    here = owner()
+    monkeypatch.setattr(identity, "_born", lambda pid: "")
+    monkeypatch.setattr(identity.os.path, "exists", lambda path: False)
+    assert not is_dead(here)
+    assert is_dead(dead)
 
 
 def test_a_worker_takes_the_step_of_another_that_was_killed(tmp_path: Path) -> None:

@@ -322,13 +322,18 @@ def test_what_counting_is_billed_is_not_counted_unasked(
     assert "--gaps-every" in counted(only_free=True)["trouble"]
     assert counted()["counted_at"] is not None
 
-    def refuse(*arguments: object) -> int:
-        raise WarehouseRefused("it is not there")
-
     # Where it cannot be told, nothing is counted either
-    monkeypatch.setattr(LocalWarehouse, "bytes_to_count", refuse)
-    assert counted(only_free=True)["counted_at"] is None
-    assert "it is not there" in counted(only_free=True)["trouble"]
+    for error in (WarehouseRefused("it is not there"), RuntimeError("secret")):
+
+        def refuse(*arguments: object, error: Exception = error) -> int:
+            raise error
+
+        monkeypatch.setattr(LocalWarehouse, "bytes_to_count", refuse)
+        found = counted(only_free=True)
+        assert found["counted_at"] is None
+        told = "it is not there" if isinstance(error, WarehouseRefused) else "RuntimeError"
+        assert told in found["trouble"]
+        assert "secret" not in found["trouble"]
 
 
 def test_beyond_this_machine_it_asks_for_a_password(

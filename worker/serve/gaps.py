@@ -15,8 +15,8 @@ from planner.pipeline.windows import Window
 from planner.plan.plan import new_id
 from planner.report.html.heatmap import Detail, details_of
 from planner.report.html.plan_page import render_plan
-from sql import WarehouseError
 from worker.run.plan import Wanted, plan_gaps
+from worker.serve.reader import trouble_of
 from worker.step.context import Context
 
 COMMAND = "planner enqueue --gaps"
@@ -55,8 +55,8 @@ class OpenGaps:
                 self._counted = {**self._counted, "trouble": BILLED}
             else:
                 self._count()
-        except WarehouseError as error:
-            told = f"The warehouse could not be counted: {error}"
+        except Exception as error:  # the thread that counts goes on, and the page says why
+            told = f"The warehouse could not be counted: {trouble_of(error)}"
             self._counted = {**self._counted, "trouble": told}
 
     def count_every(self, seconds: float, stopped: threading.Event) -> None:
