@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from planner.pipeline.pipeline import Pipeline
     from planner.pipeline.windows import Window
     from planner.plan.cost import Cost
+    from planner.plan.plan import Plan
     from worker.ledger.ledger import Ledger
+    from worker.ledger.record import RunRecord
     from worker.run.changed import Changes
     from worker.run.plan import Wanted
     from worker.step.context import Context
@@ -46,6 +48,24 @@ def required_ledger(context: Context) -> Ledger:
 
     require(context.redis, context.settings)
     return context.ledger
+
+
+def open_run(run_id: str) -> tuple[Context, RunRecord]:
+    """A run, and the context with the pipeline file that it was planned with, where there is one.
+
+    Raises `UsageError` when there is no such run, and `Unreachable` when Redis does not answer.
+    """
+    context = open_context()
+    run = required_ledger(context).require(run_id)
+    return context.serving(run), run
+
+
+def say_who_lacks_what(context: Context, run: RunRecord | Plan) -> None:
+    """Say, before anything is sent, that no worker which is there can take steps of a run."""
+    from worker.run.serving import lacking
+
+    for why in lacking(context, run):
+        note(f"Nothing will run yet: {why}.")
 
 
 def ledger_if_any(context: Context) -> Ledger | None:

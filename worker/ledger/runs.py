@@ -199,10 +199,12 @@ class RunLedger(Connected):
         )
         return bool(ended)
 
-    def lose(self, run: RunRecord, why: str) -> None:
-        """End a run as failed, without a report, and free its dates."""
-        keys = [run_key(run.id), held_key(run.pipeline), *self._keys(run.id)]
-        script(self.client, "lose")(keys=keys, args=[run.id, why, KEEP_SECONDS])
+    def lose(self, run: RunRecord, why: str, *, report: str) -> bool:
+        """End a run as failed, and free its dates; False when it has ended."""
+        named = [run_key(run.id), held_key(run.pipeline), run_key(run.id, "report")]
+        keys = [*named, *self._keys(run.id)]
+        args = [run.id, why, KEEP_SECONDS, report]
+        return bool(script(self.client, "lose")(keys=keys, args=args))
 
     def has_plan(self, run_id: str) -> bool:
         """Whether Redis still holds the plan of a run."""
