@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from socket import gethostname
 
-from planner.pipeline.folder import pipeline_paths
 from planner.plan.plan import Plan, phase_of
 from planner.plan.states import RunState, StepState
 from planner.text import counted, duration
@@ -68,6 +67,8 @@ def lacking(context: Context, run: RunRecord | Plan, queues: Collection[str] = (
 def _takes_up(context: Context, member: Member, run: RunRecord | Plan) -> bool:
     """Whether a worker of this machine has the very file, and reads it anew for a step of the run:
     what it told of itself may be older than the file."""
+    from planner.pipeline.folder import pipeline_paths  # slow to import
+
     own, *_ = pipeline_paths(context.settings.pipeline, None)
     is_as_planned = made(context.pipeline) == (run.pipeline, run.pipeline_checksum)
     return is_as_planned and member.host == gethostname() and own in member.files
