@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING
 from planner import clock
 from planner.address import masked
 from planner.commands.output import err, note
-from planner.gaps.beyond import bytes_beyond, rows_beyond
 from planner.gaps.evidence import IDS_NAMED
-from planner.gaps.gaps import Assessment
-from planner.gaps.survey import bytes_to_count, survey
-from planner.pipeline.closing import Closing
-from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.windows import Window
-from planner.plan.cost import Cost, check_limit, cost_of
-from planner.plan.plan import Plan
 from planner.settings import Settings, load_settings, misspelt
 from sql import TableNotFound, Warehouse
 
 if TYPE_CHECKING:
+    from planner.gaps.gaps import Assessment
+    from planner.pipeline.pipeline import Pipeline
+    from planner.pipeline.windows import Window
+    from planner.plan.cost import Cost
+    from planner.plan.plan import Plan
     from worker.ledger.ledger import Ledger
     from worker.ledger.record import RunRecord
     from worker.run.changed import Changes
@@ -119,6 +116,11 @@ def read_assessment(
     asked for and shown before anything is counted. Raises `TooExpensive` when it is above
     `max_bytes`.
     """
+    from planner.gaps.beyond import bytes_beyond, rows_beyond
+    from planner.gaps.survey import bytes_to_count, survey
+    from planner.pipeline.closing import Closing
+    from planner.plan.cost import check_limit, cost_of
+
     warehouse = context.warehouse.labelled(plan_id=plan_id, phase="planning")
     closing = Closing(
         pipeline=context.pipeline, now=clock.now(), include_open=include_open, included=included

@@ -7,13 +7,12 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import redis
 
 from planner.errors import BadRecord, UsageError
 from planner.pipeline.model import RUN_ID
-from planner.plan.plan import Plan
 from planner.plan.states import RunState
 from planner.report.report import CodeSeen
 from planner.text import counted
@@ -40,6 +39,9 @@ from worker.ledger.record import (
     run_record,
 )
 from worker.ledger.together import Together
+
+if TYPE_CHECKING:
+    from planner.plan.plan import Plan
 
 KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
 KEYS_AT_ONCE = 1000  # per SCAN

@@ -7,14 +7,18 @@ where Celery's `inspect` waits for the slowest worker.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import redis
 from pydantic import ValidationError
 
 from planner.data import Data
-from planner.pipeline.pipeline import Pipeline
-from planner.plan.plan import Plan
 from worker.ledger.connection import now
-from worker.ledger.record import RunRecord
+
+if TYPE_CHECKING:
+    from planner.pipeline.pipeline import Pipeline
+    from planner.plan.plan import Plan
+    from worker.ledger.record import RunRecord
 
 KEY = "backfill:slots"
 HAVE = "backfill:workers"

@@ -13,8 +13,8 @@ from planner.report.causes import causes, causes_json
 from planner.report.report import Failure
 from planner.text import timestamp
 from worker.ledger.record import RunRecord, StepRecord
+from worker.run.failures import failures
 from worker.run.forecast import Forecast, outlook
-from worker.run.report import failures
 from worker.run.serving import held_up_by
 from worker.run.waits import Retrying, Wait, logs_of, retrying, waits
 from worker.step.context import Context

@@ -12,18 +12,15 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from planner.pipeline.folder import pipeline_files
-from planner.pipeline.load import load_pipeline, pipeline_path
-from planner.pipeline.pipeline import Pipeline
-from planner.plan.plan import Plan, PlannedChunk
 from planner.settings import Settings, load_settings
 from sql import Warehouse, open_warehouse
 from worker.ledger.connection import connect
 from worker.ledger.ledger import Ledger
 from worker.ledger.slots import made
-from worker.processes.secrets import learn_named
 
 if TYPE_CHECKING:
+    from planner.pipeline.pipeline import Pipeline
+    from planner.plan.plan import Plan, PlannedChunk
     from worker.ledger.record import RunRecord
 
 REREAD_SECONDS = 1.0  # between two looks at the pipeline files for one that fits a run
@@ -47,6 +44,8 @@ class Context:
     @cached_property
     def pipeline(self) -> Pipeline:
         """This machine's pipeline file: commands to run never come from a message."""
+        from planner.pipeline.load import load_pipeline
+
         pipeline = load_pipeline(self.settings.pipeline)
         _learn_secrets(pipeline)
         if self.settings.pipelines is None:
@@ -73,6 +72,8 @@ class Context:
         return [self.pipeline, *(other.pipeline for other in self._others.values())]
 
     def _read_files(self) -> None:
+        from planner.pipeline.folder import pipeline_files
+
         settings, own = self.settings, made(self.pipeline)
         if time.monotonic() < self._reread_at:
             return
@@ -93,6 +94,8 @@ class Context:
     @cached_property
     def pipeline_dir(self) -> Path:
         """The folder of the pipeline file."""
+        from planner.pipeline.load import pipeline_path
+
         return pipeline_path(self.settings.pipeline).absolute().parent
 
     @cached_property
@@ -135,6 +138,8 @@ class Context:
 
 
 def _learn_secrets(pipeline: Pipeline) -> None:
+    from worker.processes.secrets import learn_named
+
     for phase in pipeline.phases:
         for runner in phase.runners:
             learn_named(secret.env for secret in runner.secrets if secret.env)
