@@ -11,10 +11,10 @@ UV := $(shell command -v uv 2>/dev/null)
 # every library anew, which takes longer than what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-all wheel-test chaos bigquery-faults fuzz load bench cost site reference pictures audit lint lock clean
+.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench cost site reference screenshots pictures audit lint lock clean
 
 help:  ## What there is to make
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY)  ## Set up .venv from the lock file
 
@@ -25,7 +25,7 @@ test: lint  ## Types, style, layers and the tests that take seconds
 	$(BIN)/pytest -m "not slow" --numprocesses 3 --dist loadgroup
 
 test-all: lint  ## Every test but the fault suite, with whole runs on real fleets and more examples
-	$(BIN)/pytest --ignore tests/chaos --hypothesis-profile many
+	$(BIN)/pytest --ignore tests/chaos --ignore tests/compose --hypothesis-profile many
 
 # An environment of its own, with what the lock names: the wheel alone has to be enough.
 wheel-test:  ## Build the wheel, install it elsewhere, and repair a pipeline with it
@@ -40,6 +40,9 @@ wheel-test:  ## Build the wheel, install it elsewhere, and repair a pipeline wit
 
 chaos: $(READY)  ## Hurt a real fleet in every way, and write docs/reliability.md (CHAOS_SEED=…)
 	CHAOS_REPORT=docs/reliability.md $(BIN)/pytest -s -m slow tests/chaos
+
+compose-test: $(READY)  ## Build the image, and run it on a Docker Engine (PYTHON_IMAGE=…, REDIS_IMAGE=…)
+	$(BIN)/pytest -v -n 0 -m slow tests/compose
 
 fuzz: $(READY)  ## Ten minutes of hostile input, and write docs/stress.md (FUZZ_SEED=…, FUZZ_SECONDS=…)
 	$(BIN)/python -m tests.fuzz
@@ -69,6 +72,9 @@ site:  ## Build the documents as a site in .site/html; a link to nothing is an e
 	.site/venv/bin/python -m pip install --quiet --require-hashes --requirement docs/site-requirements.txt
 	.site/venv/bin/zensical build --strict
 
+screenshots: $(READY)  ## Take the pictures of a run in docs, before, while and after a fleet works
+	$(BIN)/python -m tests.screenshots
+
 lint: $(READY)  ## Types, style and layers alone
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -83,7 +89,8 @@ audit: $(READY)  ## Look up the locked dependencies' known vulnerabilities
 
 lock:  ## Lock anew, for uv and for pip
 	uv lock
-	uv export --quiet --locked --no-emit-project --no-header --output-file requirements.lock
+	uv export --quiet --locked --all-extras --no-emit-project --no-header --output-file requirements.lock
+	uv export --quiet --locked --all-extras --no-dev --no-emit-project --no-header --output-file runtime.lock
 
 clean:  ## Remove what make made
 	rm -rf $(VENV) .wheel .site .backfill .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
@@ -93,7 +100,7 @@ clean:  ## Remove what make made
 # release that is newer than the lock.
 $(READY): pyproject.toml uv.lock requirements.lock
 ifdef UV
-	uv sync --locked --quiet
+	uv sync --locked --all-extras --quiet
 else
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock

@@ -74,7 +74,7 @@ COMMANDS = (
         "planner heal --dry-run",
         "planner heal --every 1h --days 14",
     ),
-    Lazy("runs:runs", "List runs, newest first.", "planner runs"),
+    Lazy("runs:runs", "List runs, and restores of them, newest first.", "planner runs"),
     Lazy(
         "runs:status",
         "Show where a run is. The exit code is that of the run: 0, 1 or 4; 0 while it runs.",
@@ -144,6 +144,12 @@ COMMANDS = (
         "metrics:metrics",
         "Tell how the fleet stands, for Prometheus: steps, waits, queues, leases, memory.",
         "planner metrics --port 9464 --gaps-every 1h",
+    ),
+    Lazy(
+        "serve:serve",
+        "Serve pages that show runs as they go on, and the open gaps, to browsers.",
+        "planner serve",
+        "BACKFILL_SERVE_PASSWORD=… planner serve --address 0.0.0.0 --gaps-every 1h",
     ),
     Lazy(
         "history:history",

@@ -8,14 +8,30 @@ from __future__ import annotations
 
 import codecs
 import errno
+import fcntl
 import os
 import select
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 MB = 1_000_000
 PIPE_SECONDS = 10.0  # for the process at a pipe's other end to write something
+
+
+def closed(path: Path) -> str:
+    """`FOLDER may not be read by user 10001`, where that keeps this process from a file or folder,
+    which may well be there; empty where nothing does."""
+    path = path.absolute()
+    for place in (*reversed(path.parents), path):
+        if not os.path.lexists(place):
+            break  # it is not closed: it is not there
+        needed = os.X_OK if place.is_dir() else os.R_OK  # a folder need not be listed
+        if not os.access(place, needed, effective_ids=os.access in os.supports_effective_ids):
+            return f"{place} may not be read by user {os.geteuid()}"
+    return ""
 
 
 def read_capped(path: Path, limit: int) -> bytes:
@@ -110,3 +126,11 @@ def make_folder(path: Path) -> None:
 def private(path: str, flags: int) -> int:
     """For `open(…, opener=private)`: a file that is made is for its owner alone."""
     return os.open(path, flags, 0o600)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """While the block runs, no other process is in a block of the same folder."""
+    with open(folder / ".lock", "w", opener=private) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel gives it back, however this process ends
+        yield

@@ -8,6 +8,7 @@ import re
 import shlex
 import stat
 import tempfile
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
@@ -27,6 +28,14 @@ SCRIPT = "BACKFILL_SCRIPT"
 
 # The kernel's limit for a unix socket's path is 108 bytes on Linux and 104 on macOS.
 SOCKET_PATH_MAX = 100
+PASSWORD_CHARS_MIN = 12  # of what others on a network may guess at
+
+
+class LogFormat(StrEnum):
+    """What a line of a worker's log is."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 class Settings(BaseSettings):
@@ -112,7 +121,25 @@ class Settings(BaseSettings):
         default=None,
         description="dataset for BigQuery's copies of it; without one nothing is kept there",
     )
-    keep_days: int = Field(default=14, ge=1, le=3650, description="for so many days")
+    alive_file: Path | None = Field(
+        default=None,
+        description="a worker shows here that it is alive, for `python -P -m worker alive`",
+    )
+    log_format: LogFormat = Field(
+        default=LogFormat.TEXT, description="what workers log: text, or json with run and step"
+    )
+    keep_days: int = Field(
+        default=14,
+        ge=1,
+        le=3650,
+        description="days that this is kept, and logs, reports and replaced files of local tables",
+    )
+
+    serve_password: SecretStr | None = Field(
+        default=None,
+        description="what `planner serve` asks readers for; without one it serves this machine "
+        "alone",
+    )
 
     @field_validator("warehouse", "pipeline", "broker_url", "location", "home", "notify")
     @classmethod
@@ -143,6 +170,13 @@ class Settings(BaseSettings):
             return value if value and shlex.split(value) else None
         except ValueError:
             raise ValueError("a quote is left open: write a command as in a shell") from None
+
+    @field_validator("serve_password")
+    @classmethod
+    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and len(value.get_secret_value()) < PASSWORD_CHARS_MIN:
+            raise ValueError(f"it is short: take at least {PASSWORD_CHARS_MIN} characters")
+        return value or None
 
     @field_validator("history_dataset", "keep_dataset")
     @classmethod

@@ -74,15 +74,17 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-DATES_SHOWN = 6  # of a long list of dates on the terminal
+def timestamp(seconds: float) -> str:
+    """`2026-01-02T03:04:05Z`, as JSON has it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+DATES_SHOWN = 6  # of a long list of dates, or ranges of them, on the terminal
 
 
 def date_ranges(dates: Iterable[date]) -> str:
-    """Dates for the terminal: the first few, how many more, and the last."""
-    days = sorted(dates)
-    shown = ", ".join(map(str, days[:DATES_SHOWN]))
-    more = len(days) - DATES_SHOWN
-    return f"{shown}, … {more} more until {days[-1]}" if more > 0 else shown
+    """Dates for the terminal, those in a row as one: the first few, how many more, and the last."""
+    return date_runs(dates, shown=DATES_SHOWN)
 
 
 def counted(count: int, noun: str) -> str:

@@ -314,6 +314,9 @@ class BigQueryWarehouse:
     def keeper(self, *, dataset: str = "", days: int) -> BigQueryKeeper:
         return BigQueryKeeper(self, dataset=dataset, days=days)
 
+    def vacuum(self, table: str) -> int:
+        return 0
+
     def close(self) -> None:
         self._client.close()  # type: ignore[no-untyped-call]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import re
 from collections.abc import Iterator, Mapping
 
@@ -93,7 +94,8 @@ def _unanswered(warehouse: str, error: BaseException) -> WarehouseError:
     """That no answer came, and why: by what is below the client's error."""
     if isinstance(error, OSError) and error.filename and error.errno:
         return WarehouseUnreachable(
-            f"{warehouse}: {error.filename} cannot be read: {error.strerror}. Make it yours, or "
+            f"{warehouse}: {error.filename} cannot be read by user {os.geteuid()}: "
+            f"{error.strerror}. Make it readable for that user, or "
             "name another file in GOOGLE_APPLICATION_CREDENTIALS."
         )
     below = " ".join(str(each) for each in _causes(error))

@@ -25,6 +25,7 @@ from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
 
 from sql.bigquery_errors import THEIRS, reason_of, translated
 from sql.errors import LostWrite, NeverStarted, WarehouseError
+from sql.tracing import span
 
 APP = "backfill-fleet"
 _LABEL_CHARACTERS = 63  # BigQuery's limit for a label's key and value
@@ -152,10 +153,12 @@ class Jobs:
 
         with self._lock:
             self._running.append(running)
+        told = {"db.system.name": "gcp.bigquery", "backfill.job": job_id, "backfill.writes": writes}
         try:
             # Only after a job that is known to have ended: another might write beside it.
             again = patient(self._retry_seconds, lambda error: running.is_done)
-            yield again(once)()
+            with span("bigquery.job", told):
+                yield again(once)()
         except BaseException as error:
             # Ctrl-C, a worker's time limit, a lost connection: the answer will not be read,
             # and a write that goes on unseen would meet the next attempt.

@@ -44,6 +44,8 @@ class Duck:
     def __init__(self) -> None:
         self.connection = duckdb.connect(config={**NO_DOWNLOADS})
         self.connection.execute("SET TimeZone = 'UTC'")
+        # Without a script's file in `__main__` DuckDB believes that a person types, and draws one.
+        self.connection.execute("SET enable_progress_bar = false")
         for macro in (_FINGERPRINT, _TEXT):
             self.connection.execute(f"CREATE TEMP MACRO {macro}")
         self._schemas: set[str] = set()

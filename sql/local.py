@@ -3,7 +3,8 @@
 Delta's log makes every write one atomic commit that any number of processes can make at once.
 A query is asked of one committed version of each table: deltalake fetches the columns and rows that
 it needs, and DuckDB computes over them. Statements are transpiled with sqlglot, so the same `.sql`
-files run here and in BigQuery. Nothing is ever vacuumed, so a reader's files stay where they are.
+files run here and in BigQuery. A vacuum leaves what was replaced in the last days, a week as a
+rule, so a reader's files stay where they are.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from sql.dialect import bound, google_type, parse
 from sql.duck import Duck
 from sql.errors import WarehouseRefused
 from sql.identity import folder_identity
+from sql.local_errors import refusals
 from sql.local_keeping import LocalKeeper
 from sql.local_writes import write
 from sql.needs import Need, constants_of
@@ -141,6 +143,14 @@ class LocalWarehouse:
         return write(
             self._tables, statement, parameters, lambda query: self._answer(query, parameters)
         )
+
+    def vacuum(self, table: str) -> int:
+        if is_sharded(table):
+            return 0
+        with refusals():
+            opened = self._tables.open(table)
+            found = opened.vacuum(dry_run=True)
+            return len(opened.vacuum(dry_run=False)) if found else 0  # it commits, found or not
 
     def close(self) -> None:
         self._duck.close()

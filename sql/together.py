@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from typing import TypeVar
 
 A = TypeVar("A")
@@ -45,7 +46,7 @@ def together(
 
     # Daemons, not a pool: a pool's threads hold the process back when it wants to end.
     threads = [
-        threading.Thread(target=work, daemon=True, name=f"ask-{n}")
+        threading.Thread(target=copy_context().run, args=(work,), daemon=True, name=f"ask-{n}")
         for n in range(min(at_once, len(about)))
     ]
     answers: dict[int, T] = {}

@@ -293,6 +293,13 @@ class Warehouse(Protocol):
         """
         ...
 
+    def vacuum(self, table: str) -> int:
+        """Remove files of a table that no version needs which its own retention keeps; how many.
+
+        A warehouse that sees to that itself removes none.
+        """
+        ...
+
     def close(self) -> None:
         """Release connections; the warehouse is not used afterwards."""
         ...

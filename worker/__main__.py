@@ -1,6 +1,7 @@
 """Celery's command for this app, which runs no code of the current folder.
 
     python -P -m worker worker --concurrency 4
+    python -P -m worker alive
 
 `celery -A worker.app` puts the current folder first on the path, and so runs a `worker.py` or an
 `httpx.py` that anybody left there. `-P` keeps Python from doing it, `main` Celery.
@@ -11,13 +12,17 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 
-from celery.utils import imports
-
-from planner.settings import misspelt
+from worker.processes import alive
 
 
 def main() -> None:
-    """Run one of Celery's commands, such as `worker` or `inspect`."""
+    """Run one of Celery's commands, such as `worker`; or `alive`, for health checks."""
+    if sys.argv[1:2] == ["alive"]:  # before Celery is imported, which costs more than the check
+        raise SystemExit(alive.check(sys.argv[2:]))
+    from celery.utils import imports
+
+    from planner.settings import misspelt
+
     imports.cwd_in_path = nullcontext  # what Celery imports by name is all installed
     for told in misspelt():
         print(told, file=sys.stderr)

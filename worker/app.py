@@ -15,10 +15,12 @@ from kombu.entity import Queue
 from planner.errors import FleetError
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
-from planner.settings import Settings, load_settings
-from worker.messages import transport
+from planner.settings import LogFormat, Settings, load_settings
+from worker.messages import beat, lanes, transport
 from worker.processes import shutdown
+from worker.processes.logs import JsonLines
 from worker.processes.secrets import redact_log
+from worker.processes.workers import STOP_SECONDS
 
 FINAL_QUEUE = "final"
 DAYS = 86_400
@@ -36,6 +38,11 @@ def queue_names(pipeline: Pipeline) -> list[str]:
     return list(dict.fromkeys([FINAL_QUEUE, *(p.queue_name for p in pipeline.by_priority)]))
 
 
+def _polled(pipeline: Pipeline) -> set[str]:
+    """Queues whose steps are short visits to a service."""
+    return {p.queue_name for p in pipeline.by_priority if p.runners[0].is_polled}
+
+
 def make_app(settings: Settings, pipeline: Pipeline) -> Celery:
     """Make the Celery app for some settings. Raises `UsageError` for another user's Redis."""
     settings.check_socket()
@@ -43,14 +50,24 @@ def make_app(settings: Settings, pipeline: Pipeline) -> Celery:
     app = Celery("backfill", broker=url, backend=url, include=["worker.tasks", "worker.janitor"])
     app.conf.update(_configuration(settings, pipeline))
     transport.install(app, visibility_seconds=settings.visibility_seconds)
+    lanes.install(leading={FINAL_QUEUE, *_polled(pipeline)})
+    if settings.alive_file is not None:
+        stop_seconds = 2 * settings.grace_seconds + STOP_SECONDS
+        beat.install(app, str(settings.alive_file), stop_seconds=stop_seconds)
     shutdown.install(grace_seconds=settings.grace_seconds)
+    prepare = _as_json if settings.log_format is LogFormat.JSON else _redact
     for ready in (signals.after_setup_logger, signals.after_setup_task_logger):
-        ready.connect(_redact, weak=False)
+        ready.connect(prepare, weak=False)
     return app
 
 
 def _redact(logger: Logger, **ignored: Any) -> None:
     redact_log(logger)
+
+
+def _as_json(logger: Logger, **ignored: Any) -> None:
+    for handler in logger.handlers:
+        handler.setFormatter(JsonLines())
 
 
 def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
@@ -91,6 +108,8 @@ def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
             "interval_max": 5,
         },
         "result_backend_always_retry": True,
+        # Every message of a run goes to the run's lane, which is where its first ones were sent to.
+        "task_inherit_parent_priority": True,
         # Longer than any run: a chord whose key expires never calls back.
         "result_expires": 30 * DAYS,
         "result_chord_expires": 30 * DAYS,
@@ -115,6 +134,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         "unacked_restore_throttle": 1,
         "unacked_mutex_expire": 30,
         "queue_order_strategy": "priority",  # as `queue_names` lists them
+        "priority_steps": list(lanes.ALL),
         "socket_timeout": 15,
         "socket_connect_timeout": 5,
         "health_check_interval": 10,

@@ -8,54 +8,81 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from contextlib import suppress
 from typing import Any
 
 import redis
 from celery import signals
 
+from planner.errors import FleetError
 from planner.settings import load_settings
 from worker.app import app, queue_names
 from worker.ledger.connection import connect, forgetful
+from worker.ledger.neighbours import Neighbours
 from worker.ledger.slots import sign_off, sign_on
 from worker.messages.aside import put_aside
+from worker.messages.held import restore_held
+from worker.messages.lanes import lists_of
 from worker.messages.later import Delivery
 from worker.processes.children import die_with_parent
 from worker.reconciler import reconcile_quietly
+from worker.run.tidy import tidy_daily
 from worker.step.context import Context, context_here
 
 log = logging.getLogger(__name__)
 
 SILENT_TURNS_MAX = 3  # missed renewals after which a worker's entry expires
+LOOK_SECONDS = 1.0  # how soon the death of another worker of this host is noticed
 
 
 class Janitor(threading.Thread):
-    """Reconciles twice per `BACKFILL_RECONCILE_SECONDS`, and keeps its worker registered."""
+    """Reconciles twice per `BACKFILL_RECONCILE_SECONDS`, and keeps its worker registered.
+
+    Puts the messages of workers that died on this host back: of those before it, and of those that
+    die beside it.
+    """
 
     def __init__(self, context: Context, worker: str, slots: int) -> None:
         super().__init__(name="janitor", daemon=True)
         self._process_context = context
         self._worker, self._slots = worker, slots
+        self._neighbours = Neighbours(context.redis)
         self._ended = threading.Event()
 
     def run(self) -> None:
         """Reconcile and renew the registration, until `stop`."""
         pause = self._process_context.settings.reconcile_seconds / 2
         self._sign_on(pause)
-        while not self._ended.wait(pause):
-            self._sign_on(pause)
-            reconcile_quietly(self._process_context)
+        self._restore()
+        next_turn = time.monotonic() + pause
+        while not self._ended.wait(min(LOOK_SECONDS, pause)):
+            self._look()
+            if time.monotonic() >= next_turn:
+                self._sign_on(pause)
+                reconcile_quietly(self._process_context)
+                with suppress(OSError, FleetError):
+                    tidy_daily(self._process_context)
+                next_turn = time.monotonic() + pause
         with suppress(redis.RedisError):
             sign_off(self._process_context.redis, self._worker, self._slots)
+            self._neighbours.leave()
 
     def _sign_on(self, pause: float) -> None:
+        seconds = SILENT_TURNS_MAX * pause
         with suppress(redis.RedisError):  # at the next turn
-            sign_on(
-                self._process_context.redis,
-                self._worker,
-                self._slots,
-                seconds=SILENT_TURNS_MAX * pause,
-            )
+            sign_on(self._process_context.redis, self._worker, self._slots, seconds=seconds)
+            self._neighbours.meet(seconds=seconds)
+
+    def _look(self) -> None:
+        """Put back what a neighbour held that has died."""
+        with suppress(redis.RedisError):
+            if self._neighbours.any_died():
+                self._restore()
+
+    def _restore(self) -> None:
+        with suppress(redis.RedisError):  # they are visible again after a while
+            restore_held(self._process_context.redis)
 
     def stop(self) -> None:
         """End the thread now, and deregister the worker."""
@@ -78,7 +105,8 @@ def _put_aside(**ignored: Any) -> None:
     """Before the queues are declared: a key of another type in the place of one would end the
     worker then, and every one that is started after it."""
     with suppress(redis.RedisError):  # Celery waits for a Redis that is away, and says so
-        put_aside(connect(load_settings(), patient=False), [q.name for q in app.conf.task_queues])
+        lists = lists_of(queue.name for queue in app.conf.task_queues)
+        put_aside(connect(load_settings(), patient=False), lists)
 
 
 @signals.worker_ready.connect
@@ -90,7 +118,7 @@ def _start(sender: Any, **ignored: Any) -> None:
     slots = int(getattr(sender.controller, "concurrency", None) or 1)
     _threads[:] = [
         Janitor(context, str(sender.hostname), slots),
-        Delivery(context.redis, queue_names(context.pipeline)),
+        Delivery(context.redis, lists_of(queue_names(context.pipeline))),
     ]
     for thread in _threads:
         thread.start()

@@ -25,13 +25,18 @@ from worker.ledger.keys import run_key
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunRecord
 from worker.messages.aside import put_aside
+from worker.messages.lanes import lists_of
 from worker.messages.mailbox import FINAL, call_in, chunks_with_messages, correct_times
 from worker.messages.transport import send_only
 from worker.run.lost import end_if_lost
-from worker.run.stalled import tell_if_stalled
+from worker.run.stalled import tell_if_slow
 from worker.step.context import Context
 
 log = logging.getLogger(__name__)
+
+LOOKED = "backfill:reconciled"
+"""A key that lives from one look of the fleet to the next."""
+LOOK_SHARE = 0.45  # of BACKFILL_RECONCILE_SECONDS: a worker that looks twice in it finds it gone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +66,7 @@ def reconcile(context: Context) -> list[Resent]:
         return []  # another process reconciles
     try:
         with lease.kept_alive():
-            queues = queue_names(context.pipeline)
+            queues = lists_of(queue_names(context.pipeline))
             put_aside(context.redis, queues)
             correct_times(context.redis)
             context.ledger.forget_expired()
@@ -69,11 +74,20 @@ def reconcile(context: Context) -> list[Resent]:
             cancelling = {run.id for run in active if run.state is RunState.CANCELLING}
             call_in(context.redis, queues, cancelling)
             for run in active:
-                tell_if_stalled(context, run)
+                _tell_if_slow(context, run)
             there = chunks_with_messages(context.redis, queues)
             return [each for run in active for each in _reconcile_one(context, run, there)]
     finally:
         lease.release()
+
+
+def _tell_if_slow(context: Context, run: RunRecord) -> None:
+    """What cannot be told of one run, such as of another version, keeps nothing from the others."""
+    if run.pipeline == context.pipeline.name:
+        try:
+            tell_if_slow(context, run)
+        except FleetError as error:
+            log.warning("%s: could not see whether it stands still: %s", run.id, error)
 
 
 def _reconcile_one(context: Context, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:
@@ -101,20 +115,21 @@ def _reconcile_run(context: Context, run: RunRecord, there: set[tuple[str, str]]
     wanted = {chunk_of(step) for step, at in states.items() if at not in STEP_ENDED} or {FINAL}
     missing = {each for each in wanted if (run.id, each) not in there}
     lost = _lost_long_enough(context, run.id, missing)
-    sent = [each for each in sorted(lost) if _send(context, run.id, each, states)]
+    sent = [each for each in sorted(lost) if _send(context, run, each, states)]
     for each in sent:
         log.warning("%s: resent: %s", run.id, each or "the finalization")
     return [Resent(run_id=run.id, chunk=each) for each in sent]
 
 
-def _send(context: Context, run_id: str, chunk_id: str, states: Mapping[str, StepState]) -> bool:
+def _send(context: Context, run: RunRecord, chunk_id: str, states: Mapping[str, StepState]) -> bool:
     """Send the finalization, or what is left of a chunk; False when there is no such chunk."""
     if chunk_id == FINAL:
-        final_message(run_id).apply_async()
+        final_message(run.id, lane=run.lane).apply_async()
         return True
-    chunk = context.chunk(run_id, chunk_id)
+    chunk = context.chunk(run.id, chunk_id)
     if chunk is not None:
-        rest(run_id, unsettled(chunk, states), context.pipeline).apply_async()
+        left = unsettled(chunk, states)
+        rest(run.id, left, context.pipeline, lane=run.lane).apply_async()
     return chunk is not None
 
 
@@ -135,10 +150,18 @@ def _lost_long_enough(context: Context, run_id: str, missing: set[str]) -> set[s
     return lost
 
 
+def reconcile_in_turn(context: Context) -> list[Resent]:
+    """Reconcile, unless another process of the fleet has just done it: it looks twice in
+    `BACKFILL_RECONCILE_SECONDS`, however many come to it. A look reads every message."""
+    between = int(LOOK_SHARE * context.settings.reconcile_seconds * 1e3)
+    is_our_turn = context.redis.set(LOOKED, "1", nx=True, px=between)
+    return reconcile(context) if is_our_turn else []
+
+
 def reconcile_quietly(context: Context) -> None:
-    """Reconcile; an error is only logged, since it is done anew at the next turn."""
+    """Reconcile in turn; an error is only logged, since it is done anew at the next."""
     try:
-        reconcile(context)
+        reconcile_in_turn(context)
     except (FleetError, WarehouseError, redis.RedisError, OSError) as error:
         log.warning("could not reconcile: %s", error)
     except Exception:

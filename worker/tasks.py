@@ -20,6 +20,7 @@ from worker.app import app
 from worker.canvas import ids_of, rest, unsettled
 from worker.messages.later import GOES_FIRST
 from worker.messages.transport import AWAITED, WAIT
+from worker.processes.logs import tell_of
 from worker.run.finalize import finalize as finalize_run
 from worker.step.context import Context, context_here
 from worker.step.errors import Requeue, StepFailed, Working
@@ -34,6 +35,7 @@ UNREADABLE_SECONDS = 10.0  # between two looks at a record that this version can
 def step(task: Task, run_id: str, step_id: str) -> str:
     """Run one step of a run, if it is due. Returns `succeeded`, fails, or is requeued."""
     context = context_here()
+    tell_of(run=run_id, step=step_id)
     try:
         return visit(context, run_id, step_id, worker=_worker(task))
     except Requeue as requeue:
@@ -50,6 +52,7 @@ def step(task: Task, run_id: str, step_id: str) -> str:
 @app.task(bind=True, name="backfill.finalize", max_retries=None)
 def finalize(task: Task, run_id: str) -> str:
     """Validate and report a run whose steps have settled: the chord's body, and its errback."""
+    tell_of(run=run_id)
     try:
         return finalize_run(context_here(), run_id)
     except Requeue as requeue:

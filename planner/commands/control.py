@@ -10,7 +10,7 @@ from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.ending import print_ending
 from planner.commands.output import out, print_json
-from planner.commands.run_status import run_exit, status_json
+from planner.commands.run_status import run_exit
 from planner.commands.watch import follow
 from planner.commands.who import noted
 from planner.text import counted
@@ -84,6 +84,8 @@ def retry(
         return
     record = follow(context, run, quiet=json)
     if json:
+        from worker.run.status import status_json
+
         print_json(status_json(context, record))
     else:
         print_ending(context, record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -21,8 +22,12 @@ from planner.doctor.listings import check_listings
 from planner.doctor.names import none_of
 from planner.doctor.tables import Check, check_audits, check_tables
 from planner.errors import Exit
+from planner.plan.cost import readable
 from planner.report.history import TABLES, check_columns
+from planner.settings import Settings
 from sql import WarehouseError, load
+
+DISK_LEAST = 1 << 30  # bytes; a season of logs is a tenth of it
 
 if TYPE_CHECKING:
     from worker.step.context import Context
@@ -54,6 +59,7 @@ def _checks() -> Iterator[Check]:
         what="pipeline file", ok=True, detail=f"{pipeline.name} ({context.settings.pipeline})"
     )
     yield _home(context.settings.home_dir)
+    yield _disk(context.settings)
     yield from check_broker(context)
     warehouse = _warehouse(context)
     yield warehouse
@@ -117,6 +123,22 @@ def _home(home: Path) -> Check:
         detail=str(home),
         advice=f"make {folder} writable for you",
         warning=f"others may write to it: chmod 700 {home}, as its owner" if is_shared else "",
+    )
+
+
+def _disk(settings: Settings) -> Check:
+    """What runs have left on it, how long it stays, and whether there is room for more."""
+    home = settings.home_dir
+    left = [path for kind in ("logs", "reports") for path in (home / kind).rglob("*")]
+    size = sum(path.lstat().st_size for path in left)
+    free = shutil.disk_usage(next(path for path in (home, *home.parents) if path.exists())).free
+    few = f"{readable(free)} are free: make room, or set BACKFILL_HOME to another disk"
+    return Check(
+        what="disk",
+        ok=True,
+        detail=f"{readable(size)} of logs and reports, each kept for {settings.keep_days} days "
+        "(BACKFILL_KEEP_DAYS)",
+        warning=few if free < DISK_LEAST else "",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from planner.commands.output import err
-from planner.commands.run_status import failures_so_far, run_exit
+from planner.commands.run_status import run_exit
 from planner.errors import Exit
 from planner.report.causes import cause_lines, causes
 
@@ -18,6 +18,8 @@ CAUSES_SHOWN = 5  # `planner status` has them all
 
 def print_ending(context: Context, record: RunRecord) -> None:
     """Say why a run did not end well, and what to do next; nothing of one that did."""
+    from worker.run.status import failures_so_far
+
     if run_exit(record) is Exit.DONE:
         return
     found = causes(record.id, failures_so_far(context, record))

@@ -21,7 +21,8 @@ from planner.commands.ending import print_ending
 from planner.commands.groups import Planning, grouped
 from planner.commands.output import err, note, out, print_json
 from planner.commands.plan import print_plan, print_skipped
-from planner.commands.run_status import run_exit, status_json
+from planner.commands.run_status import run_exit
+from planner.commands.sharing import Sharing
 from planner.commands.watch import follow
 from planner.commands.who import this_command
 from planner.errors import BadPlan, Exit, UsageError
@@ -54,6 +55,7 @@ def enqueue(
     deadline: opt.Deadline = None,
     no_keep: opt.NoKeep = False,
     max_dollars: opt.MaxDollars = None,
+    sharing: Sharing,
     wait: Annotated[bool, typer.Option("--wait", help="Watch the run until it ends.")] = False,
     as_: opt.As = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -68,9 +70,9 @@ def enqueue(
     from worker.run.enqueue import enqueue as send
     from worker.run.keep import with_keeping
 
-    if (gaps or options.writes_anew) == (plan is not None):
+    if plan is None and not (gaps or options.writes_anew):
         raise UsageError("Say what to enqueue: --gaps, --redo, --changed, or --plan FILE.")
-    filed = None if plan is None else _read(plan, options)
+    filed = None if plan is None else _read(plan, options, gaps=gaps)
     context = open_context()
     asked = this_command(as_)
     source = _source(context, options, filed, gaps=gaps, dry_run=dry_run, asked=asked)
@@ -86,7 +88,7 @@ def enqueue(
     _confirm(source.plan, yes=yes, json=json)
     check_dollars(source.plan.cost, max_dollars)
     orders = Orders(force_service=force_service, deadline_seconds=deadline, asked=asked)
-    orders = replace(orders, max_dollars=max_dollars)
+    orders = sharing.orders(replace(orders, max_dollars=max_dollars), context.pipeline.timezone)
     orders = orders if no_keep else with_keeping(orders, context.settings)
     with err.status("Sending …"):
         run_id, sent = send(context, source.plan, source.replan, orders)
@@ -202,12 +204,15 @@ class _FromFile:
         raise BadPlan(f"Another run has just taken dates of {self.plan.plan_id}: make a new plan.")
 
 
-def _read(path: Path, options: Planning) -> Plan:
+def _read(path: Path, options: Planning, *, gaps: bool) -> Plan:
     """The plan of a file. Raises `UsageError` when options ask for another one."""
-    found = read_plan(path)
-    if options.shapes_the_plan:
-        raise UsageError("A plan file says what to do: give its options to `planner plan`.")
-    return found
+    words = [*(["--gaps"] if gaps else []), *options.shaping]
+    if words:
+        raise UsageError(
+            f"A plan file says by itself what to do, so {', '.join(words)} cannot be given beside "
+            f"it. Make a plan that does: planner plan {' '.join(words)} … --out FILE."
+        )
+    return read_plan(path)
 
 
 def _end_without_run(plan: Plan, *, json: bool, code: Exit) -> NoReturn:
@@ -225,9 +230,16 @@ def _wait(context: Context, run_id: str, plan: Plan, *, json: bool) -> NoReturn:
     """Watch the run to its end, which is the exit code."""
     record = follow(context, run_id, quiet=json)
     if json:
+        from worker.run.status import status_json
+
         print_json({"run_id": run_id, **plan.as_json(), "status": status_json(context, record)})
     else:
         print_ending(context, record)
+        if record.keep and any(t.reason in RECOMPUTE for _, s in plan.steps() for t in s.tasks):
+            note(
+                f"How rows differ from before: `planner diff {run_id}`. To put those back: "
+                f"`planner restore {run_id}`."
+            )
     raise typer.Exit(run_exit(record))
 
 

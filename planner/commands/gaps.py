@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
 from planner.commands import options as opt
 from planner.commands.accept import accept_blocks, accepted_json, accepted_lines, needless_lines
@@ -18,6 +19,7 @@ from planner.commands.groups import Counting, grouped
 from planner.commands.output import count_table, matrix_table, note, out, print_json
 from planner.commands.output import summary as counted
 from planner.commands.plan import write_page
+from planner.commands.strips import strip_lines
 from planner.errors import Exit, UsageError
 from planner.gaps.evidence import ALL_IDS, IDS_NAMED
 from planner.gaps.gaps import (
@@ -53,6 +55,10 @@ MISSING = GapReason.MISSING
 Entities = Annotated[
     bool, typer.Option("--entities", help="Name every date, with all ids that it lacks.")
 ]
+Record = Annotated[
+    bool, typer.Option("--record", help="Write them into data_gaps of BACKFILL_HISTORY_DATASET.")
+]
+Plain = Annotated[bool, typer.Option("--plain", help="Draw the days with ASCII alone.")]
 Accept = Annotated[
     bool,
     typer.Option("--accept", help="Print what accepts them, to paste into the pipeline file."),
@@ -63,12 +69,10 @@ Accept = Annotated[
 def gaps(
     *,
     options: Counting,
-    record: Annotated[
-        bool,
-        typer.Option("--record", help="Write them into data_gaps of BACKFILL_HISTORY_DATASET."),
-    ] = False,
+    record: Record = False,
     entities: Entities = False,
     accept: Accept = False,
+    plain: Plain = False,
     html: opt.HtmlFile = None,
     json: opt.Json = False,
 ) -> None:
@@ -106,7 +110,7 @@ def gaps(
     plan = plan_gaps(context, assessment, wanted, ledger=None, changes=changes)
     found = all_gaps(context.pipeline, assessment, plan, scope, changed=changes.of(wanted.changed))
     if html is not None:
-        write_page(html, plan, context.pipeline, [*ENQUEUE, *options.words()])
+        write_page(html, plan, context.pipeline, assessment, [*ENQUEUE, *options.words()])
     if dataset is not None:
         _record(context, wanted.plan_id, dataset, assessment, scope.whole, counted_at)
     if json:
@@ -115,7 +119,8 @@ def gaps(
     elif accept:
         _print_accept(context.pipeline, found)
     else:
-        _print(context.pipeline, assessment, scope, found, told, entities=entities)
+        strips = strip_lines(context.pipeline, plan.days_before, scope, plain=plain)
+        _print(context.pipeline, assessment, scope, found, told, entities=entities, strips=strips)
         print_changes(changes, is_asked=options.changed)
     doubts = told or (options.changed and changes.unknown)
     raise typer.Exit(Exit.GAPS if found or doubts else Exit.DONE)
@@ -191,11 +196,14 @@ def _print(
     told: list[str],
     *,
     entities: bool,
+    strips: Iterable[Text],
 ) -> None:
     for line in told:
         out.print(line, style="red", soft_wrap=True, markup=False)
     counts = matrix(pipeline, assessment, scope)
     out.print(matrix_table(counts, scope.title, pipeline.entity))
+    for strip in strips:
+        out.print(strip, no_wrap=True, crop=True)
     if found or not told:
         _print_gaps(pipeline, found, entities=entities)
     else:

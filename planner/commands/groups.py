@@ -44,19 +44,25 @@ class Scope:
         """Whether it is about every day until now, so that the calendar's end should not be one."""
         return self.end is None and self.season is None
 
-    def words(self) -> list[str]:
-        """The options that were given, as they are typed."""
+    def given(self) -> dict[str, Any]:
+        """The options that were given, with their values."""
         hints = get_type_hints(type(self), include_extras=True)
-        found: list[str] = []
+        found = {}
         for each in fields(self):
             value = getattr(self, each.name)
-            if value == each.default:
-                continue
-            (option,) = hints[each.name].__metadata__  # Typer takes its first name for a default
-            found.append(str(option.default))
+            if value != each.default:
+                (option,) = hints[each.name].__metadata__  # Typer takes its first name as a default
+                found[str(option.default)] = value
+        return found
+
+    def words(self) -> list[str]:
+        """The options that were given, as they are typed."""
+        found: list[str] = []
+        for option, value in self.given().items():
+            found.append(option)
             if isinstance(value, list):  # of pairs: the option is repeated
                 words = [f"{name}={text}" for name, text in value]
-                found += [word for each in words for word in (str(option.default), each)][1:]
+                found += [word for each in words for word in (option, each)][1:]
             elif isinstance(value, frozenset):
                 found.append(date_runs(value).replace(", ", ","))
             elif value is not True:
@@ -102,7 +108,9 @@ class Counting(Scope):
                 f"--dates names {max(self.dates)}, which is in the future: leave out what is "
                 f"after {today}, which is today."
             )
-        return Picked.of(self.dates)
+        picked = Picked.of(self.dates)
+        Calendar(pipeline=pipeline).require_any(picked)
+        return picked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,13 +131,9 @@ class Planning(Counting):
     runner: opt.RunnerOf = None
 
     @property
-    def shapes_the_plan(self) -> bool:
-        """Whether any option is given that a plan file answers by itself."""
-        return any(
-            getattr(self, each.name) != each.default
-            for each in fields(self)
-            if each.name != "max_bytes"
-        )
+    def shaping(self) -> list[str]:
+        """The options that were given and that a plan file answers by itself."""
+        return [option for option in self.given() if option != "--max-bytes"]
 
     def _require_dates(self) -> None:
         named = (self.start, self.end, self.season, self.dates, self.changed)
@@ -167,13 +171,16 @@ class Planning(Counting):
         if self.writes_anew:
             below = {n for n in pipeline.by_name if not pipeline.ancestors[n].isdisjoint(phases)}
             phases = [n for n in pipeline.by_name if n in phases or n in below]
+        scope = self.window(pipeline)
+        if self.redo:
+            Calendar(pipeline=pipeline).require_any(scope)
         values, pinned = dict(self.set_values or ()), dict(self.runner or ())
         require_choices(pipeline, phases, values, pinned)
         _require_no_secrets(values)
         return Wanted(
             values=values,
             pinned=pinned,
-            scope=self.window(pipeline),
+            scope=scope,
             phases=phases,
             redo=chosen if self.redo and not self.changed else (),
             changed=chosen if self.changed else (),

@@ -33,6 +33,15 @@ Attempts = Annotated[
     int,
     typer.Option("--attempts", min=1, max=100, help="Runs that may take a date in vain."),
 ]
+DollarsADay = Annotated[
+    float | None,
+    typer.Option(
+        "--dollars-a-day",
+        min=0.0,
+        metavar="DOLLARS",
+        help="What a day's runs may be billed; the run that comes to it is paused.",
+    ),
+]
 Often = Annotated[
     int | None,
     typer.Option(
@@ -52,6 +61,7 @@ def heal(
     days: Days = 30,
     dates_a_day: DatesADay = 100,
     attempts: Attempts = 3,
+    dollars_a_day: DollarsADay = None,
     every: Often = None,
     dry_run: DryRun = False,
     release: Release = False,
@@ -73,7 +83,9 @@ def heal(
     if release:
         _release(context)
         return
-    limits = Limits(days=days, dates_a_day=dates_a_day, attempts=attempts)
+    limits = Limits(
+        days=days, dates_a_day=dates_a_day, attempts=attempts, dollars_a_day=dollars_a_day
+    )
     if every is None:
         found = _look(context, limits, max_bytes, dry_run=dry_run)
         _tell(found, json=json)
@@ -158,8 +170,13 @@ def _tell(found: Healed | None, *, json: bool) -> None:
     if found.older:
         days = date_runs({day for _, day in found.older}, shown=6)
         note(f"older than --days, and left: {days}")
+    for source, late in found.late.items():
+        note(f"late: {source} {date_runs(late, shown=6)}")
     if found.is_spent:
-        note("The day's dates are used up (--dates-a-day): the others wait for tomorrow.")
+        note(
+            "The day's dates or dollars are used up (--dates-a-day, --dollars-a-day): the others "
+            "wait for tomorrow."
+        )
 
 
 def _json(found: Healed | None) -> dict[str, Any]:
@@ -168,7 +185,11 @@ def _json(found: Healed | None) -> dict[str, Any]:
         return {"looked": False}
     pairs = {
         name: [{"phase": phase, "date": day} for phase, day in dates]
-        for name, dates in (("given_up", found.quarantined), ("older", found.older))
+        for name, dates in (
+            ("given_up", found.quarantined),
+            ("older", found.older),
+            ("late", [(phase, day) for phase, days in found.late.items() for day in days]),
+        )
     }
     return {
         "looked": True,

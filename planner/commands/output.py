@@ -75,12 +75,14 @@ def _cell(count: Count, *, is_wide: bool) -> str:
     return f"[green]{text} ✓[/]" if count.is_complete else f"[red]{text} ✗[/]"
 
 
-def count_table(title: str, columns: list[str], rows: Iterable[Iterable[Any]]) -> Table:
-    """A plain table; numbers stand right."""
+def count_table(
+    title: str, columns: list[str], rows: Iterable[Iterable[Any]], *, whole: int = 1
+) -> Table:
+    """A plain table; numbers stand right. The first `whole` columns are never cut: people copy
+    them."""
     table = Table(title=escape(title), title_justify="left")
     for n, column in enumerate(columns):
-        # The first is what people copy: it is never cut.
-        table.add_column(column, justify="left" if n == 0 else "right", no_wrap=n == 0)
+        table.add_column(column, justify="left" if n < whole else "right", no_wrap=n < whole)
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     return table

@@ -22,7 +22,7 @@ from planner.commands.output import count_table, note, out, print_json
 from planner.commands.who import this_command
 from planner.errors import UsageError
 from planner.files import write_whole
-from planner.gaps.gaps import GapReason, SkipReason
+from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.pipeline.pipeline import Pipeline
 from planner.plan.choices import choice_lines
 from planner.plan.cost import PlanCost
@@ -75,7 +75,7 @@ def plan(
     if html is not None:
         words = ["--gaps"] if gaps or not options.writes_anew else []
         command = ["--plan", str(out_file)] if out_file else [*words, *options.words()]
-        write_page(html, made, context.pipeline, ["planner", "enqueue", *command])
+        write_page(html, made, context.pipeline, assessment, ["planner", "enqueue", *command])
     if json:
         print_json(made.as_json())
     else:
@@ -86,11 +86,15 @@ def _write(path: Path, made: Plan) -> None:
     _write_named("--out", path, json_module.dumps(made.as_json(), indent=1))
 
 
-def write_page(path: Path, made: Plan, pipeline: Pipeline, command: list[str]) -> None:
+def write_page(
+    path: Path, made: Plan, pipeline: Pipeline, assessment: Assessment, command: list[str]
+) -> None:
     """Write the plan's page. Raises `UsageError` where it cannot be."""
+    from planner.report.html.heatmap import details_of
     from planner.report.html.plan_page import render_plan
 
-    _write_named("--html", path, render_plan(made, pipeline, command=shlex.join(command)))
+    page = render_plan(made, pipeline, command=shlex.join(command), details=details_of(assessment))
+    _write_named("--html", path, page)
     note(f"Written to {path}: open it in a browser.")
 
 

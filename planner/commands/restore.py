@@ -10,6 +10,7 @@ import typer
 from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.output import err, note, out, print_json
+from planner.commands.who import this_command
 from planner.errors import Exit, UsageError
 
 
@@ -22,6 +23,7 @@ def restore(
     over: Annotated[
         bool, typer.Option("--over", help="Also over rows that were written since the run.")
     ] = False,
+    as_: opt.As = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: opt.Json = False,
 ) -> None:
@@ -45,7 +47,7 @@ def restore(
             note("Nothing was put back.")
             raise typer.Exit(Exit.DONE)
     with err.status("Putting back …"):
-        report = do(context, run, phase=phase, dates=dates, over=over)
+        report = do(context, run, phase=phase, dates=dates, over=over, asked=this_command(as_))
     if json:
         print_json(report.as_json())
         return

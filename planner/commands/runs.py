@@ -4,50 +4,62 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.output import count_table, note, out, print_json
-from planner.commands.run_status import cause_lines_of, run_exit, shown_state, status_json
-from planner.commands.waits import Retrying, Wait
+from planner.commands.restores import restore_exit, restore_row, show_report, show_status
+from planner.commands.run_status import cause_lines_of, run_exit
 from planner.errors import Exit, FleetError, UsageError
-from planner.plan.cost import Cost
-from planner.text import counted, duration
+from planner.plan.cost import Cost, readable
+from planner.text import counted, duration, moment
+from worker.run.status import shown_state, status_json
+from worker.run.waits import Retrying, Wait
+
+if TYPE_CHECKING:
+    from worker.ledger.record import RunRecord
 
 
 def runs(json: opt.Json = False) -> None:
-    """List runs, newest first."""
+    """List runs, and restores of them, newest first."""
     context = open_context()
-    records = required_ledger(context).runs(on_bad=lambda error: note(str(error)))
-    rows = [
-        {
-            "run_id": record.id,
-            "state": shown_state(record),
-            "pipeline": record.pipeline,
-            "created": _when(record.created),
-            "steps_total": record.steps_total,
-            "reason": record.reason,
-            "by": record.asked.by if record.asked else None,
-        }
-        for record in records
-    ]
+    ledger = required_ledger(context)
+    found = ledger.runs(on_bad=lambda error: note(str(error)))
+    rows = [*map(_row, found), *map(restore_row, ledger.restores())]
+    rows.sort(key=lambda row: str(row["created"]), reverse=True)
     if json:
         print_json({"runs": rows})
     elif not rows:
         out.print("No runs yet: start one with `planner enqueue --gaps`.")
     else:
         columns = ["run", "state", "pipeline", "created", "steps", "reason", "by"]
-        out.print(count_table("runs", columns, [row.values() for row in rows]))
+        out.print(count_table("runs", columns, [row.values() for row in rows], whole=2))
+
+
+def _row(record: RunRecord) -> dict[str, object]:
+    return {
+        "run_id": record.id,
+        "state": shown_state(record),
+        "pipeline": record.pipeline,
+        "created": moment(record.created).removesuffix(" UTC"),
+        "steps_total": record.steps_total,
+        "reason": record.reason,
+        "by": record.asked.by if record.asked else None,
+    }
 
 
 def log(run: opt.RunId, json: opt.Json = False) -> None:
     """Show every command that touched a run, in order: who gave it, from where, and when."""
     context = open_context()
     ledger = required_ledger(context)
-    commands = ledger.commands(ledger.require(run))
+    restore = ledger.restore(run)
+    if restore is None:
+        commands = ledger.commands(ledger.require(run))
+    else:
+        commands = (restore.asked,) if restore.asked else ()
     if json:
         print_json({"run_id": run, "commands": [each.as_json() for each in commands]})
         return
@@ -61,7 +73,11 @@ def log(run: opt.RunId, json: opt.Json = False) -> None:
 def status(run: opt.RunId, json: opt.Json = False) -> None:
     """Show where a run is. The exit code is that of the run: 0, 1 or 4; 0 while it runs."""
     context = open_context()
-    record = required_ledger(context).require(run)
+    ledger = required_ledger(context)
+    if (restore := ledger.restore(run)) is not None:
+        show_status(restore, json=json)
+        raise typer.Exit(restore_exit(restore))
+    record = ledger.require(run)
     if not record.is_ended:
         from worker.reconciler import reconcile
 
@@ -93,6 +109,9 @@ def report(
 
     context = open_context()
     ledger = required_ledger(context)
+    if (restore := ledger.restore(run)) is not None:
+        show_report(context, restore, json=json)
+        return
     record = ledger.require(run)
     text = ledger.report(run)
     if text is None:
@@ -132,7 +151,9 @@ def _against(ahead: dict[str, Any]) -> str:
 def _billed(billed: dict[str, Any]) -> str:
     limit = billed["max_dollars"]
     cost = Cost(bytes=billed["bytes"], dollars=billed["dollars"])
-    return f"billed so far: {cost}" + ("" if limit is None else f" of ${limit:g} at most")
+    told = f"billed so far: {cost}" + ("" if limit is None else f" of ${limit:g} at most")
+    phases = ", ".join(f"{name} {readable(size)}" for name, size in billed["phases"].items())
+    return f"{told}; {phases}" if phases else told
 
 
 def _print_status(found: dict[str, Any]) -> None:
@@ -177,7 +198,3 @@ def _print_status(found: dict[str, Any]) -> None:
 
 def _seconds(moment: str | None) -> float | None:
     return None if moment is None else datetime.fromisoformat(moment).timestamp()
-
-
-def _when(moment: float) -> str:
-    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -20,6 +20,7 @@ from planner.commands import options as opt
 from planner.commands.output import count_table, err, matrix_table, note, out, print_json
 from planner.commands.up import stop_on_sigterm
 from planner.errors import Exit, FleetError, UsageError
+from planner.files import make_folder
 from planner.gaps.matrix import Matrix, matrix
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from pyarrow import Table
 
 DEMO_SEASONS = "2021,2022,2023,2024"
+DEMO_MARK = ".backfill-demo"
+"""The file by which a demo knows the folder of an earlier one."""
 DEMO_POLL_SECONDS = 1.0  # the demo's steps take a second, not minutes
 
 app = typer.Typer(
@@ -256,8 +259,7 @@ def _broken(
 
     with err.status("Making seasons …"):
         scores = _boxscores(pipeline, boxscores, seasons, seed)
-    shutil.rmtree(load_settings().folder("demo"))
-    place = load_settings().folder("demo")
+    place = _emptied(load_settings().folder("demo"))
     settings = Settings(
         _env_file=None,  # type: ignore[call-arg]
         warehouse=f"local:{place / 'warehouse'}",
@@ -274,6 +276,19 @@ def _broken(
     with err.status("Making the holes …"):
         holes = punch_plan(open_warehouse(settings.warehouse), pipeline)
     return settings, sum(hole.rows for hole in holes)
+
+
+def _emptied(place: Path) -> Path:
+    """A folder without what an earlier demo left there. Raises `UsageError` for what others did."""
+    if any(place.iterdir()) and not (place / DEMO_MARK).is_file():
+        raise UsageError(
+            f"{place} holds files, and none of {DEMO_MARK}, which a demo leaves: move them, or set "
+            "BACKFILL_HOME to another folder. Nothing was removed."
+        )
+    shutil.rmtree(place)
+    make_folder(place)
+    (place / DEMO_MARK).write_text("Made by `planner demo`, which removes this folder next time.\n")
+    return place
 
 
 def _repair(settings: Settings, workers: int, *, quiet: bool) -> int:

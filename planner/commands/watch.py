@@ -14,14 +14,19 @@ from rich.live import Live
 from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.ending import print_ending
 from planner.commands.output import err, out, print_json
-from planner.commands.run_status import run_exit, status_json
-from planner.commands.waits import retrying, waits
+from planner.commands.run_status import run_exit
+from planner.commands.strips import strip_lines
+from planner.pipeline.windows import Window
+from planner.plan.states import DateState
+from planner.report.strip import FAILED, RUNNING, WHOLE, Mark, Pair
 from planner.text import duration
+from worker.run.waits import retrying, waits
 
 if TYPE_CHECKING:
     from worker.ledger.record import RunRecord, StepRecord
@@ -33,6 +38,14 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.5  # between two looks at the ledger
 LINE_SECONDS = 5.0  # between two plain lines, unless something failed
 ENDED = ("succeeded", "failed", "blocked", "cancelled")
+DATE_MARKS: dict[DateState, Mark | None] = {
+    DateState.PENDING: None,
+    DateState.DONE: WHOLE,
+    DateState.FAILED: FAILED,
+    DateState.BLOCKED: FAILED,
+    DateState.CANCELLED: FAILED,
+}
+"""How a date of a run is drawn; None: as it was found."""
 
 
 def watch(run: opt.RunId, json: opt.Json = False) -> None:
@@ -41,6 +54,8 @@ def watch(run: opt.RunId, json: opt.Json = False) -> None:
     required_ledger(context).require(run)
     record = follow(context, run, quiet=json)
     if json:
+        from worker.run.status import status_json
+
         print_json(status_json(context, record))
     else:
         print_ending(context, record)
@@ -49,16 +64,18 @@ def watch(run: opt.RunId, json: opt.Json = False) -> None:
 
 def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
     """Show a run until it has ended; the record of its end. With `quiet`, show nothing."""
-    from worker.reconciler import reconcile
+    from worker.ledger.followed import Followed
+    from worker.reconciler import reconcile_in_turn
     from worker.run.forecast import outlook
 
     pause = context.settings.reconcile_seconds / 2
     next_reconciliation = time.monotonic() + pause
     next_forecast = 0.0
+    followed = Followed(context.ledger, run_id)
     with _view(context, quiet=quiet) as show:
         while True:
             record = context.ledger.require(run_id)
-            steps = context.ledger.step_records(run_id)
+            steps = followed.look()
             if time.monotonic() >= next_forecast or record.is_ended:
                 next_forecast = time.monotonic() + LINE_SECONDS
                 ahead = outlook(context, record, steps)
@@ -67,7 +84,7 @@ def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
                 return record
             if time.monotonic() >= next_reconciliation:
                 next_reconciliation = time.monotonic() + pause
-                reconcile(context)
+                reconcile_in_turn(context)
             time.sleep(LOOK_SECONDS)
 
 
@@ -81,7 +98,28 @@ def _view(context: Context, *, quiet: bool) -> Iterator[Show]:
     else:
         phases = [phase.name for phase in context.pipeline.phases if not phase.is_watched]
         with Live(console=out, refresh_per_second=4, transient=False) as live:
-            yield lambda record, steps, ahead: live.update(_screen(phases, record, steps, ahead))
+
+            def show(record: RunRecord, steps: Sequence[StepRecord], ahead: Forecast) -> None:
+                moving = _strips(context, record, steps)
+                live.update(Group(_screen(phases, record, steps, ahead), *moving))
+
+            yield show
+
+
+def _strips(context: Context, record: RunRecord, steps: Sequence[StepRecord]) -> Iterator[Text]:
+    """The calendar of the run, as it is by now."""
+    plan = context.plan(record.id)
+    if plan is None:
+        return iter(())
+    marks = {pair: DATE_MARKS[at] for pair, at in context.ledger.all_dates(record.id).items()}
+    planned = dict(plan.steps())
+    over: dict[Pair, Mark] = {pair: mark for pair, mark in marks.items() if mark is not None}
+    for step in steps:
+        if step.state == "running" and step.id in planned:
+            at = planned[step.id]
+            over |= {(at.phase, d): RUNNING for d in at.dates if marks.get((at.phase, d)) is None}
+    reach = Window(start=plan.reach.start, end=plan.reach.end)
+    return strip_lines(context.pipeline, plan.days_before, reach, over=over)
 
 
 class _Lines:

@@ -14,6 +14,7 @@ from planner.gaps.audits import check_judgeable
 from planner.gaps.evidence import IDS_NAMED
 from planner.gaps.expectations import listings
 from planner.gaps.gaps import Assessment
+from planner.gaps.queries import compared_always
 from planner.gaps.read import complete_evidence
 from planner.gaps.stale import with_stale
 from planner.pipeline.closing import Closing
@@ -75,4 +76,5 @@ def bytes_to_count(warehouse: Warehouse, pipeline: Pipeline, scope: Window) -> i
     tables += [
         each.counted for each in listings(pipeline, {table.name: {} for table in tables}).values()
     ]
+    tables += [spec.table for spec in compared_always(pipeline, [*pipeline.by_name])]
     return warehouse.bytes_to_count(tables, window.start, window.end)

@@ -8,6 +8,9 @@ from datetime import date
 from planner.errors import UsageError
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Season, Window
+from planner.text import date_runs
+
+DAYS_SHOWN = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,20 @@ class Calendar:
                 return season
         known = ", ".join(season.name for season in seasons)
         raise UsageError(f"There is no season {name!r} in pipeline {self.pipeline.name}: {known}.")
+
+    def require_any(self, window: Window) -> None:
+        """Raises `UsageError` where the calendar covers none of some days that a user named."""
+        if any(map(self.covers, window.days())):
+            return
+        known = ", ".join(
+            f"{each.name} ({each.start} to {each.end})" for each in self.pipeline.seasons
+        )
+        span = f"from {self.first}" + (f" to {self.last}" if self.last else " on")
+        raise UsageError(
+            f"The calendar of {self.pipeline.name} covers none of these days, "
+            f"{date_runs(window.days(), shown=DAYS_SHOWN)}: name days of "
+            f"{known or f'its own, {span}'}."
+        )
 
     def is_bootstrap(self, day: date, first_days: int | None = None) -> bool:
         """Whether a day is among the first `first_days` of its season, or the file's usual ones.

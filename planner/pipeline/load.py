@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from planner.errors import BadPipeline
-from planner.files import MB, read_capped
+from planner.files import MB, closed, read_capped
 from planner.pipeline.model import in_words
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.statements import read_statement
@@ -30,7 +30,7 @@ def load_pipeline(setting: str) -> Pipeline:
     try:
         text = read_capped(path, FILE_BYTES).decode("utf-8")
     except OSError as error:
-        raise BadPipeline(f"{path} cannot be read: {error.strerror}.") from None
+        raise BadPipeline(f"{path} cannot be read: {closed(path) or error.strerror}.") from None
     except ValueError as error:
         raise BadPipeline(f"{path} is not TOML: {error}.") from None
     pipeline = parse_pipeline(text, path)
@@ -81,12 +81,21 @@ def pipeline_path(setting: str) -> Path:
         is_there = path.is_file()
     except (OSError, RuntimeError):  # a name that is too long, a home of no user
         is_there = False
+    if not is_there and (why := _closed(setting)):
+        raise BadPipeline(f"The pipeline file {setting!r} cannot be read: {why}.")
     if not is_there:
         raise BadPipeline(
             f"There is no pipeline file {setting!r}: set BACKFILL_PIPELINE to a TOML file, "
             f"or to one that ships: {', '.join(shipped())}."
         )
     return path
+
+
+def _closed(setting: str) -> str:
+    try:
+        return closed(Path(setting).expanduser())
+    except (OSError, RuntimeError):  # as above
+        return ""
 
 
 def _lines(error: ValidationError) -> Iterator[str]:

@@ -2,18 +2,25 @@
 
 One note per run, in `HOME/made`, written when the run ends; it outlives Redis. The newest note of a
 date decides. A date that no note names is unknown, and so is one whose code could not be read.
+
+Notes of long ago are merged into one, `_older.json`, without the dates that a later one of long ago
+names: so the newest note of a date always stays, and so does the one before a run that can still
+be restored.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from planner.data import Data
 from planner.errors import FleetError
-from planner.files import MB, read_capped, write_whole
+from planner.files import MB, alone, read_capped, write_whole
 from planner.pipeline.model import RunId
 
 NOTE_BYTES = 16 * MB  # every date of every phase of 50 years is half of that
@@ -34,6 +41,14 @@ class Fingerprint(Data):
     """How it was read, and the files of its working folder: `git:…`, `files:…`, `none`. Empty:
     it could not be read."""
 
+
+OLDER = "_older.json"
+"""The notes of long ago, in one file; no run's id begins like that."""
+LIFE_SECONDS = 90 * 86_400
+"""How long notes stay as they were written: a run can be restored while the ledger has it, a month
+after its end, and then what made its dates before it is asked for."""
+MERGED_AT_ONCE = 20
+"""Notes; so that not every run's end writes the merged ones anew."""
 
 UNKNOWN = Fingerprint()
 """Of rows that were put back, and of which no note says what made them."""
@@ -59,6 +74,9 @@ class Made(Data):
     """Seconds since the epoch; the newest run that made a date decides."""
     made: tuple[MadeBy, ...]
 
+
+_ONE: TypeAdapter[Any] = TypeAdapter(Made)
+_MANY: TypeAdapter[Any] = TypeAdapter(list[Made])
 
 Newest = Mapping[tuple[str, date], tuple[float, Fingerprint]]
 """Phase and date → when it was made last, and by what."""
@@ -86,18 +104,84 @@ def save(folder: Path, made: Made) -> None:
 
 def read(folder: Path, *, pipeline: str) -> list[Made]:
     """The notes of a pipeline's runs, on any warehouse. Raises `FleetError` for a broken one."""
-    found = (_read(path) for path in sorted(folder.glob("*.json")))
+    found = list(_notes(folder).values())
+    found += _read_older(folder)  # after the others: one that is merged meanwhile is in it
     return [each for each in found if each.pipeline == pipeline]
 
 
-def _read(path: Path) -> Made:
+def merge_older(folder: Path, *, now: float) -> None:
+    """Merge the notes of runs that ended long before `now`, once there are some.
+
+    Raises `OSError`, and `FleetError` for a broken note: nothing is merged then.
+    """
+    with alone(folder):
+        old = {
+            path: note for path, note in _notes(folder).items() if note.ended < now - LIFE_SECONDS
+        }
+        if len(old) < MERGED_AT_ONCE:
+            return
+        text = json.dumps(
+            [each.as_json() for each in current([*_read_older(folder), *old.values()])]
+        )
+        if len(text) > NOTE_BYTES:
+            return
+        write_whole(folder / OLDER, text)
+        for path in old:
+            path.unlink(missing_ok=True)
+
+
+def current(notes: Iterable[Made]) -> list[Made]:
+    """The notes without the dates that a newer one names; none that names no date then."""
+    by_run = {note.run_id: note for note in notes}  # one may be merged, and still be there
+    groups: dict[tuple[str, str], list[Made]] = {}
+    for note in by_run.values():
+        groups.setdefault((note.pipeline, note.warehouse_id or note.warehouse), []).append(note)
+    return [left for group in groups.values() for left in _without_replaced(group)]
+
+
+def _without_replaced(notes: list[Made]) -> Iterator[Made]:
+    last = newest(notes)
+    for note in notes:
+        made = tuple(
+            MadeBy(fingerprint=each.fingerprint, dates=dates)
+            for each in note.made
+            if (dates := _of(each, last, note.ended))
+        )
+        if made:
+            yield note.model_copy(update={"made": made})
+
+
+def _of(made: MadeBy, last: Newest, ended: float) -> dict[str, tuple[date, ...]]:
+    """The dates that nothing made after a note that was written at `ended`."""
+    left = {
+        phase: tuple(day for day in days if last[phase, day][0] <= ended)
+        for phase, days in made.dates.items()
+    }
+    return {phase: days for phase, days in left.items() if days}
+
+
+def _notes(folder: Path) -> dict[Path, Made]:
+    """The notes of single runs."""
+    paths = sorted(path for path in folder.glob("*.json") if path.name != OLDER)
+    return {path: note for path in paths for note in _read(path, _ONE)}
+
+
+def _read_older(folder: Path) -> list[Made]:
+    return _read(folder / OLDER, _MANY)
+
+
+def _read(path: Path, kind: TypeAdapter[Any]) -> list[Made]:
+    """The notes of a file; none when it is gone. Raises `FleetError` for a broken one."""
     try:
-        return Made.model_validate_json(read_capped(path, NOTE_BYTES))
+        found = kind.validate_json(read_capped(path, NOTE_BYTES))
+    except FileNotFoundError:
+        return []
     except (OSError, ValueError) as error:
         raise FleetError(
             f"{path} cannot be read ({type(error).__name__}): it says what made the dates of a "
             "run. Restore it, or delete it: then these dates are unknown."
         ) from None
+    return found if isinstance(found, list) else [found]
 
 
 def newest(notes: Iterable[Made]) -> Newest:

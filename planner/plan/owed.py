@@ -7,16 +7,14 @@ takes them all the same.
 
 from __future__ import annotations
 
-import fcntl
 import json
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from datetime import date
 from pathlib import Path
 
 from planner.data import Data
 from planner.errors import FleetError
-from planner.files import MB, private, read_capped, write_whole
+from planner.files import MB, alone, read_capped, write_whole
 from planner.pipeline.model import RunId
 
 NOTE_BYTES = 16 * MB  # every date of every phase of 50 years is half of that
@@ -69,7 +67,7 @@ def cross_out(folder: Path, run_id: str, done: Collection[tuple[str, date]]) -> 
 
     Safe for a planner and workers at once: a file lock makes each see what the others crossed out.
     """
-    with _alone(folder):
+    with alone(folder):
         owed = _read(folder / f"{run_id}.json")
         if owed is not None:
             save(folder, owed.without(done))
@@ -86,13 +84,6 @@ def _read(path: Path) -> Owed | None:
             f"{path} cannot be read ({type(error).__name__}): it says which dates a run still "
             "owes. Restore it, or delete it and repair its dates with --phases and --start."
         ) from None
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    with open(folder / ".lock", "w", opener=private) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the kernel gives it back, however this process ends
-        yield
 
 
 def merged(all_owed: Collection[Owed]) -> Mapping[str, set[date]]:

@@ -15,7 +15,7 @@ from typing import Any, Self
 from pydantic import Field
 
 from planner.data import Data
-from planner.gaps.counted import gate_phases, tables_to_judge
+from planner.gaps.counted import gate_phases
 from planner.gaps.gaps import (
     ANEW,
     NO_GAPS,
@@ -27,6 +27,7 @@ from planner.gaps.gaps import (
     Skipped,
 )
 from planner.gaps.matrix import Matrix, matrix
+from planner.gaps.queries import tables_read
 from planner.gaps.snapshot import Snapshot, snapshot
 from planner.pipeline.lookback import upstream
 from planner.pipeline.model import Name, RunId
@@ -291,8 +292,8 @@ def _queries(
     """
     days = list(dates)
     tables = len(phase.tables)
-    queries = len(tables_to_judge(pipeline, gate_phases(phase)))
-    queries += len(tables_to_judge(pipeline, [phase.name]))
+    queries = tables_read(pipeline, gate_phases(phase), phase.after)
+    queries += tables_read(pipeline, [phase.name], [phase.name])
     is_full = any(todo[phase.name][day].reason in RECOMPUTE for day in days)
     is_changed = any(
         past in todo.get(name, ()) for day in days for name, past in upstream(day, phase)

@@ -22,6 +22,14 @@ class RunState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class Priority(StrEnum):
+    """How many turns a run has, beside others."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
 class StepState(StrEnum):
     """Where a step is."""
 
@@ -44,6 +52,18 @@ class DateState(StrEnum):
     FAILED = "failed"
     BLOCKED = "blocked"
     CANCELLED = "cancelled"
+
+
+class RestoreState(StrEnum):
+    """Where a restore is."""
+
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    """Its process is gone: the same command goes on."""
+    FAILED = "failed"
+    """It met an error after it had begun to write: whole tables are as they were."""
+    RESTORED = "restored"
+    """Every table was put back, and counted."""
 
 
 RUN_ACTIVE = frozenset({RunState.RUNNING, RunState.PAUSED, RunState.CANCELLING})

@@ -153,10 +153,12 @@ def _to_put_back(report: Report) -> Iterator[NextStep]:
         )
 
 
-def restore_command(run_id: str, phase: str, dates: Collection[date]) -> str:
-    """What a person types to put back what some dates held."""
-    days = date_runs(dates).replace(", ", ",")
-    return f"planner restore {run_id} --phase {phase} --dates {days}"
+def restore_command(run_id: str, phase: str | None, dates: Collection[date]) -> str:
+    """What a person types to put back what some dates held; without a phase of all, without dates
+    all of them."""
+    of = f" --phase {phase}" if phase else ""
+    days = f" --dates {date_runs(dates).replace(', ', ',')}" if dates else ""
+    return f"planner restore {run_id}{of}{days}"
 
 
 def _to_recompute(report: Report) -> Iterator[NextStep]:

@@ -11,6 +11,7 @@ from typing import Any
 from planner.data import Data
 from planner.text import counted, printable
 
+DATES_SHOWN = 20  # of a table, on a terminal
 COLUMNS_SHOWN = 4
 VALUE_CHARS = 60
 
@@ -83,8 +84,11 @@ def table_lines(table: TableChange) -> Iterator[str]:
         return
     by = ", ".join(table.key) or "whole rows: the file names no key"
     yield f"{table.phase}, {table.table} (by {by}){_columns(Counter(table.columns))}"
-    for each in table.dates:
+    for each in table.dates[:DATES_SHOWN]:
         yield f"  {each.date}: +{each.added} -{each.removed} ~{each.changed}"
+    more = len(table.dates) - DATES_SHOWN
+    if more > 0:
+        yield f"  … {counted(more, 'more date')} until {table.dates[-1].date}: --dates, or --json"
     for row in table.rows:
         yield f"    {_row(row)}"
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from planner.report.report import Report
+from collections.abc import Sequence
+
+from planner.plan.command import Command
 from sql import Warehouse, load
 from sql.statements import quote_table
 
 COMMANDS = "backfill_commands"
 
 
-def write_commands(warehouse: Warehouse, dataset: str, report: Report) -> None:
+def write_commands(
+    warehouse: Warehouse, dataset: str, run_id: str, pipeline: str, given: Sequence[Command]
+) -> None:
     """Write the commands of an ended run, in place of those there. Raises `WarehouseError`."""
-    given = report.commands
     if not given:
         return
     warehouse.run(
         load("history/commands").format(commands=quote_table(f"{dataset}.{COMMANDS}")),
         {
-            "run_id": report.run_id,
-            "pipeline": report.pipeline,
+            "run_id": run_id,
+            "pipeline": pipeline,
             "numbers": [*range(1, len(given) + 1)],
             "texts": [each.text for each in given],
             "bys": [each.by for each in given],

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import date
 
 from planner.data import Data
 from planner.report.advice import next_steps
 from planner.report.causes import cause_lines, causes
 from planner.report.report import Report, verdict
-from planner.text import counted, duration
+from planner.text import counted, date_runs, duration
 
 CAUSES_MOST = 5
 LINES_MOST = 40
+RUNS_SHOWN = 6  # stretches of dates in one message
 
 
 class Message(Data):
     """One message, as it goes to a command or a web hook."""
 
     event: str
-    """`run_ended`, `run_stalled` or `gave_up`."""
+    """`run_ended`, `run_stalled`, `run_drifts`, `gave_up` or `source_late`."""
     run_id: str
     """Empty where it is about no run."""
     pipeline: str
@@ -66,19 +68,57 @@ def run_stalled(run_id: str, pipeline: str, *, seconds: float, waits: str) -> Me
     )
 
 
-def gave_up(pipeline: str, phase: str, day: date, attempts: int) -> Message:
-    """That healing has tried a date in vain, and leaves it."""
-    title = f"{pipeline}: healing gave up {phase} {day}"
+def run_drifts(run_id: str, pipeline: str, *, planned: float, expected: float) -> Message:
+    """That a run takes more than twice as long as its plan foresaw."""
+    title = f"{pipeline}: {run_id} takes longer than planned"
     text = (
-        f"{counted(attempts, 'run')} took it, and it is short still. "
-        f"planner explain {phase} {day} says what was tried; planner enqueue --gaps tries it "
-        "again, and planner heal --release lets healing take it again."
+        f"Its plan foresaw {duration(planned)}, and it looks like {duration(expected)} by now. "
+        f"planner status {run_id} says what it waits for; more workers, or planner cancel {run_id}."
+    )
+    return Message(
+        event="run_drifts",
+        run_id=run_id,
+        pipeline=pipeline,
+        state="running",
+        title=title,
+        text=f"{title}\n{text}",
+    )
+
+
+def gave_up(pipeline: str, dates: Mapping[str, Collection[date]], attempts: int) -> Message:
+    """That healing has tried some dates in vain, and leaves them; phase → dates."""
+    phases = [f"{phase} {date_runs(days, shown=RUNS_SHOWN)}" for phase, days in dates.items()]
+    title = f"{pipeline}: healing gave up {phases[0]}"
+    if len(phases) > 1:
+        title += f", and dates of {counted(len(phases) - 1, 'more phase')}"
+    phase, days = next(iter(dates.items()))
+    text = (
+        f"{counted(attempts, 'run')} took what is short still. planner explain {phase} {min(days)} "
+        "says what was tried; planner enqueue --gaps tries it again, and planner heal --release "
+        "lets healing take it again."
     )
     return Message(
         event="gave_up",
         run_id="",
         pipeline=pipeline,
         state="quarantined",
+        title=title,
+        text="\n".join([title, *phases[1:LINES_MOST], text]),
+    )
+
+
+def source_late(pipeline: str, phase: str, days: Collection[date]) -> Message:
+    """That rows of a source should have come by now."""
+    title = f"{pipeline}: {phase} is late"
+    text = (
+        f"It lacks {date_runs(days, shown=RUNS_SHOWN)}, by late_after of the pipeline file, and "
+        f"nothing below it can be made. planner explain {phase} {min(days)}"
+    )
+    return Message(
+        event="source_late",
+        run_id="",
+        pipeline=pipeline,
+        state="late",
         title=title,
         text=f"{title}\n{text}",
     )

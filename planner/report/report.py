@@ -16,6 +16,7 @@ from planner.gaps.matrix import Matrix
 from planner.gaps.snapshot import Snapshot
 from planner.pipeline.model import RunId
 from planner.pipeline.publish import Publication
+from planner.pipeline.shape import PhaseShape
 from planner.pipeline.windows import Season, Window
 from planner.plan.command import Command
 from planner.plan.cost import Cost, readable
@@ -105,9 +106,9 @@ class StepRow(Data):
     ended: float | None
     error: str
     worked: float | None = None
+    """Seconds at work over all attempts, those of a service included; no pause between them."""
     billed: int = 0
     """Bytes that the warehouse billed for it."""
-    """Seconds at work over all attempts, those of a service included; no pause between them."""
 
     @property
     def seconds(self) -> float | None:
@@ -170,6 +171,8 @@ class Report(Data):
     """How rows that were complete before differ from what they were, of a run that kept them."""
     code: tuple[CodeSeen, ...] = ()
     """By which code the scripts were run; more than one when it changed during the run."""
+    shapes: tuple[PhaseShape, ...] = ()
+    """What each phase is computed from; none in reports of before."""
     commands: tuple[Command, ...] = ()
     """Every command that touched the run, in order; the first one sent it."""
 

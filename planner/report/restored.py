@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import date
+from pathlib import Path
 
 from pydantic import Field
 
 from planner.data import Data
-from planner.text import counted, date_runs
+from planner.files import write_whole
+from planner.plan.command import Command
+from planner.plan.cost import Cost
+from planner.report.markdown import plain
+from planner.text import counted, date_runs, moment
 
 
 class Restored(Data):
@@ -41,6 +46,10 @@ class RestoreReport(Data):
     """What the run wrote and cannot be put back, in words."""
     to_recompute: dict[str, tuple[date, ...]] = Field(default_factory=dict)
     """Phase → dates that were computed from what the run had written: the next plan takes them."""
+    asked: Command | None = None
+    """The command that asked for it."""
+    billed: Cost | None = None
+    """What the warehouse billed for it. None: nothing."""
 
     @property
     def phase_dates(self) -> int:
@@ -59,6 +68,8 @@ def restore_lines(report: RestoreReport) -> Iterator[str]:
             f"  {each.phase}, {each.table}: {counted(len(each.dates), 'date')} "
             f"({date_runs(each.dates, shown=6)}), {each.rows_before} rows before, {each.rows} now"
         )
+    if report.billed is not None:
+        yield f"  billed: {report.billed}"
     for line in report.not_kept:
         yield f"  not put back: {line}"
     for phase, days in report.to_recompute.items():
@@ -70,10 +81,20 @@ def restore_lines(report: RestoreReport) -> Iterator[str]:
 
 def restore_markdown(report: RestoreReport) -> str:
     """The report as a file."""
-    when = datetime.fromtimestamp(report.ended, UTC)
-    lines = [f"# Restore of {report.run_id}", "", f"Ended {when:%Y-%m-%d %H:%M:%S} UTC.", ""]
-    lines += [f"- {line.strip()}" for line in restore_lines(report)]
+    lines = [f"# Restore of {report.run_id}", "", f"Ended {moment(report.ended)}.", ""]
+    told = [line.strip() for line in restore_lines(report)]
+    if report.asked is not None:
+        told.append(f"asked by: {report.asked.line}: {report.asked.text}")
+    lines += [f"- {plain(line)}" for line in told]
     return "\n".join(lines) + "\n"
+
+
+def save_restore(folder: Path, report: RestoreReport) -> Path:
+    """Write the report beside those of its run, as Markdown and JSON; the first one's path."""
+    found = folder / report.run_id / f"{report.restore_id}.md"
+    write_whole(found.with_suffix(".json"), restore_json(report))
+    write_whole(found, restore_markdown(report))
+    return found
 
 
 def restore_json(report: RestoreReport) -> str:

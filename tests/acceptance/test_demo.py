@@ -119,3 +119,16 @@ def test_on_real_box_scores_it_repairs_every_playoff_game(tmp_path: Path, boxsco
     for season, games in PLAYOFF_GAMES.items():
         assert f"| {season} |" in report
         assert f"({games}) ✓" in report
+
+
+def test_a_demo_removes_nothing_that_no_demo_left(tmp_path: Path) -> None:
+    own = tmp_path / "home" / "demo" / "thesis.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("years of work")
+
+    demo = start(tmp_path, "--seasons", "2021")
+    _, err = demo.communicate(timeout=WAIT_SECONDS)
+
+    assert demo.returncode == 2
+    assert "BACKFILL_HOME" in err
+    assert own.read_text() == "years of work"

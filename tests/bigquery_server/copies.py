@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from datetime import date, datetime
 
 from sql.statements import quote_column, quote_table
@@ -10,6 +11,7 @@ from tests.bigquery_server.encode import Json
 from tests.bigquery_server.faults import ApiError
 from tests.bigquery_server.served import ServedWarehouse
 
+_making = threading.Lock()
 _TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 _DECORATED = re.compile(r"(?P<table>[^$]+)\$(?P<day>\d{8})")
 _COPY = """
@@ -30,7 +32,13 @@ def dataset(project: str, name: str, location: str) -> Json:
 
 
 def make_table(body: Json, warehouse: ServedWarehouse) -> None:
-    """tables.insert. Raises `ApiError` (duplicate) for a table that is there."""
+    """tables.insert. Raises `ApiError` (duplicate) for a table that is there: of two who make it at
+    once, too, one is told so."""
+    with _making:
+        _make_table(body, warehouse)
+
+
+def _make_table(body: Json, warehouse: ServedWarehouse) -> None:
     reference = body["tableReference"]
     name = f"{reference['datasetId']}.{reference['tableId']}"
     if warehouse._path(name).joinpath("_delta_log").is_dir():

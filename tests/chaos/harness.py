@@ -208,6 +208,9 @@ def write_report(path: Path) -> None:
         "- *repeated*: attempts beyond each step's first; their effect is the same as once",
         "- *stuck*: steps that never ended",
         "- *finalized*: how often the run was validated and reported; a retry does so once more",
+        "- *three hosts*: network namespaces with names of their own, each on a cable of its own "
+        "(root alone may make them;",
+        "  elsewhere these two rows are said to be not shown); they share one disk",
         "- *equal*: every table equals, row for row, the one built without faults",
         "",
         "| fault | injected | steps | lost | repeated | stuck | finalized | equal | seconds |",

@@ -13,9 +13,9 @@ CHUNK = 65536
 class Proxy:
     """Forwards to a port of this machine, except while it is cut."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, host: str = "127.0.0.1") -> None:
         self._port = port
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server((host, 0))
         self._open = threading.Event()
         self._open.set()
         self._ended = False
@@ -29,8 +29,13 @@ class Proxy:
             yield server.getsockname()[1]
 
     @property
+    def address(self) -> str:
+        host, port = self._listener.getsockname()
+        return f"{host}:{port}"
+
+    @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        return f"redis://{self.address}/0"
 
     @property
     def is_cut(self) -> bool:

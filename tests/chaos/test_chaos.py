@@ -14,11 +14,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
+import redis
 
 from planner.plan.states import RunState
 from planner.sandbox.coordinator import Coordinator
@@ -37,10 +39,13 @@ from tests.chaos.harness import (
     tree,
     under_fire,
 )
+from tests.chaos.hosts import Network, network
 from tests.chaos.proxy import Proxy
 from tests.conftest import Sandbox
 from tests.waiting import until
 from worker.app import queue_names
+from worker.ledger.record import StepRecord
+from worker.messages.lanes import lists_of
 from worker.messages.mailbox import chunks_with_messages
 from worker.processes.children import Child, supervised
 from worker.processes.embedded_redis import find_redis_server
@@ -399,7 +404,8 @@ def test_clocks_are_off_by_an_hour(broken: Sandbox) -> None:
 
 def are_sent(sandbox: Sandbox, run_id: str, chunks: int) -> bool:
     """Whether so many chunks of a run have a message."""
-    there = chunks_with_messages(sandbox.ledger.client, queue_names(sandbox.pipeline))
+    lists = lists_of(queue_names(sandbox.pipeline))
+    there = chunks_with_messages(sandbox.ledger.client, lists)
     return sum(run == run_id for run, _ in there) >= chunks
 
 
@@ -480,3 +486,92 @@ def test_the_fleet_is_restarted_one_after_the_other(make_sandbox: MakeSandbox) -
     row = judge(broken, name, record, injected=hurts, began=began)
     expect_whole(row)
     assert row.repeated <= len(interrupted), interrupted
+
+
+# -- three hosts -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hosts:
+    """A sandbox whose workers are on three hosts, with Redis on a fourth: this one."""
+
+    sandbox: Sandbox
+    network: Network
+    workers: list[Child]
+
+
+@pytest.fixture
+def hosts(make_sandbox: MakeSandbox, tmp_path: Path) -> Iterator[Hosts]:
+    with contextlib.ExitStack() as stack:
+        three = stack.enter_context(network(3))
+        with Proxy.free_port() as port:
+            pass
+        command = [str(find_redis_server()), "--port", str(port), "--bind", three.address]
+        command += ["--protected-mode", "no", "--dir", str(tmp_path)]
+        command += ["--save", "", "--appendonly", "yes"]
+        server = Child(name="redis", command=command, log=tmp_path / "redis.log", stop_seconds=5)
+        stack.enter_context(supervised([server]))
+        sandbox = make_sandbox(**QUICK, broker_url=f"redis://{three.address}:{port}/0")
+        break_warehouse(sandbox, seed=SEED, holes=4)
+        sandbox.start_fleet(workers=0)
+        assert sandbox.running is not None
+        service = int(sandbox.running.environment["COORDINATOR_URL"].rpartition(":")[2])
+        proxy = stack.enter_context(Proxy(service, host=three.address))
+        environment = {**sandbox.running.environment, "COORDINATOR_URL": f"http://{proxy.address}"}
+        workers = [
+            worker_process(sandbox.settings, number, environment=environment)
+            for number in range(1, len(three.hosts) + 1)
+        ]
+        for worker, host in zip(workers, three.hosts, strict=True):
+            worker.command = host.command(worker.command)
+        stack.enter_context(supervised(workers))
+        yield Hosts(sandbox=sandbox, network=three, workers=workers)
+
+
+@pytest.mark.slow
+def test_one_of_three_hosts_is_cut_off_and_comes_back(hosts: Hosts) -> None:
+    began, rng, sandbox = time.monotonic(), random.Random(SEED), hosts.sandbox
+
+    def cut(n: int) -> bool:
+        number = next((i for i, w in enumerate(hosts.workers) if running_on(sandbox, w)), None)
+        if number is None:
+            return False
+        hosts.network.hosts[number].cut()
+        threading.Event().wait(rng.uniform(*CUT_SECONDS))
+        hosts.network.hosts[number].mend()
+        return True
+
+    run_id = enqueue(sandbox, chunk_dates=1)
+    record, hurts = under_fire(sandbox, run_id, cut, times=2, pause=(2.0, 4.0))
+    assert hurts >= 1
+    name = "three hosts, the network of one that runs a step cut for 9 to 12 s, and back"
+    expect_whole(judge(sandbox, name, record, injected=hurts, began=began))
+    assert len({_host_of(step) for step in sandbox.ledger.step_records(run_id)}) == 3
+
+
+def _host_of(step: StepRecord) -> str:
+    return step.worker.partition("@")[2]
+
+
+@pytest.mark.slow
+def test_redis_fails_over_to_a_replica_and_back_under_three_hosts(hosts: Hosts) -> None:
+    began, rng, sandbox = time.monotonic(), random.Random(SEED), hosts.sandbox
+    client = client_of(sandbox)
+
+    def fail_over(n: int) -> bool:
+        if not any(running_on(sandbox, worker) for worker in hosts.workers):
+            return False
+        with Proxy.free_port() as nowhere:
+            pass
+        client.replicaof("127.0.0.1", nowhere)  # a replica of none: it holds all, and is read-only
+        with pytest.raises(redis.ReadOnlyError):
+            client.set("chaos:written", "1")
+        threading.Event().wait(rng.uniform(*SILENCE_SECONDS))
+        client.replicaof("NO", "ONE")
+        return True
+
+    run_id = enqueue(sandbox, chunk_dates=1)
+    record, hurts = under_fire(sandbox, run_id, fail_over, times=2, pause=(2.0, 4.0))
+    assert hurts >= 1
+    name = "three hosts, Redis READONLY for two to four leases, as in a failover, and back"
+    expect_whole(judge(sandbox, name, record, injected=hurts, began=began))

@@ -13,11 +13,14 @@ from planner.settings import Settings
 from tests.commands import Done
 from tests.integration.bad import Run, runner
 from tests.integration.bench import Bench
+from tests.integration.browser import browser, open_page
 from tests.integration.mart import Mart
 from tests.integration.shop import Shop, build_shop
 from tests.integration.tiny import Tiny
 from worker.ledger.connection import connect
 from worker.processes.embedded_redis import embedded_broker
+
+__all__ = ["browser", "open_page"]  # fixtures
 
 
 @pytest.fixture(scope="session")

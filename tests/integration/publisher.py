@@ -32,7 +32,7 @@ from planner.settings import load_settings
 from worker.app import app
 from worker.canvas import final_message, step_message
 from worker.reconciler import reconcile
-from worker.run.control import retry
+from worker.run.control import cancel, retry
 from worker.run.enqueue import send_run
 from worker.step.context import Context
 
@@ -97,6 +97,8 @@ def do(context: Context, what: str, *more: str) -> str:
             send_run(context, run_id, plan)
         case ["revoke", task_id, *how]:
             app.control.revoke(task_id, terminate=bool(how), signal="SIGKILL")
+        case ["cancel", run_id]:
+            cancel(context, run_id)
         case ["finalize", run_id]:
             final_message(run_id).apply_async()
         case ["step", run_id, step_id]:

@@ -70,6 +70,16 @@ class Shop:
         self.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])
         return [step_id for step_id, _ in plan.steps()]
 
+    def fresh(self) -> Context:
+        """As a process that has read nothing yet."""
+        return Context(self.context.settings, patient=False)
+
+    def plan_of(self, run_id: str) -> Plan:
+        """The plan of a run, as the ledger holds it."""
+        plan = self.ledger.plan(run_id)
+        assert plan is not None
+        return plan
+
     def visit(self, step_id: str) -> str:
         return visit.visit(self.context, RUN, step_id, worker="me")
 

@@ -365,7 +365,7 @@ def test_application_default_credentials_are_used(
         ),
         (
             PermissionError(errno.EACCES, "Permission denied", "/keys/fleet.json"),
-            r"/keys/fleet\.json cannot be read: Permission denied.*GOOGLE_APPLICATION_CREDENTIALS",
+            r"/keys/fleet\.json cannot be read by user \d+: Permission denied.*GOOGLE_APPLIC",
         ),
         (ConnectionResetError(errno.ECONNRESET, "reset"), r"does not answer: check the network"),
     ],

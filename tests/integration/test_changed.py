@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,23 @@ def test_a_mended_statement_tells_exactly_the_dates_that_the_wrong_one_made(
     assert rows(mart) == right
     done = say("gaps", "--changed", *SPAN, "--json")
     assert (done.code, changed(done), done.json["unknown"]) == (0, {}, [])
+
+
+def test_what_made_the_dates_is_noted_before_the_end_is_told(
+    mart: Mart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a worker that dies there would lose it, and a user who waited would not see it."""
+    noted: list[list[str]] = []
+    conclude = mart.ledger.conclude
+
+    def concluding(*arguments: Any, **named: Any) -> bool:
+        noted.append([path.name for path in mart.settings.folder("made").glob("*.json")])
+        return conclude(*arguments, **named)
+
+    monkeypatch.setattr(mart.ledger, "conclude", concluding)
+    settle(mart, "run-a", "daily")
+
+    assert noted == [["run-a.json"]]
 
 
 def test_what_no_run_made_is_unknown_and_no_all_clear(mart: Mart, say: Say) -> None:

@@ -144,6 +144,44 @@ def test_a_plan_whose_value_was_edited_is_refused(mart: Mart, say: Say) -> None:
     assert "was edited" in say("enqueue", "--plan", str(file), "--yes").err
 
 
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (("--set", "rate=3"), "--set"),
+        (("--runner", "daily=2"), "--runner"),
+        (("--redo",), "--redo"),
+        (("--redo", "--changed"), "--changed, --redo"),
+        (("--gaps",), "--gaps"),
+        (("--dates", str(DAYS[1]), "--exclude", str(DAYS[2])), "--dates, --exclude"),
+    ],
+)
+def test_a_plan_file_takes_nothing_beside_it_that_shapes_a_plan(
+    mart: Mart, say: Say, given: tuple[str, ...], named: str
+) -> None:
+    file = mart.place / "plan.json"
+    assert say("plan", "--redo", *SPAN, "--out", str(file)).code == 0
+
+    refused = say("enqueue", "--plan", str(file), "--yes", *given)
+
+    assert refused.code == 2
+    assert f"by itself what to do, so {named} cannot be given beside it" in refused.err
+    assert mart.ledger.runs() == []
+
+
+def test_a_plan_file_takes_what_orders_a_run(mart: Mart, say: Say) -> None:
+    file = mart.place / "plan.json"
+    assert say("plan", "--redo", *SPAN, "--set", "rate=3", "--out", str(file)).code == 0
+    orders = ("--no-keep", "--deadline", "6h", "--max-dollars", "5", "--as", "ada")
+
+    sent = say("enqueue", "--plan", str(file), *orders, "--yes", "--json")
+
+    run = mart.ledger.require(sent.json["run_id"])
+    assert (run.keep, run.max_dollars, run.values) == (False, 5.0, {"rate": "3"})
+    assert run.asked is not None
+    assert run.asked.by == "ada"
+    assert run.deadline
+
+
 def test_a_plan_that_was_sealed_with_what_the_file_does_not_allow_is_refused(
     mart: Mart, say: Say
 ) -> None:

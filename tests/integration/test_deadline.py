@@ -6,7 +6,6 @@ import json
 
 import pytest
 
-from planner.commands.run_status import status_json
 from planner.plan.states import RunState, StepState
 from tests.integration.ledgers import end
 from tests.integration.shop import RUN, Shop, day, drain
@@ -14,6 +13,7 @@ from tests.waiting import until
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.orders import Orders
 from worker.run.finalize import finalize
+from worker.run.status import status_json
 from worker.step.errors import StepFailed
 from worker.step.stop import Stop
 

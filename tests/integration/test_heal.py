@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from planner.gaps.gaps import SHORT
+from planner.gaps.gaps import SHORT, Gap, GapReason
 from planner.gaps.survey import survey
 from planner.sandbox.workers import environment_of
 from tests.commands import planner
@@ -63,9 +65,7 @@ def test_a_date_that_is_tried_in_vain_is_given_up_and_told_of_once(
     shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a date whose rows are lost as often as they are written
-    told = tmp_path / "told"
-    command = f'sh -c \'cat >> "$0"; echo >> "$0"\' {told}'
-    shop.context.__dict__["settings"] = shop.context.settings.model_copy(update={"notify": command})
+    told = noting(shop, tmp_path)
     shop.lose_sessions(day(20), day(22))
     lose_what_is_written(monkeypatch, day(20))
 
@@ -80,8 +80,7 @@ def test_a_date_that_is_tried_in_vain_is_given_up_and_told_of_once(
     assert day(24) in found.plan.dates
     work(shop, found)
     look(shop)
-    events = [json.loads(line) for line in told.read_text().splitlines()]
-    (given_up,) = [each for each in events if each["event"] == "gave_up"]
+    (given_up,) = [each for each in events(told) if each["event"] == "gave_up"]
     assert given_up["title"] == "sales: healing gave up sessionise 2025-03-20"
 
     # And it is taken again when somebody lets it go
@@ -101,6 +100,88 @@ def test_a_day_takes_so_many_dates_and_no_more(shop: Shop) -> None:
     assert second.is_spent
     short = survey(shop.context.warehouse, shop.context.pipeline, SCOPE).gaps["sessionise"]
     assert sum(gap.reason in SHORT for gap in short.values()) == 2
+
+
+def test_a_look_tells_of_all_that_it_gives_up_in_one_message(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = noting(shop, tmp_path)
+    shop.lose_sessions(day(20), day(22), day(24))
+    for each in (day(20), day(22), day(24)):
+        lose_what_is_written(monkeypatch, each)
+    for _ in range(NEAR.attempts):
+        work(shop, look(shop))
+
+    look(shop)
+    look(shop)
+
+    (given_up,) = [each for each in events(told) if each["event"] == "gave_up"]
+    assert given_up["title"].startswith("sales: healing gave up sessionise 2025-03-20")
+    assert "2025-03-24" in given_up["text"]
+
+
+def test_a_day_is_billed_so_much_and_no_more(shop: Shop) -> None:
+    shop.lose_sessions(day(20))
+    limits = Limits(days=NEAR.days, dates_a_day=100, attempts=3, dollars_a_day=1.0)
+
+    # A run of healing may spend what is left of the day's dollars, and is paused then
+    first = look(shop, limits)
+    assert shop.ledger.require(first.run_id or "").max_dollars == 1.0
+    key = f"backfill:run:{first.run_id}"
+    price = shop.context.settings.dollars_per_tib
+    shop.context.redis.hset(key, "billed", str(round(0.75 / price * 2**40)))
+    assert work(shop, first) == "complete"
+    shop.lose_sessions(day(22))
+    second = look(shop, limits)
+    assert shop.ledger.require(second.run_id or "").max_dollars == pytest.approx(0.25)
+
+    # And with nothing left, none begins today
+    shop.context.redis.hset(key, "billed", str(round(1.1 / price * 2**40)))
+    shop.lose_sessions(day(24))
+    third = look(shop, limits)
+    assert (third.run_id, third.is_spent) == (None, True)
+
+
+def test_a_source_that_is_late_is_told_of_once(shop: Shop, tmp_path: Path) -> None:
+    told = noting(shop, tmp_path)
+    assessment = survey(shop.context.warehouse, shop.context.pipeline, SCOPE)
+    (source, *_) = [phase.name for phase in shop.context.pipeline.phases]
+
+    def late(*days: date) -> Healed:
+        gaps = {
+            each: Gap(
+                phase=source,
+                date=each,
+                reason=GapReason.LATE,
+                expected=1,
+                found=0,
+                tables=("shop_raw.orders",),
+            )
+            for each in days
+        }
+        found = replace(assessment, gaps={**assessment.gaps, source: gaps})
+        return heal(shop.context, found, TODAY, NEAR)
+
+    # Each look judges it, and each time that it begins to be late is told of once
+    found = late(day(30))
+    assert found.late == {source: (day(30),)}
+    assert found.leaves_gaps
+    late(day(30), day(31))
+    late(day(31))
+    titles = [each["title"] for each in events(told)]
+    assert titles == [f"sales: {source} is late"] * 2
+
+
+def noting(shop: Shop, folder: Path) -> Path:
+    """The file in which messages are from now on."""
+    told = folder / "told"
+    command = f'sh -c \'cat >> "$0"; echo >> "$0"\' {told}'
+    shop.context.__dict__["settings"] = shop.context.settings.model_copy(update={"notify": command})
+    return told
+
+
+def events(told: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in told.read_text().splitlines() if line]
 
 
 def test_what_another_run_is_at_is_left_to_it(shop: Shop) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -14,12 +14,22 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from planner.sandbox.workers import environment_of
 from tests.commands import planner
-from tests.integration.shop import SCOPE, Shop, day, lose_what_is_written
+from tests.figures import (
+    DOCS,
+    alert_expressions,
+    alert_templates,
+    dashboard_expressions,
+    dashboard_legends,
+    kept,
+    used,
+)
+from tests.integration.shop import RUN, SCOPE, Shop, day, lose_what_is_written
 from tests.waiting import until
+from worker.ledger.healing import Healing
+from worker.ledger.keys import date_field, run_key
 from worker.ledger.slots import sign_on
 from worker.step.errors import Requeue
 
-ALERTS = Path(__file__).parents[2] / "docs" / "alerts.yml"
 END = 20.0
 
 
@@ -36,6 +46,10 @@ def figures(text: str) -> dict[tuple[str, ...], float]:
 
 
 def once(shop: Shop, *options: str) -> dict[tuple[str, ...], float]:
+    return figures(printed(shop, *options))
+
+
+def printed(shop: Shop, *options: str) -> str:
     shop.context.settings.home.mkdir(exist_ok=True)
     done = planner(
         "metrics",
@@ -45,7 +59,7 @@ def once(shop: Shop, *options: str) -> dict[tuple[str, ...], float]:
         cwd=shop.context.settings.home,
     )
     assert done.code == 0, done.err
-    return figures(done.out)
+    return done.out
 
 
 def test_what_a_run_is_at(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,13 +119,74 @@ def test_it_is_served_until_it_is_stopped_and_says_when_redis_is_gone(shop: Shop
     assert serving.returncode == 0
 
 
-def test_the_alert_rules_name_figures_that_there_are(shop: Shop) -> None:
+@dataclass(frozen=True)
+class Shown:
+    """Every figure of a fleet that has something of everything: its labels, and the text."""
+
+    labels: dict[str, set[str]]
+    text: str
+
+
+@pytest.fixture
+def everything(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shown:
     shop.lose_sessions(day(4), day(5))
     shop.register(shop.plan())
-    shop.visit(f"{day(4)}/sessionise")
-    text = ALERTS.read_text(encoding="utf-8")
+    lose_what_is_written(monkeypatch, day(4))
+    for step in (f"{day(4)}/sessionise", f"{day(4)}/aggregate"):
+        with pytest.raises(Requeue):
+            shop.visit(step)
+    shop.ledger.add_billed(shop.ledger.require(RUN), None, 1 << 30)
+    Healing(shop.context.redis, "sales").took([("sessionise", day(4)), ("sessionise", day(5))])
+    Healing(shop.context.redis, "sales").took([("sessionise", day(5))])
+    text = printed(shop, "--gaps-every", "1h")
+    labels: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels.setdefault(sample.name, set()).update(sample.labels)
+    return Shown(labels=labels, text=text)
 
-    named = set(re.findall(r"\bbackfill_(\w+)", text))
 
-    assert named
-    assert named <= {name for name, *_ in once(shop, "--gaps-every", "1h")}
+def test_what_was_billed_and_what_healing_tried(everything: Shown) -> None:
+    found = figures(everything.text)
+
+    assert found["billed_bytes_total",] == 1 << 30
+    assert found["healing_dates", "1", "sessionise"] == 1
+    assert found["healing_dates", "2", "sessionise"] == 1
+    assert found["quarantined_dates", "sessionise"] == 0
+
+
+def test_a_date_that_failed_alone_is_quarantined(shop: Shop) -> None:
+    shop.lose_sessions(day(4), day(5))
+    shop.register(shop.plan())
+    shop.context.redis.hset(run_key(RUN, "dates"), date_field("sessionise", day(5)), "failed")
+
+    assert once(shop)["quarantined_dates", "sessionise"] == 1
+
+
+@pytest.mark.parametrize("expressions", [alert_expressions, dashboard_expressions])
+def test_what_is_shipped_asks_for_figures_and_labels_that_there_are(
+    expressions: Callable[[], Iterable[str]], everything: Shown
+) -> None:
+    asked = list(expressions())
+    assert asked
+    for expression in asked:
+        for name, labels in used(expression):
+            assert name in everything.labels, expression
+            assert labels <= everything.labels[name], expression
+
+
+@pytest.mark.parametrize("templates", [alert_templates, dashboard_legends])
+def test_what_is_said_of_them_has_labels_that_they_keep(
+    templates: Callable[[], Iterable[tuple[str, set[str]]]], everything: Shown
+) -> None:
+    for expression, labels in templates():
+        (name, *_) = (name for name, _ in used(expression))
+        assert labels <= kept(expression, everything.labels[name]), expression
+
+
+def test_every_figure_is_told_of_in_the_documents_and_shown(everything: Shown) -> None:
+    told = (DOCS / "operations.md").read_text(encoding="utf-8")
+    shown = {name for each in dashboard_expressions() for name, _ in used(each)}
+    for name in everything.labels:
+        assert f"`{name}`" in told, name
+        assert name in shown, name

@@ -8,6 +8,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from planner.plan.hours import Hours
 from planner.plan.states import RunState
+from planner.report.message import source_late
 from planner.settings import masked_webhook
 from tests.integration.shop import RUN, Shop, day, drain, lose_what_is_written
 from worker.run import notify as module
 from worker.run.finalize import finalize
-from worker.run.stalled import tell_if_stalled
+from worker.run.stalled import tell_if_slow
 
 
 class Hook:
@@ -127,21 +130,70 @@ def test_a_run_that_stands_still_is_told_of_once(shop: Shop, hook: Hook) -> None
     record = shop.ledger.require(RUN)
 
     set_up(shop, notify=hook.url, stalled_seconds=3600)
-    assert not tell_if_stalled(shop.context, record)
+    assert not tell_if_slow(shop.context, record)
+    shop.context.redis.delete(f"backfill:run:{RUN}:looked")
 
     # When it has stood for a while, then people are told, once, and what keeps it
     long_ago = record.model_copy(update={"created": record.created - 7200, "started": None})
-    assert tell_if_stalled(shop.context, long_ago)
+    assert tell_if_slow(shop.context, long_ago)
     shop.context.redis.delete(f"backfill:run:{RUN}:looked")
-    assert not tell_if_stalled(shop.context, long_ago)
+    assert not tell_if_slow(shop.context, long_ago)
     (_, body), *_ = hook.got
     found = json.loads(body)
     assert found["event"] == "run_stalled"
     assert "for 2 h 00 min; no worker is there. planner status" in found["text"]
     assert len(hook.got) == 1
 
-    # A paused one stands still on purpose
-    assert not tell_if_stalled(shop.context, long_ago.model_copy(update={"state": RunState.PAUSED}))
+    # A paused one stands still on purpose, and so does one whose hours have not come
+    shop.context.redis.delete(f"backfill:run:{RUN}:looked", *told_keys(shop))
+    at = datetime.fromtimestamp(shop.ledger.now(), UTC) + timedelta(hours=2)
+    later = Hours(begin=at.time(), end=(at + timedelta(hours=1)).time())
+    assert not tell_if_slow(shop.context, long_ago.model_copy(update={"hours": later}))
+    assert not tell_if_slow(shop.context, long_ago.model_copy(update={"state": RunState.PAUSED}))
+
+
+def told_keys(shop: Shop) -> list[str]:
+    return [str(key) for key in shop.context.redis.scan_iter("backfill:told:*")]
+
+
+def test_a_run_that_takes_twice_as_long_as_planned_is_told_of_once(shop: Shop, hook: Hook) -> None:
+    # Given a run whose plan knows how long an earlier one took
+    ends(shop)
+    shop.lose_sessions(day(5))
+    plan = shop.plan(with_estimate=True)
+    assert plan.estimate is not None
+    assert plan.estimate.seconds is not None
+    shop.register(plan, "run-second")
+    record = shop.ledger.require("run-second")
+    set_up(shop, notify=hook.url, stalled_seconds=10**7)
+    looked = "backfill:run:run-second:looked"
+
+    in_time = record.model_copy(update={"started": record.created})
+    assert not tell_if_slow(shop.context, in_time)
+    shop.context.redis.delete(looked)
+
+    # When it has taken that long, then people are told once; of one with slots of its own, never
+    slow = {"started": record.created - 3 * plan.estimate.seconds - 60}
+    late = record.model_copy(update=slow)
+    assert not tell_if_slow(shop.context, late.model_copy(update={"max_slots": 1}))
+    shop.context.redis.delete(looked)
+    assert tell_if_slow(shop.context, late)
+    shop.context.redis.delete(looked)
+    assert not tell_if_slow(shop.context, late)
+    ((_, body),) = hook.got
+    found = json.loads(body)
+    assert found["event"] == "run_drifts"
+    assert "planner status run-second" in found["text"]
+
+
+def test_what_could_not_be_told_is_told_by_the_next_look(shop: Shop, hook: Hook) -> None:
+    hook.refuses = module.TRIES
+    set_up(shop, notify=hook.url)
+    message = source_late("sales", "orders", [day(4)])
+
+    assert not module.notify(shop.context, message, once="1")
+    assert module.notify(shop.context, message, once="1")
+    assert not module.notify(shop.context, message, once="1")
 
 
 def test_the_address_of_a_web_hook_is_shown_without_its_secret() -> None:

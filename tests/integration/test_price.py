@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from planner.gaps.survey import bytes_to_count
-from planner.plan.cost import Cost, TooExpensive, check_dollars, cost_of
+from planner.plan.cost import Cost, TooExpensive, check_dollars, cost_of, readable
 from planner.plan.plan import Plan
 from planner.plan.states import RunState
+from planner.report.html.plan_page import render_plan
+from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown
+from planner.report.report import billed_phases
 from sql.billing import MINIMUM_BYTES_BILLED
 from tests.bigquery_server.rest import BigQueryServer
 from tests.commands import Done
@@ -19,6 +22,7 @@ from worker.ledger.orders import Orders
 from worker.run.control import resume
 from worker.run.keep import prepare, with_keeping
 from worker.run.plan import Wanted, plan_repair
+from worker.run.status import status_json
 from worker.step.visit import visit
 
 Say = Callable[..., Done]
@@ -72,6 +76,9 @@ def test_a_dry_run_asks_once_per_statement_and_size(mart: Mart, server: BigQuery
     tables = (2 + 3) * 2
     assert plan.cost.statements == cost_of(tables * MINIMUM_BYTES_BILLED, 6.25)
     assert plan.cost.unknown == {}
+    page = render_plan(plan, mart.context.pipeline, command="planner enqueue --redo")
+    assert f"{plan.cost.statements}</b><span>is what its statements are billed" in page
+    assert "unknown</b><span>is what" not in page
 
 
 @pytest.mark.slow
@@ -88,10 +95,18 @@ def test_the_price_said_before_is_what_is_billed_after(mart: Mart, server: BigQu
     assert report.billed is not None
     assert report.billed.bytes == billed
     assert abs(plan.cost.run.bytes - billed) <= billed / 10, (plan.cost, billed)
-    # And each step knows its own
-    steps = {row.phase: row.billed for row in report.steps}
+    # And each step knows its own: in the report, its page and the status
+    steps = {row.id: row.billed for row in report.steps}
     assert all(steps.values())
-    assert "- billed: " in render_markdown(report)
+    phases = billed_phases(report)
+    of_each = ", ".join(f"{name} {readable(phases[name])}" for name in ("daily", "trend"))
+    assert f"- billed: {report.billed}: {of_each}" in render_markdown(report).replace("\\", "")
+    page = render_page(report)
+    assert of_each in page
+    assert all(f"billed {readable(billed)}" in page for billed in steps.values())
+    told = status_json(mart.context, mart.ledger.require(RUN))["billed"]
+    assert (told["bytes"], told["steps"]) == (billed, steps)
+    assert told["phases"] == {name: phases[name] for name in ("daily", "trend")}
 
 
 def test_a_run_that_passes_its_limit_is_paused_and_goes_on_when_it_is_raised(
@@ -126,6 +141,18 @@ def test_a_plan_above_the_limit_is_not_sent(mart: Mart, server: BigQueryServer, 
     assert "--max-dollars allows $0.001: nothing was sent" in done.err
     assert mart.ledger.runs() == []
     assert "The run is billed about" in done.err
+
+
+def test_a_plan_file_above_the_limit_is_not_sent(
+    mart: Mart, server: BigQueryServer, say: Say
+) -> None:
+    file = mart.place / "plan.json"
+    assert say("plan", "--redo", "--all", "--phases", "daily", "--out", str(file)).code == 0
+
+    done = say("enqueue", "--plan", str(file), "--yes", "--max-dollars", "0.001")
+
+    assert (done.code, "--max-dollars allows $0.001: nothing was sent" in done.err) == (2, True)
+    assert mart.ledger.runs() == []
 
 
 def test_what_nothing_tells_is_said_to_be_unknown(mart: Mart, server: BigQueryServer) -> None:

@@ -12,6 +12,8 @@ from tests.integration.ledgers import end, rename
 from tests.integration.tiny import Tiny
 from tests.waiting import until
 from worker.messages.later import deliver, put_off, waiting
+from worker.reconciler import LOOKED, reconcile_in_turn
+from worker.step.context import Context
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +45,26 @@ def test_what_is_lost_is_sent_once_by_however_many_reconcilers_at_once(idle: Tin
     assert idle.client.llen("a") == 5
     assert idle.say("reconcile", "8") == "0"
     assert idle.client.llen("a") == 5
+    end(idle.ledger, run_id)
+
+
+def test_a_fleet_looks_twice_in_the_time_that_the_setting_says_however_many_it_is(
+    idle: Tiny,
+) -> None:
+    """A look reads every message: by each of fifty workers it would keep one core busy."""
+    run_id = lost(idle, 1)
+    noted = f"backfill:run:{run_id}:missing"
+    settings = idle.settings.model_copy(update={"reconcile_seconds": 3600})
+    idle.client.delete(LOOKED)
+    looked = 0
+    for _ in range(20):
+        one = Context(settings, patient=False)
+        reconcile_in_turn(one)
+        looked += idle.client.delete(noted)
+        one.redis.close()
+    assert looked == 1
+    assert 0 < idle.client.pttl(LOOKED) <= 3600 * 1e3 / 2
+    idle.client.delete(LOOKED)
     end(idle.ledger, run_id)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 
 import pytest
 
@@ -74,6 +75,43 @@ def test_a_redo_that_writes_nothing_has_failed(mart: Mart) -> None:
     assert mart.problem(DAYS[1], "daily").startswith("not recomputed: m.daily on 2024-01-02")
     # And nothing is owed: the rows are what they were
     assert not mart.plan().recompute.get("daily")
+
+
+def test_a_retry_of_a_redo_has_to_write_its_dates_anew_too(mart: Mart, say: Say) -> None:
+    right = rows(mart)
+    mart.sql(STATEMENTS["daily"].replace(DAILY, WRONG), start_date=DAYS[1], end_date=DAYS[1])
+    mart.says("daily", "DELETE FROM m.daily WHERE FALSE")
+    wanted = Wanted(scope=SCOPE, phases=["daily", "trend"], redo=["daily"], gaps=False)
+    plan = plan_gaps(mart.context, mart.assess(), wanted, ledger=mart.ledger)
+    assert mart.run(plan).state == "failed"
+
+    # When it is tried again by what still writes nothing, and then by what is mended
+    assert say("retry", mart.run_id).code == 0
+    assert mart.end().state == "failed"
+    assert "not recomputed: m.daily" in mart.problem(DAYS[1], "daily")
+    mart.says("daily", STATEMENTS["daily"])
+    assert say("retry", mart.run_id).code == 0
+
+    assert mart.end().state == "complete"
+    assert rows(mart) == right
+
+
+@pytest.mark.parametrize(
+    ("chosen", "days"),
+    [
+        (("--dates", f"{DAYS[0]},{DAYS[2]}..{DAYS[3]}"), [DAYS[0], DAYS[2], DAYS[3]]),
+        (("--start", str(DAYS[1]), "--end", str(DAYS[2])), DAYS[1:3]),
+        (("--season", "2024"), DAYS),
+        (("--season", "2024", "--exclude", f"{DAYS[1]}..{DAYS[3]}"), DAYS[:1]),
+        (("--all",), DAYS),
+    ],
+)
+def test_dates_are_named_in_every_way(
+    mart: Mart, say: Say, chosen: tuple[str, ...], days: list[date]
+) -> None:
+    plan = say("plan", "--redo", "--phases", "trend", *chosen, "--json").json
+
+    assert taken(plan) == {("trend", str(day)): "redo" for day in days}
 
 
 def test_without_gaps_only_what_is_asked_for_is_taken(mart: Mart, say: Say) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,7 +20,9 @@ from planner.errors import FleetError, UsageError
 from planner.gaps.gaps import GapReason
 from planner.plan.plan import Plan
 from planner.plan.states import RunState
+from planner.report.advice import next_steps
 from planner.report.history import create_statements
+from planner.report.markdown import render_markdown
 from planner.report.report import Report
 from planner.sandbox.workers import environment_of
 from sql.errors import KeptExpired, WarehouseRefused, WarehouseUnreachable
@@ -84,7 +87,8 @@ def test_every_table_is_as_it_was_row_for_row(mart: Mart) -> None:
         ("daily", tuple(DAYS)),
         ("trend", tuple(DAYS)),
     }
-    assert mart.ledger.restores(RUN) == [report.model_dump_json()]
+    (record,) = mart.ledger.restores()
+    assert (record.id, record.state, record.report) == (report.restore_id, "restored", report)
 
 
 def test_dates_that_held_nothing_hold_nothing_again(mart: Mart) -> None:
@@ -139,6 +143,52 @@ def test_a_step_that_deletes_and_dies_says_how_its_rows_are_put_back(
 
     now = rows(mart, "daily")["daily"]
     assert now == [row for row in before["daily"] if row["day"] == DAYS[1]]
+
+
+SCRIPT = """
+import os, signal, sys
+from datetime import date
+from sql import open_warehouse
+
+first, last, how = date.fromisoformat(sys.argv[1]), date.fromisoformat(sys.argv[2]), sys.argv[3]
+warehouse = open_warehouse(os.environ["BACKFILL_WAREHOUSE"])
+statement = "DELETE FROM m.daily WHERE day BETWEEN @first AND @last"
+warehouse.run(statement, {"first": first, "last": last})
+if how == "raises":
+    raise RuntimeError("the source is gone")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["raises", "is killed"])
+def test_a_script_that_deletes_and_dies_names_the_command_that_puts_its_rows_back(
+    mart: Mart, say: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    # Given a phase whose script deletes its dates first, and dies
+    (mart.place / "job.py").write_text(SCRIPT)
+    command = [sys.executable, str(mart.place / "job.py"), "{start}", "{end}", how]
+    file = Path(mart.settings.pipeline)
+    told = f'kind = "script"\ncommand = {json.dumps(command)}'
+    file.write_text(file.read_text().replace('kind = "sql"\nstatements = ["daily"]', told))
+    monkeypatch.setenv("BACKFILL_WAREHOUSE", mart.settings.warehouse)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    mart.context = Context(mart.settings, patient=False)
+    before = rows(mart)
+    report = run(mart, redo(mart, "daily", chunk_dates=1))
+    assert (report.state, rows(mart)["daily"]) == ("failed", [])
+
+    # When what its error names is typed, word for word
+    named = mart.problem(DAYS[0], "daily").split("`")[-2]
+    assert named == f"planner restore {RUN} --phase daily --dates {DAYS[0]}"
+    everywhere = [step.command for step in next_steps(report) if "restore" in step.command]
+    assert everywhere == [f"planner restore {RUN} --phase daily --dates {DAYS[0]}..{DAYS[-1]}"]
+    assert everywhere[0] in render_markdown(report)
+    for asked in (named, *everywhere):
+        done = say(*asked.split()[1:], "--yes")
+        assert done.code == 0, done.err
+
+    # Then every row is there again
+    assert rows(mart) == before
 
 
 def test_what_was_written_since_is_not_written_over(mart: Mart) -> None:
@@ -198,10 +248,70 @@ def test_a_restore_that_was_killed_in_the_middle_is_begun_again_and_ends_right(
     assert half["daily"] == before["daily"]
     assert half["trend"] != before["trend"]
 
-    # Then the same command ends what it began, at once
+    # Then it is told as interrupted, with the command that goes on
+    (row,) = [each for each in say("runs", "--json").json["runs"] if each["run_id"] != RUN]
+    assert (row["state"], row["reason"]) == ("interrupted", f"restore of {RUN}")
+    told = say("status", row["run_id"])
+    assert (told.code, f"put back with `planner restore {RUN}`" in told.out) == (4, True)
+    assert f"put back with `planner restore {RUN}`" in say("report", row["run_id"]).err
+
+    # And that ends what it began, at once
     done = say("restore", RUN, "--yes")
     assert done.code == 0, done.err
     assert rows(mart) == before
+
+
+def test_a_restore_is_told_where_runs_are(mart: Mart, say: Callable[..., Done]) -> None:
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+    # One that is refused is told nowhere
+    assert say("restore", RUN, "--phase", "sales", "--yes").code == 2
+    assert say("log", RUN, "--json").json["commands"] == []
+
+    done = say("restore", RUN, "--yes", "--as", "ada", "--json").json
+
+    listed = {row["run_id"]: row for row in say("runs", "--json").json["runs"]}
+    assert listed.keys() == {RUN, done["restore_id"]}
+    assert {**listed[done["restore_id"]], "created": ""} == {
+        "run_id": done["restore_id"],
+        "state": "restored",
+        "pipeline": "mart",
+        "created": "",
+        "steps_total": 2,
+        "reason": f"restore of {RUN}",
+        "by": "ada",
+    }
+    for name in (RUN, done["restore_id"]):
+        (command,) = say("log", name, "--json").json["commands"]
+        assert (command["by"], command["text"]) == (
+            "ada",
+            f"planner restore {RUN} --yes --as ada --json",
+        )
+    status = say("status", done["restore_id"], "--json")
+    assert (status.code, status.json["state"], status.json["report"]) == (0, "restored", done)
+    assert f"8 phase-dates of {RUN} hold what they held" in say("report", done["restore_id"]).out
+    assert "is a restore, which has no steps" in say("retry", done["restore_id"]).err
+
+
+def test_a_restore_that_failed_says_why_and_how_it_goes_on(
+    mart: Mart, say: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(mart, redo(mart, "daily"))
+
+    def fails(*arguments: object) -> None:
+        raise WarehouseUnreachable("No answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("worker.run.restore.are_equal", lambda *arguments: frozenset())
+        patched.setattr("worker.run.restore.put_back", fails)
+        with pytest.raises(WarehouseUnreachable):
+            restore(mart.context, RUN, phase="daily", dates=DAYS[:2], over=True)
+
+    (record,) = mart.ledger.restores()
+    assert (record.state, record.why) == ("failed", "No answer")
+    again = f"planner restore {RUN} --phase daily --dates {DAYS[0]}..{DAYS[1]} --over"
+    told = say("status", record.id)
+    assert (told.code, f"with `{again}`" in told.out) == (4, True)
 
 
 def test_a_retry_keeps_what_was_there_before_the_run(mart: Mart) -> None:
@@ -428,3 +538,5 @@ def test_what_made_the_rows_that_are_put_back_is_not_the_run(
     mart.says("daily", STATEMENTS["daily"])
     restore(mart.context, "run-old", phase="daily", over=True)
     assert changed() == ([], ["daily"])
+    (told,) = say("gaps", "--changed", "--json", "--dates", str(DAYS[0])).json["unknown"]
+    assert told["why"] == "no run here noted what made them"

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import redis
 
-from planner.commands.run_status import status_json
 from planner.settings import Settings
 from tests.bench.worlds import PHASES, RUN, Sized, idle_attempts, round_trips
 from tests.integration.shop import RUN as SHOP_RUN
 from tests.integration.shop import Shop, day
+from worker.ledger.followed import PENDING_AT_ONCE, Followed
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.plans import PlanLedger
+from worker.run.status import status_json
 from worker.step.errors import Requeue
 from worker.step.visit import visit
 
@@ -127,3 +128,30 @@ def test_status_and_runs_take_as_many_round_trips_for_many_steps_as_for_few(
 
     # The run, states, steps, plan, dates, problems, code; the names of runs, and all of them
     assert counts == [9, 9]
+
+
+def test_a_run_that_is_watched_is_read_whole_once_and_then_what_moved(
+    tmp_path: Path, client: redis.Redis, redis_settings: Settings
+) -> None:
+    made = sized(tmp_path / "world", redis_settings, LARGE)
+    ledger, ids = made.context.ledger, [step for step, _ in made.plan.steps()]
+    followed = Followed(ledger, RUN)
+    assert followed.look() == ledger.step_records(RUN)
+    waits = ids[-1]
+    with idle_attempts():
+        for step in ids[:3]:
+            assert visit(made.context, RUN, step, worker="me") == "succeeded"
+    ledger.note_wait(RUN, waits, "a slot")
+
+    # Then a look asks for the steps that moved, and some of those that may only wait for another
+    before = client.info("stats")["total_commands_processed"]
+    seen = {step.id: step for step in followed.look()}
+    asked = client.info("stats")["total_commands_processed"] - before
+    assert asked <= PENDING_AT_ONCE + 3 + 2  # the states, and this question
+    assert [seen[each].state for each in ids[:4]] == [*["succeeded"] * 3, "pending"]
+
+    # And comes by each of those in turn
+    for _ in range(len(ids) // PENDING_AT_ONCE):
+        seen = {step.id: step for step in followed.look()}
+    assert seen[waits].waiting == "a slot"
+    assert list(seen.values()) == ledger.step_records(RUN)

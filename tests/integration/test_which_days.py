@@ -56,7 +56,7 @@ def test_rows_beyond_the_calendar_are_a_finding(make: Make) -> None:
     assert (found.code, found.out.splitlines()[0]) == (1, line)
     assert "No gaps.\n" not in found.out
     assert repair.code == 1
-    assert "orders 2024-02-01, 2024-02-02, 2024-02-03: beyond" in repair.err
+    assert "orders 2024-02-01..2024-02-03: beyond" in repair.err
     assert "add the next [[seasons]]" in repair.err
     assert shop.planned(now=now) == {}
     assert (
@@ -134,7 +134,7 @@ def test_a_source_that_loads_nothing_is_late_and_never_legitimately_empty(make: 
     assert "No phase writes orders" in found.out
     repair = shop.enqueue(now=now)
     assert repair.code == 1
-    assert "orders 2024-01-11, 2024-01-12, 2024-01-13: watched" in repair.err
+    assert "orders 2024-01-11..2024-01-13: watched" in repair.err
     assert "orders has no runner here, and daily, trend wait for it" in repair.err
     assert shop.planned(now=now) == {}
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,12 @@ from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from tests.chaos.proxy import Proxy
 from tests.waiting import until
-from worker.ledger.orders import Orders
+from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.record import RunRecord
 from worker.processes.children import Child, supervised
 from worker.processes.embedded_redis import find_redis_server
 from worker.processes.workers import worker_process
+from worker.run.enqueue import free_lane
 from worker.step.context import Context
 
 FIRST = date(2024, 1, 1)
@@ -78,6 +80,7 @@ statements = ["{name}_clear", "{name}"]
 JOB = """# job.sh PLACE PHASE DAY: works as long as PHASE.DAY.wait is there.
 key="$1/$2.$3"
 if [ -e "$key.leaves" ]; then setsid sleep 600 & fi
+if [ -e "$key.fails" ]; then echo "no such game" >&2; exit 3; fi
 while
   echo "$$ $(date +%s%N)" >> "$key.ticks"
   [ -e "$key.wait" ]
@@ -248,6 +251,7 @@ class Tiny:
         *,
         deadline_seconds: int | None = None,
         chunk_dates: int = 1,
+        orders: Orders = PLAIN,
     ) -> str:
         """Write a run down; its rows are there, so that a step that runs is a step done."""
         pipeline = self.context.pipeline
@@ -275,13 +279,20 @@ class Tiny:
             scope=Window(start=min(days), end=max(days)),
         )
         run_id = new_id("run", datetime.now(UTC))
-        self.ledger.register(run_id, plan, Orders(deadline_seconds=deadline_seconds))
+        orders = replace(orders, deadline_seconds=deadline_seconds)
+        self.ledger.register(run_id, plan, orders)
         return run_id
 
     def enqueue(
-        self, days: Sequence[date], phases: Collection[str] = ALL, *, chunk_dates: int = 1
+        self,
+        days: Sequence[date],
+        phases: Collection[str] = ALL,
+        *,
+        chunk_dates: int = 1,
+        orders: Orders = PLAIN,
     ) -> str:
-        run_id = self.register(days, phases, chunk_dates=chunk_dates)
+        orders = replace(orders, lane=free_lane(self.context, orders.priority))
+        run_id = self.register(days, phases, chunk_dates=chunk_dates, orders=orders)
         self.say("send", run_id)
         return run_id
 

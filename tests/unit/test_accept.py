@@ -274,7 +274,7 @@ def test_a_block_that_accepts_what_is_there_is_named() -> None:
     listed = list(needless_lines(of, judged, Picked.of([day(0), day(3)])))
 
     assert lines == [
-        "accept[2]: clean lacks nothing on 2024-01-01, 2024-01-02, 2024-01-04: take them out"
+        "accept[2]: clean lacks nothing on 2024-01-01..2024-01-02, 2024-01-04: take them out"
     ]
     assert listed == ["accept[2]: clean lacks nothing on 2024-01-01, 2024-01-04: take them out"], (
         "of a list of dates, those alone"

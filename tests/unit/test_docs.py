@@ -43,10 +43,14 @@ from planner.plan import parse as plan_files
 from planner.plan.plan import Plan
 from planner.plan.states import RunState, StepState
 from planner.report.causes import Cause
+from planner.report.html.heatmap import pictures_of
+from planner.report.html.moment import CODES, moment_json
+from planner.report.html.states import Live
 from planner.report.report import Report
 from planner.settings import PREFIX, Settings, variables
 from planner.validation.baseline import Baseline, Comparison
 from tests import reference
+from tests.reports import make_report
 from worker.runners import client, credentials
 
 ROOT = Path(__file__).parents[2]
@@ -294,13 +298,6 @@ def test_only_settings_that_exist_are_named(name: str) -> None:
     assert set(re.findall(rf"{PREFIX}[A-Z_]+", read(name))) <= known
 
 
-def test_compose_hands_on_every_setting() -> None:
-    compose = read("docker-compose.yml")
-    for field in Settings.model_fields:
-        for variable in variables(field):
-            assert re.search(rf"^  {variable}:", compose, re.MULTILINE), variable
-
-
 # -- JSON --------------------------------------------------------------------------------------
 
 
@@ -327,6 +324,15 @@ def test_the_shape_of_a_report() -> None:
     assert Report.model_validate_json(json.dumps(shown)).steps
 
 
+def test_the_shape_of_a_page() -> None:
+    (shown,) = blocks("The page's JSON")
+    found = moment_json(pictures_of(make_report(seasons=1)))
+    assert set(shown) == set(found)
+    assert {type(shown[key]) for key in ("steps", "details")} == {list}
+    assert len(shown["steps"][0]) == len(found["steps"][0])
+    assert shown["live"]["cells"][0][2] == CODES[Live.RUNNING]
+
+
 def test_the_shape_of_a_status() -> None:
     (shown,) = blocks("`planner status --json` and `planner watch --json`")
     assert list(shown["steps"]) == list(StepState)
@@ -349,69 +355,7 @@ def test_the_exit_codes() -> None:
     assert [int(code) for code in codes] == list(Exit)
 
 
-# -- compose: read as text, because nothing else here needs a YAML parser ------------------------
-
-
-def services() -> dict[str, str]:
-    body = re.split(r"^services:\n", read("docker-compose.yml"), flags=re.MULTILINE)[1]
-    body = re.split(r"^\w", body, flags=re.MULTILINE)[0]
-    found = re.split(r"^  (\w+):\n", body, flags=re.MULTILINE)
-    return dict(zip(found[1::2], found[2::2], strict=True))
-
-
-def test_compose_has_the_four_services() -> None:
-    assert set(services()) == {"redis", "worker", "flower", "planner"}
-
-
-def test_compose_publishes_flower_alone_and_on_loopback() -> None:
-    published = {
-        name: re.findall(r"^    ports: (.+)$", text, re.MULTILINE)
-        for name, text in services().items()
-    }
-    assert {name: ports for name, ports in published.items() if ports} == {
-        "flower": ['["127.0.0.1:5555:5555"]']
-    }
-    text = read("docker-compose.yml")
-    assert len(re.findall(r"^ *ports:", text, re.MULTILINE)) == 1
-    assert "network_mode" not in text
-    assert "privileged: true" not in text
-
-
-@pytest.mark.parametrize("secret", ["REDIS_PASSWORD", "FLOWER_BASIC_AUTH"])
-def test_compose_has_no_default_password(secret: str) -> None:
-    uses = re.findall(rf"\${{{secret}(.*?)}}", read("docker-compose.yml"))
-    assert uses
-    assert all(use.startswith(":?") for use in uses)
-
-
-def test_compose_runs_nothing_as_root_and_writes_to_volumes_alone() -> None:
-    text = read("docker-compose.yml")
-    assert "user: redis" in services()["redis"]
-    assert "<<: *hardened" in services()["redis"]
-    fleet = re.split(r"^x-fleet:", text, flags=re.MULTILINE)[1].split("\nx-")[0]
-    assert "<<: *hardened" in fleet
-    assert "user: ${FLEET_UID:-10001}" in fleet
-    for name in ("worker", "flower", "planner"):
-        assert "<<: *fleet" in services()[name]
-    hardened = re.split(r"^x-hardened:", text, flags=re.MULTILINE)[1].split("\nx-")[0]
-    for line in ("read_only: true", "cap_drop: [ALL]", "no-new-privileges:true"):
-        assert line in hardened
-
-
-def test_compose_waits_longer_than_a_worker_needs_to_stop() -> None:
-    grace = Settings.model_fields["grace_seconds"].default
-    found = re.search(r"stop_grace_period: .*?(\d+)s", services()["worker"])
-    assert found
-    assert int(found[1]) > 2 * grace + 10
-
-
-def test_the_broker_of_compose_is_reached_by_the_fleet_alone() -> None:
-    text = read("docker-compose.yml")
-    assert "networks: [broker]" in services()["redis"]
-    assert re.search(r"^  broker:\n    internal: true", text, re.MULTILINE)
-    assert "requirepass $$REDISCLI_AUTH" in services()["redis"]
-    assert "FLOWER_BASIC_AUTH:" in services()["flower"]
-    assert "--read-only=" in services()["flower"]
+# -- promises ----------------------------------------------------------------------------------
 
 
 def test_the_audit_fails_on_what_it_cannot_look_up() -> None:

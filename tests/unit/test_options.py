@@ -95,4 +95,4 @@ def test_the_options_of_a_group_are_those_of_its_command() -> None:
     [({}, False), ({"max_bytes": 1}, False), ({"stale": True}, True), ({"limit": 1}, True)],
 )
 def test_what_a_plan_file_leaves_no_room_for(options: dict[str, Any], shapes: bool) -> None:
-    assert Planning(**options).shapes_the_plan == shapes
+    assert bool(Planning(**options).shaping) == shapes

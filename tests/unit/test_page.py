@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from planner.pipeline.windows import Season, Window
+from planner.plan.cost import Cost
 from planner.report.causes import causes
 from planner.report.html.heatmap import maps, pictures_of
 from planner.report.html.markup import Markup, el, join
@@ -114,7 +115,7 @@ def test_every_phase_has_every_day_of_the_reach_before_and_after() -> None:
 def test_a_heat_map_is_a_season_and_its_named_windows() -> None:
     report = make_report(seasons=2)
 
-    first, second = maps(pictures_of(report))
+    second, first = maps(pictures_of(report))
 
     assert (first.name, first.window) == (
         "2021-22",
@@ -139,9 +140,9 @@ def test_a_season_of_years_is_drawn_year_by_year() -> None:
 
     found = maps(pictures_of(make_report().model_copy(update={"seasons": (whole,)})))
 
-    assert [each.name for each in found] == [f"all, {year}" for year in range(2021, 2026)]
-    assert found[1].window == Window(start=date(2022, 1, 1), end=date(2022, 12, 31))
-    assert found[-1].window.end == date(2025, 6, 22)
+    assert [each.name for each in found] == [f"all, {year}" for year in range(2025, 2020, -1)]
+    assert found[-2].window == Window(start=date(2022, 1, 1), end=date(2022, 12, 31))
+    assert found[0].window.end == date(2025, 6, 22)
 
 
 def test_days_outside_the_seasons_are_drawn_when_something_is_there() -> None:
@@ -149,8 +150,8 @@ def test_days_outside_the_seasons_are_drawn_when_something_is_there() -> None:
 
     found = maps(pictures_of(report.model_copy(update={"seasons": report.seasons[1:]})))
 
-    assert [each.name for each in found] == ["outside the seasons", "2022-23"]
-    assert found[0].window.start == date(2021, 10, 19)
+    assert [each.name for each in found] == ["2022-23", "outside the seasons"]
+    assert found[1].window.start == date(2021, 10, 19)
 
 
 def test_the_tables_and_the_timeline_stand_there_without_a_script() -> None:
@@ -201,3 +202,19 @@ def test_without_criteria_there_is_no_section_for_them() -> None:
     page = render_page(make_report(seasons=1).model_copy(update={"criteria": ()}))
 
     assert "Success criteria" not in page
+
+
+def test_the_report_has_the_price_of_each_phase() -> None:
+    report = make_report(seasons=1)
+    steps = tuple(
+        step.model_copy(update={"billed": (1 << 20) * (step.phase == "grading")})
+        for step in report.steps
+    )
+    billed = sum(step.billed for step in steps)
+    cost = Cost(bytes=2 * billed, dollars=4.0)  # half of it for the counts at the end
+
+    page = render_page(report.model_copy(update={"steps": steps, "billed": cost}))
+
+    assert f"{billed >> 20}.0 MiB ($2.0000)" in page
+    assert ">billed</th>" in page
+    assert ">billed</th>" not in render_page(report)

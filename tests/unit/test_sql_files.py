@@ -296,7 +296,7 @@ def test_the_analyzer_accepts_the_run_history() -> None:
     gap = FoundGap(phase="grading", date=SCOPE.start, reason="missing")
     report = make_report(seasons=1)
     write_run(Asking(), "ops", report)
-    write_commands(Asking(), "ops", report.model_copy(update={"commands": (COMMAND,)}))
+    write_commands(Asking(), "ops", report.run_id, report.pipeline, [COMMAND])
     billed = report.model_copy(update={"billed": cost_of(10 << 20, 6.25)})
     write_costs(Asking(), "ops", billed)
     write_gaps(

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import date
 
 from planner.data import Data
-from planner.plan.states import DateState
+from planner.plan.states import DateState, RunState
 from worker.ledger.keys import PREFIX, date_field, run_key
 from worker.ledger.together import Together
 
@@ -24,7 +24,8 @@ class Awaited(Data):
 
     key: str
     field: str = ""
-    """Of a hash: waited for as long as it is `pending`."""
+    """Of a hash: waited for as long as it is `value`."""
+    value: str = DateState.PENDING
     capacity: int = 0
     """Of a sorted set of holders: waited for as long as there are so many."""
     waits: str
@@ -42,6 +43,13 @@ def awaited_date(run_id: str, step_id: str, upstream: tuple[str, date]) -> Await
     return Awaited(key=key, field=date_field(*upstream), waits=_waits(run_id, step_id))
 
 
+def awaited_run(run_id: str, step_id: str) -> Awaited:
+    """A step waits until its run is paused no more."""
+    return Awaited(
+        key=run_key(run_id), field="state", value=RunState.PAUSED, waits=_waits(run_id, step_id)
+    )
+
+
 def awaited_resource(run_id: str, step_id: str, key: str, capacity: int) -> Awaited:
     """A step of a run waits until a resource has fewer holders than it may have."""
     return Awaited(key=key, capacity=capacity, waits=_waits(run_id, step_id))
@@ -55,6 +63,11 @@ def wake_for_dates(
     ended = [_waiters(key, date_field(*at)) for at, to in dates if to is not DateState.PENDING]
     if ended:
         together.script("wake", keys=ended, args=[EVERY])
+
+
+def wake_for_run(together: Together, run_id: str) -> None:
+    """Wake every step that waits until its run is paused no more."""
+    together.script("wake", keys=[_waiters(run_key(run_id), "state")], args=[EVERY])
 
 
 def wake_for_resources(together: Together, keys: Iterable[str]) -> None:

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from planner.plan.states import RunState
 from worker.ledger.connection import Connected, script
-from worker.ledger.keys import run_key, step_key
+from worker.ledger.keys import BILLED, run_key, step_key
+from worker.ledger.record import RunRecord
 
 
 class BilledLedger(Connected):
     """Adds up billed bytes, and stops a run that passes its limit."""
 
-    def add_billed(self, run_id: str, step_id: str | None, billed: int) -> int:
+    def add_billed(self, run: RunRecord, step_id: str | None, billed: int) -> int:
         """Add bytes to a run, and to a step of it; what the run was billed so far."""
         pipe = self.client.pipeline(transaction=False)
+        pipe.hincrby(BILLED, run.pipeline, billed)
         if step_id is not None:
-            pipe.hincrby(step_key(run_id, step_id), "billed", billed)
-        pipe.hincrby(run_key(run_id), "billed", billed)
+            pipe.hincrby(step_key(run.id, step_id), "billed", billed)
+        pipe.hincrby(run_key(run.id), "billed", billed)
         return int(pipe.execute()[-1])
 
     def limit_dollars(self, run_id: str, dollars: float) -> None:

@@ -20,6 +20,7 @@ class Healing:
     def __init__(self, client: redis.Redis, pipeline: str) -> None:
         self._client = client
         self._key = f"{PREFIX}:healing:{pipeline}"
+        self._told = f"{self._key}:told"
 
     def attempts(self) -> dict[Pair, int]:
         """Phase and date → how many runs of healing took it, of dates that are still gaps."""
@@ -34,9 +35,20 @@ class Healing:
         pipe.execute()
 
     def forget(self, pairs: Collection[Pair]) -> None:
-        """Some are no gaps any more."""
+        """Some are no gaps any more, or are let go."""
         if pairs:
-            self._client.hdel(self._key, *(date_field(*pair) for pair in pairs))
+            fields = [date_field(*pair) for pair in pairs]
+            self._client.hdel(self._key, *fields)
+            self._client.srem(self._told, *fields)
+
+    def untold(self, pairs: Iterable[Pair]) -> list[Pair]:
+        """Those that people were not told of yet."""
+        told = self._client.smembers(self._told)
+        return [pair for pair in pairs if date_field(*pair) not in told]
+
+    def note_told(self, pairs: Collection[Pair]) -> None:
+        """People were told that some are given up."""
+        self._client.sadd(self._told, *(date_field(*pair) for pair in pairs))
 
     def dates_today(self, today: date) -> int:
         """How many dates runs of healing took on a day."""

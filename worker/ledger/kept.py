@@ -2,7 +2,6 @@
 
     run:ID:kept       hash    `phase|table|date` → what it held, and where that is kept
     run:ID:left       hash    `phase|table|date` → the mark of the rows that the run left
-    run:ID:restores   list    restores, oldest first
 
 Kept with the run, for as long as the ledger keeps it.
 """
@@ -89,19 +88,6 @@ class KeptLedger(Connected):
             self.client.hset(
                 run_key(run_id, "left"), items=[word for pair in fields for word in pair]
             )
-
-    def note_restore(self, run_id: str, restored: str) -> None:
-        """Note a restore, JSON, for as long as the run is kept."""
-        key = run_key(run_id, "restores")
-        self.client.rpush(key, restored)
-        seconds = self.client.ttl(run_key(run_id))
-        if seconds > 0:
-            self.client.expire(key, seconds)
-
-    def restores(self, run_id: str) -> list[str]:
-        """The restores of a run, JSON, oldest first."""
-        with reading(f"the restores of {run_id}"):
-            return [str(each) for each in self.client.lrange(run_key(run_id, "restores"), 0, -1)]
 
 
 def _field(place: Place) -> str:

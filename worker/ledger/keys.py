@@ -9,6 +9,9 @@ from datetime import date
 
 PREFIX = "backfill"
 RUNS = f"{PREFIX}:runs"
+RESTORES = f"{PREFIX}:restores"
+BILLED = f"{PREFIX}:billed"
+"""Pipeline → the bytes that were billed for all its runs, ever: a counter for `planner metrics`."""
 
 
 def run_key(run_id: str, part: str = "") -> str:
@@ -19,6 +22,11 @@ def run_key(run_id: str, part: str = "") -> str:
 def step_key(run_id: str, step_id: str) -> str:
     """The key of a step's hash."""
     return run_key(run_id, f"step:{step_id}")
+
+
+def restore_key(restore_id: str, part: str = "") -> str:
+    """The key of a restore, or of one of its parts."""
+    return f"{RESTORES}:{restore_id}:{part}" if part else f"{RESTORES}:{restore_id}"
 
 
 def held_key(pipeline: str) -> str:

@@ -19,6 +19,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,7 +158,10 @@ class Lease:
     def kept_alive(self) -> Iterator[None]:
         """Renew the lease from a thread while the block runs. The block's end releases nothing."""
         ended = threading.Event()
-        thread = threading.Thread(target=self._renew, args=(ended,), name="lease", daemon=True)
+        here = copy_context()  # what its log lines are about
+        thread = threading.Thread(
+            target=here.run, args=(self._renew, ended), name="lease", daemon=True
+        )
         thread.start()
         try:
             yield

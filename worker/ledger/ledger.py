@@ -15,7 +15,7 @@ Keys, below `backfill:`
     run:ID:report         string       the report, JSON
     run:ID:kept           hash         what was there before the run, and where it is kept
     run:ID:left           hash         marks of what the run left there
-    run:ID:restores       list         restores, JSON
+    restores, restores:ID sorted set   restores by time, and each: `RestoreRecord`
     run:ID:missing        hash         chunk without a message → since when
     run:ID:step:STEP      hash         token, worker, attempt, times, error: `StepRecord`
 
@@ -30,7 +30,9 @@ from worker.ledger.connection import now
 from worker.ledger.kept import KeptLedger
 from worker.ledger.look import LookLedger
 from worker.ledger.made import MadeLedger
+from worker.ledger.peek import PeekLedger
 from worker.ledger.plans import PlanLedger
+from worker.ledger.restores import RestoreLedger
 from worker.ledger.runs import RunLedger
 from worker.ledger.steps import StepLedger
 
@@ -40,9 +42,11 @@ class Ledger(
     PlanLedger,
     StepLedger,
     LookLedger,
+    PeekLedger,
     MadeLedger,
     CommandLedger,
     KeptLedger,
+    RestoreLedger,
     BilledLedger,
 ):
     """Reads and writes the ledger through one Redis client."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from planner.plan.command import Command
+from planner.plan.hours import Hours
+from planner.plan.states import Priority
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,15 @@ class Orders:
     max_dollars: float | None = None
     """The run is paused when it was billed more. None: never. A retry goes on with what its run
     has left."""
+
+    priority: Priority = Priority.NORMAL
+    """How many turns it has, beside other runs."""
+    lane: int = 0
+    """Where its messages go."""
+    max_slots: int | None = None
+    """So many of its steps run at once, at most."""
+    hours: Hours | None = None
+    """When its steps may begin; None: at any time."""
 
 
 PLAIN = Orders()

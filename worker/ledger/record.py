@@ -25,7 +25,8 @@ from pydantic import (
 
 from planner.errors import BadRecord
 from planner.plan.command import Command
-from planner.plan.states import RUN_ENDED, RunState, StepState
+from planner.plan.hours import Hours
+from planner.plan.states import RUN_ENDED, Priority, RunState, StepState
 from planner.text import printable
 from worker.ledger.connection import is_wrong_type
 
@@ -104,6 +105,13 @@ class RunHeader(Record):
     keep_days: int = 1
     max_dollars: float | None = None
     """The run is paused when it was billed more."""
+    priority: Priority = Priority.NORMAL
+    lane: int = 0
+    """Where its messages are, beside those of other runs (`worker.messages.lanes`)."""
+    max_slots: int | None = None
+    """So many of its steps run at once, at most."""
+    hours: Annotated[Hours | None, BeforeValidator(_parsed)] = None
+    """When its steps may begin; None: at any time."""
 
 
 class RunEnding(Record):
@@ -219,7 +227,7 @@ def as_text(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return str(int(value))
-    if isinstance(value, Command):
+    if isinstance(value, BaseModel):
         return value.model_dump_json()
     return json.dumps(value) if isinstance(value, dict) else str(value)
 

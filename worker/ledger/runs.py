@@ -17,8 +17,17 @@ from planner.plan.plan import Plan
 from planner.plan.states import RunState
 from planner.report.report import CodeSeen
 from planner.text import counted
+from worker.ledger.awaited import wake_for_run
 from worker.ledger.connection import Connected, now, script
-from worker.ledger.keys import RUNS, date_field, held_key, parse_date_field, run_key, step_key
+from worker.ledger.keys import (
+    RUNS,
+    date_field,
+    held_key,
+    parse_date_field,
+    restore_key,
+    run_key,
+    step_key,
+)
 from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.plans import written
 from worker.ledger.record import (
@@ -83,6 +92,10 @@ class RunLedger(Connected):
             keep_dataset=orders.keep_dataset,
             keep_days=orders.keep_days,
             max_dollars=orders.max_dollars,
+            priority=orders.priority,
+            lane=orders.lane,
+            max_slots=orders.max_slots,
+            hours=orders.hours,
         )
         dates = [date_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
         text, chunks = written(plan)
@@ -110,8 +123,14 @@ class RunLedger(Connected):
             raise StillHeld(_holders(held))
 
     def move(self, run_id: str, to: RunState, allowed: Iterable[RunState]) -> str:
-        """Move a run that is in one of the allowed states; the state it is in afterwards."""
-        return str(script(self.client, "move")(keys=[run_key(run_id)], args=[to, *allowed]))
+        """Move a run that is in one of the allowed states; the state it is in afterwards.
+
+        Steps that a pause made wait come by.
+        """
+        together = Together(self.client)
+        together.script("move", keys=[run_key(run_id)], args=[to, *allowed])
+        wake_for_run(together, run_id)
+        return str(together.send()[0])
 
     def force_service(self, run_id: str) -> None:
         """Let services end batches that are not this run's, from now on."""
@@ -200,6 +219,11 @@ class RunLedger(Connected):
     def require(self, run_id: str) -> RunRecord:
         """A run. Raises `UsageError` when there is none."""
         run = self.run(run_id)
+        if run is None and self.client.exists(restore_key(run_id)):
+            raise UsageError(
+                f"{run_id} is a restore, which has no steps: `planner status`, `report` and `log` "
+                "tell of it."
+            )
         if run is None:
             raise UsageError(f"There is no run {run_id!r}: `planner runs` lists them.")
         return run

@@ -72,14 +72,18 @@ class StepLedger(Connected):
     def step_records(self, run_id: str, step_ids: Iterable[str] | None = None) -> list[StepRecord]:
         """All that is known of some steps, or of every step of the run, in two round trips."""
         states = self.steps(run_id)
-        wanted = [each for each in (states if step_ids is None else step_ids) if each in states]
+        wanted = states if step_ids is None else [each for each in step_ids if each in states]
+        return self.records_of(run_id, {each: states[each] for each in wanted})
+
+    def records_of(self, run_id: str, states: Mapping[str, StepState]) -> list[StepRecord]:
+        """All that is known of steps whose states were read, in one round trip."""
         pipe = self.client.pipeline(transaction=False)
-        for step_id in wanted:
+        for step_id in states:
             pipe.hgetall(step_key(run_id, step_id))
         with reading(f"the steps of {run_id}"):
             return [
-                step_record(step_id, states[step_id], found)
-                for step_id, found in zip(wanted, pipe.execute(), strict=True)
+                step_record(step_id, state, found)
+                for (step_id, state), found in zip(states.items(), pipe.execute(), strict=True)
             ]
 
     def told(self, run_id: str, step_ids: Sequence[str], name: str) -> dict[str, dict[date, Any]]:

@@ -29,8 +29,11 @@ def put_aside(client: redis.Redis, queues: Iterable[str]) -> int:
     types = {**KNOWN}
     for queue in queues:
         types |= {queue: "list", waiting(queue): "zset"}
-    for key, kind in types.items():
-        found = _text(client.type(key))
+    pipe = client.pipeline(transaction=False)
+    for key in types:
+        pipe.type(key)
+    for (key, kind), answer in zip(types.items(), pipe.execute(), strict=True):
+        found = _text(answer)
         if found not in (kind, "none"):
             client.rename(key, f"{ASIDE}:{key}")
             renamed += 1

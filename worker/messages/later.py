@@ -52,7 +52,7 @@ def put_off(
     keys, args = [waiting(queue), queue, WAKE], [message, seconds]
     if awaited:
         keys += [awaited.key, awaited.waiters]
-        args += [awaited.waits, awaited.field, awaited.capacity]
+        args += [awaited.waits, awaited.field, awaited.capacity, awaited.value]
     script(client, "later")(keys=keys, args=args)
 
 

@@ -31,7 +31,7 @@ def chunks_with_messages(client: redis.Redis, queues: Iterable[str]) -> set[tupl
 
 def call_in(client: redis.Redis, queues: Iterable[str], runs: Collection[str]) -> None:
     """Make the delayed messages of some runs due now."""
-    for queue in queues if runs else ():
+    for queue in _there(client, queues) if runs else ():
         for message, _ in client.zscan_iter(waiting(queue), count=AT_ONCE):
             whose = _whose(str(message))
             if whose is not None and whose[0] in runs:
@@ -64,7 +64,7 @@ def _whose(raw: str) -> tuple[str, str] | None:
 
 
 def _raw(client: redis.Redis, queues: Iterable[str]) -> Iterator[str]:
-    for queue in queues:
+    for queue in _there(client, queues):
         # In the order in which messages move, so that none is missed on its way.
         for message, _ in client.zscan_iter(waiting(queue), count=AT_ONCE):
             yield str(message)
@@ -74,6 +74,15 @@ def _raw(client: redis.Redis, queues: Iterable[str]) -> Iterator[str]:
             first += AT_ONCE
     for _, value in client.hscan_iter(UNACKED, count=AT_ONCE):
         yield str(value)
+
+
+def _there(client: redis.Redis, queues: Iterable[str]) -> list[str]:
+    """The lists that hold messages, or have delayed ones: few of many."""
+    asked = list(queues)
+    pipe = client.pipeline(transaction=False)
+    for queue in asked:
+        pipe.exists(queue, waiting(queue))
+    return [queue for queue, there in zip(asked, pipe.execute(), strict=True) if there]
 
 
 def _texts(batch: Any) -> Iterator[str]:

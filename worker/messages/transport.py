@@ -17,6 +17,8 @@ these is no longer needed):
 - A delayed message is held by the worker that receives it, behind that worker's running step,
   however idle others are.
   → `_put`, which delays it in Redis (`worker/messages/later.py`)
+- A dead worker's message comes back after the visibility timeout, also where its host knows better.
+  → `_append`, which lets a delivered message name its worker (`worker/messages/held.py`)
 - Revoking a link that is not the last of its chain leaves the chord incomplete for ever.
   → `settle_revoked`
 """
@@ -24,6 +26,9 @@ these is no longer needed):
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import celery.worker.state as worker_state
@@ -33,7 +38,10 @@ from celery.exceptions import TaskRevokedError
 from kombu.utils.json import dumps
 
 from worker.ledger.awaited import Awaited
+from worker.messages.held import HOLDER
+from worker.messages.lanes import list_of
 from worker.messages.later import put_off
+from worker.processes.identity import owner
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +50,14 @@ WAIT = "wait_seconds"  # the header with a message's delay
 AWAITED = "awaited"  # the header with what its step waits for
 PLANNER_TRIES = 3  # to send a message
 
+_withheld: ContextVar[list[tuple[str, dict[str, Any]]] | None] = ContextVar(
+    "withheld", default=None
+)
+
 _stock_connection_parameters = kombu_redis.Channel._connparams
 _stock_restore_unacked = kombu_redis.QoS.restore_unacked
 _stock_put = kombu_redis.Channel._put
+_stock_append = kombu_redis.QoS.append
 
 
 def install(app: Any, *, visibility_seconds: float) -> None:
@@ -52,6 +65,7 @@ def install(app: Any, *, visibility_seconds: float) -> None:
     kombu_redis.Channel._connparams = _connection_parameters  # type: ignore[method-assign]
     kombu_redis.QoS.restore_unacked = _restore_unacked  # type: ignore[method-assign]
     kombu_redis.Channel._put = _put  # type: ignore[assignment, method-assign]
+    kombu_redis.QoS.append = _append  # type: ignore[method-assign]
     VisibilityHeartbeat.every_seconds = visibility_seconds / 4
     app.steps["consumer"].add(VisibilityHeartbeat)
     signals.task_revoked.connect(settle_revoked, weak=False)
@@ -128,7 +142,11 @@ class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 def _put(channel: Any, queue: str, message: dict[str, Any], **options: Any) -> None:
-    """Send a message, or delay it as its header says."""
+    """Send a message, or delay it as its header says, or withhold it."""
+    withheld = _withheld.get()
+    if withheld is not None:
+        withheld.append((queue, message))
+        return
     # A copy: kombu resends the same headers when Redis did not answer.
     headers = dict(message["headers"])
     seconds, awaited = headers.pop(WAIT, None), headers.pop(AWAITED, None)
@@ -137,7 +155,25 @@ def _put(channel: Any, queue: str, message: dict[str, Any], **options: Any) -> N
         _stock_put(channel, queue, message, **options)
         return
     with channel.conn_or_acquire() as client:
-        put_off(client, queue, dumps(message), seconds, awaited and Awaited(**awaited))
+        into = list_of(queue, message.get("properties", {}).get("priority") or 0)
+        put_off(client, into, dumps(message), seconds, awaited and Awaited(**awaited))
+
+
+@contextmanager
+def withholding() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+    """Messages that the block sends are not sent: their queues, and what they are."""
+    kept: list[tuple[str, dict[str, Any]]] = []
+    token = _withheld.set(kept)
+    try:
+        yield kept
+    finally:
+        _withheld.reset(token)
+
+
+def _append(qos: Any, message: Any, delivery_tag: str) -> None:
+    """Note a delivered message, with the process that holds it."""
+    message._raw["properties"][HOLDER] = owner()
+    _stock_append(qos, message, delivery_tag)
 
 
 def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:
@@ -149,10 +185,13 @@ def settle_revoked(sender: Any, request: Any, **ignored: Any) -> None:
 def send_only(app: Any) -> None:
     """Make a planner's app send without subscribing to results: it reads the ledger instead.
 
+    Flower shows what it sends once a worker has received it.
+
     A user waits for it, so a dead Redis is an error within seconds.
     """
     policy = {**app.conf.task_publish_retry_policy, "max_retries": PLANNER_TRIES}
     app.conf.task_publish_retry_policy = policy
+    app.conf.task_send_sent_event = False
     app.backend.on_task_call = lambda producer, task_id: None
     app.backend.result_consumer.consume_from = lambda task_id: None
     app.backend.result_consumer.cancel_for = lambda task_id: None

@@ -19,6 +19,7 @@ import redis
 from celery.worker.consumer import Consumer as StockConsumer
 
 from worker.ledger.connection import is_wrong_type
+from worker.messages import lanes
 from worker.messages.aside import put_aside
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,8 @@ class Consumer(StockConsumer):  # type: ignore[misc]
         stock = super().create_task_handler(*args, **options)
 
         def handle(message: Any) -> None:
+            queue = (message.delivery_info or {}).get("routing_key", "")
+            lanes.turns.took(queue, (message.properties or {}).get("priority") or 0)
             try:
                 _check(message.headers)
                 stock(message)
@@ -80,7 +83,7 @@ def _read(channel: Any, **options: Any) -> bool | None:
         if not is_wrong_type(error):
             raise
         with channel.conn_or_acquire() as client:
-            if not put_aside(client, channel.active_queues):
+            if not put_aside(client, lanes.lists_of(channel.active_queues)):
                 raise  # it would be read again without end
         return True
     except SENSELESS as error:

@@ -11,7 +11,7 @@ from planner.pipeline.phase import Phase
 from planner.pipeline.windows import Window
 from planner.plan import made as notes
 from planner.plan.asked import can_write_anew
-from planner.plan.made import Fingerprint, Newest, differences
+from planner.plan.made import UNKNOWN, Fingerprint, Newest, differences
 from planner.report.made import read_made
 from planner.text import date_ranges
 from worker.runners.choose import choose
@@ -86,11 +86,11 @@ def _verdict(
     known: Newest, phase: Phase, day: date, now: Fingerprint | None
 ) -> tuple[str, ...] | str:
     """What differs, or why that is not known."""
-    if (phase.name, day) not in known:
+    _, then = known.get((phase.name, day), (0.0, UNKNOWN))
+    if then == UNKNOWN:
         return NEVER_SEEN
     if now is None:
         return NO_RUNNER
-    _, then = known[phase.name, day]
     found = differences(then, now)
     return UNREADABLE if found is None else found
 

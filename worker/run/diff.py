@@ -90,7 +90,7 @@ def with_changes(context: Context, run: RunRecord, plan: Plan, report: Report) -
         }
         warehouse = comparing(context, run)
         changes = tuple(diff(context, run, kept, warehouse=warehouse))
-        context.ledger.add_billed(run.id, None, warehouse.billed)
+        context.ledger.add_billed(run, None, warehouse.billed)
         return report.model_copy(update={"changes": changes})
     except RedisError:
         raise

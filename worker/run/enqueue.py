@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from planner.errors import BadPlan, FleetError, UsageError
@@ -13,7 +15,7 @@ from planner.plan import owed as owed_files
 from planner.plan.choices import require_choices
 from planner.plan.owed import Owed
 from planner.plan.plan import Plan, Task, new_id
-from planner.plan.states import RunState
+from planner.plan.states import Priority, RunState
 from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.runs import StillHeld
 from worker.run.keep import prepare
@@ -35,6 +37,7 @@ def enqueue(
         if plan.is_empty:
             return None, plan
         prepare(context, plan, orders)
+        orders = replace(orders, lane=free_lane(context, orders.priority))
         run_id = new_id("run", datetime.now(UTC))
         taken = {(step.phase, day) for _, step in plan.steps() for day in step.dates}
         _note_owed(context, run_id, plan)
@@ -162,13 +165,27 @@ def send_steps(context: Context, run_id: str, plan: Plan, steps: Collection[str]
     die, `planner resume` goes on.
     """
     from worker.app import app  # Celery costs 126 ms to import
-    from worker.canvas import canvas, final_message
+    from worker.canvas import final_message, send
     from worker.messages.transport import send_only
 
     send_only(app)
-    message = canvas(run_id, plan, context.pipeline, steps) if steps else final_message(run_id)
-    message.apply_async()
+    lane = context.ledger.require(run_id).lane
+    if steps:
+        send(context.redis, run_id, plan, context.pipeline, steps, lane=lane)
+    else:
+        final_message(run_id, lane=lane).apply_async()
     context.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])
+
+
+def free_lane(context: Context, priority: Priority) -> int:
+    """The lane of a new run, beside those that go on."""
+    from worker.messages.lanes import lane_for  # kombu
+
+    steps: Counter[int] = Counter()
+    for run in context.ledger.runs():
+        if not run.is_ended:
+            steps[run.lane] += run.steps_total
+    return lane_for(priority, steps)
 
 
 def _note_owed(context: Context, run_id: str, plan: Plan) -> None:

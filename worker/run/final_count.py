@@ -52,7 +52,7 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
             days_after=max(phase.days_after for phase in phases),
             closing=Closing(pipeline=context.pipeline, now=clock.now(), included=plan.dates),
         )
-        context.ledger.add_billed(run.id, None, warehouse.billed)
+        context.ledger.add_billed(run, None, warehouse.billed)
         return counts
     except WarehouseError as error:
         why = redacted(str(error))

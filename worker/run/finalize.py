@@ -27,9 +27,11 @@ from planner.report.message import run_ended
 from planner.report.report import Report
 from planner.validation.counts import Counts
 from sql import TableNotFound, Warehouse, WarehouseError
+from worker.ledger.connection import now
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunEnding, RunRecord
 from worker.processes.secrets import redacted
+from worker.processes.tracing import write_run_span
 from worker.run.diff import with_changes
 from worker.run.final_count import final_count, held_up
 from worker.run.lost import LOST, end_if_lost
@@ -119,21 +121,36 @@ def _conclude(
     report = _with_history(context, run, standing, with_billed(context, report), made)
     state = RunState(report.state)
     ending = _ending(standing, publication)
+    try:  # before the end is told: who waited for it may ask at once what other code made
+        save_made(context, made)
+    except OSError as error:
+        log.warning("%s: what made its dates cannot be noted: %s", run.id, error)
     text = report.model_dump_json()
     if not context.ledger.conclude(run.id, state, ending, report=text, endings=run.endings):
         return str(context.ledger.require(run.id).state)  # ended by another, and perhaps retried
+    _trace(context, run, report)
     if standing.note:
         log.warning("%s has ended: %s. %s", run.id, state, standing.note)
     else:
         log.info("%s has ended: %s", run.id, state)
     try:
         write_report(context, report)
-        save_made(context, made)
         settle_owed(context, run, dates)
     except (OSError, FleetError) as error:  # `planner report` and the next plan do it anew
         log.warning("%s has ended, and its files cannot be written: %s", run.id, error)
     notify(context, run_ended(report), once=str(run.endings))
     return str(state)
+
+
+def _trace(context: Context, run: RunRecord, report: Report) -> None:
+    """Write the span of the whole run, beside those of its attempts."""
+    told = {
+        "backfill.run": run.id,
+        "backfill.pipeline": run.pipeline,
+        "backfill.state": report.state,
+    }
+    began = run.resumed or run.started or run.created
+    write_run_span(run.id, run.endings, told, began=began, ended=now(context.redis))
 
 
 def with_billed(context: Context, report: Report) -> Report:
@@ -192,7 +209,7 @@ def _write_beside(warehouse: Warehouse, dataset: str, report: Report, made: Made
     """Add what made the run's dates, and its commands; a history of before has no tables for it."""
     try:
         write_made(warehouse, dataset, made)
-        write_commands(warehouse, dataset, report)
+        write_commands(warehouse, dataset, report.run_id, report.pipeline, report.commands)
     except TableNotFound as error:
         log.warning("%s: %s. `planner history --create` creates it.", made.run_id, error)
 

@@ -105,11 +105,13 @@ class Forecast:
     """Seconds since it started, or was last retried, without pauses."""
     left: float | None
     """Seconds that it may still take; None while nothing is known."""
+    is_limited: bool = False
+    """Whether it was told hours or slots, of which its plan knows nothing."""
 
     @property
     def drifts(self) -> bool:
         """Whether it will take more than twice what its plan foresaw."""
-        if not self.planned or self.left is None:
+        if not self.planned or self.left is None or self.is_limited:
             return False
         return self.spent + self.left > DRIFT * self.planned
 
@@ -122,6 +124,7 @@ def outlook(context: Context, run: RunRecord, steps: Sequence[StepRecord]) -> Fo
         planned=foreseen.seconds if foreseen else None,
         spent=_spent(run),
         left=0.0 if run.is_ended else _left(context, run, steps, foreseen),
+        is_limited=run.max_slots is not None or run.hours is not None,
     )
 
 
@@ -146,6 +149,8 @@ def _left(
         return None
     at_once = sum(step.state is StepState.RUNNING and not step.parked for step in steps)
     slots = max(1, at_once, foreseen.slots if foreseen else 1)
+    if run.max_slots is not None:
+        slots = min(slots, run.max_slots)
     left = elapsed(context.pipeline, works, slots=slots)
     if foreseen and foreseen.budgets and foreseen.seconds and run.started:
         # Days that tables wait for are in the plan's estimate alone.

@@ -7,16 +7,17 @@ somebody lets it go.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from planner.gaps.gaps import SHORT, Assessment
+from planner.gaps.gaps import SHORT, Assessment, GapReason
 from planner.pipeline.windows import Window
 from planner.plan.command import Command
+from planner.plan.cost import cost_of
 from planner.plan.plan import Plan
-from planner.report.message import gave_up
-from worker.ledger.healing import Healing, Pair
+from planner.report.message import gave_up, source_late
+from worker.ledger.healing import DAY_SECONDS, Healing, Pair
 from worker.ledger.orders import Orders
 from worker.run.enqueue import enqueue
 from worker.run.keep import with_keeping
@@ -37,6 +38,8 @@ class Limits:
     """Dates that a day's runs may take, all together."""
     attempts: int
     """Runs that may take a phase and date in vain; then it is quarantined."""
+    dollars_a_day: float | None = None
+    """What a day's runs may be billed, all together; the one that comes to it is paused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +54,15 @@ class Healed:
     older: tuple[Pair, ...]
     """Short, and older than healing goes."""
     is_spent: bool
-    """Whether the day's dates are used up."""
+    """Whether the day's dates or dollars are used up."""
+    late: Mapping[str, tuple[date, ...]]
+    """Source → dates whose rows should have come by now."""
 
     @property
     def leaves_gaps(self) -> bool:
         """Whether something stays short that no run is at."""
-        return bool(self.quarantined or self.older or self.is_spent or self.plan.leaves_gaps)
+        left = self.quarantined or self.older or self.late
+        return bool(left or self.is_spent or self.plan.leaves_gaps)
 
 
 def heal(
@@ -73,9 +79,10 @@ def heal(
     healing = Healing(context.redis, pipeline.name)
     first = today - timedelta(days=limits.days)
     short = set(_short(context, assessment))
-    attempts = healing.attempts()
+    attempts, late = healing.attempts(), _late(context, assessment)
     quarantined = sorted(pair for pair in short if attempts.get(pair, 0) >= limits.attempts)
     left = max(0, limits.dates_a_day - healing.dates_today(today))
+    dollars = _dollars_left(context, limits)
     wanted = Wanted(
         scope=Window(start=max(first, assessment.window.start), end=today),
         phases=[phase.name for phase in pipeline.phases if not phase.is_watched],
@@ -89,16 +96,17 @@ def heal(
         return plan_repair(context, assessment, wanted, ledger=ledger, cost=None)
 
     made, run_id = plan(), None
-    if not left:
+    can_pay = dollars is None or (made.cost.run.dollars if made.cost else 0.0) <= dollars > 0
+    is_spent = not left or not can_pay
+    if is_spent:
         made = made.model_copy(update={"chunks": ()})
     if not dry_run:
         held = ledger.held(pipeline.name)
         healing.forget([pair for pair in attempts if pair not in short and pair not in held])
-        for phase, day in quarantined:
-            told = gave_up(pipeline.name, phase, day, attempts[phase, day])
-            notify(context, told, once=f"{phase}|{day}|{attempts[phase, day]}")
-    if left and not dry_run:
-        orders = with_keeping(Orders(asked=asked), context.settings)
+        _tell_given_up(context, healing, quarantined, limits)
+        _tell_late(context, late)
+    if not is_spent and not dry_run:
+        orders = with_keeping(Orders(asked=asked, max_dollars=dollars), context.settings)
         run_id, made = enqueue(context, made, plan, orders)
     if run_id is not None:
         healing.took(
@@ -113,8 +121,61 @@ def heal(
         plan=made,
         quarantined=tuple(quarantined),
         older=tuple(sorted(pair for pair in short if pair[1] < first)),
-        is_spent=not left and any(pair[1] >= first for pair in short.difference(quarantined)),
+        is_spent=is_spent and any(pair[1] >= first for pair in short.difference(quarantined)),
+        late=late,
     )
+
+
+def _dollars_left(context: Context, limits: Limits) -> float | None:
+    """What runs of healing may still be billed today; None without a limit.
+
+    A day is the 24 hours until now: what a run is billed is known of the run, not of the hour.
+    """
+    if limits.dollars_a_day is None:
+        return None
+    since = context.ledger.now() - DAY_SECONDS
+    billed = sum(
+        run.billed
+        for run in context.ledger.runs()
+        if run.reason == REASON
+        and run.pipeline == context.pipeline.name
+        and (not run.is_ended or run.created > since)
+    )
+    spent = cost_of(billed, context.settings.dollars_per_tib).dollars
+    return max(0.0, limits.dollars_a_day - spent)
+
+
+def _tell_given_up(
+    context: Context, healing: Healing, quarantined: Sequence[Pair], limits: Limits
+) -> None:
+    """Tell people of what is given up since they were last told: one message for all of it."""
+    untold = healing.untold(quarantined)
+    if not untold:
+        return
+    dates: dict[str, list[date]] = {}
+    for phase, day in untold:
+        dates.setdefault(phase, []).append(day)
+    told = gave_up(context.pipeline.name, dates, limits.attempts)
+    names = "|".join(f"{phase} {day}" for phase, day in untold)
+    if notify(context, told, once=f"{context.ledger.now():.0f}|{names}"):
+        healing.note_told(untold)
+
+
+def _tell_late(context: Context, late: Mapping[str, Sequence[date]]) -> None:
+    """Tell people of sources that are late: once for each time that one begins to be."""
+    for phase, days in late.items():
+        told = source_late(context.pipeline.name, phase, days)
+        notify(context, told, once=f"{context.pipeline.name}|{phase}|{min(days)}")
+
+
+def _late(context: Context, assessment: Assessment) -> dict[str, tuple[date, ...]]:
+    """Source → dates whose rows should have come by now."""
+    found: dict[str, list[date]] = {}
+    for phase in context.pipeline.phases:
+        for day, gap in assessment.gaps[phase.name].items():
+            if gap.reason is GapReason.LATE:
+                found.setdefault(phase.name, []).append(day)
+    return {phase: tuple(sorted(days)) for phase, days in found.items()}
 
 
 def _short(context: Context, assessment: Assessment) -> Iterator[Pair]:

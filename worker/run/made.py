@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import date
 
+from planner.errors import FleetError
 from planner.plan import made as notes
 from planner.plan.made import UNKNOWN, Fingerprint, Made, MadeBy
 from planner.plan.states import DateState
@@ -27,9 +29,13 @@ def made_by(context: Context, run: RunRecord, dates: Mapping[tuple[str, date], D
 
 
 def save_made(context: Context, made: Made) -> None:
-    """Write it into `HOME/made`. Raises `OSError`."""
-    if made.made:
-        notes.save(context.settings.folder("made"), made)
+    """Write it into `HOME/made`, and merge what is there of long ago. Raises `OSError`."""
+    if not made.made:
+        return
+    folder = context.settings.folder("made")
+    notes.save(folder, made)
+    with suppress(FleetError):  # a broken note is told by who reads it
+        notes.merge_older(folder, now=made.ended)
 
 
 def save_restored(

@@ -7,20 +7,23 @@ that go on, not with those that have ended.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import redis
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from planner.errors import FleetError
 from planner.plan.plan import phase_of
-from planner.plan.states import RUN_ACTIVE, STEP_ENDED
+from planner.plan.states import RUN_ACTIVE, STEP_ENDED, DateState
 from worker.app import queue_names
 from worker.ledger.connection import now
+from worker.ledger.healing import Healing
+from worker.ledger.keys import BILLED
 from worker.ledger.lease import OWNERS
 from worker.ledger.record import RunRecord, StepRecord
 from worker.ledger.slots import slots_now
+from worker.messages.lanes import lists_of
 from worker.messages.later import waiting
 from worker.messages.mailbox import UNACKED
 from worker.step.context import Context
@@ -49,6 +52,9 @@ class FleetMetrics:
         yield from _runs(runs)
         yield from _steps(active, steps)
         yield from _waits(active, steps, now(self._context.redis))
+        yield self._quarantined(active)
+        yield self._healing()
+        yield self._billed()
         yield from self._queues()
         yield from self._redis()
 
@@ -58,20 +64,59 @@ class FleetMetrics:
         ready = _gauge("ready_steps", "Messages that a free slot would take at once", "queue")
         delayed = _gauge("delayed_steps", "Messages of steps that wait, or are retried", "queue")
         pipe = client.pipeline(transaction=False)
-        for name in names:
-            pipe.llen(name)
-            pipe.zcard(waiting(name))
+        lists = [lists_of([name]) for name in names]
+        for each in (each for of in lists for each in of):
+            pipe.llen(each)
+            pipe.zcard(waiting(each))
         pipe.hlen(UNACKED)
         pipe.hlen(OWNERS)
         *counts, held, leases = pipe.execute()
-        for name, now_ready, later in zip(names, counts[::2], counts[1::2], strict=True):
-            ready.add_metric([name], now_ready)
-            delayed.add_metric([name], later)
+        for n, name in enumerate(names):
+            mine = counts[2 * n * len(lists[n]) : 2 * (n + 1) * len(lists[n])]
+            ready.add_metric([name], sum(mine[::2]))
+            delayed.add_metric([name], sum(mine[1::2]))
         yield ready
         yield delayed
         yield _single("delivered_messages", "Messages that workers hold", held)
         yield _single("leases", "Leases that are held", leases)
         yield _single("slots", "Steps that all workers can run at once", slots_now(client))
+
+    def _quarantined(self, active: Sequence[RunRecord]) -> Metric:
+        found = _gauge(
+            "quarantined_dates", "Dates that failed alone, of runs that go on", "pipeline", "phase"
+        )
+        count: Counter[tuple[str, str]] = Counter()
+        for run in active:
+            for (phase, _), state in self._context.ledger.all_dates(run.id).items():
+                count[run.pipeline, phase] += state is DateState.FAILED
+        for (pipeline, phase), dates in sorted(count.items()):
+            found.add_metric([pipeline, phase], dates)
+        return found
+
+    def _healing(self) -> Metric:
+        """By attempts, because `planner heal` is told how many there may be."""
+        pipeline = self._context.pipeline.name
+        found = _gauge(
+            "healing_dates",
+            "Gaps that runs of healing took in vain, or are at, by how many did",
+            "pipeline",
+            "phase",
+            "attempts",
+        )
+        attempts = Healing(self._context.redis, pipeline).attempts()
+        count = Counter((phase, tried) for (phase, _), tried in attempts.items())
+        for (phase, tried), dates in sorted(count.items()):
+            found.add_metric([pipeline, phase, str(tried)], dates)
+        return found
+
+    def _billed(self) -> Metric:
+        found = CounterMetricFamily(
+            f"{PREFIX}_billed_bytes", "Bytes that the warehouse billed", labels=["pipeline"]
+        )
+        billed: Mapping[str, str] = self._context.redis.hgetall(BILLED)  # type: ignore[assignment]
+        for pipeline, count in sorted(billed.items()):
+            found.add_metric([pipeline], float(count))
+        return found
 
     def _redis(self) -> Iterator[Metric]:
         memory: dict[str, Any] = self._context.redis.info("memory")

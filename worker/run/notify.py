@@ -12,8 +12,10 @@ import logging
 import shlex
 import subprocess
 import time
+from contextlib import suppress
 
 import httpx
+from redis import RedisError
 
 from planner.report.message import Message
 from planner.settings import Settings
@@ -48,6 +50,8 @@ def notify(context: Context, message: Message, *, once: str) -> bool:
     except Exception as error:
         told = redacted(f"{type(error).__name__}: {error}")
         log.warning("%s could not be told of: %s", message.title, told)
+        with suppress(RedisError):  # the next look that finds the same tries again
+            context.redis.delete(key)
         return False
     return True
 

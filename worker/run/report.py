@@ -16,13 +16,14 @@ from planner.gaps.matrix import matrix
 from planner.gaps.snapshot import snapshot
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.publish import Publication
-from planner.plan.plan import Plan, step_id
+from planner.pipeline.shape import shapes
+from planner.plan.plan import Plan, Step, step_id
 from planner.plan.states import DateState, RunState, StepState
 from planner.report.advice import retry_command
 from planner.report.report import Failure, Remark, Report, StepRow, Validation
 from planner.validation.counts import Counts
 from planner.validation.judge import judge
-from worker.ledger.record import RunRecord
+from worker.ledger.record import RunRecord, StepRecord
 from worker.run.final_count import uncounted
 from worker.run.validation import Pair, losses, orphans, validate
 from worker.step.context import Context
@@ -98,6 +99,7 @@ def report_of(
         pipeline=plan.pipeline,
         warehouse=plan.warehouse,
         entity=context.pipeline.entity,
+        shapes=shapes(context.pipeline),
         state=_state(run, rows, standing.validation),
         reason=plan.reason,
         values=plan.values,
@@ -186,21 +188,24 @@ def _state(run: RunRecord, rows: tuple[StepRow, ...], validation: Validation) ->
 
 def _rows(context: Context, run: RunRecord, plan: Plan) -> tuple[StepRow, ...]:
     steps = dict(plan.steps())
-    return tuple(
-        StepRow(
-            id=record.id,
-            phase=steps[record.id].phase,
-            dates=steps[record.id].dates,
-            state=record.state,
-            worker=record.worker,
-            attempt=record.attempt,
-            started=record.started,
-            ended=record.ended,
-            error=record.error,
-            worked=record.worked,
-            billed=record.billed,
-        )
-        for record in context.ledger.step_records(run.id, steps)
+    records = context.ledger.step_records(run.id, steps)
+    return tuple(row_of(record, steps[record.id]) for record in records)
+
+
+def row_of(record: StepRecord, step: Step) -> StepRow:
+    """A step as it went, or goes."""
+    return StepRow(
+        id=record.id,
+        phase=step.phase,
+        dates=step.dates,
+        state=record.state,
+        worker=record.worker,
+        attempt=record.attempt,
+        started=record.started,
+        ended=record.ended,
+        error=record.error,
+        worked=record.worked,
+        billed=record.billed,
     )
 
 

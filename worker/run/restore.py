@@ -2,7 +2,8 @@
 
 Each table is one commit, and is counted afterwards. A restore that was interrupted is begun again:
 what is as it was needs no writing, and no table is ever half restored. Meanwhile the restore holds
-the lease on each of its dates, as a step does.
+the lease on each of its dates, as a step does. It is noted in the ledger before its first write, so
+that one whose process was killed is told.
 """
 
 from __future__ import annotations
@@ -15,15 +16,16 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 
 from planner.errors import FleetError, UsageError
-from planner.files import write_whole
 from planner.pipeline.lookback import reach
 from planner.pipeline.phase import Phase
 from planner.pipeline.tables import TableSpec
 from planner.plan import owed as owed_files
+from planner.plan.command import Command
+from planner.plan.cost import cost_of
 from planner.plan.owed import Owed
 from planner.plan.plan import new_id
-from planner.report.history import write_restore
-from planner.report.restored import Restored, RestoreReport, restore_json, restore_markdown
+from planner.report.advice import restore_command
+from planner.report.restored import Restored, RestoreReport
 from planner.text import date_runs
 from sql import Unsupported, Warehouse, WarehouseError
 from sql.keeping import Keeper, Source, are_equal, put_back, whole
@@ -31,8 +33,10 @@ from sql.warehouse import Coverage, Table
 from worker.ledger.kept import Kept, Left, Place
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunRecord
+from worker.ledger.restores import RestoreRecord
 from worker.run.keep import require_kept, specs_of
 from worker.run.made import save_restored
+from worker.run.restore_note import note_restored, noted, tell
 from worker.step.context import Context
 from worker.step.keep import marks_of
 
@@ -61,16 +65,17 @@ def restore(
     phase: str | None = None,
     dates: Collection[date] | None = None,
     over: bool = False,
+    asked: Command | None = None,
 ) -> RestoreReport:
     """Put back what a run's dates held before it.
 
     `phase` means that phase alone. `over`: also over rows that were written since the run. Raises
     `UsageError` where nothing was kept, or something was written since; `FleetError` where
     something holds a date; `WarehouseError`, of which `KeptExpired` says that it is too late.
-    Nothing is written before all of that is known.
+    Nothing is written before all of that is known, and a restore that was refused is noted nowhere.
     """
     run = _require(context, run_id)
-    return _Restore(context=context, run=run, over=over).make(phase, dates)
+    return _Restore(context=context, run=run, over=over, asked=asked).make(phase, dates)
 
 
 def _require(context: Context, run_id: str) -> RunRecord:
@@ -89,6 +94,7 @@ class _Restore:
     context: Context
     run: RunRecord
     over: bool
+    asked: Command | None
 
     @cached_property
     def id(self) -> str:
@@ -107,7 +113,6 @@ class _Restore:
         return self.context.ledger.left(self.run.id)
 
     def make(self, phase: str | None, dates: Collection[date] | None) -> RestoreReport:
-        begun = self.context.ledger.now()
         known = self._chosen(phase, dates)
         pairs = {(name, day) for name, _, day in known}
         can_be = {place: each for place, each in known.items() if each.is_kept}
@@ -116,25 +121,31 @@ class _Restore:
             with lease.kept_alive():
                 parts = [self._part(*of) for of in specs_of(self.context, self.run, can_be)]
                 self._refuse_written_since(parts)
-                found = [self._put_back(part, lease) for part in parts]
-                owed = self._note_owed(pairs)
+                record = self._record(len(parts), phase, dates)
+                with noted(self.context, record, lease):
+                    found = [self._put_back(part, lease) for part in parts]
+                    owed = self._note_owed(pairs)
+                    self._note_made({(name, day) for name, _, day in can_be})
+                    report = self._report(record.begun, found, _not_kept(known), owed)
+                    note_restored(self.context, record, report)
         finally:
             lease.release()
-        report = RestoreReport(
-            restore_id=self.id,
+        tell(self.context, self.run, report)
+        return report
+
+    def _record(
+        self, tables: int, phase: str | None, dates: Collection[date] | None
+    ) -> RestoreRecord:
+        again = restore_command(self.run.id, phase, dates or ())
+        return RestoreRecord(
+            id=self.id,
             run_id=self.run.id,
             pipeline=self.run.pipeline,
-            warehouse=self.run.warehouse,
-            over=self.over,
-            begun=begun,
-            ended=self.context.ledger.now(),
-            tables=tuple(found),
-            not_kept=_not_kept(known),
-            to_recompute={name: tuple(sorted(days)) for name, days in owed.items()},
+            tables=tables,
+            begun=self.context.ledger.now(),
+            again=f"{again} --over" if self.over else again,
+            asked=self.asked,
         )
-        self._write_down(report)
-        self._note_made({(name, day) for name, _, day in can_be})
-        return report
 
     # -- what is to be done ------------------------------------------------------------------
 
@@ -303,13 +314,6 @@ class _Restore:
             )
         return dict(found)
 
-    def _write_down(self, report: RestoreReport) -> None:
-        self.context.ledger.note_restore(self.run.id, report.model_dump_json())
-        self._write_history(report)
-        folder = self.context.settings.folder("reports") / self.run.id
-        write_whole(folder / f"{self.id}.json", restore_json(report))
-        write_whole(folder / f"{self.id}.md", restore_markdown(report))
-
     def _note_made(self, pairs: Collection[Pair]) -> None:
         """Note what made the rows that are there again: `--changed` must not take them for the
         run's. A failure is only told."""
@@ -318,14 +322,28 @@ class _Restore:
         except (OSError, FleetError, WarehouseError) as error:
             log.warning("%s: what made its rows could not be noted: %s", self.id, error)
 
-    def _write_history(self, report: RestoreReport) -> None:
-        """Add it to the history in the warehouse, if there is one; a failure is only told."""
-        dataset = self.context.settings.history_dataset
-        if dataset is not None:
-            try:
-                write_restore(self.context.warehouse.labelled(phase="history"), dataset, report)
-            except WarehouseError as error:
-                log.warning("%s is not in the history %s: %s", self.id, dataset, error)
+    def _report(
+        self,
+        begun: float,
+        tables: Iterable[Restored],
+        not_kept: tuple[str, ...],
+        owed: Mapping[str, Collection[date]],
+    ) -> RestoreReport:
+        billed = self._warehouse.billed
+        return RestoreReport(
+            restore_id=self.id,
+            run_id=self.run.id,
+            pipeline=self.run.pipeline,
+            warehouse=self.run.warehouse,
+            over=self.over,
+            begun=begun,
+            ended=self.context.ledger.now(),
+            tables=tuple(tables),
+            not_kept=not_kept,
+            to_recompute={name: tuple(sorted(days)) for name, days in owed.items()},
+            asked=self.asked,
+            billed=cost_of(billed, self.context.settings.dollars_per_tib) if billed else None,
+        )
 
 
 def _holds(kept: Kept, cells: Coverage, day: date) -> bool:

@@ -13,6 +13,7 @@ from functools import cache
 
 import httpx
 
+from sql.tracing import traceparent
 from worker.runners.deadline import DeadlineClient
 
 ANSWER_BYTES = 1_000_000  # the real service's answers are below 10 kB
@@ -31,8 +32,14 @@ def open_client(url: str, *, auth: httpx.Auth | None = None, seconds: float = 30
         auth=auth,
         timeout=seconds,
         headers={"Accept-Encoding": "identity"},
-        event_hooks={"response": [_limit]},
+        event_hooks={"request": [_trace], "response": [_limit]},
     )
+
+
+def _trace(request: httpx.Request) -> None:
+    """Tell a service that traces whose trace it is part of."""
+    if parent := traceparent():
+        request.headers["traceparent"] = parent
 
 
 @cache

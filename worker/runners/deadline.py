@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, wait
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 import httpcore
@@ -43,7 +44,8 @@ def within(
         except BaseException as error:
             answer.set_exception(error)
 
-    threading.Thread(target=run, name="request", daemon=True).start()
+    here = copy_context()  # of which trace it is part
+    threading.Thread(target=here.run, args=(run,), name="request", daemon=True).start()
     deadline = time.monotonic() + seconds
     while not wait([answer], timeout=min(STOP_LOOK_SECONDS, seconds)).done:
         why = stop()
@@ -59,7 +61,8 @@ class DeadlineClient(httpx.Client):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.event_hooks = {**self.event_hooks, "request": [self._begin]}
+        requested = [*self.event_hooks["request"], self._begin]
+        self.event_hooks = {**self.event_hooks, "request": requested}
         self._clock = _Clock()
         for transport in {self._transport, *self._mounts.values()}:
             if isinstance(transport, httpx.HTTPTransport):

@@ -13,10 +13,13 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from planner.files import closed
 from planner.pipeline.runners import Rule, ScriptRunner
+from sql.tracing import span, traceparent
 from worker.processes import secrets
 from worker.processes.children import start_process
 from worker.runners import orphans
@@ -64,8 +67,17 @@ class Script:
             if number > 1:
                 command += [self.spec.resume.argument, str(number)]
         mark = orphans.new_mark()
-        environment = {**os.environ, **own, orphans.VARIABLE: mark}
         orphans.reap()
+        with span("script", {"backfill.command": self.spec.command[0]}):
+            return self._started(job, command, cwd, {**os.environ, **own, orphans.VARIABLE: mark})
+
+    def _started(
+        self, job: Job, command: Sequence[str], cwd: str | None, environment: dict[str, str]
+    ) -> Outcome:
+        """Start the command, and wait for its end; what that means."""
+        mark = environment[orphans.VARIABLE]
+        if parent := traceparent():
+            environment["TRACEPARENT"] = parent
         hidden = secrets.known(environment)
         with captured(log=job.log, rules=self._rules, hidden=hidden) as output:
             output.say(f"$ {' '.join(command)}")
@@ -106,6 +118,8 @@ class Script:
 
     def absence(self, beside: Path) -> str | None:
         folder = Path(expand(self.spec.cwd)).expanduser() if self.spec.cwd else Path()
+        if why := closed(folder):
+            return why
         if not folder.is_dir():
             return f"there is no folder {folder}"
         program, *arguments = (expand(part) for part in self.spec.command)

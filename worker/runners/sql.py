@@ -13,6 +13,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +112,9 @@ def _run(
     if warehouse.at_once == 1:
         return warehouse.run(statement, parameters)
     with ThreadPoolExecutor(1, thread_name_prefix="statement-") as executor:
-        running = executor.submit(warehouse.labelled(job=job_id).run, statement, parameters)
+        running = executor.submit(
+            copy_context().run, warehouse.labelled(job=job_id).run, statement, parameters
+        )
         try:
             while not wait([running], POLL_SECONDS).done:
                 why = job.stop()

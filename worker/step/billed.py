@@ -15,7 +15,7 @@ def note_billed(context: Context, run: RunRecord, step_id: str | None, billed: i
     """Add billed bytes to a run, and to a step of it; pause the run above its limit."""
     if not billed:
         return
-    total = context.ledger.add_billed(run.id, step_id, billed)
+    total = context.ledger.add_billed(run, step_id, billed)
     cost = cost_of(total, context.settings.dollars_per_tib)
     if run.max_dollars is None or cost.dollars <= run.max_dollars:
         return

@@ -13,9 +13,10 @@ from worker.ledger.record import RunRecord
 
 
 def resources_of(run: RunRecord, step: Step, phase: Phase, dates: Sequence[date]) -> list[Resource]:
-    """The lease on each date, a slot of the phase, and a turn to write each limited table."""
+    """The lease on each date, slots of run and phase, and a turn to write each limited table."""
     name, limit = f"{run.pipeline}:{step.phase}", phase.concurrency
     return [
+        *_of_run(run),
         *(Resource(name=f"{name}:{day}", full="another step of its dates") for day in dates),
         Resource(name=name, capacity=limit, full=f"a slot of {phase.name} ({limit} at once)"),
         *(
@@ -28,6 +29,14 @@ def resources_of(run: RunRecord, step: Step, phase: Phase, dates: Sequence[date]
             if spec.writers is not None
         ),
     ]
+
+
+def _of_run(run: RunRecord) -> list[Resource]:
+    """One of the slots that the run may have at once, where it was told how many."""
+    if run.max_slots is None:
+        return []
+    full = f"a slot of its run ({run.max_slots} at once)"
+    return [Resource(name=f"run:{run.id}", capacity=run.max_slots, full=full)]
 
 
 def services_of(phase: Phase, *, parked: bool, which: int | None) -> list[Resource]:

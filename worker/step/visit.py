@@ -35,7 +35,8 @@ from worker.step.resources import resources_of, services_of
 from worker.step.retry import Retry, decide
 from worker.step.settlement import ERROR_CHARS, Settlement, first, texts
 from worker.step.stop import Stop
-from worker.step.waits import FIRST_WAIT_SECONDS, wait, wait_for_lease
+from worker.step.traced import made
+from worker.step.waits import FIRST_WAIT_SECONDS, wait, wait_for_lease, wait_for_run
 
 CRASHES_MAX = 20  # takeovers of one step: so often, the step itself kills its workers
 
@@ -74,9 +75,10 @@ class Visit:
             return self._settle_idle(record, StepState.CANCELLED)
         if self.run.state in RUN_ENDED:
             raise StepFailed(f"{self.id} was not run: {self.run.id} is {self.run.state}")
-        goes_on = self.run.state is RunState.PAUSED and record.parked
-        if self.run.state is not RunState.RUNNING and not goes_on:
-            raise self._wait()
+        goes_on = self.run.state in (RunState.PAUSED, RunState.RUNNING) and record.parked
+        requeue = None if goes_on else wait_for_run(self.context, self.run, self.id)
+        if requeue:
+            raise requeue
         other = mismatch(self.context, self.run)
         if other is not None:
             return self._config_mismatch(record, other)
@@ -151,9 +153,9 @@ class Visit:
             ready = [day for day in ready if started.dates.get(day) is DateState.PENDING]
             if started.crashes >= CRASHES_MAX:
                 return self._give_up(taken, ready)
+            attempt = self._attempt(ready, taken, which, states)
             with lease.kept_alive():
-                attempt = self._attempt(ready, taken, which, states)
-                outcome = attempt.make()
+                outcome = made(self.run, attempt)
                 note_billed(self.context, self.run, self.id, attempt.billed)
             keep = isinstance(outcome, Park)
             return self._act_on(outcome, taken)

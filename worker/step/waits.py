@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from worker.ledger.awaited import Awaited, awaited_resource
+from planner.plan.states import RunState
+from worker.ledger.awaited import Awaited, awaited_resource, awaited_run
 from worker.ledger.lease import Lease
 from worker.ledger.record import RunRecord
 from worker.step.context import Context
@@ -29,6 +30,20 @@ def wait(
     pause = min(FIRST_WAIT_SECONDS * WAIT_GROWTH ** min(waits, 50), longest)
     why = f"waits for {what}" if what else f"its run is {run.state}"
     return kind(longest if awaited else pause, why, awaited)
+
+
+def wait_for_run(context: Context, run: RunRecord, step_id: str) -> Requeue | None:
+    """To be raised, where no step of its run may begin now: it is paused, or not its hours."""
+    if run.state is RunState.PAUSED:
+        return wait(context, run, step_id, awaited=awaited_run(run.id, step_id))
+    if run.state is not RunState.RUNNING:
+        return wait(context, run, step_id)
+    seconds = run.hours.closed_seconds(context.ledger.now()) if run.hours else 0.0
+    if not run.hours or not seconds:
+        return None
+    why = f"the run's hours ({run.hours.text})"
+    context.ledger.note_wait(run.id, step_id, why)
+    return Waiting(seconds, f"waits for {why}")
 
 
 def wait_for_lease(context: Context, run: RunRecord, step_id: str, lease: Lease) -> Requeue:

@@ -2,59 +2,64 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from planner.gaps.gaps import GapReason, SkipReason
-from planner.gaps.snapshot import COMPLETE, PLANNED, Snapshot, State
+from planner.gaps.gaps import SHORT, Assessment, Gap, GapReason, SkipReason
+from planner.gaps.snapshot import Snapshot
+from planner.pipeline.shape import PhaseShape
 from planner.pipeline.windows import DAY, Season, Window
-from planner.report.html.markup import Markup, el, join
-from planner.report.report import Failure, Report
+from planner.report.html.markup import Markup, el
+from planner.report.html.states import STATES, Live, Shown
+from planner.report.report import Failure, Report, StepRow
 
 PART_DAYS_MAX = 400  # a row longer than a year cannot be read: it is cut at New Year
-REASON_CHARS = 600  # of a failure, in a cell's details; the table of failures has more
 
-STATES: dict[State, tuple[str, str]] = {
-    COMPLETE: ("complete", "holds what its upstream phases hold"),
-    PLANNED: ("to do", "this plan writes it"),
-    GapReason.MISSING: ("missing", "no rows"),
-    GapReason.LATE: ("late", "the source should hold rows, and has held none since"),
-    GapReason.PARTIAL: ("partial", "short of entities, or of whole tables; the fill is the share"),
-    GapReason.DUPLICATE: ("duplicate", "rows share a key that is unique"),
-    GapReason.AUDIT: ("audit", "an audit of the pipeline file finds it wrong"),
-    GapReason.UNFILLED: ("unfilled", "a column holds too few values"),
-    GapReason.SURPLUS: ("surplus", "holds ids that nothing upstream holds"),
-    GapReason.ORPHAN: ("orphan", "holds rows, and nothing upstream does"),
-    GapReason.CASCADE: (
-        "to recompute",
-        "rows are there, computed before their upstream was repaired",
-    ),
-    GapReason.STALE: ("stale", "rows are there, and their upstream was written after them"),
-    SkipReason.OFF_DAY: ("off-day", "nothing happened"),
-    SkipReason.BOOTSTRAP: (
-        "bootstrap",
-        "in the warm-up: too early in the season or period for this phase",
-    ),
-    SkipReason.BETWEEN: ("between", "no date of a phase that is due by week or month"),
-    SkipReason.EXCLUDED: ("excluded", "the pipeline file expects nothing"),
-    SkipReason.ACCEPTED: ("accepted", "the pipeline file accepts that rows are lost"),
-    SkipReason.UPSTREAM_MISSING: ("no upstream", "what it is computed from is not there"),
-    SkipReason.OPEN: ("open", "the day is not closed: rows may still come"),
-    SkipReason.UNJUDGED: ("unjudged", "nothing tells what it should hold: its source holds none"),
-    SkipReason.WATCHED: (
-        "watched",
-        "short, and nothing here writes it",
-    ),
-    SkipReason.LEFT_OUT: ("left out", "short, and this plan was told to leave it"),
-    SkipReason.BEYOND: ("beyond", "holds rows, and is later than the calendar's end"),
-    SkipReason.IN_FLIGHT: ("in flight", "another run is repairing it"),
-}
-"""State → what it is called, and what it means."""
+Moment = Literal["before", "during", "after"]
 
-CODES = {state: n for n, state in enumerate(STATES)}
+
+@dataclass(frozen=True, kw_only=True)
+class Detail:
+    """What is wrong with a phase and date, in words, and the ids that it lacks."""
+
+    phase: str
+    date: date
+    text: str
+    ids: tuple[str, ...] = ()
+    """Those that are named."""
+    unnamed: int = 0
+    """How many more it lacks."""
+
+
+def details_of(assessment: Assessment) -> list[Detail]:
+    """What a count found wrong with single dates, and why others are left as they are."""
+    found = [*assessment.gaps.values(), *assessment.orphans.values()]
+    details = [_detail(gap) for gaps in found for gap in gaps.values()]
+    details += [
+        Detail(phase=phase, date=day, text=f"{each.gap.detail}; accepted, since {each.reason}")
+        for phase, days in assessment.accepted.items()
+        for day, each in days.items()
+    ]
+    return details + [
+        Detail(phase=phase, date=day, text=left.detail)
+        for phase, days in assessment.empty.items()
+        for day, left in days.items()
+        if left.detail and day not in assessment.accepted.get(phase, ())
+    ]
+
+
+def _detail(gap: Gap) -> Detail:
+    short = [each for each in gap.findings if each.reason in SHORT]
+    ids = dict.fromkeys(each for finding in short for each in finding.ids)
+    return Detail(
+        phase=gap.phase,
+        date=gap.date,
+        text=gap.detail,
+        ids=tuple(ids),
+        unnamed=max((each.apart - len(each.ids) for each in short), default=0),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +70,17 @@ class Pictures:
     seasons: tuple[Season, ...]
     before: Snapshot
     after: Snapshot
-    is_plan: bool = False
-    """Whether `before` is now, and `after` is what a plan does about it."""
+    moment: Moment = "after"
+    """Of a run. Before it, `before` is now and `after` what a plan does about it; during it,
+    `after` is as planned, and `live` what became of that so far."""
+    shapes: tuple[PhaseShape, ...] = ()
+    """What the phases are computed from; none where it is not known."""
+    run_id: str = ""
     failures: tuple[Failure, ...] = ()
+    details: tuple[Detail, ...] = ()
+    steps: tuple[StepRow, ...] = ()
+    live: dict[str, Any] | None = None
+    """During a run: how it stands, and where the page hears how it goes on."""
 
     @property
     def phases(self) -> list[str]:
@@ -88,6 +101,14 @@ def pictures_of(report: Report) -> Pictures:
         before=report.days_before,
         after=report.days_after,
         failures=report.failures,
+        shapes=report.shapes,
+        run_id=report.run_id,
+        steps=report.steps,
+        details=tuple(
+            Detail(phase=each.phase, date=each.date, text=each.detail)
+            for each in (*report.validation.short, *report.losses, *report.orphans)
+            if each.detail
+        ),
     )
 
 
@@ -101,7 +122,8 @@ class Map(NamedTuple):
 
 
 def maps(shown: Pictures) -> list[Map]:
-    """One heat-map per season, and one for days outside of them on which there is something."""
+    """One heat-map per season, and one for days outside of them on which there is something; the
+    newest first."""
     reach = shown.after.window
     found = [piece for season in shown.seasons for piece in _pieces(season, reach)]
     found += [
@@ -110,7 +132,7 @@ def maps(shown: Pictures) -> list[Map]:
         if _is_busy(shown, window)
         for piece in _pieces(Season(name="x", year=window.start.year, **dict(window)), reach, "")
     ]
-    return sorted(found, key=lambda each: each.window.start)
+    return sorted(found, key=lambda each: each.window.start, reverse=True)
 
 
 def _pieces(season: Season, reach: Window, name: str | None = None) -> Iterator[Map]:
@@ -150,89 +172,43 @@ def _is_busy(shown: Pictures, window: Window) -> bool:
     )
 
 
-def states_shown(shown: Pictures) -> list[State]:
-    """The states that occur, in the order of the legend."""
-    seen = {
+def states_shown(shown: Pictures) -> list[Shown]:
+    """The states that occur, or may soon, in the order of the legend."""
+    seen: set[Shown] = {
         stretch.state
         for snapshot in shown.both
         for stretches in snapshot.phases.values()
         for stretch in stretches
     }
+    if shown.moment == "during":
+        seen |= {*Live}
     return [state for state in STATES if state in seen]
 
 
 def legend(pictures: Pictures) -> Markup:
-    """What the cells look like, and mean."""
+    """What the cells look like, and mean: a button each, which shows its cells alone."""
     shown = states_shown(pictures)
     entries = [
-        (f"cell s-{state}", label, meaning)
+        (str(state), f"cell s-{state}", label, meaning)
         for state, (label, meaning) in STATES.items()
         if state in shown
     ]
-    if not pictures.is_plan and any(state in shown for state in GapReason):
-        entries.insert(1, ("cell s-complete fixed", "repaired", "was short, and is complete now"))
-    return el(
-        "ul",
-        *(
-            el("li", el("span", class_=look, aria_hidden="true"), el("span", label), title=meaning)
-            for look, label, meaning in entries
-        ),
-        class_="legend",
-        aria_label="Legend",
+    if pictures.moment != "before" and any(state in shown for state in GapReason):
+        meaning = "was short, and is complete now"
+        entries.insert(1, ("fixed", "cell s-complete fixed", "repaired", meaning))
+    if pictures.moment == "during":
+        entries.append(("due", "cell due", "to do", "this run is still to come to it"))
+    return el("ul", *(_entry(*each) for each in entries), class_="legend", aria_label="Legend")
+
+
+def _entry(state: str, look: str, label: str, meaning: str) -> Markup:
+    parts = el("span", class_=look, aria_hidden="true"), el("span", label)
+    button = el(
+        "button",
+        *parts,
+        type="button",
+        title=meaning,
+        data_show=state,
+        aria_pressed="false",
     )
-
-
-def data_script(shown: Pictures) -> Markup:
-    """Everything the script draws, as a block of JSON that cannot end the script element."""
-    content = {
-        "isPlan": shown.is_plan,
-        "entity": shown.entity,
-        "states": [[str(state), *words] for state, words in STATES.items()],
-        "short": [CODES[reason] for reason in GapReason if reason in CODES],
-        "planned": CODES[PLANNED],
-        "phases": shown.phases,
-        "maps": [
-            {
-                "name": each.name,
-                "start": str(each.window.start),
-                "days": (each.window.end - each.window.start).days + 1,
-                "parts": [
-                    [name.replace("_", "-"), str(part.start), (part.end - part.start).days + 1]
-                    for name, part in each.parts.items()
-                ],
-            }
-            for each in maps(shown)
-        ],
-        "before": _encoded(shown.before, shown.phases),
-        "after": _encoded(shown.after, shown.phases),
-        "failures": [
-            [
-                failure.phase,
-                failure.state,
-                failure.reason[:REASON_CHARS],
-                list(map(str, failure.dates)),
-            ]
-            for failure in shown.failures
-        ],
-    }
-    text = json.dumps(content, ensure_ascii=True, separators=(",", ":"))
-    # ASCII alone leaves no U+2028; these three can be read as markup.
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return join(
-        [Markup('<script type="application/json" id="data">'), Markup(text), Markup("</script>")]
-    )
-
-
-def _encoded(snapshot: Snapshot, phases: list[str]) -> dict[str, Any]:
-    start = snapshot.window.start
-    return {
-        "start": str(start),
-        "phases": [
-            [
-                [(s.start - start).days, s.days, CODES[s.state], s.expected, s.found]
-                for s in snapshot.phases.get(phase, ())
-            ]
-            for phase in phases
-        ],
-    }
+    return el("li", button)

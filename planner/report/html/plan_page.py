@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 
 from planner.gaps.gaps import GapReason
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.pipeline import Pipeline
+from planner.pipeline.shape import shapes
 from planner.plan.estimate import Estimate
 from planner.plan.outlook import outlook, short_now
 from planner.plan.plan import Plan
-from planner.report.html.heatmap import Pictures
+from planner.report.html.heatmap import Detail, Pictures
 from planner.report.html.markup import Markup, el, join
 from planner.report.html.render import NOTHING, page, section
 from planner.report.html.tables import row_of, scroll
@@ -23,14 +24,19 @@ UNKNOWN = "unknown"
 DETAIL_CHARS = 2000
 
 
-def render_plan(plan: Plan, pipeline: Pipeline, *, command: str) -> str:
-    """The whole page. `command` is what does the plan, to be copied."""
+def render_plan(
+    plan: Plan, pipeline: Pipeline, *, command: str, details: Iterable[Detail] = ()
+) -> str:
+    """The whole page. `command` is what does the plan, to be copied; `details` say what is wrong
+    with single dates."""
     shown = Pictures(
         entity=pipeline.entity,
         seasons=Calendar(pipeline=pipeline).seasons(plan.reach),
         before=plan.days_before,
         after=outlook(plan),
-        is_plan=True,
+        moment="before",
+        shapes=shapes(pipeline),
+        details=tuple(details),
         failures=tuple(_left(plan)),
     )
     return page(
@@ -114,8 +120,14 @@ def _figures(plan: Plan) -> Markup:
         figures += [
             (str(cost.counting), "is what counting is billed"),
             (str(cost.recounts), "is what the run's recounts are billed"),
-            (UNKNOWN, "is what its scripts and statements are billed"),
         ]
+        if cost.statements:
+            figures.append((str(cost.statements), "is what its statements are billed"))
+        if cost.keeping:
+            figures.append((str(cost.keeping), "is what keeping and comparing rows is billed"))
+        if cost.unknown:
+            what = f"is what {', '.join(cost.unknown)} is billed, beside its counts"
+            figures.append((UNKNOWN, what))
     return join(el("li", el("b", value), el("span", label)) for value, label in figures)
 
 

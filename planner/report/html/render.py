@@ -10,12 +10,14 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from string import Template
 
 from planner.report.html import tables
-from planner.report.html.heatmap import Pictures, data_script, legend, maps, pictures_of
+from planner.report.html.heatmap import Pictures, legend, maps, pictures_of
 from planner.report.html.markup import Markup, el, join
+from planner.report.html.moment import data_script
 from planner.report.html.timeline import timeline
 from planner.report.report import (
     Report,
@@ -65,23 +67,28 @@ def page(
     alerts: Markup = NOTHING,
 ) -> str:
     """A page around the calendars of `shown`: `alerts` stand above them, `sections` below."""
-    style, script, around = (
-        (HERE / file).read_text(encoding="utf-8") for file in ("page.css", "page.js", "page.html")
-    )
-    return Template(around).substitute(
-        policy=_policy(script=script, style=style),
-        style=Markup(style),
-        script=Markup(script),
+    is_live = shown.live is not None
+    return Template(_text("page.html")).substitute(
+        policy=policy(is_live=is_live),
+        style=_text("page.css"),
+        script=_script(is_live=is_live),
         title=join([title]),
         header=header,
         figures=figures,
         alerts=alerts,
-        switch=_switch(shown),
-        legend=legend(shown),
-        maps=_maps_note(shown, who),
+        calendar=_calendar(shown, who),
         sections=join(sections),
         data=data_script(shown),
     )
+
+
+def _calendar(shown: Pictures, who: str) -> Markup:
+    if not shown.phases:
+        return NOTHING
+    text = Template(_text("calendar.html")).substitute(
+        switch=_switch(shown), legend=legend(shown), maps=_maps_note(shown, who)
+    )
+    return Markup(text)
 
 
 def section(name: str, title: str, *content: Markup) -> Markup:
@@ -91,20 +98,38 @@ def section(name: str, title: str, *content: Markup) -> Markup:
 
 def _switch(shown: Pictures) -> Markup:
     """The buttons that show one picture or the other; the one that is shown first is pressed."""
-    titles = ("Now", "As planned") if shown.is_plan else ("Before", "After")
+    titles = {
+        "before": ("Now", "As planned"),
+        "during": ("Before", "Now"),
+        "after": ("Before", "After"),
+    }[shown.moment]
+    is_before = shown.moment == "before"
     return join(
         el("button", title, type="button", id=name, aria_pressed=str(is_first).lower())
         for name, title, is_first in zip(
-            ("before", "after"), titles, (shown.is_plan, not shown.is_plan), strict=True
+            ("before", "after"), titles, (is_before, not is_before), strict=True
         )
     )
 
 
-def _policy(*, script: str, style: str) -> str:
+def policy(*, is_live: bool) -> str:
+    """What a page may do: run its own script, have its own style, and load nothing. A live one may
+    hear how its run goes on, from where it was served."""
+    script, style = _script(is_live=is_live), _text("page.css")
+    hears = "connect-src 'self'; " if is_live else ""
     return (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
+        f"{hears}img-src data:; base-uri 'none'; form-action 'none'"
     )
+
+
+def _script(*, is_live: bool) -> str:
+    return _text("page.js") + (_text("live.js") if is_live else "")
+
+
+@cache
+def _text(file: str) -> Markup:
+    return Markup((HERE / file).read_text(encoding="utf-8"))
 
 
 def _hash(text: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.gaps.matrix import Count
+from planner.plan.cost import Cost
 from planner.report.advice import next_steps
 from planner.report.causes import Cause, causes
 from planner.report.html.markup import Markup, el, join
-from planner.report.report import Report, bare_seasons, phase_times
+from planner.report.report import Report, bare_seasons, billed_phases, phase_times
 from planner.text import date_runs, duration
 
 REASON_CHARS = 2000  # the JSON has it whole
@@ -151,7 +152,8 @@ def durations(report: Report) -> Markup:
     """Per phase: how many steps, how they ended, and how long they took."""
     planned = report.estimate is not None
     columns = ["phase", "steps", *STATES, "dates", *(["planned"] if planned else [])]
-    columns += ["work", "start to end", "workers"]
+    billed = billed_phases(report) if report.billed else {}
+    columns += ["work", "start to end", "workers", *(["billed"] if billed else [])]
     rows = []
     for time in phase_times(report):
         foreseen = "–" if time.planned is None else duration(time.planned)
@@ -163,6 +165,7 @@ def durations(report: Report) -> Markup:
             duration(time.work),
             duration(time.span),
             str(time.workers),
+            *([_price(report, billed.get(time.phase, 0))] if billed else []),
         ]
         rows.append(
             el("tr", el("th", time.phase, scope="row"), *(el("td", c, class_="n") for c in cells))
@@ -170,6 +173,14 @@ def durations(report: Report) -> Markup:
     return scroll(
         el("table", el("thead", row_of("th", *columns)), el("tbody", *rows), class_="plain")
     )
+
+
+def _price(report: Report, billed: int) -> str:
+    """What so many of the bytes that were billed came to."""
+    if report.billed is None or not billed:
+        return "–"
+    dollars = report.billed.dollars * billed / report.billed.bytes
+    return str(Cost(bytes=billed, dollars=dollars))
 
 
 def next_list(report: Report) -> Markup:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from planner.plan.cost import readable
 from planner.report.html.markup import Markup, el
 from planner.report.report import Report, StepRow
 from planner.text import counted, date_runs, duration, moment
@@ -17,6 +18,7 @@ LANE_PIXELS = 12
 BAR_PIXELS = 9
 NARROWEST_PERCENT = 0.15  # a step of an instant can still be seen, and pointed at
 TICKS_MAX = 8
+COLOURS = 12  # that can be told apart
 ERROR_CHARS = 300
 NICE_SECONDS = [
     *(1, 2, 5, 10, 15, 30),
@@ -126,6 +128,7 @@ def _bar(bar: Bar, lane: int, phase: int, first: float, span: float) -> list[Mar
         f"{moment(bar.start)}, for {duration(bar.end - bar.start)}"
         + (f", attempt {row.attempt}" if row.attempt > 1 else ""),
         row.worker,
+        f"billed {readable(row.billed)}" if row.billed else "",
         row.error[:ERROR_CHARS],
     ]
     good = row.state == "succeeded"
@@ -137,7 +140,7 @@ def _bar(bar: Bar, lane: int, phase: int, first: float, span: float) -> list[Mar
             width=f"{max(width * 100, NARROWEST_PERCENT):.3f}%",
             height=BAR_PIXELS,
             rx=1.5,
-            class_=f"bar p{phase % 6}" + ("" if good else " bad"),
+            class_=f"bar p{phase % COLOURS}" + ("" if good else " bad"),
             tabindex=-1,
             role="listitem",
             aria_label=". ".join(filter(None, details)),
@@ -154,7 +157,7 @@ def _bar(bar: Bar, lane: int, phase: int, first: float, span: float) -> list[Mar
 def _below(report: Report) -> list[Markup]:
     """The phases' colours, and what never started."""
     keys = [
-        el("li", el("span", class_=f"key p{n % 6}", aria_hidden="true"), el("span", phase))
+        el("li", el("span", class_=f"key p{n % COLOURS}", aria_hidden="true"), el("span", phase))
         for n, phase in enumerate(report.phases)
         if any(row.phase == phase and row.started is not None for row in report.steps)
     ]

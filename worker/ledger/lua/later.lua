@@ -5,7 +5,8 @@
 -- KEYS: the set of its queue's delayed messages, its queue, the list of wake-ups; of one that waits
 --   for something the key of that and the set of its waiters.
 -- ARGV: the message, seconds from now; then the waiting step (the key of its run's delayed messages
---   and its id), the field that is pending meanwhile or '', how many holders there are meanwhile.
+--   and its id), the field that has a value meanwhile or '', how many holders there are meanwhile,
+--   that value.
 local LIFE = 30 * 86400
 local t = redis.call('TIME')
 local now, seconds = tonumber(t[1]) + tonumber(t[2]) / 1e6, tonumber(ARGV[2])
@@ -13,7 +14,7 @@ if KEYS[4] then
   local step, field = ARGV[3], ARGV[4]
   local waits
   if field ~= '' then
-    waits = redis.call('HGET', KEYS[4], field) == DATE.PENDING
+    waits = redis.call('HGET', KEYS[4], field) == ARGV[6]
   else
     waits = redis.call('ZCARD', KEYS[4]) >= tonumber(ARGV[5])
   end

@@ -4,12 +4,13 @@ import sys
 import time
 
 if "planner" in sys.orig_argv:
-    import kombu.transport.redis as kombu_redis
+    from worker.messages import stencil
 
-    _stock = kombu_redis.Channel._put
+    _stock = stencil.Stencil.copy
 
-    def _put(self, queue, message, **options):
+    def _copy(self, name, index):
         time.sleep(0.1)
-        _stock(self, queue, message, **options)
+        return _stock(self, name, index)
 
-    kombu_redis.Channel._put = _put
+    stencil.Stencil.copy = _copy
+    stencil.AT_ONCE = 1

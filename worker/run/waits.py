@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from planner.report.causes import signature
 from planner.text import duration
-
-if TYPE_CHECKING:
-    from worker.ledger.record import RunRecord, StepRecord
+from worker.ledger.record import RunRecord, StepRecord
 
 
 @dataclass(frozen=True, kw_only=True)

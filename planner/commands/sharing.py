@@ -1,0 +1,73 @@
+"""The options by which a run shares the fleet with others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from planner.errors import UsageError
+from planner.plan.hours import Hours, parse_time
+from planner.plan.states import Priority
+
+if TYPE_CHECKING:
+    from worker.ledger.orders import Orders
+
+
+def _time(text: str) -> time:
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sharing:
+    """How a run shares the fleet: runs take turns, whatever their size."""
+
+    priority: Annotated[
+        Priority,
+        typer.Option("--priority", help="How many turns it has beside other runs: 4, 2 or 1 of 7."),
+    ] = Priority.NORMAL
+    max_slots: Annotated[
+        int | None,
+        typer.Option(
+            "--max-slots", min=1, metavar="N", help="Run N of its steps at once, at most."
+        ),
+    ] = None
+    not_before: Annotated[
+        time | None,
+        typer.Option(
+            "--not-before",
+            parser=_time,
+            metavar="HH:MM",
+            help="With --until: begin steps only between the two, in the file's time zone.",
+        ),
+    ] = None
+    until: Annotated[
+        time | None,
+        typer.Option(
+            "--until",
+            parser=_time,
+            metavar="HH:MM",
+            help="What runs then goes on to its end; the others wait for --not-before.",
+        ),
+    ] = None
+
+    def orders(self, orders: Orders, timezone: str) -> Orders:
+        """The orders of a run with these. Raises `UsageError` for half of its hours, or none."""
+        if (self.not_before is None) != (self.until is None) or (
+            self.not_before is not None and self.not_before == self.until
+        ):
+            raise UsageError(
+                "Hours have a begin and an end: write both, such as --not-before 22:00 "
+                "--until 06:00."
+            )
+        hours = (
+            Hours(begin=self.not_before, end=self.until, timezone=timezone)
+            if self.not_before is not None and self.until is not None
+            else None
+        )
+        return replace(orders, priority=self.priority, max_slots=self.max_slots, hours=hours)

@@ -1,0 +1,1 @@
+DELETE FROM lake.counted WHERE day BETWEEN @start_date AND @end_date

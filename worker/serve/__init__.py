@@ -1,0 +1,1 @@
+"""Pages of runs while they go on, for browsers: reads the ledger, and writes nothing."""
