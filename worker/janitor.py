@@ -28,6 +28,7 @@ from worker.messages.later import Delivery
 from worker.processes.children import die_with_parent
 from worker.reconciler import reconcile_quietly
 from worker.run.tidy import tidy_daily
+from worker.runners import orphans
 from worker.step.context import Context, context_here
 
 log = logging.getLogger(__name__)
@@ -39,8 +40,8 @@ LOOK_SECONDS = 1.0  # how soon the death of another worker of this host is notic
 class Janitor(threading.Thread):
     """Reconciles twice per `BACKFILL_RECONCILE_SECONDS`, and keeps its worker registered.
 
-    Puts the messages of workers that died on this host back: of those before it, and of those that
-    die beside it.
+    Puts the messages of workers that died on this host back, and ends the scripts that they left:
+    of those before it, and of those that die beside it.
     """
 
     def __init__(self, context: Context, worker: str, slots: int) -> None:
@@ -81,6 +82,7 @@ class Janitor(threading.Thread):
                 self._restore()
 
     def _restore(self) -> None:
+        orphans.reap()
         with suppress(redis.RedisError):  # they are visible again after a while
             restore_held(self._process_context.redis)
 

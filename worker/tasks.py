@@ -22,6 +22,7 @@ from worker.messages.later import GOES_FIRST
 from worker.messages.transport import AWAITED, WAIT
 from worker.processes.logs import tell_of
 from worker.run.finalize import finalize as finalize_run
+from worker.run.tidy import vacuum_daily
 from worker.step.context import Context, context_here
 from worker.step.errors import Requeue, StepFailed, Working
 from worker.step.visit import visit
@@ -54,12 +55,15 @@ def finalize(task: Task, run_id: str) -> str:
     """Validate and report a run whose steps have settled: the chord's body, and its errback."""
     tell_of(run=run_id)
     try:
-        return finalize_run(context_here(), run_id)
+        context = context_here()
+        ended = finalize_run(context, run_id)
+        vacuum_daily(context)
     except Requeue as requeue:
         raise _requeued(task, requeue) from None
     except BadRecord as error:
         log.warning("%s", error)
         raise _requeued(task, Requeue(UNREADABLE_SECONDS, str(error))) from None
+    return ended
 
 
 def _send_rest(context: Context, run_id: str, step_id: str) -> None:

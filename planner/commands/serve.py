@@ -14,10 +14,8 @@ from planner.commands.context import open_context
 from planner.commands.output import err, note
 from planner.commands.up import stop_on_sigterm
 from planner.errors import Exit, UsageError
-from sql import WarehouseError
 
 if TYPE_CHECKING:
-    from worker.serve.gaps import OpenGaps
     from worker.step.context import Context
 
 PORT = 9465
@@ -49,10 +47,11 @@ def serve(address: Address = "127.0.0.1", port: Port = PORT, gaps_every: GapsEve
     import uvicorn
 
     from worker.serve.app import make_app
+    from worker.serve.gaps import OpenGaps
 
     context = open_context()
     password = _password(context, address)
-    gaps, seconds = _gaps(context, gaps_every)
+    gaps = OpenGaps(context, only_free=gaps_every is None)
     listening = _listen(address, port)
     app = make_app(context, gaps, password)
     server = uvicorn.Server(
@@ -68,9 +67,9 @@ def serve(address: Address = "127.0.0.1", port: Port = PORT, gaps_every: GapsEve
     )
     stop_on_sigterm()
     stopped = threading.Event()
-    counting = gaps and threading.Thread(target=gaps.count_every, args=(seconds, stopped))
-    if counting:
-        counting.start()
+    every = float(gaps_every or FREE_SECONDS)
+    counting = threading.Thread(target=gaps.count_every, args=(every, stopped))
+    counting.start()
     err.print(_url(address, listening), markup=False, soft_wrap=True)
     note("Ctrl-C ends it.")
     try:
@@ -80,10 +79,9 @@ def serve(address: Address = "127.0.0.1", port: Port = PORT, gaps_every: GapsEve
     finally:
         stopped.set()
         listening.close()
-        if counting:
-            counting.join(STOP_SECONDS)
-            if counting.is_alive():  # it only reads, and the warehouse may take its time
-                os._exit(Exit.DONE)
+        counting.join(STOP_SECONDS)
+        if counting.is_alive():  # it only reads, and the warehouse may take its time
+            os._exit(Exit.DONE)
 
 
 def _password(context: Context, address: str) -> str | None:
@@ -97,20 +95,6 @@ def _password(context: Context, address: str) -> str | None:
             "for, or leave --address out."
         )
     return None if secret is None else secret.get_secret_value()
-
-
-def _gaps(context: Context, every: int | None) -> tuple[OpenGaps | None, float]:
-    """What counts the gaps, and how often; None where counting is billed and was not asked for."""
-    from worker.serve.gaps import OpenGaps
-
-    found = OpenGaps(context)
-    try:
-        if every is None and found.is_billed:
-            note("Counting is billed here, so open gaps are not counted: --gaps-every 1h does it.")
-            return None, 0.0
-    except WarehouseError as error:
-        note(f"{error}")
-    return found, float(every or FREE_SECONDS)
 
 
 def _listen(address: str, port: int) -> socket.socket:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 
 from planner.data import Data
+from planner.gaps.matrix import Count
 from planner.report.advice import next_steps
 from planner.report.causes import cause_lines, causes
 from planner.report.report import Report, verdict
@@ -35,6 +36,7 @@ def run_ended(report: Report) -> Message:
     """That a run has ended: how, why what is short is short, and the command to go on with."""
     title = f"{report.pipeline}: {report.run_id} {report.state}"
     lines = [title, verdict(report), f"It took {duration(report.ended - report.created)}."]
+    lines += _before_and_after(report)
     found = causes(report.run_id, report.failures)
     for cause in found[:CAUSES_MOST]:
         lines += cause_lines(cause)
@@ -52,6 +54,18 @@ def run_ended(report: Report) -> Message:
         title=title,
         text="\n".join(lines[:LINES_MOST]),
     )
+
+
+def _before_and_after(report: Report) -> Iterator[str]:
+    """A line per phase in which dates became complete, or ceased to be."""
+    seasons = [name for name in report.after if "/" not in name]  # the others are parts of these
+    for phase in report.phases:
+        after = [report.after[name].get(phase, Count()) for name in seasons]
+        before = [report.before.get(name, {}).get(phase, Count()) for name in seasons]
+        had, has = (sum(count.complete for count in each) for each in (before, after))
+        if had != has:
+            due = sum(count.expected for count in after)
+            yield f"{phase}: {had:,} → {has:,} of {due:,} dates complete"
 
 
 def run_stalled(run_id: str, pipeline: str, *, seconds: float, waits: str) -> Message:

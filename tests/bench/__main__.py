@@ -1,6 +1,6 @@
 """`make bench`: what the bookkeeping costs, in CPU time, round trips, commands and memory.
 
-python -m tests.bench [visits] [steps] [memory] [idle] [commands] [makespan] [warehouse]
+python -m tests.bench [visits] [steps] [memory] [publish] [idle] [commands] [makespan] [warehouse]
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from tests.bench.commands import PLANNER, cpu_of
 from tests.bench.fleet import Cost, bare, ours
 from tests.bench.idle import idle_worker
 from tests.bench.makespan import EXCLUSIVE, LOOKBACK, makespan
+from tests.bench.publish import published
 from tests.bench.worlds import PHASES, RUN, Sized, idle_attempts, round_trips
 from worker.ledger.connection import connect
 from worker.processes.embedded_redis import embedded_broker
@@ -117,6 +118,28 @@ def _memory(settings: Settings, place: Path) -> None:
         _row(f"memory, {size:,} chunks", "main {:.0f} MB, child {:.0f} MB".format(*cost.megabytes))
 
 
+def _publish(settings: Settings, place: Path) -> None:
+    client = connect(settings, patient=False)
+    client.flushall()
+    sized = Sized(place=_made(place / "publish"), broker_url=settings.redis_url, chunks=LARGE)
+    sized.register()
+    url = settings.redis_url.replace("unix://", "redis+socket://", 1)
+    environment = {
+        **os.environ,
+        **environment_of(sized.context.settings),
+        "BENCH_URL": url,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    for who in ("ours", "bare Celery"):  # the other way round the run would be gone
+        rate, size, held = published(who, LARGE, environment)
+        _row(
+            f"publishing {LARGE:,} chains of {len(PHASES)}, {who}",
+            f"{rate:.0f} a second of CPU",
+            f"{size:.0f} MB",
+            f"Redis holds {held:.1f} MB",
+        )
+
+
 def _idle(settings: Settings, place: Path) -> None:
     commands, cpu = idle_worker()
     _row("an idle worker", f"{commands:.1f} Redis commands a second", f"{cpu:.2%} CPU")
@@ -183,6 +206,7 @@ ROWS: dict[str, Callable[[Settings, Path], None]] = {
     "visits": _visits,
     "steps": _steps,
     "memory": _memory,
+    "publish": _publish,
     "idle": _idle,
     "commands": _commands,
     "makespan": _makespan,

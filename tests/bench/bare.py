@@ -24,12 +24,14 @@ def final() -> None:
     app.backend.client.set("bare-ended", 1)
 
 
+def send(chains: int, links: int) -> None:
+    """Send a chord of so many chains."""
+    header = [chain(*(step.si("run", f"{n}/{m}") for m in range(links))) for n in range(chains)]
+    chord(header, final.si()).apply_async()
+
+
 if __name__ == "__main__":
     # As `__main__` the tasks have another app: send those of the module that the worker imports.
     from tests.bench import bare
 
-    chains, links = int(sys.argv[1]), int(sys.argv[2])
-    header = [
-        chain(*(bare.step.si("run", f"{n}/{m}") for m in range(links))) for n in range(chains)
-    ]
-    chord(header, bare.final.si()).apply_async()
+    bare.send(int(sys.argv[1]), int(sys.argv[2]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from tests import commands
 from tests.integration.bench import Bench
 from tests.waiting import until
 from worker.processes import children
-from worker.processes.children import RESTART_MAX_SECONDS, Child, supervised
+from worker.processes.children import RESTART_MAX_SECONDS, Child, start_process, supervised
 
 
 def child(folder: Path, name: str, command: str = "exec sleep 600") -> Child:
@@ -118,3 +120,68 @@ def test_up_ends_with_what_its_workers_cannot_start_with(
 
     assert done.code == Exit.USAGE, done
     assert told in done.err
+
+
+@pytest.fixture(params=["with a launcher", "without"])
+def launched(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether what asks for the parent-death signal is a program of its own."""
+    if request.param == "without":
+        monkeypatch.setattr(children, "_launcher", lambda: None)
+    elif children._launcher() is None:
+        pytest.skip("this machine has no setpriv that knows the parent-death signal")
+    return request.param != "without"
+
+
+@pytest.mark.parametrize(
+    ("program", "error"),
+    [("missing", FileNotFoundError), ("./missing", FileNotFoundError), ("./data", PermissionError)],
+)
+@pytest.mark.usefixtures("launched")
+def test_what_cannot_be_started_is_an_error_at_once(
+    tmp_path: Path, program: str, error: type[OSError]
+) -> None:
+    (tmp_path / "data").write_text("no program")
+    with pytest.raises(error, match=program):
+        start_process([program], stdout=subprocess.DEVNULL, cwd=str(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        start_process(["true"], stdout=subprocess.DEVNULL, cwd=str(tmp_path / "nowhere"))
+
+
+STARTS = """
+import subprocess, time
+from worker.processes import children
+if not {launched}:
+    children._launcher = lambda: None
+found = children.start_process(["sleep", "600"], stdout=subprocess.DEVNULL)
+print(found.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_process_dies_with_the_one_that_started_it(launched: bool) -> None:
+    starts = [sys.executable, "-c", STARTS.format(launched=launched)]
+    with subprocess.Popen(starts, stdout=subprocess.PIPE, text=True) as parent:
+        try:
+            assert parent.stdout is not None
+            pid = int(parent.stdout.readline())
+            until(lambda: Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep"))
+        finally:
+            parent.kill()
+    until(lambda: not _lives(pid))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_a_process_is_started_without_a_fork_where_a_launcher_is(
+    launched: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function to be called in the child makes Python copy the page tables of a large worker."""
+    options: dict[str, object] = {}
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **found: options.update(found))
+    start_process(["true"], stdout=subprocess.DEVNULL)
+    assert (options["preexec_fn"] is None) is launched

@@ -59,7 +59,7 @@ def _begun(world: Tiny, run_id: str) -> list[float]:
 
 
 def test_a_run_that_is_told_how_many_slots_takes_no_more(shared: Tiny) -> None:
-    days = [FIRST + timedelta(days=n) for n in range(4)]
+    days = [FIRST + timedelta(days=n) for n in range(100, 104)]  # of no other test
     for each in days:
         shared.hold(each)
     run_id = shared.enqueue(days, ["a"], orders=Orders(max_slots=1))

@@ -13,6 +13,7 @@ import psutil
 import pytest
 import redis
 
+from planner.plan.states import Priority
 from planner.settings import Settings
 from tests.integration.test_transport import kombu_connection
 from tests.integration.tiny import Tiny
@@ -20,8 +21,10 @@ from tests.waiting import until
 from worker.ledger.neighbours import KEY, Neighbours
 from worker.messages import transport
 from worker.messages.held import HOLDER, restore_held
+from worker.messages.lanes import LANES, list_of
+from worker.processes import identity
 from worker.processes.children import supervised
-from worker.processes.identity import owner
+from worker.processes.identity import is_dead, owner
 
 IDENTITY = "from worker.processes.identity import owner; print(owner())"
 
@@ -64,6 +67,21 @@ def test_what_a_dead_worker_held_is_put_back_once_and_ahead_of_others(
         assert client.hexists("unacked", "junk")
 
 
+def test_what_a_dead_worker_held_comes_back_to_the_lane_of_its_run(
+    client: redis.Redis, redis_settings: Settings, dead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lane = LANES[Priority.HIGH][1]
+    with kombu_connection(redis_settings) as connection:
+        queue = connection.SimpleQueue("work")
+        queue.put({"n": 1}, priority=lane)
+        monkeypatch.setattr(transport, "owner", lambda: dead)
+        monkeypatch.setattr(type(queue.consumer.channel.qos), "append", transport._append)
+        queue.get(timeout=5)
+
+        assert restore_held(client) == 1
+        assert client.llen(list_of("work", lane)) == 1
+
+
 def test_a_neighbour_that_dies_is_noticed_without_a_question_to_redis(
     client: redis.Redis, dead: str
 ) -> None:
@@ -77,6 +95,17 @@ def test_a_neighbour_that_dies_is_noticed_without_a_question_to_redis(
 
     here.leave()
     assert client.zrange(KEY, 0, -1) == ["another host|1|1"]
+
+
+def test_a_process_that_cannot_be_seen_is_not_taken_for_dead(
+    dead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`/proc` may be mounted so that it hides the processes of other users."""
+    here = owner()
+    monkeypatch.setattr(identity, "_born", lambda pid: "")
+    monkeypatch.setattr(identity.os.path, "exists", lambda path: False)
+    assert not is_dead(here)
+    assert is_dead(dead)
 
 
 def test_a_worker_takes_the_step_of_another_that_was_killed(tmp_path: Path) -> None:

@@ -101,7 +101,9 @@ def test_a_web_hook_is_sent_it_signed_and_again_when_it_refuses(shop: Shop, hook
 
     assert len(hook.got) == 3
     headers, body = hook.got[-1]
-    assert json.loads(body)["state"] == "complete"
+    found = json.loads(body)
+    assert found["state"] == "complete"
+    assert "sessionise: 34 → 35 of 35 dates complete" in found["text"]
     digest = hmac.new(b"key", body, hashlib.sha256).hexdigest()
     assert headers["X-Backfill-Signature"] == f"sha256={digest}"
 

@@ -85,7 +85,9 @@ def test_a_click_tells_all_of_a_date_and_lights_what_it_rests_on_and_what_rests_
 
 
 def test_an_address_opens_what_was_chosen(open_page: Open) -> None:
-    seen = open_page(make_report(), address="#phase=analytics&date=2022-12-11&show=partial")
+    seen = open_page(
+        make_report(seasons=2), address="#phase=analytics&date=2022-12-11&show=partial"
+    )
 
     told = seen.page.locator("#panel").text_content() or ""
     assert "analytics, Sun 11 Dec 2022" in told
@@ -236,7 +238,7 @@ def test_axe_finds_nothing_serious(open_page: Open, kind: str, scheme: str) -> N
 
 
 def test_forced_colours_and_paper_keep_what_tells_states_apart(open_page: Open) -> None:
-    seen = open_page(make_report(), forced_colors="active")
+    seen = open_page(make_report(seasons=2), forced_colors="active")
     image = "getComputedStyle(document.querySelector('.cells > .s-partial')).backgroundImage"
     assert "gradient" in seen.page.evaluate(image)
 

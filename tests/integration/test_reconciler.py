@@ -11,6 +11,7 @@ from tests.commands import planner
 from tests.integration.ledgers import end, rename
 from tests.integration.tiny import Tiny
 from tests.waiting import until
+from worker.messages.lanes import list_of
 from worker.messages.later import deliver, put_off, waiting
 from worker.reconciler import LOOKED, reconcile_in_turn
 from worker.step.context import Context
@@ -103,21 +104,22 @@ def test_messages_of_a_cancelled_run_are_called_in_and_never_sent_twice(idle: Ti
     idle.client.delete("a", "final")
     run_id, other = idle.enqueue(idle.days(2)), idle.enqueue(idle.days(1))
     idle.ledger.move(run_id, RunState.CANCELLING, [RunState.RUNNING])
-    for message in idle.client.lrange("a", 0, -1)[:2]:
-        idle.client.lrem("a", 1, message)
-        put_off(idle.client, "a", str(message), 600)
-    assert idle.client.llen("a") == 1
+    beside = list_of("a", idle.ledger.require(other).lane)
+    for place in ("a", beside):
+        put_off(idle.client, place, str(idle.client.lpop(place)), 600)
+    assert (idle.client.llen("a"), idle.client.llen(beside)) == (1, 0)
 
     # When it is looked at again and again, and idle takes any of them
     for _ in range(3):
         sweep()
 
     # Then there are no more of them, and those of the run are due
-    deliver(idle.client, ["a"])
-    assert (idle.client.llen("a"), idle.client.zcard(waiting("a"))) == (2, 1)
+    deliver(idle.client, ["a", beside])
+    assert (idle.client.llen("a"), idle.client.zcard(waiting("a"))) == (2, 0)
+    assert (idle.client.llen(beside), idle.client.zcard(waiting(beside))) == (0, 1)
     end(idle.ledger, run_id)
     end(idle.ledger, other)
-    idle.client.delete("a", waiting("a"))
+    idle.client.delete("a", waiting(beside))
 
 
 def test_status_reconciles(idle: Tiny) -> None:

@@ -20,10 +20,14 @@ import pytest
 import redis
 from starlette.types import ASGIApp
 
+from planner.errors import UsageError
 from planner.plan.states import RunState
 from planner.report.html.moment import CODES
 from planner.report.html.states import Live
 from planner.sandbox.workers import environment_of
+from planner.settings import load_settings
+from sql.errors import WarehouseRefused
+from sql.local import LocalWarehouse
 from tests.commands import planner
 from tests.integration.ledgers import end
 from tests.integration.served import served
@@ -305,17 +309,48 @@ def test_open_gaps_are_listed_by_phase_and_age(shop: Shop, site: Open) -> None:
     assert "holds no rows" in page or "holds 0 of" in page
 
 
-def test_beyond_this_machine_it_asks_for_a_password(shop: Shop, tmp_path: Path) -> None:
-    def started(**variables: str) -> Any:
-        environment = {**environment_of(shop.context.settings), **variables}
-        return planner("serve", "--address", "0.0.0.0", environment=environment, cwd=tmp_path)
+def test_what_counting_is_billed_is_not_counted_unasked(
+    shop: Shop, site: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counted(**options: bool) -> dict[str, Any]:
+        gaps = OpenGaps(shop.context, **options)
+        gaps.count()
+        return gaps.found
 
-    done = started()
+    monkeypatch.setattr(LocalWarehouse, "bytes_to_count", lambda *arguments: 1 << 30)
+    assert counted(only_free=True)["counted_at"] is None
+    assert "--gaps-every" in counted(only_free=True)["trouble"]
+    assert counted()["counted_at"] is not None
+
+    # Where it cannot be told, nothing is counted either
+    for error in (WarehouseRefused("it is not there"), RuntimeError("secret")):
+
+        def refuse(*arguments: object, error: Exception = error) -> int:
+            raise error
+
+        monkeypatch.setattr(LocalWarehouse, "bytes_to_count", refuse)
+        found = counted(only_free=True)
+        assert found["counted_at"] is None
+        told = "it is not there" if isinstance(error, WarehouseRefused) else "RuntimeError"
+        assert told in found["trouble"]
+        assert "secret" not in found["trouble"]
+
+
+def test_beyond_this_machine_it_asks_for_a_password(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = environment_of(shop.context.settings)
+    done = planner("serve", "--address", "0.0.0.0", environment=environment, cwd=tmp_path)
     assert done.code == 2
     assert "BACKFILL_SERVE_PASSWORD" in done.err
-    short = started(BACKFILL_SERVE_PASSWORD="short")
-    assert short.code == 2
-    assert "at least 12 characters" in short.err
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BACKFILL_SERVE_PASSWORD", "short")
+    with pytest.raises(UsageError, match="BACKFILL_SERVE_PASSWORD: it is short") as short:
+        load_settings()
+    assert "'short'" not in str(short.value)
+    monkeypatch.setenv("BACKFILL_SERVE_PASSWORD", "")
+    assert load_settings().serve_password is None
 
 
 def test_it_serves_until_it_is_stopped_and_never_writes_the_password(

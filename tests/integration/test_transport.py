@@ -26,6 +26,7 @@ from planner.settings import Settings
 from tests.waiting import until
 from worker.ledger.connection import connect
 from worker.messages import transport
+from worker.messages.lanes import ALL
 from worker.messages.later import deliver, waiting
 from worker.messages.mailbox import correct_times
 from worker.processes.embedded_redis import embedded_broker
@@ -120,7 +121,7 @@ def kombu_connection(settings: Settings) -> Any:
 
     return Connection(
         "redis+socket://" + settings.redis_url.removeprefix("unix://"),
-        transport_options={"visibility_timeout": 1},
+        transport_options={"visibility_timeout": 1, "priority_steps": list(ALL)},
     )
 
 

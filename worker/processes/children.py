@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -57,6 +60,10 @@ def start_process(
     Its own session keeps Ctrl-C from it, and makes it and what it starts one process group. The
     kernel ties the parent's death to the *thread* that calls this. Raises `OSError`.
     """
+    launcher = _launcher()
+    if launcher is not None:
+        _require_executable(command[0], cwd, environment)
+        command = [launcher, "--pdeathsig", "KILL", "--", *command]
     return subprocess.Popen(
         command,
         cwd=cwd,
@@ -65,9 +72,35 @@ def start_process(
         stdout=stdout,
         stderr=stderr,
         start_new_session=True,
-        preexec_fn=die_with_parent(),
+        preexec_fn=None if launcher else die_with_parent(),
         umask=umask,
     )
+
+
+@cache
+def _launcher() -> str | None:
+    """util-linux' program that asks for the parent-death signal and becomes the command.
+
+    Python forks for a function that is to be called in the child, which copies the page tables of
+    a worker with a warehouse: 9 ms of CPU, where a launcher takes 2.
+    """
+    found = shutil.which("setpriv") if sys.platform == "linux" else None
+    if found is None:
+        return None
+    asked = [found, "--pdeathsig", "KILL", "--", "true"]  # BusyBox' has no such option
+    done = subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return found if done.returncode == 0 else None
+
+
+def _require_executable(
+    program: str, cwd: str | None, environment: Mapping[str, str] | None
+) -> None:
+    """Raises the `OSError` that the launcher only has words for."""
+    folders = [""] if os.sep in program else os.get_exec_path(environment)
+    paths = [os.path.join(cwd or "", folder, program) for folder in folders]
+    if not any(os.path.isfile(path) and os.access(path, os.X_OK) for path in paths):
+        number = errno.EACCES if any(map(os.path.exists, paths)) else errno.ENOENT
+        raise OSError(number, os.strerror(number), program)
 
 
 def signal_group(group: int, number: signal.Signals) -> None:

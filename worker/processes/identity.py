@@ -19,7 +19,7 @@ def is_dead(owner: str) -> bool:
     pid, _, born = rest.partition("|")
     if host != _host() or not pid.isdigit() or not born:
         return False
-    return _born(int(pid)) != born
+    return _born(int(pid)) != born and not _is_hidden(int(pid))
 
 
 @cache
@@ -41,3 +41,17 @@ def _born(pid: int) -> str:
         return ""
     fields = stat.rpartition(")")[2].split()
     return "" if fields[0] in "ZX" else fields[19]
+
+
+def _is_hidden(pid: int) -> bool:
+    """Whether a process is there that `/proc` does not show: another user's, where it is mounted
+    with `hidepid`."""
+    if os.path.exists(f"/proc/{pid}"):
+        return False
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # there, and another user's
+    return True

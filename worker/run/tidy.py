@@ -3,6 +3,9 @@
 Notes of what is owed and of what made dates stay: they are small, and nothing else knows it. A run
 that goes on keeps its logs, however old. Files of local tables go when the table's own retention
 lets them, so that what a restore needs is there for as long as it was promised.
+
+Folders are tidied by a worker's main process, on every machine; tables by a finalization, in a pool
+process. A main process that had opened a Delta table could fork no pool process that opens one.
 """
 
 from __future__ import annotations
@@ -14,19 +17,22 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from redis import RedisError
+
 from sql import WarehouseError
+from worker.ledger.keys import PREFIX
 from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 
-EVERY_SECONDS = 86_400.0
+EVERY_SECONDS = 86_400
 LOG_BYTES_MAX = 64 << 20  # of a worker's log; as much again is kept of before
 MARK = "tidied"
 """The file in the home whose time says when it was last tidied."""
 
 
 def tidy_daily(context: Context) -> bool:
-    """Tidy this machine's home, and the warehouse, unless that was done today; whether it was."""
+    """Tidy this machine's home, unless that was done today; whether it was done now."""
     mark = context.settings.home_dir / MARK
     with suppress(FileNotFoundError):
         if time.time() - mark.stat().st_mtime < EVERY_SECONDS:
@@ -47,7 +53,24 @@ def tidy(context: Context) -> None:
         shutil.rmtree(path, ignore_errors=True)
     for path in _process_logs(context.settings.home_dir):
         _tidy_log(path, before)
-    _vacuum(context)
+
+
+def vacuum_daily(context: Context) -> bool:
+    """Vacuum the tables that runs here write, unless that was done today; whether it was done now.
+
+    Others' tables are their owners'.
+    """
+    key = f"{PREFIX}:vacuumed:{context.warehouse.name}"
+    try:
+        if not context.redis.set(key, "1", nx=True, ex=EVERY_SECONDS):
+            return False
+        _vacuum(context)
+    except RedisError as error:
+        log.warning("the warehouse is not tidied now: %s", error)
+        return False
+    except Exception:  # it is done anew tomorrow, and no run may fail of it
+        log.exception("could not tidy %s", context.warehouse.name)
+    return True
 
 
 def _outlived(home: Path, before: float, going_on: Collection[str]) -> Iterator[Path]:
@@ -78,7 +101,6 @@ def _tidy_log(path: Path, before: float) -> None:
 
 
 def _vacuum(context: Context) -> None:
-    """Tables that runs here write; others are their owners'."""
     written = [phase for phase in context.pipeline.phases if not phase.is_watched]
     for name in dict.fromkeys(spec.name for phase in written for spec in phase.tables):
         try:

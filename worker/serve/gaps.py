@@ -15,18 +15,21 @@ from planner.pipeline.windows import Window
 from planner.plan.plan import new_id
 from planner.report.html.heatmap import Detail, details_of
 from planner.report.html.plan_page import render_plan
-from sql import WarehouseError
 from worker.run.plan import Wanted, plan_gaps
+from worker.serve.reader import trouble_of
 from worker.step.context import Context
 
 COMMAND = "planner enqueue --gaps"
+BILLED = "Counting is billed here, and was not asked for: `planner serve --gaps-every 1h` does it."
 
 
 class OpenGaps:
     """The gaps of the whole calendar, as they were counted last."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, *, only_free: bool = False) -> None:
         self._context = context
+        self._only_free = only_free
+        """Whether they are counted only where that is billed nothing."""
         self._counted: dict[str, Any] = {"counted_at": None, "rows": [], "trouble": ""}
         self.details: tuple[Detail, ...] = ()
         """What is wrong with single dates."""
@@ -48,9 +51,12 @@ class OpenGaps:
         """Count; what was counted before stays where the warehouse does not answer, which is
         told."""
         try:
-            self._count()
-        except WarehouseError as error:
-            told = f"The warehouse could not be counted: {error}"
+            if self._only_free and self.is_billed:
+                self._counted = {**self._counted, "trouble": BILLED}
+            else:
+                self._count()
+        except Exception as error:  # the thread that counts goes on, and the page says why
+            told = f"The warehouse could not be counted: {trouble_of(error)}"
             self._counted = {**self._counted, "trouble": told}
 
     def count_every(self, seconds: float, stopped: threading.Event) -> None:
