@@ -11,7 +11,9 @@ UV := $(shell command -v uv 2>/dev/null)
 # every library anew, which takes longer than what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench cost site reference screenshots pictures audit lint lock clean
+.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench scaling cost site reference screenshots pictures audit lint lock clean
+
+.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench scaling cost flower site reference screenshots pictures audit lint lock clean
 
 help:  ## What there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +58,12 @@ bigquery-faults: $(READY)  ## Meet BigQuery's faults, and write docs/reliability
 
 bench: $(READY)  ## Measure what the bookkeeping costs, beside bare Celery (docs/performance.md)
 	$(BIN)/python -m tests.bench
+
+scaling: $(READY)  ## Simulate a fleet of up to 1,000 slots, and write docs/scaling.md
+	$(BIN)/python -m tests.scaling
+
+flower: $(READY)  ## Write docs/flower.png: Flower with steps that fail, wait and are tried again
+	FLOWER_SHOT=docs/flower.png $(BIN)/pytest -n 0 -m slow tests/integration/test_flower_page.py
 
 cost: $(READY)  ## Count what a full gap scan asks of BigQuery, and write docs/cost.md
 	$(BIN)/python -m tests.cost

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 class Data(BaseModel):
     """Immutable, strict about its keys, and without infinite numbers, which JSON cannot hold."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values under their documented keys: dates and times as ISO text."""

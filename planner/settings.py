@@ -55,6 +55,10 @@ class Settings(BaseSettings):
         default="nba",
         description="one that ships (nba, nba-live, nba-live-phases, sales, shop), or a TOML file",
     )
+    pipelines: Path | None = Field(
+        default=None,
+        description="a folder of pipeline files: workers serve the runs of each of them",
+    )
     broker_url: str = Field(
         default=EMBEDDED, description="redis://…, rediss://…, unix:///PATH, or embedded"
     )
@@ -141,7 +145,9 @@ class Settings(BaseSettings):
         "alone",
     )
 
-    @field_validator("warehouse", "pipeline", "broker_url", "location", "home", "notify")
+    @field_validator(
+        "warehouse", "pipeline", "pipelines", "broker_url", "location", "home", "notify"
+    )
     @classmethod
     def _one_line(cls, value: str | Path | None) -> str | Path | None:
         text = str(value or "")
@@ -155,6 +161,11 @@ class Settings(BaseSettings):
         if not str(value).strip():  # it would be read as the current folder
             raise ValueError("it is empty: name a folder, or leave the variable out")
         return value
+
+    @field_validator("pipelines", mode="before")
+    @classmethod
+    def _is_folder(cls, value: str | Path | None) -> str | Path | None:
+        return value if str(value or "").strip() else None  # empty would be the current folder
 
     @field_validator("broker_url")
     @classmethod

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sql.billing import MAXIMUM_BYTES_BILLED
 from sql.errors import BadWarehouse
+from sql.identity import folder_identity
 from sql.warehouse import Warehouse
 
 
@@ -29,3 +32,19 @@ def open_warehouse(
     raise BadWarehouse(
         f"{setting!r} names no warehouse: set BACKFILL_WAREHOUSE to local:DIR or bigquery:PROJECT."
     )
+
+
+def identity_of(setting: str) -> str:
+    """The identity of a warehouse without opening it; empty where it has none yet."""
+    kind, _, place = setting.partition(":")
+    if kind != "local":
+        return setting
+    folder = Path(place).expanduser().absolute()
+    known = folder_identity(folder) if folder.is_dir() else str(folder)
+    return f"local:{known}" if known else ""
+
+
+def warehouse_name(setting: str) -> str:
+    """The name of a warehouse without opening it."""
+    kind, _, place = setting.partition(":")
+    return f"local:{Path(place).expanduser().absolute()}" if kind == "local" else setting

@@ -20,7 +20,8 @@ from planner.plan.chunks import chunk
 from planner.plan.plan import Plan, make_plan, step_id
 from planner.report.advice import retry_command
 from planner.report.report import Failure, Report, Short, StepRow, Validation
-from planner.validation.judge import CriterionRow, judge
+from planner.validation.criterion_row import CriterionRow
+from planner.validation.judge import judge
 from sql.warehouse import Cell, Coverage
 from tests.unit import examples as eg
 

@@ -6,6 +6,8 @@ which `make chaos` repeats.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from logging import Logger
 from typing import Any
 
@@ -13,6 +15,7 @@ from celery import Celery, signals
 from kombu.entity import Queue
 
 from planner.errors import FleetError
+from planner.pipeline.folder import pipeline_files
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from planner.settings import LogFormat, Settings, load_settings
@@ -33,24 +36,35 @@ def transport_url(settings: Settings) -> str:
     return settings.redis_url
 
 
-def queue_names(pipeline: Pipeline) -> list[str]:
-    """Every queue of a pipeline, by priority: the order in which a free worker looks at them."""
-    return list(dict.fromkeys([FINAL_QUEUE, *(p.queue_name for p in pipeline.by_priority)]))
+def queue_names(*pipelines: Pipeline) -> list[str]:
+    """Every queue of some pipelines, by priority: the order in which a free worker looks at them.
+
+    Their queues take turns: the first of each before the second of any.
+    """
+    turns = zip_longest(*([p.queue_name for p in each.by_priority] for each in pipelines))
+    return list(dict.fromkeys([FINAL_QUEUE, *(name for turn in turns for name in turn if name)]))
 
 
-def _polled(pipeline: Pipeline) -> set[str]:
+def _polled(pipelines: Iterable[Pipeline]) -> set[str]:
     """Queues whose steps are short visits to a service."""
-    return {p.queue_name for p in pipeline.by_priority if p.runners[0].is_polled}
+    phases = (phase for pipeline in pipelines for phase in pipeline.by_priority)
+    return {phase.queue_name for phase in phases if phase.runners[0].is_polled}
 
 
-def make_app(settings: Settings, pipeline: Pipeline) -> Celery:
+def make_app(settings: Settings, pipelines: Sequence[Pipeline]) -> Celery:
     """Make the Celery app for some settings. Raises `UsageError` for another user's Redis."""
     settings.check_socket()
     url = transport_url(settings)
-    app = Celery("backfill", broker=url, backend=url, include=["worker.tasks", "worker.janitor"])
-    app.conf.update(_configuration(settings, pipeline))
+    app = Celery(
+        "backfill",
+        broker=url,
+        backend=url,
+        include=["worker.tasks", "worker.janitor"],
+        amqp="worker.messages.sent:AMQP",
+    )
+    app.conf.update(_configuration(settings, pipelines))
     transport.install(app, visibility_seconds=settings.visibility_seconds)
-    lanes.install(leading={FINAL_QUEUE, *_polled(pipeline)})
+    lanes.install(leading={FINAL_QUEUE, *_polled(pipelines)})
     if settings.alive_file is not None:
         stop_seconds = 2 * settings.grace_seconds + STOP_SECONDS
         beat.install(app, str(settings.alive_file), stop_seconds=stop_seconds)
@@ -70,7 +84,7 @@ def _as_json(logger: Logger, **ignored: Any) -> None:
         handler.setFormatter(JsonLines())
 
 
-def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
+def _configuration(settings: Settings, pipelines: Sequence[Pipeline]) -> dict[str, Any]:
     tls = {**settings.address.tls} or None
     return {
         # For broker and results: without options kombu accepts any certificate.
@@ -120,7 +134,7 @@ def _configuration(settings: Settings, pipeline: Pipeline) -> dict[str, Any]:
         "task_send_sent_event": True,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_hijack_root_logger": False,
-        "task_queues": [Queue(name, routing_key=name) for name in queue_names(pipeline)],
+        "task_queues": [Queue(name, routing_key=name) for name in queue_names(*pipelines)],
         "task_default_queue": FINAL_QUEUE,
         "timezone": "UTC",
     }
@@ -146,7 +160,9 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
 
 def _app_here() -> Celery:
     settings = load_settings()
-    return make_app(settings, load_pipeline(settings.pipeline))
+    own = load_pipeline(settings.pipeline)  # without which nothing works
+    files = pipeline_files(settings.pipeline, settings.pipelines) if settings.pipelines else []
+    return make_app(settings, [own, *(pipeline for _, pipeline in files)])
 
 
 try:

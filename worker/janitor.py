@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -14,13 +15,17 @@ from typing import Any
 
 import redis
 from celery import signals
+from kombu.exceptions import OperationalError
 
 from planner.errors import FleetError
+from planner.pipeline.folder import pipeline_paths
+from planner.pipeline.pipeline import Pipeline
 from planner.settings import load_settings
+from sql.open import identity_of, warehouse_name
 from worker.app import app, queue_names
 from worker.ledger.connection import connect, forgetful
 from worker.ledger.neighbours import Neighbours
-from worker.ledger.slots import sign_off, sign_on
+from worker.ledger.slots import Member, made, sign_off, sign_on
 from worker.messages.aside import put_aside
 from worker.messages.held import restore_held
 from worker.messages.lanes import lists_of
@@ -44,10 +49,14 @@ class Janitor(threading.Thread):
     of those before it, and of those that die beside it.
     """
 
-    def __init__(self, context: Context, worker: str, slots: int) -> None:
+    def __init__(self, context: Context, worker: str, slots: int, delivery: Delivery) -> None:
         super().__init__(name="janitor", daemon=True)
         self._process_context = context
         self._worker, self._slots = worker, slots
+        self._delivery = delivery
+        self._takes = list(app.amqp.queues.consume_from)
+        # Of one that was given its queues by `-Q`, a file that changes adds none.
+        self._takes_all = {queue.name for queue in app.conf.task_queues} <= {*self._takes}
         self._neighbours = Neighbours(context.redis)
         self._ended = threading.Event()
 
@@ -71,8 +80,13 @@ class Janitor(threading.Thread):
 
     def _sign_on(self, pause: float) -> None:
         seconds = SILENT_TURNS_MAX * pause
-        with suppress(redis.RedisError):  # at the next turn
-            sign_on(self._process_context.redis, self._worker, self._slots, seconds=seconds)
+        with suppress(redis.RedisError, OperationalError):  # at the next turn
+            pipelines = self._process_context.every_pipeline()
+            self._take_up(queue_names(*pipelines))
+            has = self._has(pipelines)
+            sign_on(
+                self._process_context.redis, self._worker, self._slots, seconds=seconds, has=has
+            )
             self._neighbours.meet(seconds=seconds)
 
     def _look(self) -> None:
@@ -85,6 +99,28 @@ class Janitor(threading.Thread):
         orphans.reap()
         with suppress(redis.RedisError):  # they are visible again after a while
             restore_held(self._process_context.redis)
+
+    def _take_up(self, queues: list[str]) -> None:
+        """Take steps from queues, too, that a pipeline file has had since this worker began."""
+        new = [queue for queue in queues if queue not in self._takes]
+        if not new or not self._takes_all:
+            return
+        self._delivery.look_at(lists_of(queues))
+        for queue in new:
+            app.control.add_consumer(queue, destination=[self._worker])
+        self._takes += new
+
+    def _has(self, pipelines: list[Pipeline]) -> Member:
+        settings = self._process_context.settings
+        files = pipeline_paths(settings.pipeline, settings.pipelines)
+        return Member(
+            host=socket.gethostname(),
+            files=tuple(files),
+            made=tuple(made(pipeline) for pipeline in pipelines),
+            warehouse=warehouse_name(settings.warehouse),
+            warehouse_id=identity_of(settings.warehouse),
+            queues=tuple(self._takes),
+        )
 
     def stop(self) -> None:
         """End the thread now, and deregister the worker."""
@@ -118,10 +154,8 @@ def _start(sender: Any, **ignored: Any) -> None:
         for detail, advice in forgetful(context.redis):
             log.warning("Redis: %s. %s.", detail, advice)
     slots = int(getattr(sender.controller, "concurrency", None) or 1)
-    _threads[:] = [
-        Janitor(context, str(sender.hostname), slots),
-        Delivery(context.redis, lists_of(queue_names(context.pipeline))),
-    ]
+    delivery = Delivery(context.redis, lists_of(queue_names(*context.every_pipeline())))
+    _threads[:] = [Janitor(context, str(sender.hostname), slots, delivery), delivery]
     for thread in _threads:
         thread.start()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import redis
@@ -28,9 +29,13 @@ from worker.messages.aside import put_aside
 from worker.messages.lanes import lists_of
 from worker.messages.mailbox import FINAL, call_in, chunks_with_messages, correct_times
 from worker.messages.transport import send_only
+from worker.run.control import settle_idle
+from worker.run.finalize import finalize
 from worker.run.lost import end_if_lost
+from worker.run.serving import lacking
 from worker.run.stalled import tell_if_slow
 from worker.step.context import Context
+from worker.step.errors import Requeue
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +71,7 @@ def reconcile(context: Context) -> list[Resent]:
         return []  # another process reconciles
     try:
         with lease.kept_alive():
-            queues = lists_of(queue_names(context.pipeline))
+            queues = lists_of(queue_names(*context.every_pipeline()))
             put_aside(context.redis, queues)
             correct_times(context.redis)
             context.ledger.forget_expired()
@@ -83,6 +88,7 @@ def reconcile(context: Context) -> list[Resent]:
 
 def _tell_if_slow(context: Context, run: RunRecord) -> None:
     """What cannot be told of one run, such as of another version, keeps nothing from the others."""
+    context = context.serving(run)
     if run.pipeline == context.pipeline.name:
         try:
             tell_if_slow(context, run)
@@ -106,9 +112,17 @@ def _reconcile_one(context: Context, run: RunRecord, there: set[tuple[str, str]]
 
 
 def _reconcile_run(context: Context, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:
-    if run.pipeline != context.pipeline.name:
-        return []
+    context = context.serving(run)
     states = context.ledger.steps(run.id)
+    if run.state is RunState.CANCELLING and lacking(context, run):
+        # Its deadline holds, whoever is there. Where no worker is, a planner ends it.
+        if settle_idle(context, run.id, states) and not context.is_patient:
+            with suppress(Requeue):
+                finalize(context, run.id)
+                return []
+        states = context.ledger.steps(run.id)
+    elif run.pipeline != context.pipeline.name:
+        return []
     if end_if_lost(context, run, states):
         return []
     # The plan is not read: it is large, and as a rule nothing is lost.

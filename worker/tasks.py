@@ -73,6 +73,8 @@ def _send_rest(context: Context, run_id: str, step_id: str) -> None:
     """
     chunk_id = chunk_of(step_id)
     try:
+        run = context.ledger.run(run_id)
+        context = context.serving(run) if run else context
         chunk = context.chunk(run_id, chunk_id)
         if chunk is not None and (
             left := unsettled(chunk, context.ledger.states(run_id, ids_of(chunk)))

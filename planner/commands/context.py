@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING
 from planner import clock
 from planner.address import masked
 from planner.commands.output import err, note
-from planner.gaps.beyond import bytes_beyond, rows_beyond
 from planner.gaps.evidence import IDS_NAMED
-from planner.gaps.gaps import Assessment
-from planner.gaps.survey import bytes_to_count, survey
-from planner.pipeline.closing import Closing
-from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.windows import Window
-from planner.plan.cost import Cost, check_limit, cost_of
 from planner.settings import Settings, load_settings, misspelt
 from sql import TableNotFound, Warehouse
 
 if TYPE_CHECKING:
+    from planner.gaps.gaps import Assessment
+    from planner.pipeline.pipeline import Pipeline
+    from planner.pipeline.windows import Window
+    from planner.plan.cost import Cost
+    from planner.plan.plan import Plan
     from worker.ledger.ledger import Ledger
+    from worker.ledger.record import RunRecord
     from worker.run.changed import Changes
     from worker.run.plan import Wanted
     from worker.step.context import Context
@@ -49,6 +48,24 @@ def required_ledger(context: Context) -> Ledger:
 
     require(context.redis, context.settings)
     return context.ledger
+
+
+def open_run(run_id: str) -> tuple[Context, RunRecord]:
+    """A run, and the context with the pipeline file that it was planned with, where there is one.
+
+    Raises `UsageError` when there is no such run, and `Unreachable` when Redis does not answer.
+    """
+    context = open_context()
+    run = required_ledger(context).require(run_id)
+    return context.serving(run), run
+
+
+def say_who_lacks_what(context: Context, run: RunRecord | Plan) -> None:
+    """Say, before anything is sent, that no worker which is there can take steps of a run."""
+    from worker.run.serving import lacking
+
+    for why in lacking(context, run):
+        note(f"Nothing will run yet: {why}.")
 
 
 def ledger_if_any(context: Context) -> Ledger | None:
@@ -99,6 +116,11 @@ def read_assessment(
     asked for and shown before anything is counted. Raises `TooExpensive` when it is above
     `max_bytes`.
     """
+    from planner.gaps.beyond import bytes_beyond, rows_beyond
+    from planner.gaps.survey import bytes_to_count, survey
+    from planner.pipeline.closing import Closing
+    from planner.plan.cost import check_limit, cost_of
+
     warehouse = context.warehouse.labelled(plan_id=plan_id, phase="planning")
     closing = Closing(
         pipeline=context.pipeline, now=clock.now(), include_open=include_open, included=included

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from planner.commands import options as opt
-from planner.commands.context import open_context, required_ledger
+from planner.commands.context import open_run, say_who_lacks_what
 from planner.commands.ending import print_ending
 from planner.commands.output import out, print_json
 from planner.commands.run_status import run_exit
@@ -20,8 +20,7 @@ def pause(run: opt.RunId, as_: opt.As = None, json: opt.Json = False) -> None:
     """Start no more steps of a run; those that run go on to their end."""
     from worker.run.control import pause as do
 
-    context = open_context()
-    required_ledger(context)
+    context, _ = open_run(run)
     with noted(context, run, as_):
         do(context, run)
     _say(json, run, "paused", f"go on with `planner resume {run}`")
@@ -38,8 +37,8 @@ def resume(
     from worker.reconciler import reconcile
     from worker.run.control import resume as do
 
-    context = open_context()
-    required_ledger(context)
+    context, record = open_run(run)
+    say_who_lacks_what(context, record)
     with noted(context, run, as_):
         do(context, run, force_service=force_service, max_dollars=max_dollars)
     reconcile(context)
@@ -50,8 +49,7 @@ def cancel(run: opt.RunId, as_: opt.As = None, json: opt.Json = False) -> None:
     """Stop a run: end what runs, start nothing, and report what is there."""
     from worker.run.control import cancel as do
 
-    context = open_context()
-    required_ledger(context)
+    context, _ = open_run(run)
     with noted(context, run, as_):
         state = do(context, run)
     _say(json, run, str(state), f"see what it did with `planner watch {run}`")
@@ -73,8 +71,8 @@ def retry(
     from worker.ledger.orders import Orders
     from worker.run.control import retry as do
 
-    context = open_context()
-    required_ledger(context)
+    context, record = open_run(run)
+    say_who_lacks_what(context, record)
     orders = Orders(force_service=force_service, deadline_seconds=deadline)
     with noted(context, run, as_):
         steps = do(context, run, phase=phase, dates=dates, orders=orders)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from planner.commands import options as opt
-from planner.commands.context import open_context, required_ledger
+from planner.commands.context import open_run
 from planner.commands.output import err, note, out, print_json
 
 
@@ -30,8 +30,7 @@ def diff(
     from worker.run.diff import chosen
     from worker.run.diff import diff as do
 
-    context = open_context()
-    record = required_ledger(context).require(run)
+    context, record = open_run(run)
     with err.status("Comparing …"):
         found = do(context, record, chosen(context, record, phase, dates), rows_shown=limit)
     if json:

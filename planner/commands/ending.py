@@ -19,6 +19,7 @@ CAUSES_SHOWN = 5  # `planner status` has them all
 def print_ending(context: Context, record: RunRecord) -> None:
     """Say why a run did not end well, and what to do next; nothing of one that did."""
     from worker.run.status import failures_so_far
+    from worker.run.waits import logs_of
 
     if run_exit(record) is Exit.DONE:
         return
@@ -26,6 +27,8 @@ def print_ending(context: Context, record: RunRecord) -> None:
     lines = [line for cause in found[:CAUSES_SHOWN] for line in cause_lines(cause)]
     if len(found) > CAUSES_SHOWN:
         lines.append(f"… and {len(found) - CAUSES_SHOWN} more causes: `planner status {record.id}`")
+    steps = context.ledger.step_records(record.id)
+    lines += [logs.line(record.id) for logs in logs_of(steps)]
     page = context.settings.folder("reports") / record.id / "report.html"
     where = page if page.exists() else f"`planner report {record.id}` writes it"
     lines.append(f"report: {where}")

@@ -16,6 +16,7 @@ from planner.commands.context import (
     read_assessment,
     read_changes,
     required_ledger,
+    say_who_lacks_what,
 )
 from planner.commands.ending import print_ending
 from planner.commands.groups import Planning, grouped
@@ -85,6 +86,7 @@ def enqueue(
     if source.plan.is_empty:
         _end_without_run(source.plan, json=json, code=source.left)
     source.require_now()
+    say_who_lacks_what(context, source.plan)
     _confirm(source.plan, yes=yes, json=json)
     check_dollars(source.plan.cost, max_dollars)
     orders = Orders(force_service=force_service, deadline_seconds=deadline, asked=asked)

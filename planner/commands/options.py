@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from planner import clock
 from planner.errors import UsageError
 from planner.gaps.gaps import FLAWS, SHORT, GapReason
-from planner.pipeline.closing import Closing
 from planner.pipeline.days import day_of, windows_of
 from planner.pipeline.duration import seconds_of
 from planner.pipeline.model import RUN_ID
-from planner.pipeline.pipeline import Pipeline
 from planner.text import nearest, printable
+
+if TYPE_CHECKING:
+    from planner.pipeline.pipeline import Pipeline
 
 LINE_CHARS = 500  # of text that is kept with a run
 
@@ -89,6 +90,8 @@ def parse_duration(text: str) -> int:
 
 def today(pipeline: Pipeline) -> date:
     """The day it is in the pipeline's time zone."""
+    from planner.pipeline.closing import Closing
+
     return Closing(pipeline=pipeline, now=clock.now()).today
 
 

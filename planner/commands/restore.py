@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from planner.commands import options as opt
-from planner.commands.context import open_context, required_ledger
+from planner.commands.context import open_run
 from planner.commands.output import err, note, out, print_json
 from planner.commands.who import this_command
 from planner.errors import Exit, UsageError
@@ -35,8 +35,7 @@ def restore(
     from planner.report.restored import restore_lines
     from worker.run.restore import restore as do
 
-    context = open_context()
-    required_ledger(context)
+    context, _ = open_run(run)
     if not yes:
         if json or not sys.stdin.isatty():
             raise UsageError(

@@ -23,3 +23,10 @@ def run_exit(record: RunRecord) -> Exit:
 def cause_lines_of(found: dict[str, Any]) -> list[str]:
     """What failed by cause, for a terminal, of a status' JSON."""
     return [line for each in found["causes"] for line in cause_lines(Cause(**each))]
+
+
+def log_lines_of(found: dict[str, Any]) -> list[str]:
+    """Which logs are on which host, for a terminal, of a status' JSON."""
+    from worker.run.waits import Logs
+
+    return [Logs(**each).line(found["run_id"]) for each in found["logs"]]

@@ -12,7 +12,7 @@ from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.output import count_table, note, out, print_json
 from planner.commands.restores import restore_exit, restore_row, show_report, show_status
-from planner.commands.run_status import cause_lines_of, run_exit
+from planner.commands.run_status import cause_lines_of, log_lines_of, run_exit
 from planner.errors import Exit, FleetError, UsageError
 from planner.plan.cost import Cost, readable
 from planner.text import counted, duration, moment
@@ -78,6 +78,7 @@ def status(run: opt.RunId, json: opt.Json = False) -> None:
         show_status(restore, json=json)
         raise typer.Exit(restore_exit(restore))
     record = ledger.require(run)
+    context = context.serving(record)
     if not record.is_ended:
         from worker.reconciler import reconcile
 
@@ -113,6 +114,7 @@ def report(
         show_report(context, restore, json=json)
         return
     record = ledger.require(run)
+    context = context.serving(record)
     text = ledger.report(run)
     if text is None:
         raise UsageError(f"{run} is {record.state}: its report is written when it has ended.")
@@ -123,7 +125,7 @@ def report(
             f"The report of {run} in Redis is none of this version: `planner status {run}` tells "
             "how it ended."
         ) from None
-    from worker.run.finalize import write_report
+    from worker.run.report_files import write_report
 
     write_report(context, found)
     if handoff is not None:
@@ -173,6 +175,8 @@ def _print_status(found: dict[str, Any]) -> None:
     if found["state"] in ("running", "paused") and ahead["left_seconds"] is not None:
         out.print(f"about {duration(ahead['left_seconds'])} left{_against(ahead)}")
     now = datetime.now(UTC).timestamp()
+    for why in found["held_up_by"]:
+        out.print(f"it stands still: {why}", markup=False, soft_wrap=True)
     for wait in found["waiting"]:
         told = Wait(what=wait["for"], steps=wait["steps"], since=_seconds(wait["since"]))
         out.print(told.line(now), markup=False, soft_wrap=True)
@@ -192,7 +196,7 @@ def _print_status(found: dict[str, Any]) -> None:
         out.print(f"published, and not verified: {counted(len(ran), 'date')}; {len(failed)} failed")
         for day, why in failed.items():
             out.print(f"publishing {day}: {why}", markup=False)
-    for line in cause_lines_of(found):
+    for line in [*cause_lines_of(found), *log_lines_of(found)]:
         out.print(line, markup=False, soft_wrap=True)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from planner.validation.baseline import Baseline, Comparison
     from planner.validation.counts import Counts
-    from planner.validation.judge import CriterionRow
+    from planner.validation.criterion_row import CriterionRow
     from planner.validation.results import MatrixRow, Results
     from sql.warehouse import Warehouse
 

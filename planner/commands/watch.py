@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from planner.commands import options as opt
-from planner.commands.context import open_context, required_ledger
+from planner.commands.context import open_run
 from planner.commands.ending import print_ending
 from planner.commands.output import err, out, print_json
 from planner.commands.run_status import run_exit
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from worker.run.forecast import Forecast
     from worker.step.context import Context
 
-    Show = Callable[[RunRecord, Sequence[StepRecord], Forecast], None]
+    Show = Callable[[RunRecord, Sequence[StepRecord], Forecast, Sequence[str]], None]
 
 LOOK_SECONDS = 0.5  # between two looks at the ledger
 LINE_SECONDS = 5.0  # between two plain lines, unless something failed
@@ -50,8 +50,7 @@ DATE_MARKS: dict[DateState, Mark | None] = {
 
 def watch(run: opt.RunId, json: opt.Json = False) -> None:
     """Watch a run until it ends. Ctrl-C stops watching, not the run."""
-    context = open_context()
-    required_ledger(context).require(run)
+    context, _ = open_run(run)
     record = follow(context, run, quiet=json)
     if json:
         from worker.run.status import status_json
@@ -67,6 +66,7 @@ def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
     from worker.ledger.followed import Followed
     from worker.reconciler import reconcile_in_turn
     from worker.run.forecast import outlook
+    from worker.run.serving import held_up_by
 
     pause = context.settings.reconcile_seconds / 2
     next_reconciliation = time.monotonic() + pause
@@ -79,7 +79,8 @@ def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
             if time.monotonic() >= next_forecast or record.is_ended:
                 next_forecast = time.monotonic() + LINE_SECONDS
                 ahead = outlook(context, record, steps)
-            show(record, steps, ahead)
+                held_up = held_up_by(context, record, steps)
+            show(record, steps, ahead, held_up)
             if record.is_ended:
                 return record
             if time.monotonic() >= next_reconciliation:
@@ -92,16 +93,21 @@ def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
 def _view(context: Context, *, quiet: bool) -> Iterator[Show]:
     """How a run is shown: not at all, live on a terminal, or line by line."""
     if quiet:
-        yield lambda record, steps, ahead: None
+        yield lambda record, steps, ahead, held_up: None
     elif not out.is_terminal:
         yield _Lines().show
     else:
         phases = [phase.name for phase in context.pipeline.phases if not phase.is_watched]
         with Live(console=out, refresh_per_second=4, transient=False) as live:
 
-            def show(record: RunRecord, steps: Sequence[StepRecord], ahead: Forecast) -> None:
+            def show(
+                record: RunRecord,
+                steps: Sequence[StepRecord],
+                ahead: Forecast,
+                held_up: Sequence[str],
+            ) -> None:
                 moving = _strips(context, record, steps)
-                live.update(Group(_screen(phases, record, steps, ahead), *moving))
+                live.update(Group(_screen(phases, record, steps, ahead, held_up), *moving))
 
             yield show
 
@@ -131,7 +137,14 @@ class _Lines:
         """Steps and attempts that failed so far."""
         self._has_warned = False
 
-    def show(self, record: RunRecord, steps: Sequence[StepRecord], ahead: Forecast) -> None:
+    def show(
+        self,
+        record: RunRecord,
+        steps: Sequence[StepRecord],
+        ahead: Forecast,
+        held_up: Sequence[str] = (),
+    ) -> None:
+        """Print a line, where it is time for one."""
         warning = drift_warning(record, ahead)
         if warning and not self._has_warned:
             self._has_warned = True
@@ -140,24 +153,31 @@ class _Lines:
         if time.monotonic() >= self._next or failed > self._failed or record.is_ended:
             self._next = time.monotonic() + LINE_SECONDS
             self._failed = failed
-            err.print(_line(record, steps, ahead), soft_wrap=True, markup=False)
+            err.print(_line(record, steps, ahead, held_up), soft_wrap=True, markup=False)
 
 
-def _line(record: RunRecord, steps: Sequence[StepRecord], ahead: Forecast) -> str:
+def _line(
+    record: RunRecord, steps: Sequence[StepRecord], ahead: Forecast, held_up: Sequence[str]
+) -> str:
     tally = Counter(str(step.state) for step in steps)
-    done = sum(tally[state] for state in ENDED)
     parts = ", ".join(f"{n} {state}" for state, n in sorted(tally.items()))
     now = time.time()
-    waiting = "".join(f"; {wait.line(now)}" for wait in waits(record, steps))
+    waiting = "".join(f"; it stands still: {why}" for why in held_up)
+    waiting += "".join(f"; {wait.line(now)}" for wait in waits(record, steps))
     waiting += "".join(f"; {each.line(now)}" for each in retrying(record, steps))
+    done = f"{tally['succeeded']}/{len(steps)} steps"
     return (
-        f"{record.id} {record.state}: {done}/{len(steps)} steps ({parts}){waiting}; "
+        f"{record.id} {record.state}: {done} ({parts}){waiting}; "
         f"{record.note and record.note + '; '}{_left(record, steps, ahead)}"
     )
 
 
 def _screen(
-    phases: Sequence[str], record: RunRecord, steps: Sequence[StepRecord], ahead: Forecast
+    phases: Sequence[str],
+    record: RunRecord,
+    steps: Sequence[StepRecord],
+    ahead: Forecast,
+    held_up: Sequence[str],
 ) -> RenderableType:
     """Phases × steps, workers, and when the run may end."""
     now = [step for step in steps if step.state == "running" and not step.parked]
@@ -168,7 +188,8 @@ def _screen(
         if step.state == "failed"
     ]
     moment = time.time()
-    waiting = [f"  {escape(wait.line(moment))}" for wait in waits(record, steps)]
+    waiting = [f"[yellow]  it stands still: {escape(why)}[/]" for why in held_up]
+    waiting += [f"  {escape(wait.line(moment))}" for wait in waits(record, steps)]
     waiting += [f"[yellow]  {escape(e.line(moment))}[/]" for e in retrying(record, steps)[:3]]
     if record.note:
         waiting.append(f"  {escape(record.note)}")
@@ -188,11 +209,11 @@ def _phase_table(phases: Sequence[str], record: RunRecord, steps: Sequence[StepR
         if not of_phase:
             continue
         tally = Counter(str(step.state) for step in of_phase)
-        ended = sum(tally[state] for state in ENDED)
+        done = tally["succeeded"]
         table.add_row(
             escape(phase),
-            ProgressBar(total=len(of_phase), completed=ended, width=30),
-            f"{ended}/{len(of_phase)}",
+            ProgressBar(total=len(of_phase), completed=done, width=30),
+            f"{done}/{len(of_phase)}",
             str(tally["running"] or ""),
             f"[red]{tally['failed'] or ''}[/]",
             f"[yellow]{tally['blocked'] or ''}[/]",

@@ -7,7 +7,7 @@ the pipeline file describes. Never by numbers of dates, and never by what a plan
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
@@ -21,7 +21,6 @@ from planner.gaps.gaps import (
     SHORT,
     Accepted,
     Assessment,
-    Expected,
     Finding,
     Gap,
     GapReason,
@@ -29,8 +28,10 @@ from planner.gaps.gaps import (
     SkipReason,
     count_due,
 )
+from planner.gaps.kinds import Kind, Kinds
 from planner.gaps.undue import Undue
 from planner.gaps.unsettled import Unsettled
+from planner.gaps.verdicts import Verdict, Verdicts, assessment_of
 from planner.pipeline.accept import Accept
 from planner.pipeline.closing import Closing
 from planner.pipeline.lookback import lookback
@@ -67,51 +68,20 @@ def assess(
     long been over.
     """
     judge = _Judge(pipeline=pipeline, evidence=evidence, closing=closing, last=window.end)
-    gaps: dict[str, dict[date, Gap]] = {}
-    orphans: dict[str, dict[date, Gap]] = {}
-    empty: dict[str, dict[date, Skipped]] = {}
-    complete: dict[str, frozenset[date]] = {}
-    expected: dict[str, dict[date, Expected]] = {}
-    held: dict[str, dict[date, int]] = {}
-    accepted: dict[str, dict[date, Accepted]] = {}
-    for phase in pipeline.phases:
-        name = phase.name
-        if phases is not None and name not in phases:
-            continue
-        gaps[name], empty[name], expected[name], orphans[name] = {}, {}, {}, {}
-        done: set[date] = set()
-        for day in window.days():
-            why = judge.empty(phase, day)
-            if why is not None:
-                told = judge.unsettled.told(phase, day, why)
-                empty[name][day] = Skipped(phase=name, date=day, reason=why, detail=told)
-                orphan = judge.orphan(phase, day, why)
-                if orphan is not None:
-                    orphans[name][day] = orphan
-                continue
-            expected[name][day] = judge.figures.due(phase, day)
-            gap, loss = judge.verdict(phase, day)
-            if loss is not None:
-                accepted.setdefault(name, {})[day] = loss
-            if gap is None:
-                done.add(day)
-            else:
-                gaps[name][day] = gap
-        complete[name] = frozenset(done)
-        if any(pipeline.entity in spec.entities for spec in phase.tables):
-            held[name] = {day: judge.figures.held(phase, day) for day in (*done, *gaps[name])}
-    return Assessment(
-        window=window,
-        gaps=gaps,
-        empty=empty,
-        complete=complete,
-        expected=expected,
-        held=held,
-        orphans={name: days for name, days in orphans.items() if days},
-        accepted=accepted,
-        holding={name: judge.holding(pipeline.by_name[name], window) for name in empty},
-        gone={name: judge.gone(pipeline.by_name[name], days) for name, days in empty.items()},
-    )
+    kinds = judge.kinds(window)
+    judged = [each for each in pipeline.phases if phases is None or each.name in phases]
+    found = {each.name: Verdicts(counts_entity=judge.counts_entity(each)) for each in judged}
+    known: dict[Kind, list[Verdict]] = {}
+    for day in window.days():
+        kind = kinds.of(day)
+        verdicts = None if kind is None else known.get(kind)
+        if verdicts is None:
+            verdicts = [judge.verdict(phase, day) for phase in judged]
+            if kind is not None:
+                known[kind] = verdicts
+        for phase, verdict in zip(judged, verdicts, strict=True):
+            found[phase.name].add(day, verdict)
+    return assessment_of(window, found)
 
 
 @dataclass(kw_only=True)
@@ -145,6 +115,42 @@ class _Judge:
             closing=self.closing,
             last=self.last,
         )
+
+    def kinds(self, window: Window) -> Kinds:
+        """The kinds of the dates of a window."""
+        return Kinds(
+            pipeline=self.pipeline,
+            evidence=self.evidence,
+            undue=self._undue,
+            unsettled=self.unsettled,
+            closing=self.closing,
+            window=window,
+        )
+
+    def verdict(self, phase: Phase, day: date) -> Verdict:
+        """How a phase stands on a day."""
+        why, holds = self.empty(phase, day), self._holds(phase, day)
+        if why is not None:
+            told = self.unsettled.told(phase, day, why)
+            is_unjudged = why is SkipReason.UNJUDGED
+            return Verdict(
+                holds=holds,
+                empty=Skipped(phase=phase.name, date=day, reason=why, detail=told),
+                is_gone=is_unjudged and self.unsettled.is_gone(phase, day),
+                orphan=self.orphan(phase, day, why),
+            )
+        gap, loss = self.lacking(phase, day)
+        return Verdict(
+            holds=holds,
+            expected=self.figures.due(phase, day),
+            gap=gap,
+            accepted=loss,
+            held=self.figures.held(phase, day) if self.counts_entity(phase) else None,
+        )
+
+    def counts_entity(self, phase: Phase) -> bool:
+        """Whether any table of a phase counts the pipeline's entity."""
+        return any(self.pipeline.entity in spec.entities for spec in phase.tables)
 
     # -- what is due -------------------------------------------------------------------------
 
@@ -206,18 +212,6 @@ class _Judge:
     def _holds(self, phase: Phase, day: date) -> bool:
         return self.evidence.holds(phase, day)
 
-    def holding(self, phase: Phase, window: Window) -> frozenset[date]:
-        """The dates on which a phase holds any row."""
-        return frozenset(day for day in window.days() if self._holds(phase, day))
-
-    def gone(self, phase: Phase, empty: Mapping[date, Skipped]) -> frozenset[date]:
-        """The unjudged dates of a phase from which nothing may be computed."""
-        return frozenset(
-            day
-            for day, left in empty.items()
-            if left.reason is SkipReason.UNJUDGED and self.unsettled.is_gone(phase, day)
-        )
-
     def orphan(self, phase: Phase, day: date, why: SkipReason) -> Gap | None:
         """Rows of a phase on a day on which none of its sources holds any, or that is no date."""
         is_odd = why in (SkipReason.OFF_DAY, SkipReason.BETWEEN)
@@ -246,7 +240,7 @@ class _Judge:
 
     # -- what is there -----------------------------------------------------------------------
 
-    def verdict(self, phase: Phase, day: date) -> tuple[Gap | None, Accepted | None]:
+    def lacking(self, phase: Phase, day: date) -> tuple[Gap | None, Accepted | None]:
         """What is wrong with a phase on a day on which rows are due, and what of it is accepted."""
         gap = self.gap(phase, day)
         accepts = self.losses.of(phase.name, day) if gap is not None else ()

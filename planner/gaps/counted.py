@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
-from planner.pipeline.phase import Phase
-from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.tables import TableSpec
+if TYPE_CHECKING:
+    from planner.pipeline.phase import Phase
+    from planner.pipeline.pipeline import Pipeline
+    from planner.pipeline.tables import TableSpec
 
 
 def tables_to_judge(pipeline: Pipeline, phases: Collection[str]) -> tuple[TableSpec, ...]:

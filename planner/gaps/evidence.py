@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import TYPE_CHECKING
 
-from planner.pipeline.accept import Accept
-from planner.pipeline.measures import Place
-from planner.pipeline.phase import Phase
-from planner.pipeline.pipeline import Pipeline
 from sql.warehouse import Cell, Coverage
+
+if TYPE_CHECKING:
+    from planner.pipeline.accept import Accept
+    from planner.pipeline.measures import Place
+    from planner.pipeline.phase import Phase
+    from planner.pipeline.pipeline import Pipeline
 
 EMPTY = Cell(rows=0)
 IDS_NAMED = 20  # per table, date and entity, in plans and messages

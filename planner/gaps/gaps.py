@@ -9,11 +9,14 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from planner.pipeline.lookback import upstream
-from planner.pipeline.phase import Phase
-from planner.pipeline.windows import Window
 from planner.text import counted, shown_id
+
+if TYPE_CHECKING:
+    from planner.pipeline.phase import Phase
+    from planner.pipeline.windows import Window
 
 Expected = Mapping[str, int]
 """Entity → how many distinct ones make a date complete."""

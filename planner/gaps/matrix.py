@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping
+from datetime import date
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
 from planner.data import Data
-from planner.gaps.gaps import Assessment
 from planner.pipeline.calendar import Calendar
-from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.windows import Window
+
+if TYPE_CHECKING:
+    from planner.gaps.gaps import Assessment
+    from planner.pipeline.pipeline import Pipeline
+    from planner.pipeline.windows import Window
 
 
 class Count(Data):
@@ -35,29 +43,60 @@ def matrix(pipeline: Pipeline, assessment: Assessment, scope: Window) -> Matrix:
     """Count every phase in every season, and in every named window of a season, as far as `scope`
     reaches: what is judged around it, for lookback, is not counted."""
     counted: Matrix = {}
+    phases = {phase.name: _Dates(assessment, phase.name, scope) for phase in pipeline.phases}
     for season in Calendar(pipeline=pipeline).seasons(scope):
         parts: dict[str, Window] = {season.name: season}
         parts |= {f"{season.name}/{name}": window for name, window in season.windows.items()}
         for name, window in parts.items():
-            part = scope.common(window)
-            if part is not None:
-                counted[name] = {
-                    phase.name: _count(assessment, phase.name, part) for phase in pipeline.phases
-                }
+            if scope.common(window) is not None:
+                counted[name] = {phase: dates.count(window) for phase, dates in phases.items()}
     return counted
 
 
-def _count(assessment: Assessment, phase: str, window: Window) -> Count:
-    stale = assessment.stale.get(phase, ())
-    due = sum(
-        day in window for days in (assessment.complete, assessment.gaps) for day in days[phase]
-    )
-    complete = sum(day in window for day in assessment.complete[phase] if day not in stale)
-    accepted = assessment.accepted.get(phase, ())
-    held = assessment.held.get(phase)
-    return Count(
-        expected=due,
-        complete=complete,
-        accepted=sum(day in window and day in assessment.complete[phase] for day in accepted),
-        entities=None if held is None else sum(n for day, n in held.items() if day in window),
-    )
+class _Dates:
+    """The dates of one phase in order, so that a season of them is counted without the others."""
+
+    def __init__(self, assessment: Assessment, phase: str, scope: Window) -> None:
+        complete, gaps = assessment.complete[phase], assessment.gaps[phase]
+        stale, accepted = assessment.stale.get(phase, ()), assessment.accepted.get(phase, ())
+        held = assessment.held.get(phase)
+        self._due = _in_order((*complete, *gaps), scope)
+        self._complete = _in_order((day for day in complete if day not in stale), scope)
+        self._accepted = _in_order((day for day in accepted if day in complete), scope)
+        self._held = None if held is None else _Sums(held, scope)
+
+    def count(self, window: Window) -> Count:
+        """How the phase stands in a window."""
+        return Count(
+            expected=_within(self._due, window),
+            complete=_within(self._complete, window),
+            accepted=_within(self._accepted, window),
+            entities=None if self._held is None else self._held.within(window),
+        )
+
+
+class _Sums:
+    """Numbers by date, added up from the first date on."""
+
+    def __init__(self, numbers: Mapping[date, int], scope: Window) -> None:
+        self._days = _in_order(numbers, scope)
+        self._sums = [0, *accumulate(numbers[day] for day in self._days)]
+
+    def within(self, window: Window) -> int:
+        """The sum over the days of a window."""
+        first, after = _ends(self._days, window)
+        return self._sums[after] - self._sums[first]
+
+
+def _in_order(days: Iterable[date], scope: Window) -> list[date]:
+    return sorted(day for day in days if day in scope)
+
+
+def _within(days: list[date], window: Window) -> int:
+    first, after = _ends(days, window)
+    return after - first
+
+
+def _ends(days: list[date], window: Window) -> tuple[int, int]:
+    """Where the days of a window begin in a list of days in order, and where they have ended."""
+    return bisect_left(days, window.start), bisect_right(days, window.end)

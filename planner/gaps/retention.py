@@ -47,9 +47,9 @@ class Retention:
             return None
         own = first_held(self.evidence, tables_of(self.pipeline, source)) or date.max
         periods = (
-            phase.grain.period(day)
+            phase.grain.period(min(cells))  # no later one begins or ends before it
             for phase, table in self._below(source)
-            for day in self.evidence.coverage[table]
+            if (cells := self.evidence.coverage[table])
         )
         # A week or month in which the source begins is no older than the source.
         below = min((each.start for each in periods if each.end < own), default=None)

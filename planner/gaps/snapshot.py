@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from planner.data import Data
 from planner.gaps.gaps import Assessment, GapReason, SkipReason, recomputed
-from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import DAY, Window
+
+if TYPE_CHECKING:
+    from planner.pipeline.pipeline import Pipeline
 
 COMPLETE: Literal["complete"] = "complete"
 

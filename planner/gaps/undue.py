@@ -55,7 +55,16 @@ class Undue:
             return SkipReason.BOOTSTRAP
         return None
 
-    def _all(self, phase: Phase, day: date) -> list[SkipReason | None]:
+    @cached_property
+    def is_silent(self) -> bool:
+        """Whether the file excludes nothing, and no phase leaves the first days of a season out."""
+        usual = self.pipeline.bootstrap_days
+        return not self.pipeline.exclude and not any(
+            phase.early_days(spec, usual) for phase in self.pipeline.phases for spec in phase.tables
+        )
+
+    def reasons(self, phase: Phase, day: date) -> list[SkipReason | None]:
+        """Why nothing is due of each table of a phase on a day; None where the file is silent."""
         key = (phase.name, day)
         if key not in self._known:
             self._known[key] = [self.why(phase, spec, day) for spec in phase.tables]
@@ -63,12 +72,12 @@ class Undue:
 
     def due(self, phase: Phase, day: date) -> list[TableSpec]:
         """The tables of a phase of which the file does not say that nothing is due."""
-        whys = self._all(phase, day)
+        whys = self.reasons(phase, day)
         return [spec for spec, why in zip(phase.tables, whys, strict=True) if why is None]
 
     def why_all(self, phase: Phase, day: date) -> SkipReason | None:
         """Why nothing is due of any table; excluded where one of them is. None when one is due."""
-        found = self._all(phase, day)
+        found = self.reasons(phase, day)
         if None in found:
             return None
         is_excluded = SkipReason.EXCLUDED in found

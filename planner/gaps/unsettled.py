@@ -44,7 +44,8 @@ class Unsettled:
         )
 
     @cached_property
-    def _retention(self) -> Retention:
+    def retention(self) -> Retention:
+        """Since when the sources hold rows."""
         return Retention(pipeline=self.pipeline, evidence=self.evidence)
 
     def is_open(self, phase: Phase, day: date) -> bool:
@@ -54,7 +55,7 @@ class Unsettled:
     def why_source_empty(self, phase: Phase, day: date) -> SkipReason | None:
         """Why nothing is due in a source on a day that is closed; None when something is."""
         holds = self.evidence.holds(phase, day)
-        if self._retention.is_gone(phase, day):
+        if self.retention.is_gone(phase, day):
             return SkipReason.UNJUDGED
         if self.sources.is_waited_for(phase, day):
             includes = self.closing is not None and self.closing.includes(phase, day)
@@ -77,7 +78,7 @@ class Unsettled:
         if self.evidence.holds(phase, day):
             return False
         return phase.is_source or any(
-            self._retention.is_held_below(source.name, day) for source in self._sources_of(phase)
+            self.retention.is_held_below(source.name, day) for source in self._sources_of(phase)
         )
 
     def told(self, phase: Phase, day: date, why: SkipReason) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 from planner.errors import UsageError
-from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Season, Window
 from planner.text import date_runs
 
 DAYS_SHOWN = 6
+
+if TYPE_CHECKING:
+    from planner.pipeline.pipeline import Pipeline
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,9 @@ class Calendar:
 
     def season_of(self, day: date) -> Season | None:
         """The season a day is in."""
-        return next(iter(self.seasons(Window(start=day, end=day))), None)
+        if self.pipeline.seasons:
+            return next((each for each in self.pipeline.seasons if day in each), None)
+        return next(iter(self.seasons(Window.known(day, day))), None)
 
     def season_named(self, name: str, *, today: date | None = None) -> Season:
         """The season called `name`, or starting in the year `name`. Raises `UsageError`."""

@@ -6,12 +6,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from planner.pipeline.lookback import closing_day
-from planner.pipeline.phase import Phase
-from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import moved
+
+if TYPE_CHECKING:
+    from planner.pipeline.phase import Phase
+    from planner.pipeline.pipeline import Pipeline
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from datetime import date
+from typing import TYPE_CHECKING
 
-from planner.pipeline.phase import Phase
-from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window, moved
+
+if TYPE_CHECKING:
+    from planner.pipeline.phase import Phase
+    from planner.pipeline.pipeline import Pipeline
 
 
 def lookback(day: date, phase: Phase) -> Window:
     """The days a date of `phase` is computed from: its window, or its period."""
     if phase.reads_its_period:
         return phase.grain.period(day)
-    return Window(start=moved(day, -phase.days_before), end=moved(day, phase.days_after))
+    return Window.known(moved(day, -phase.days_before), moved(day, phase.days_after))
 
 
 def upstream(day: date, phase: Phase) -> Iterator[tuple[str, date]]:
     """The phases and dates that a date of `phase` is computed from."""
-    days = list(lookback(day, phase).days())
+    is_alone = phase.grain.is_daily and not (phase.days_before or phase.days_after)
+    days = [day] if is_alone else list(lookback(day, phase).days())
     for name in phase.after:
         for past in days:
             yield name, past
@@ -30,7 +34,7 @@ def reach(changed: date, phase: Phase) -> Iterator[date]:
     if phase.reads_its_period:
         return iter([phase.grain.date_of(changed)])
     first, last = moved(changed, -phase.days_after), moved(changed, phase.days_before)
-    return phase.grain.dates(Window(start=first, end=last))
+    return phase.grain.dates(Window.known(first, last))
 
 
 def closing_day(day: date, phase: Phase, pipeline: Pipeline) -> date:

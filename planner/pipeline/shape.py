@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from planner.data import Data
 from planner.pipeline.grain import Every
-from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.weekdays import WEEKDAYS
+
+if TYPE_CHECKING:
+    from planner.pipeline.pipeline import Pipeline
 
 
 class PhaseShape(Data):

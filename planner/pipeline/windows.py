@@ -32,6 +32,11 @@ class Window(Model):
             raise ValueError(f"ends on {self.end}, before it starts on {self.start}")
         return self
 
+    @classmethod
+    def known(cls, start: date, end: date) -> Self:
+        """The window between two days that no person wrote: a planner makes thousands of them."""
+        return cls.model_construct(start=start, end=end)
+
     def __contains__(self, day: object) -> bool:
         return isinstance(day, date) and self.start <= day <= self.end
 

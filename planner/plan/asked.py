@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import date
+from typing import TYPE_CHECKING
 
 from planner.gaps.gaps import FLAWS, Assessment, Gap, GapReason, recomputed
 from planner.pipeline.lookback import lookback
-from planner.pipeline.phase import Phase
-from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.windows import Window
+
+if TYPE_CHECKING:
+    from planner.pipeline.phase import Phase
+    from planner.pipeline.pipeline import Pipeline
+    from planner.pipeline.windows import Window
 
 NONE_CHANGED: Mapping[str, Collection[date]] = {}
 

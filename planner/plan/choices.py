@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from planner.errors import UsageError
-from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.runners import RunnerSpec
 from planner.text import nearest
+
+if TYPE_CHECKING:
+    from planner.pipeline.pipeline import Pipeline
+    from planner.pipeline.runners import RunnerSpec
 
 
 def require_choices(

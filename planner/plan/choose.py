@@ -29,6 +29,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import TYPE_CHECKING
 
 from planner.gaps.gaps import (
     RECOMPUTE,
@@ -41,11 +42,13 @@ from planner.gaps.gaps import (
     recomputed,
 )
 from planner.pipeline.lookback import reach, upstream
-from planner.pipeline.phase import Phase
-from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.windows import Window
 from planner.plan.asked import NONE_CHANGED, asked_for, can_recompute, limited
 from planner.plan.watched import watched
+
+if TYPE_CHECKING:
+    from planner.pipeline.phase import Phase
+    from planner.pipeline.pipeline import Pipeline
+    from planner.pipeline.windows import Window
 
 Dates = Mapping[str, Collection[date]]
 """Phase → dates."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TYPE_CHECKING
 
 from planner.pipeline.calendar import Calendar
-from planner.pipeline.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from planner.pipeline.pipeline import Pipeline
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,13 +12,15 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from planner.data import Data
-from planner.pipeline.phase import Phase
-from planner.pipeline.pipeline import Pipeline
-from planner.plan.chunks import Chunk
 from planner.plan.simulate import Work, elapsed
+
+if TYPE_CHECKING:
+    from planner.pipeline.phase import Phase
+    from planner.pipeline.pipeline import Pipeline
+    from planner.plan.chunks import Chunk
 
 DAY_SECONDS = 86_400
 SLOW = 0.9  # share of steps that are faster than what the worst case assumes

@@ -10,7 +10,7 @@ import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field
 
@@ -27,19 +27,20 @@ from planner.gaps.gaps import (
     Skipped,
 )
 from planner.gaps.matrix import Matrix, matrix
-from planner.gaps.queries import tables_read
 from planner.gaps.snapshot import Snapshot, snapshot
 from planner.pipeline.lookback import upstream
 from planner.pipeline.model import Name, RunId
-from planner.pipeline.phase import Phase
-from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
-from planner.plan.choose import Repair
-from planner.plan.chunks import Chunk
 from planner.plan.command import Command
 from planner.plan.cost import Cost, PlanCost
 from planner.plan.estimate import Estimate
 from sql.billing import MINIMUM_BYTES_BILLED
+
+if TYPE_CHECKING:
+    from planner.pipeline.phase import Phase
+    from planner.pipeline.pipeline import Pipeline
+    from planner.plan.choose import Repair
+    from planner.plan.chunks import Chunk
 
 FORMAT = 1
 LATER = ("asked", "values", "pinned")
@@ -188,16 +189,35 @@ class Plan(Data):
 
     def digest(self) -> str:
         """The checksum that its content ought to have."""
-        content = self.model_dump(mode="json", exclude={"checksum"})
+        digest = hashlib.sha256()
+        for part in self._canonical():
+            digest.update(part.encode())
+        return digest.hexdigest()
+
+    def _canonical(self) -> Iterator[str]:
+        """Its content as one JSON text with sorted keys, a chunk at a time: all chunks at once, as
+        plain values, would be the largest thing that a planner holds."""
+        content = self.model_dump(mode="json", exclude={"checksum", "chunks"})
         for name in LATER:
             if content[name] == Plan.model_fields[name].get_default(call_default_factory=True):
                 del content[name]  # plans of before were sealed without it
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        for n, name in enumerate(sorted({*content, "chunks"})):
+            yield f'{"," if n else "{"}"{name}":'
+            if name == "chunks":
+                for place, chunk in enumerate(self.chunks):
+                    yield f"{',' if place else '['}{_sorted(chunk.model_dump(mode='json'))}"
+                yield "]" if self.chunks else "[]"
+            else:
+                yield _sorted(content[name])
+        yield "}"
 
     def as_json(self) -> dict[str, Any]:
         """The documented shape: the plan with `steps_total`."""
         return {**super().as_json(), "steps_total": self.steps_total}
+
+
+def _sorted(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
 
 
 def step_id(chunk_id: str, phase: str) -> str:
@@ -290,6 +310,8 @@ def _queries(
     These and their versions are looked up before it where its upstream changes, and the versions
     afterwards where it was complete. Ids are named only where a recount shows them to differ.
     """
+    from planner.gaps.queries import tables_read  # who reads a plan makes none
+
     days = list(dates)
     tables = len(phase.tables)
     queries = tables_read(pipeline, gate_phases(phase), phase.after)

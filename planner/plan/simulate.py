@@ -12,11 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from planner.pipeline.lookback import lookback
-from planner.pipeline.phase import Phase
-from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.runners import HttpBatchRunner
+
+if TYPE_CHECKING:
+    from planner.pipeline.phase import Phase
+    from planner.pipeline.pipeline import Pipeline
 
 _SLOT = "slot"
 
@@ -95,9 +97,8 @@ def _needs(phase: Phase) -> dict[str, int]:
     """What a step of the phase takes one of → how many there are; all phases share the slots."""
     needs = {f"phase {phase.name}": phase.concurrency}
     needs |= {f"table {spec.name}": spec.writers for spec in phase.tables if spec.writers}
-    services = [runner.url for runner in phase.runners if isinstance(runner, HttpBatchRunner)]
-    needs |= {f"service {url}": 1 for url in services}
-    if not phase.runners or not isinstance(phase.runners[0], HttpBatchRunner):
+    needs |= {f"service {runner.service_url}": 1 for runner in phase.runners if runner.service_url}
+    if not phase.runners or not phase.runners[0].is_polled:
         needs[_SLOT] = 1
     return needs
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import date
+from typing import TYPE_CHECKING
 
 from planner.gaps.gaps import SHORT, Assessment, Skipped, SkipReason
 from planner.pipeline.lookback import upstream
-from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.windows import Window
+
+if TYPE_CHECKING:
+    from planner.pipeline.pipeline import Pipeline
+    from planner.pipeline.windows import Window
 
 Pair = tuple[str, date]
 """Phase and date."""

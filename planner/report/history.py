@@ -11,16 +11,19 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 from planner.gaps.gaps import Assessment, GapReason, SkipReason
-from planner.pipeline.windows import Window
-from planner.plan.plan import Plan
 from planner.report.commands import COMMANDS
 from planner.report.made import MADE
 from planner.report.report import Report, billed_phases
-from planner.report.restored import RestoreReport
 from sql import TableNotFound, Warehouse, WarehouseRefused, load
 from sql.statements import quote_table
+
+if TYPE_CHECKING:
+    from planner.pipeline.windows import Window
+    from planner.plan.plan import Plan
+    from planner.report.restored import RestoreReport
 
 RUNS, GAPS, COSTS = "backfill_runs", "data_gaps", "backfill_costs"
 TABLES = (RUNS, GAPS, MADE, COMMANDS, COSTS)

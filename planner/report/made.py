@@ -6,10 +6,14 @@ histories of before lack, the home alone is asked.
 
 from __future__ import annotations
 
-from planner.pipeline.windows import Window
+from typing import TYPE_CHECKING
+
 from planner.plan.made import Fingerprint, Made, MadeBy
 from sql import TableNotFound, Warehouse, load
 from sql.statements import quote_table
+
+if TYPE_CHECKING:
+    from planner.pipeline.windows import Window
 
 MADE = "backfill_made"
 

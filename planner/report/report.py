@@ -22,7 +22,7 @@ from planner.plan.command import Command
 from planner.plan.cost import Cost, readable
 from planner.report.changes import TableChange, phase_lines
 from planner.text import date_runs, moment
-from planner.validation.judge import CriterionRow
+from planner.validation.criterion_row import CriterionRow
 
 CONSEQUENCES = ("blocked", "cancelled", "pending")
 """States of dates that were not tried because other dates failed."""

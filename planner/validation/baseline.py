@@ -18,7 +18,7 @@ from planner.files import MB, read_capped, write_whole
 from planner.gaps.gaps import GapReason
 from planner.pipeline.windows import Window
 from planner.validation.counts import Counts
-from planner.validation.judge import CriterionRow
+from planner.validation.criterion_row import CriterionRow
 from planner.validation.results import MatrixRow, OffBand, Results, off_band, results_of
 
 BASELINE_BYTES = 64 * MB  # five seasons of five phases are 1 MB

@@ -6,23 +6,26 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from planner.gaps.assess import assess
 from planner.gaps.audits import check_judgeable
-from planner.gaps.evidence import Difference, Evidence
 from planner.gaps.gaps import Assessment, SkipReason
 from planner.gaps.read import compare_ids, complete_evidence
 from planner.gaps.undue import Undue
 from planner.pipeline.calendar import Calendar
-from planner.pipeline.closing import Closing
 from planner.pipeline.criteria import Criterion, EntitiesCriterion
 from planner.pipeline.lookback import with_periods
-from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.tables import TableSpec
 from planner.pipeline.windows import Season, Window, moved
 from sql.counting import count
-from sql.errors import WarehouseError
-from sql.warehouse import Cell, Coverage, Table, Warehouse
+
+if TYPE_CHECKING:
+    from planner.gaps.evidence import Difference, Evidence
+    from planner.pipeline.closing import Closing
+    from planner.pipeline.pipeline import Pipeline
+    from planner.pipeline.tables import TableSpec
+    from sql.errors import WarehouseError
+    from sql.warehouse import Cell, Coverage, Table, Warehouse
 
 
 @dataclass(frozen=True, kw_only=True)

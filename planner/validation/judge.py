@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
-from planner.data import Data
 from planner.pipeline.criteria import (
     CompleteCriterion,
     Criterion,
@@ -27,29 +26,12 @@ from planner.validation.counts import (
     criterion_seasons,
     entity_of,
 )
+from planner.validation.criterion_row import CriterionRow, Status
 
 DATES_KEPT = 10  # of those that offend; `gaps` lists every date
 
-Status = Literal["holds", "fails", "no rows", "not judged"]
-"""`no rows` is no success. `not judged`: the scope does not hold what it takes."""
-
 Verdict = tuple[int, int]
 """Expected and found on one date."""
-
-
-class CriterionRow(Data):
-    """How one criterion stands in one season."""
-
-    criterion: str
-    season: str
-    status: Status
-    expected: int
-    """Entities, dates or rows, as the criterion counts."""
-    found: int
-    offending: int
-    """How many dates fall short."""
-    dates: tuple[date, ...]
-    """The first ten of them."""
 
 
 def judge(facts: Counts) -> Iterator[CriterionRow]:

@@ -17,7 +17,8 @@ from planner.gaps.gaps import GapReason
 from planner.pipeline.phase import Phase
 from planner.pipeline.tables import Band, TableSpec
 from planner.validation.counts import Counts, Part
-from planner.validation.judge import CriterionRow, judge
+from planner.validation.criterion_row import CriterionRow
+from planner.validation.judge import judge
 from sql.warehouse import EVERY_SYSTEM, Cell, Grade
 
 

@@ -1,6 +1,7 @@
 """`make bench`: what the bookkeeping costs, in CPU time, round trips, commands and memory.
 
 python -m tests.bench [visits] [steps] [memory] [publish] [idle] [commands] [makespan] [warehouse]
+[plan]
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tests.bench.commands import PLANNER, cpu_of
 from tests.bench.fleet import Cost, bare, ours
 from tests.bench.idle import idle_worker
 from tests.bench.makespan import EXCLUSIVE, LOOKBACK, makespan
+from tests.bench.planning import planning
 from tests.bench.publish import published
 from tests.bench.worlds import PHASES, RUN, Sized, idle_attempts, round_trips
 from worker.ledger.connection import connect
@@ -34,6 +36,7 @@ LARGE = 10_000  # chunks
 COUNTED = 50  # chains of which round trips are counted; a count needs no more
 VISITED = 30  # chunks per round
 ROUNDS = 3
+DATES = (10_000, 50_000, 100_000)  # of a plan of five phases
 RUN_CHUNKS = 60  # of a run whose length is measured
 
 
@@ -193,6 +196,20 @@ def _warehouse(settings: Settings, place: Path) -> None:
     _row("gaps --json of the sandbox", *told)
 
 
+def _plan(settings: Settings, place: Path) -> None:
+    for dates in DATES:
+        rounds = [planning(dates) for _ in range(ROUNDS)]
+        seconds = [each.seconds for each in rounds]
+        peer = statistics.median(each.peer_milliseconds for each in rounds)
+        _row(
+            f"a plan of {dates:,} dates of five phases, {rounds[0].steps:,} steps",
+            f"{statistics.median(seconds):.1f} s",
+            f"{min(seconds):.1f} to {max(seconds):.1f}",
+            f"{rounds[0].megabytes:.0f} MB beyond the counts",
+            f"DuckDB finds the gaps in {peer:.0f} ms",
+        )
+
+
 def _made(place: Path) -> Path:
     place.mkdir()
     return place
@@ -211,6 +228,7 @@ ROWS: dict[str, Callable[[Settings, Path], None]] = {
     "commands": _commands,
     "makespan": _makespan,
     "warehouse": _warehouse,
+    "plan": _plan,
 }
 
 if __name__ == "__main__":

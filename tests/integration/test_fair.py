@@ -13,6 +13,7 @@ from planner.plan.states import RunState, StepState
 from tests.integration.shop import RUN, Shop, day
 from tests.integration.tiny import FIRST, Tiny
 from tests.waiting import until
+from worker.ledger.lease import Lease, Resource
 from worker.ledger.orders import Orders
 from worker.messages.later import put_off
 from worker.run.control import pause, resume
@@ -30,6 +31,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
         yield world
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phases", [("a", "b"), ("b", "d")])
 def test_a_run_of_one_step_ends_within_three_step_lengths_of_one_of_200(
     shared: Tiny, phases: tuple[str, ...]
@@ -58,18 +60,18 @@ def _begun(world: Tiny, run_id: str) -> list[float]:
     )
 
 
+@pytest.mark.slow
 def test_a_run_that_is_told_how_many_slots_takes_no_more(shared: Tiny) -> None:
-    days = [FIRST + timedelta(days=n) for n in range(100, 104)]  # of no other test
+    *days, other = [FIRST + timedelta(days=n) for n in range(101, 106)]  # of no other test
     for each in days:
         shared.hold(each)
     run_id = shared.enqueue(days, ["a"], orders=Orders(max_slots=1))
     until(lambda: any(step.waiting for step in shared.ledger.step_records(run_id)))
-    other = FIRST + timedelta(days=110)
     shared.hold(other)
     beside = shared.enqueue([other], ["a"])
 
     # Then one of its steps runs, and the other slot is another run's
-    until(lambda: shared.scripts(other))
+    until(lambda: shared.scripts(other) and any(map(shared.scripts, days)))
     running = [each for each in days if shared.scripts(each)]
     assert len(running) == 1
     waits = {step.waiting for step in shared.ledger.step_records(run_id)} - {""}
@@ -100,6 +102,19 @@ def step(shop: Shop) -> str:
     shop.lose_sessions(day(4))
     shop.register(shop.plan())
     return f"{day(4)}/sessionise"
+
+
+def test_a_step_waits_for_a_slot_of_its_run(shop: Shop, step: str) -> None:
+    client = shop.context.redis
+    client.hset(f"backfill:run:{RUN}", "max_slots", "1")
+    other = Lease(client, [Resource(name=f"run:{RUN}")], seconds=60)
+    assert other.acquire()
+    put_off(client, "q", "message", HOUR, waits(shop, step).awaited)
+    assert shop.ledger.step(RUN, step).waiting == "a slot of its run (1 at once)"
+
+    other.release()
+    assert is_there(client) == ["message"]
+    assert shop.visit(step)
 
 
 def test_a_paused_run_waits_out_of_the_queue_until_it_is_resumed(shop: Shop, step: str) -> None:

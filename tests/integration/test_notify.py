@@ -143,7 +143,8 @@ def test_a_run_that_stands_still_is_told_of_once(shop: Shop, hook: Hook) -> None
     (_, body), *_ = hook.got
     found = json.loads(body)
     assert found["event"] == "run_stalled"
-    assert "for 2 h 00 min; no worker is there. planner status" in found["text"]
+    why = "no worker is there: start some with `planner up`"
+    assert f"for 2 h 00 min; {why}. planner status" in found["text"]
     assert len(hook.got) == 1
 
     # A paused one stands still on purpose, and so does one whose hours have not come

@@ -11,6 +11,7 @@ from tests.commands import planner
 from tests.integration.ledgers import end, rename
 from tests.integration.tiny import Tiny
 from tests.waiting import until
+from worker.ledger.slots import sign_off, sign_on
 from worker.messages.lanes import list_of
 from worker.messages.later import deliver, put_off, waiting
 from worker.reconciler import LOOKED, reconcile_in_turn
@@ -100,7 +101,9 @@ def test_messages_of_a_cancelled_run_are_called_in_and_never_sent_twice(idle: Ti
         until(lambda: idle.client.time()[0] > begun + 1)  # longer than what is lost is waited for
         assert idle.say("reconcile", "1") == "0"
 
-    # Given two messages of a run that is being cancelled, and one of another, put off for long
+    # Given a worker that is away for a while,
+    sign_on(idle.client, "away", 1, seconds=600)
+    # and two messages of a run that is being cancelled, and one of another, put off for long
     idle.client.delete("a", "final")
     run_id, other = idle.enqueue(idle.days(2)), idle.enqueue(idle.days(1))
     idle.ledger.move(run_id, RunState.CANCELLING, [RunState.RUNNING])
@@ -119,6 +122,7 @@ def test_messages_of_a_cancelled_run_are_called_in_and_never_sent_twice(idle: Ti
     assert (idle.client.llen(beside), idle.client.zcard(waiting(beside))) == (0, 1)
     end(idle.ledger, run_id)
     end(idle.ledger, other)
+    sign_off(idle.client, "away", 1)
     idle.client.delete("a", waiting(beside))
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import redis
 
 from planner.plan.states import RunState
+from planner.report.report import Report
 from planner.settings import Settings
 from tests.integration.shop import RUN, Shop, day
 from tests.integration.tiny import Tiny
@@ -141,8 +144,11 @@ def test_reading_a_run_writes_nothing(shop: Shop, client: redis.Redis, refuses: 
 @pytest.mark.parametrize("what", ["plan", "steps", "some steps"])
 @pytest.mark.parametrize("who", ["the reconciler", "the finalization"])
 def test_a_run_whose_plan_or_steps_are_gone_is_lost_by_name(
-    shop: Shop, client: redis.Redis, what: str, who: str
+    shop: Shop, client: redis.Redis, tmp_path: Path, what: str, who: str
 ) -> None:
+    heard = tmp_path / "heard"
+    tell = f"sh -c 'cat >> {heard}; echo >> {heard}'"
+    shop.context.settings = shop.context.settings.model_copy(update={"notify": tell})
     shop.lose_sessions(day(11))
     shop.register(shop.plan())
     shop.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
@@ -161,6 +167,18 @@ def test_a_run_whose_plan_or_steps_are_gone_is_lost_by_name(
     assert run.note.startswith("lost: Redis has dropped")
     assert shop.ledger.held(run.pipeline) == {}
     assert client.ttl(run_key(RUN)) > 0
+    # It has a report, and people are told once.
+    report = Report.model_validate_json(str(shop.ledger.report(RUN)))
+    assert client.ttl(run_key(RUN, "report")) > 0
+    assert {each.phase for each in report.failures} == {"sessionise", "aggregate"}
+    folder = shop.context.settings.folder("reports") / RUN
+    assert "lost: Redis has dropped" in (folder / "report.md").read_text()
+    assert "lost: Redis has dropped" in (folder / "report.html").read_text()
+    (told,) = [json.loads(line) for line in heard.read_text().splitlines()]
+    assert (told["event"], told["run_id"], told["state"]) == ("run_ended", RUN, "failed")
+    assert "planner enqueue --gaps --start 2025-03-11" in told["text"]
+    reconcile(shop.context)
+    assert len(heard.read_text().splitlines()) == 1
 
 
 def test_a_run_that_is_gone_before_its_time_is_named(shop: Shop, client: redis.Redis) -> None:

@@ -10,13 +10,14 @@ import pytest
 from rich.console import Console
 
 from planner.commands import ending
-from planner.commands.run_status import cause_lines_of, status_json
+from planner.commands.run_status import cause_lines_of
 from planner.commands.runs import _print_status
 from planner.plan.states import RunState, StepState
 from tests.integration.shop import RUN, Shop, day, lose_what_is_written
 from tests.integration.tiny import Tiny
 from tests.waiting import until
 from worker.run.finalize import finalize
+from worker.run.status import status_json
 from worker.step.errors import AttemptFailed, Requeue, StepFailed
 from worker.step.log import log_path
 
@@ -127,6 +128,11 @@ def test_flower_shows_why_a_step_was_put_back(tiny: Tiny) -> None:
     until(lambda: any("AttemptFailed" in why for why in shown(tiny, run_id)))
     why = next(why for why in shown(tiny, run_id) if "AttemptFailed" in why)
     assert f"attempt 1 of 2 failed: {when}: rows missing" in why
+    # Under its own name: what is sent anew tells the name of every step's task otherwise.
+    assert {name for name, _ in json.loads(tiny.say("shown", run_id))} <= {
+        *tiny.states(run_id),
+        f"finalize {run_id}",
+    }
     assert tiny.ledger.step(run_id, f"{when}/b").state is StepState.FAILED
 
 

@@ -140,6 +140,14 @@ def test_names_that_say_secret(name: str) -> None:
     assert secrets.redacted("it is 5Eg-t", environment={name: "5Eg-t"}) == "it is ***"
 
 
+def test_headers_in_a_variable_are_secrets_each_by_its_value() -> None:
+    environment = {"OTEL_EXPORTER_OTLP_HEADERS": "authorization=Bearer%205Eg-tok3n,x-team=n0t-told"}
+
+    said = secrets.redacted("sent Bearer 5Eg-tok3n, 5Eg-tok3n and n0t-told", environment)
+
+    assert said == "sent ***, *** and ***"
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

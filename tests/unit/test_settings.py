@@ -211,3 +211,8 @@ def test_every_command_says_what_is_misspelt(tmp_path: Path) -> None:
         done = planner(command, environment=environment, cwd=tmp_path)
 
         assert "no setting BACKFILL_WAREHOSE; did you mean 'BACKFILL_WAREHOUSE'?" in done.err
+
+
+def test_no_folder_of_pipeline_files_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKFILL_PIPELINES", "")
+    assert load_settings().pipelines is None

@@ -9,9 +9,11 @@ import pytest
 from rich.console import Console
 
 from planner.commands import watch
+from planner.pipeline.load import load_pipeline
 from planner.plan.states import RunState, StepState
 from worker.ledger.record import RunRecord, StepRecord
 from worker.run.forecast import Forecast
+from worker.step.resources import services_of
 
 RUN = RunRecord(
     id="run-20260102-k7xq3w",
@@ -66,3 +68,25 @@ def test_what_nobody_foresaw_does_not_drift(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert len(said) == 1
     assert said[0].endswith("about 2 h 30 min left")
+
+
+def test_a_failed_step_is_no_progress_and_what_holds_a_run_up_is_said() -> None:
+    steps = [STEPS[0], STEPS[1].model_copy(update={"state": StepState.FAILED}), STEPS[2]]
+
+    said = watch._line(
+        RUN, steps, Forecast(planned=None, spent=1, left=None), ["no worker is there"]
+    )
+
+    assert f"{RUN.id} running: 1/3 steps (1 failed, 1 pending, 1 succeeded)" in said
+    assert "; it stands still: no worker is there;" in said
+
+
+def test_a_service_is_named_by_its_phase_where_its_address_is_a_variable() -> None:
+    nba = load_pipeline("nba")
+    phase = next(p for p in nba.phases for r in p.runners if r.service_url)
+    (which, *_) = [n for n, r in enumerate(phase.runners) if r.service_url]
+
+    (service,) = services_of(phase, parked=False, which=which)
+
+    assert "${" in service.name
+    assert service.full == f"the service of {phase.name}"

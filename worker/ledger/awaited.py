@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date
+from typing import TYPE_CHECKING
 
 from planner.data import Data
 from planner.plan.states import DateState, RunState
 from worker.ledger.keys import PREFIX, date_field, run_key
-from worker.ledger.together import Together
+
+if TYPE_CHECKING:
+    from worker.ledger.together import Together
 
 EVERY = 1_000_000  # of the waiters
 

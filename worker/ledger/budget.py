@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import redis
 
-from planner.pipeline.phase import Phase
 from worker.ledger.connection import script
+
+if TYPE_CHECKING:
+    from planner.pipeline.phase import Phase
 
 PREFIX = "backfill:budget"
 WINDOW_SECONDS = 86_400

@@ -11,16 +11,18 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 
 from planner.address import masked
 from planner.errors import Unreachable
-from planner.settings import Settings
 from worker.ledger.header import header
 from worker.ledger.refusals import PassingRetry, refusal
+
+if TYPE_CHECKING:
+    from planner.settings import Settings
 
 LUA = Path(__file__).parent / "lua"
 

@@ -8,12 +8,15 @@ themselves: their plan holds them.
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from planner.plan.parse import parse_chunk, parse_plan
-from planner.plan.plan import Plan, PlannedChunk
 from worker.ledger.connection import Connected
 from worker.ledger.keys import run_key
 from worker.ledger.record import reading
+
+if TYPE_CHECKING:
+    from planner.plan.plan import Plan, PlannedChunk
 
 
 class PlanLedger(Connected):

@@ -7,13 +7,12 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import redis
 
 from planner.errors import BadRecord, UsageError
 from planner.pipeline.model import RUN_ID
-from planner.plan.plan import Plan
 from planner.plan.states import RunState
 from planner.report.report import CodeSeen
 from planner.text import counted
@@ -40,6 +39,9 @@ from worker.ledger.record import (
     run_record,
 )
 from worker.ledger.together import Together
+
+if TYPE_CHECKING:
+    from planner.plan.plan import Plan
 
 KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
 KEYS_AT_ONCE = 1000  # per SCAN
@@ -197,10 +199,12 @@ class RunLedger(Connected):
         )
         return bool(ended)
 
-    def lose(self, run: RunRecord, why: str) -> None:
-        """End a run as failed, without a report, and free its dates."""
-        keys = [run_key(run.id), held_key(run.pipeline), *self._keys(run.id)]
-        script(self.client, "lose")(keys=keys, args=[run.id, why, KEEP_SECONDS])
+    def lose(self, run: RunRecord, why: str, *, report: str) -> bool:
+        """End a run as failed, and free its dates; False when it has ended."""
+        named = [run_key(run.id), held_key(run.pipeline), run_key(run.id, "report")]
+        keys = [*named, *self._keys(run.id)]
+        args = [run.id, why, KEEP_SECONDS, report]
+        return bool(script(self.client, "lose")(keys=keys, args=args))
 
     def has_plan(self, run_id: str) -> bool:
         """Whether Redis still holds the plan of a run."""

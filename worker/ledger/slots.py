@@ -7,26 +7,96 @@ where Celery's `inspect` waits for the slowest worker.
 
 from __future__ import annotations
 
-import redis
+from typing import TYPE_CHECKING
 
+import redis
+from pydantic import ValidationError
+
+from planner.data import Data
 from worker.ledger.connection import now
 
+if TYPE_CHECKING:
+    from planner.pipeline.pipeline import Pipeline
+    from planner.plan.plan import Plan
+    from worker.ledger.record import RunRecord
+
 KEY = "backfill:slots"
+HAVE = "backfill:workers"
+"""Worker → what it has."""
 
 
-def sign_on(client: redis.Redis, worker: str, slots: int, *, seconds: float) -> None:
+class Member(Data):
+    """What a worker has: a run is served by those that have its pipeline file and its warehouse."""
+
+    host: str
+    files: tuple[str, ...]
+    """Its pipeline files, as its machine names them."""
+    made: tuple[tuple[str, str], ...]
+    """Name and checksum of each pipeline that it can serve."""
+    warehouse: str
+    warehouse_id: str
+    queues: tuple[str, ...]
+    """Those that it takes steps from."""
+
+    def has_file(self, run: RunRecord | Plan) -> bool:
+        """Whether it has the pipeline file that a run was planned with."""
+        return (run.pipeline, run.pipeline_checksum) in self.made
+
+    def has_warehouse(self, run: RunRecord | Plan) -> bool:
+        """Whether its warehouse is the run's."""
+        known = self.warehouse_id and self.warehouse_id == run.warehouse_id
+        return bool(known) or self.warehouse == run.warehouse
+
+
+def made(pipeline: Pipeline) -> tuple[str, str]:
+    """What tells a pipeline file apart: the pipeline's name, and its checksum."""
+    return pipeline.name, pipeline.checksum
+
+
+def sign_on(
+    client: redis.Redis, worker: str, slots: int, *, seconds: float, has: Member | None = None
+) -> None:
     """Register a worker, or renew its entry, for some seconds."""
     at = now(client)
-    client.zremrangebyscore(KEY, "-inf", at)
-    client.zadd(KEY, {f"{slots}|{worker}": at + seconds})
+    gone = client.zrangebyscore(KEY, "-inf", at)
+    pipe = client.pipeline()
+    if gone:
+        pipe.hdel(HAVE, *(_name(member) for member in gone))
+    pipe.zremrangebyscore(KEY, "-inf", at)
+    pipe.zadd(KEY, {f"{slots}|{worker}": at + seconds})
+    if has is not None:
+        pipe.hset(HAVE, worker, has.model_dump_json())
+    pipe.execute()
 
 
 def sign_off(client: redis.Redis, worker: str, slots: int) -> None:
     """Deregister a worker: it takes no more steps."""
     client.zrem(KEY, f"{slots}|{worker}")
+    client.hdel(HAVE, worker)
 
 
 def slots_now(client: redis.Redis) -> int:
     """Slots of all registered workers; 0 when there is none."""
-    there = client.zrangebyscore(KEY, now(client), "+inf")
-    return sum(int(str(member).partition("|")[0]) for member in there)
+    return sum(int(str(member).partition("|")[0]) for member in _there(client))
+
+
+def members_now(client: redis.Redis) -> dict[str, Member | None]:
+    """Worker → what it has; None of one that does not say, or says it in another version's way."""
+    names = [_name(member) for member in _there(client)]
+    told = client.hmget(HAVE, names) if names else []
+    return {name: _member(text) for name, text in zip(names, told, strict=True)}
+
+
+def _there(client: redis.Redis) -> list[str]:
+    return [str(member) for member in client.zrangebyscore(KEY, now(client), "+inf")]
+
+
+def _name(member: object) -> str:
+    return str(member).partition("|")[2]
+
+
+def _member(text: object) -> Member | None:
+    try:
+        return None if text is None else Member.model_validate_json(str(text))
+    except ValidationError:
+        return None

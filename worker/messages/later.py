@@ -104,6 +104,10 @@ class Delivery(threading.Thread):
         if woken and self._ended.is_set():
             wake(self._client)  # another worker's: this one looks no more
 
+    def look_at(self, queues: Iterable[str]) -> None:
+        """Deliver what is due for these queues from now on."""
+        self._queues = list(queues)
+
     def stop(self) -> None:
         """End the thread at its next look."""
         self._ended.set()

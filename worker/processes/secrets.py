@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import unquote
 
 from planner.address import passwords_in
 from planner.pipeline.runners import SECRET_NAME
@@ -68,9 +69,21 @@ def known(environment: Mapping[str, str] = os.environ) -> list[str]:
     for name, value in environment.items():
         if SECRET_NAME.search(name) or _ALSO_SECRET.search(name):
             found.update(_parts(value))
-        for password in passwords_in(value):
+        for password in (*passwords_in(value), *(_in_headers(value) if _is_headers(name) else ())):
             found.update(_parts(password))
     return forms_of(found)
+
+
+def _is_headers(name: str) -> bool:
+    """Whether a variable holds headers of requests, such as `OTEL_EXPORTER_OTLP_HEADERS`."""
+    return name.upper().endswith("_HEADERS")
+
+
+def _in_headers(value: str) -> Iterator[str]:
+    """The values of `name=value,…`, which are URL-encoded, and a token without its `Bearer`."""
+    for header in value.split(","):
+        told = unquote(header.partition("=")[2]).strip()
+        yield from (told, told.rpartition(" ")[2])
 
 
 def _parts(secret: str) -> set[str]:

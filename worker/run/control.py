@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import date
@@ -54,14 +54,23 @@ def cancel(context: Context, run_id: str) -> RunState:
     Where nothing runs the run ends now, whether a worker is there or not.
     """
     _move(context, run_id, RunState.CANCELLING, *RUN_CANCELLABLE, doing="cancelled")
-    states = context.ledger.steps(run_id)
-    if StepState.RUNNING not in states.values():
-        for step_id in (each for each, state in states.items() if state not in STEP_ENDED):
-            with suppress(Requeue, StepFailed):
-                visit(context, run_id, step_id, worker="planner")
+    if settle_idle(context, run_id, context.ledger.steps(run_id)):
         with suppress(Requeue):  # a worker ends it
             finalize(context, run_id)
     return context.ledger.require(run_id).state
+
+
+def settle_idle(context: Context, run_id: str, states: Mapping[str, StepState]) -> bool:
+    """Settle the steps of a run that is being cancelled, unless one runs; whether that was done.
+
+    No message has to come for them: their queue may be one that no worker takes.
+    """
+    if StepState.RUNNING in states.values():
+        return False
+    for step_id in (each for each, state in states.items() if state not in STEP_ENDED):
+        with suppress(Requeue, StepFailed):
+            visit(context, run_id, step_id, worker="planner")
+    return True
 
 
 def retry(

@@ -14,8 +14,12 @@ from planner.address import masked
 from planner.doctor.tables import Check
 from planner.errors import Unreachable
 from planner.pipeline.runners import RunnerSpec
+from sql.open import identity_of, warehouse_name
 from worker.ledger.connection import forgetful, now, require
+from worker.ledger.record import run_record
+from worker.ledger.slots import made, members_now
 from worker.processes.embedded_redis import MENDED, version_of
+from worker.run.serving import NO_WORKER, lacking
 from worker.runners.choose import absence, choose, running
 from worker.runners.environment import Unset
 from worker.step.context import Context
@@ -39,6 +43,7 @@ def check_broker(context: Context) -> Iterator[Check]:
         Check(what="broker keeps what it is given", ok=False, detail=detail, advice=advice)
         for detail, advice in forgetful(context.redis)
     )
+    yield from _workers_check(context)
     apart = abs(time.time() - clock)
     yield Check(
         what="clock",
@@ -46,6 +51,26 @@ def check_broker(context: Context) -> Iterator[Check]:
         detail=f"{apart:.1f} s from the broker's",
         advice="set both by NTP",
     )
+
+
+def _workers_check(context: Context) -> Iterator[Check]:
+    """Workers that are there and have another pipeline file or warehouse: the others do the work,
+    and where there are none, nothing does."""
+    what, there = "workers", members_now(context.redis)
+    name, checksum = made(context.pipeline)
+    settings = context.settings
+    fields = {
+        "pipeline": name,
+        "pipeline_checksum": checksum,
+        "warehouse": warehouse_name(settings.warehouse),
+        "warehouse_id": identity_of(settings.warehouse),
+    }
+    for why in lacking(context, run_record("any", fields)) if there else ():
+        fault, _, advice = why.partition(": ")
+        yield Check(what=what, ok=False, detail=fault, advice=advice)
+        return
+    detail = ", ".join(sorted(there)) if there else "none is there"
+    yield Check(what=what, ok=True, detail=detail, warning="" if there else NO_WORKER)
 
 
 def _server_check(told: Mapping[str, Any]) -> Check:

@@ -17,6 +17,7 @@ from planner.validation.counts import Counts, count_tables
 from sql import WarehouseError, WarehouseUnreachable
 from worker.ledger.record import RunRecord
 from worker.processes.secrets import redacted
+from worker.run.serving import lacking
 from worker.step.context import Context
 from worker.step.errors import Requeue
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX, mismatch
@@ -31,13 +32,15 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
     """What the warehouse holds now; or, in words, why the run has to end without a count.
 
     Raises `Requeue` while it is worth waiting: for a warehouse that does not answer, unless the run
-    is being cancelled, and for a while for a worker with the plan's pipeline file and warehouse.
+    is being cancelled, and for a while for a worker with the plan's pipeline file and warehouse: of
+    a run that is being cancelled while one is there.
     """
     other = mismatch(context, run, plan)
     if other is not None:
         waits = f"its end waits for {other.waits_for}"
         count = context.ledger.note_end_waits(run.id, waits, config_mismatch=True)
-        if count <= CONFIG_MISMATCHES_MAX:
+        is_cut = run.state is RunState.CANCELLING and lacking(context, run)
+        if count <= CONFIG_MISMATCHES_MAX and not is_cut:
             log.warning("%s: %s", run.id, waits)
             raise Requeue(MISMATCH_LOOK_SECONDS)
         return other.reason

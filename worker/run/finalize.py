@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from datetime import date
 
@@ -10,19 +9,15 @@ from kombu.exceptions import OperationalError
 from redis import RedisError
 
 from planner.errors import FleetError
-from planner.files import write_whole
 from planner.pipeline.publish import Publication
 from planner.plan import owed as owed_files
 from planner.plan.cost import cost_of
 from planner.plan.made import Made
 from planner.plan.plan import Plan
 from planner.plan.states import STEP_ENDED, DateState, RunState
-from planner.report.causes import report_json
 from planner.report.commands import write_commands
 from planner.report.history import gaps_after, write_costs, write_gaps, write_run
-from planner.report.html.render import render_page
 from planner.report.made import write_made
-from planner.report.markdown import render_markdown
 from planner.report.message import run_ended
 from planner.report.report import Report
 from planner.validation.counts import Counts
@@ -34,11 +29,12 @@ from worker.processes.secrets import redacted
 from worker.processes.tracing import write_run_span
 from worker.run.diff import with_changes
 from worker.run.final_count import final_count, held_up
-from worker.run.lost import LOST, end_if_lost
+from worker.run.lost import LOST, end_if_lost, lose
 from worker.run.made import made_by, save_made
 from worker.run.notify import notify
 from worker.run.publish import Interrupted, publish
 from worker.run.report import Standing, recounts, remarks, report_of
+from worker.run.report_files import write_report
 from worker.step.context import Context
 from worker.step.errors import Requeue
 from worker.step.mismatch import WAREHOUSE, mismatch
@@ -67,7 +63,7 @@ def finalize(context: Context, run_id: str) -> str:
             raise Requeue(FAILED_LOOK_SECONDS, f"its end failed: {error}") from None
         what = redacted(" ".join(f"{type(error).__name__}: {error}".split()))
         why = f"the run could not be ended: {what}. See the worker's log"
-        context.ledger.lose(context.ledger.require(run_id), why)
+        lose(context, context.ledger.require(run_id), why)
         return str(RunState.FAILED)
 
 
@@ -77,6 +73,7 @@ def _finalize(context: Context, run_id: str) -> str:
         return "forgotten"
     if run.is_ended:
         return str(run.state)
+    context = context.serving(run)
     states = context.ledger.steps(run_id)
     if end_if_lost(context, run, states):
         return LOST
@@ -241,14 +238,6 @@ def _publish(
         raise Requeue(0) from None
     except WarehouseError as error:
         raise held_up(context, run, redacted(str(error))) from None
-
-
-def write_report(context: Context, report: Report) -> None:
-    """Write the report's files below `HOME/reports`."""
-    folder = context.settings.folder("reports") / report.run_id
-    write_whole(folder / "report.json", json.dumps(report_json(report), indent=1))
-    write_whole(folder / "report.md", render_markdown(report))
-    write_whole(folder / "report.html", render_page(report))
 
 
 def settle_owed(context: Context, run: RunRecord, dates: dict[tuple[str, date], DateState]) -> None:

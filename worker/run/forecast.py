@@ -7,20 +7,23 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ValidationError
 
-from planner.plan.chunks import Chunk
 from planner.plan.estimate import Estimate, History, Samples, estimate, pace_of
 from planner.plan.plan import Plan, chunk_of
 from planner.plan.simulate import Work, elapsed
 from planner.plan.states import STEP_ENDED, RunState, StepState
 from planner.report.report import StepRow
 from worker.ledger.budget import spent
-from worker.ledger.ledger import Ledger
-from worker.ledger.record import RunRecord, StepRecord
 from worker.ledger.slots import slots_now
-from worker.step.context import Context
+
+if TYPE_CHECKING:
+    from planner.plan.chunks import Chunk
+    from worker.ledger.ledger import Ledger
+    from worker.ledger.record import RunRecord, StepRecord
+    from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 

@@ -60,7 +60,7 @@ class FleetMetrics:
 
     def _queues(self) -> Iterator[Metric]:
         """Messages: those that a free slot would take at once are what to scale by."""
-        client, names = self._context.redis, queue_names(self._context.pipeline)
+        client, names = self._context.redis, queue_names(*self._context.every_pipeline())
         ready = _gauge("ready_steps", "Messages that a free slot would take at once", "queue")
         delayed = _gauge("delayed_steps", "Messages of steps that wait, or are retried", "queue")
         pipe = client.pipeline(transaction=False)

@@ -17,13 +17,13 @@ from planner.gaps.snapshot import snapshot
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.publish import Publication
 from planner.pipeline.shape import shapes
-from planner.plan.plan import Plan, Step, step_id
+from planner.plan.plan import Plan, Step
 from planner.plan.states import DateState, RunState, StepState
-from planner.report.advice import retry_command
-from planner.report.report import Failure, Remark, Report, StepRow, Validation
+from planner.report.report import Remark, Report, StepRow, Validation
 from planner.validation.counts import Counts
 from planner.validation.judge import judge
 from worker.ledger.record import RunRecord, StepRecord
+from worker.run.failures import failures
 from worker.run.final_count import uncounted
 from worker.run.validation import Pair, losses, orphans, validate
 from worker.step.context import Context
@@ -206,35 +206,4 @@ def row_of(record: StepRecord, step: Step) -> StepRow:
         error=record.error,
         worked=record.worked,
         billed=record.billed,
-    )
-
-
-def failures(
-    context: Context, run: RunRecord, plan: Plan, dates: dict[tuple[str, date], DateState]
-) -> tuple[Failure, ...]:
-    """Dates that are not done, grouped by phase, state and reason."""
-    groups: dict[tuple[str, str, str], list[date]] = defaultdict(list)
-    told = context.ledger.told(run.id, [name for name, _ in plan.steps()], "problems")
-    for chunk in plan.chunks:
-        cause = ""
-        for step in chunk.steps:
-            problems = told[step_id(chunk.id, step.phase)]
-            for day in step.dates:
-                state = dates.get((step.phase, day), DateState.PENDING)
-                if state is not DateState.DONE:
-                    why = problems.get(day) or cause or str(state)
-                    if state is DateState.CANCELLED and run.stopped_by == "deadline":
-                        why = "the run's deadline passed"
-                    groups[step.phase, str(state), why].append(day)
-            if problems and not cause:
-                cause = f"after {step.phase}: {next(iter(problems.values()))}"
-    return tuple(
-        Failure(
-            phase=phase,
-            dates=tuple(days),
-            state=state,
-            reason=why,
-            retry=retry_command(run.id, phase, tuple(days), why),
-        )
-        for (phase, state, why), days in groups.items()
     )

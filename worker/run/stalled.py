@@ -10,9 +10,9 @@ from planner.report.message import run_drifts, run_stalled
 from planner.text import counted
 from worker.ledger.keys import run_key
 from worker.ledger.record import RunRecord, StepRecord
-from worker.ledger.slots import slots_now
 from worker.run.forecast import outlook
 from worker.run.notify import notify
+from worker.run.serving import held_up_by
 from worker.step.context import Context
 
 LOOKS = 4  # at all steps of a run, per BACKFILL_STALLED_SECONDS: reading them is not for nothing
@@ -38,7 +38,7 @@ def _tell_if_stalled(context: Context, run: RunRecord, steps: Sequence[StepRecor
     is_night = run.hours is not None and run.hours.closed_seconds(at) > 0
     if at - last < seconds or is_night:
         return False
-    told = run_stalled(run.id, run.pipeline, seconds=at - last, waits=_waits(context, steps))
+    told = run_stalled(run.id, run.pipeline, seconds=at - last, waits=_waits(context, run, steps))
     return notify(context, told, once=f"{last:.0f}")
 
 
@@ -51,10 +51,10 @@ def _tell_if_drifting(context: Context, run: RunRecord, steps: Sequence[StepReco
     return notify(context, told, once=f"{run.endings}")  # and once more for every retry
 
 
-def _waits(context: Context, steps: Sequence[StepRecord]) -> str:
+def _waits(context: Context, run: RunRecord, steps: Sequence[StepRecord]) -> str:
     """What keeps it: no worker, what runs, or what is waited for."""
-    if not slots_now(context.redis):
-        return "no worker is there"
+    if why := held_up_by(context, run, steps):
+        return why[0]
     running = sum(step.state is StepState.RUNNING for step in steps)
     if running:
         return f"{counted(running, 'step')} at work"

@@ -13,9 +13,10 @@ from planner.report.causes import causes, causes_json
 from planner.report.report import Failure
 from planner.text import timestamp
 from worker.ledger.record import RunRecord, StepRecord
+from worker.run.failures import failures
 from worker.run.forecast import Forecast, outlook
-from worker.run.report import failures
-from worker.run.waits import Retrying, Wait, retrying, waits
+from worker.run.serving import held_up_by
+from worker.run.waits import Retrying, Wait, logs_of, retrying, waits
 from worker.step.context import Context
 
 STATES = ("pending", "running", "succeeded", "failed", "blocked", "cancelled")
@@ -32,6 +33,8 @@ def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
             **so_far["billed"],
             "steps": {step.id: step.billed for step in steps if step.billed},
         },
+        "held_up_by": held_up_by(context, record, steps),
+        "logs": [each.as_json() for each in logs_of(steps)],
         "causes": causes_json(causes(record.id, failed)),
         "failures": [each.model_dump(mode="json", exclude={"state"}) for each in failed],
         "code": [each.model_dump() for each in context.ledger.code(record.id)],

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from planner.data import Data
 from planner.report.causes import signature
-from planner.text import duration
+from planner.text import counted, duration
 from worker.ledger.record import RunRecord, StepRecord
 
 
@@ -41,6 +42,29 @@ class Retrying:
         when = f"again in {duration(seconds)}" if seconds >= 1 else "again when a worker is free"
         many = f"{len(self.steps)} steps: " if len(self.steps) > 1 else f"{self.steps[0]}: "
         return f"{many}{self.reason}; {when}"
+
+
+class Logs(Data):
+    """Where logs of steps are that failed, or whose last attempt did."""
+
+    host: str
+    steps: tuple[str, ...]
+
+    def line(self, run_id: str) -> str:
+        """`log of 2022-04-18/b: on host h, by `planner logs RUN 2022-04-18/b` there`."""
+        one = len(self.steps) == 1
+        what = f"log of {self.steps[0]}" if one else f"logs of {counted(len(self.steps), 'step')}"
+        named = f" {self.steps[0]}" if one else ""
+        return f"{what}: on {self.host}, where `planner logs {run_id}{named}` shows it"
+
+
+def logs_of(steps: Iterable[StepRecord]) -> list[Logs]:
+    """Host → steps that failed there last, or are tried again."""
+    by_host: dict[str, list[str]] = {}
+    for step in steps:
+        if step.worker and (step.state == "failed" or step.retry_text):
+            by_host.setdefault(step.worker.partition("@")[2] or step.worker, []).append(step.id)
+    return [Logs(host=host, steps=tuple(ids)) for host, ids in sorted(by_host.items())]
 
 
 def waits(record: RunRecord, steps: Iterable[StepRecord]) -> list[Wait]:

@@ -18,8 +18,9 @@ from planner.report.html.moment import CODES, step_row
 from planner.report.html.states import Live
 from planner.text import date_runs
 from worker.ledger.record import RunRecord, StepRecord
+from worker.run.failures import failures
 from worker.run.forecast import Forecast, outlook
-from worker.run.report import failures, row_of
+from worker.run.report import row_of
 from worker.run.status import progress_json
 from worker.serve.seen import Seen
 from worker.serve.tail import last_lines, log_file

@@ -5,47 +5,104 @@ Made once per process and never across a fork: connections are opened on first u
 
 from __future__ import annotations
 
+import time
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import redis
 
-from planner.pipeline.load import load_pipeline, pipeline_path
-from planner.pipeline.pipeline import Pipeline
-from planner.plan.plan import Plan, PlannedChunk
 from planner.settings import Settings, load_settings
 from sql import Warehouse, open_warehouse
 from worker.ledger.connection import connect
 from worker.ledger.ledger import Ledger
-from worker.processes.secrets import learn_named
+from worker.ledger.slots import made
+
+if TYPE_CHECKING:
+    from planner.pipeline.pipeline import Pipeline
+    from planner.plan.plan import Plan, PlannedChunk
+    from worker.ledger.record import RunRecord
+
+REREAD_SECONDS = 1.0  # between two looks at the pipeline files for one that fits a run
 
 
 class Context:
     """The opened parts of one process, each opened when it is first needed."""
 
-    def __init__(self, settings: Settings, *, patient: bool = True) -> None:
+    def __init__(
+        self, settings: Settings, *, patient: bool = True, beside: Context | None = None
+    ) -> None:
         self.settings = settings
+        self._beside = beside
+        """The context whose connections it shares; None for its own."""
         self.is_patient = patient
         """Whether calls to Redis are retried for days, as workers do; a planner gives up soon."""
         self._plan = lru_cache(maxsize=4)(self._read_plan)
+        self._others: dict[tuple[str, str], Context] = {}
+        self._reread_at = 0.0
 
     @cached_property
     def pipeline(self) -> Pipeline:
         """This machine's pipeline file: commands to run never come from a message."""
+        from planner.pipeline.load import load_pipeline
+
         pipeline = load_pipeline(self.settings.pipeline)
-        for phase in pipeline.phases:
-            for runner in phase.runners:
-                learn_named(secret.env for secret in runner.secrets if secret.env)
+        _learn_secrets(pipeline)
+        if self.settings.pipelines is None:
+            self._reread_at = time.monotonic() + REREAD_SECONDS
         return pipeline
+
+    def serving(self, run: RunRecord) -> Context:
+        """The context with the pipeline file that a run was planned with; this one without any.
+
+        Where none that is known fits, the files are read anew, and one that has changed is taken up
+        beside what it was: runs that were planned before go on.
+        """
+        wanted = (run.pipeline, run.pipeline_checksum)
+        if wanted == made(self.pipeline):
+            return self
+        root = self._beside or self
+        if wanted not in root._others:
+            root._read_files()
+        return root._others.get(wanted, self)
+
+    def every_pipeline(self) -> list[Pipeline]:
+        """What runs can be served by, its own first: the files as they are, and as they were."""
+        self._read_files()
+        return [self.pipeline, *(other.pipeline for other in self._others.values())]
+
+    def _read_files(self) -> None:
+        from planner.pipeline.folder import pipeline_files
+
+        settings, own = self.settings, made(self.pipeline)
+        if time.monotonic() < self._reread_at:
+            return
+        for source, pipeline in pipeline_files(settings.pipeline, settings.pipelines):
+            key = made(pipeline)
+            if key != own and key not in self._others:
+                self._others[key] = self._with(source, pipeline)
+        self._reread_at = time.monotonic() + REREAD_SECONDS
+
+    def _with(self, source: str, pipeline: Pipeline) -> Context:
+        """A context of another file, with this one's connections."""
+        settings = self.settings.model_copy(update={"pipeline": source})
+        other = Context(settings, patient=self.is_patient, beside=self)
+        other.pipeline = pipeline
+        _learn_secrets(pipeline)
+        return other
 
     @cached_property
     def pipeline_dir(self) -> Path:
         """The folder of the pipeline file."""
+        from planner.pipeline.load import pipeline_path
+
         return pipeline_path(self.settings.pipeline).absolute().parent
 
     @cached_property
     def redis(self) -> redis.Redis:
         """The client of the ledger, the leases and the budgets."""
+        if self._beside is not None:
+            return self._beside.redis
         return connect(self.settings, patient=self.is_patient)
 
     @cached_property
@@ -56,6 +113,8 @@ class Context:
     @cached_property
     def warehouse(self) -> Warehouse:
         """The warehouse of the settings."""
+        if self._beside is not None:
+            return self._beside.warehouse
         settings = self.settings
         return open_warehouse(
             settings.warehouse, location=settings.location, max_bytes=settings.max_bytes
@@ -76,6 +135,14 @@ class Context:
 
     def _read_plan(self, run_id: str) -> Plan | None:
         return self.ledger.plan(run_id)
+
+
+def _learn_secrets(pipeline: Pipeline) -> None:
+    from worker.processes.secrets import learn_named
+
+    for phase in pipeline.phases:
+        for runner in phase.runners:
+            learn_named(secret.env for secret in runner.secrets if secret.env)
 
 
 _here: tuple[int, Context] | None = None

@@ -23,7 +23,9 @@ class Requeue(Exception):
     """
 
     def __init__(self, seconds: float, why: str = "", awaited: Awaited | None = None) -> None:
-        super().__init__(seconds, why)  # what it can be made anew from, by the result backend
+        super().__init__(
+            round(seconds, 1), why
+        )  # what it can be made anew from, by the result backend
         self.seconds = seconds
         self.why = why
         self.awaited = awaited

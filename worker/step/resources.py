@@ -47,4 +47,13 @@ def services_of(phase: Phase, *, parked: bool, which: int | None) -> list[Resour
     """
     runners = phase.runners if parked else phase.runners[which or 0 :][:1]
     urls = [runner.service_url for runner in runners]
-    return [Resource(name=f"service:{url}", full=f"the service {url}") for url in urls if url]
+    return [
+        Resource(name=f"service:{url}", full=f"the service {_shown(url, phase)}")
+        for url in urls
+        if url
+    ]
+
+
+def _shown(url: str, phase: Phase) -> str:
+    """An address that people read: by its phase, where a variable that workers have is in it."""
+    return f"of {phase.name}" if "${" in url else url

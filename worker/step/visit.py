@@ -385,6 +385,7 @@ def visit(context: Context, run_id: str, step_id: str, *, worker: str) -> str:
             f"{step_id} was not run: {run_id} is forgotten, since Redis was emptied. "
             "`planner enqueue --gaps` plans its dates anew."
         )
+    context = context.serving(look.run)
     return Visit(
         context=context,
         run=look.run,
