@@ -11,8 +11,6 @@ UV := $(shell command -v uv 2>/dev/null)
 # every library anew, which takes longer than what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench scaling cost site reference screenshots pictures audit lint lock clean
-
 .PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench scaling cost flower site reference screenshots pictures audit lint lock clean
 
 help:  ## What there is to make

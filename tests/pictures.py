@@ -20,6 +20,7 @@ from rich.text import Text
 PICTURE = Path(__file__).parents[1] / "docs" / "demo.svg"
 COLUMNS = 80
 PROGRESS_SHOWN = 3  # first lines of it; the last one is shown too
+FONTS = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)  # of another site: none is asked
 STYLES = {
     r"[\d/]+ ✓": "green",
     r"[\d/]+ ✗": "red",
@@ -45,7 +46,8 @@ def main() -> None:
         for pattern, style in STYLES.items():
             text.highlight_regex(pattern, style)
         terminal.print(text, soft_wrap=False)
-    PICTURE.write_text(terminal.export_svg(title="make demo"), encoding="utf-8")
+    picture = terminal.export_svg(title="make demo")
+    PICTURE.write_text(FONTS.sub("", picture), encoding="utf-8")
 
 
 def shown(lines: Iterable[str]) -> Iterator[str]:
