@@ -211,7 +211,9 @@ class BigQueryWarehouse:
         )
         found = {table.name: Partitions(by_day=None) for table in tables}
         for named, rows in zip(daily.values(), answers, strict=True):
-            for name, about in named.items() if rows is not None else ():
+            if rows is None:
+                continue
+            for name, about in named.items():
                 short = name.rpartition(".")[2]
                 found[name] = by_day(about, rows_of(short, rows), start, end)
         return found
