@@ -20,6 +20,7 @@ from sql.local import LocalWarehouse
 from sql.warehouse import Parameters
 
 _PARTITIONS = "INFORMATION_SCHEMA.PARTITIONS"
+TABLES_READ = 1000  # by a query of them [BigQuery documentation]
 _PARTITIONS_COLUMNS = pa.schema(
     {
         "table_catalog": pa.string(),
@@ -225,6 +226,11 @@ class ServedWarehouse(LocalWarehouse):
             raise Unsupported(f"A query over {_PARTITIONS} can name no other table here.")
         [reference] = references
         dataset = self._dataset([part.name for part in reference.parts[:-1]], project)
+        if len(list(dataset.iterdir())) > TABLES_READ and not _names_tables(tree):
+            raise WarehouseRefused(
+                f"{_PARTITIONS} query attempted to read too many tables. Please add more "
+                "restrictive filters."
+            )
         rows = [
             {
                 "table_catalog": project,
@@ -273,3 +279,11 @@ class ServedWarehouse(LocalWarehouse):
         finally:
             for name in tables:
                 self._connection.unregister(name)
+
+
+def _names_tables(tree: exp.Expr) -> bool:
+    """Whether a query picks tables by bare names: what is computed is compared too late."""
+    return any(
+        isinstance(each.this, exp.Column) and each.this.name == "table_name"
+        for each in tree.find_all(exp.In, exp.EQ)
+    )
