@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from planner import clock
+from planner.commands.spoken import spoken
 from planner.errors import UsageError
 from planner.gaps.gaps import FLAWS, SHORT, GapReason
 from planner.pipeline.days import day_of, windows_of
@@ -19,6 +21,7 @@ from planner.text import nearest, printable
 
 if TYPE_CHECKING:
     from planner.pipeline.pipeline import Pipeline
+    from planner.pipeline.windows import Window
 
 LINE_CHARS = 500  # of text that is kept with a run
 
@@ -26,9 +29,14 @@ _RUN_ID = re.compile(RUN_ID)
 
 
 def parse_day(text: str) -> date:
-    """A date as people type it."""
+    """A date as people type it: `2026-03-01`, `today`, `yesterday`."""
     try:
-        return day_of(text)
+        meant = spoken(text)
+        if meant is None:
+            return day_of(text)
+        if meant.start != meant.end:
+            raise ValueError(f"{text!r} is more than one date: name one")
+        return meant.start
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -70,11 +78,18 @@ def choose_reasons(text: str | None) -> tuple[GapReason, ...]:
 
 
 def parse_days(text: str) -> frozenset[date]:
-    """Dates as people list them: `2026-03-01..2026-03-07,2026-03-11`, both ends included."""
+    """Dates as people list them: `2026-03-01..2026-03-07,2026-03-11`, both ends included, or
+    `last 30 days`."""
     try:
-        return frozenset(day for window in windows_of(text) for day in window.days())
+        windows = [each for part in text.split(",") for each in _windows(part)]
+        return frozenset(day for window in windows for day in window.days())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def _windows(text: str) -> Iterable[Window]:
+    meant = spoken(text)
+    return windows_of(text) if meant is None else [meant]
 
 
 def parse_duration(text: str) -> int:
@@ -143,7 +158,7 @@ Dates = Annotated[
         "--dates",
         parser=parse_days,
         metavar="DATES",
-        help="Only these dates: 2026-03-01..2026-03-07,2026-03-11.",
+        help="Only these dates: 2026-03-01..2026-03-07,2026-03-11, or 'last 30 days'.",
     ),
 ]
 Exclude = Annotated[
@@ -162,7 +177,7 @@ SeasonOption = Annotated[
         "--period",
         metavar="NAME",
         help="One season or period: a part of the calendar that the pipeline file names, such as "
-        "2021-22, or a year.",
+        "2021-22, or a year; or a window of it: '2021-22 playoffs'.",
     ),
 ]
 Phases = Annotated[
