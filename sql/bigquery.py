@@ -27,7 +27,7 @@ from google.cloud.bigquery.job import QueryJob
 
 from sql.bigquery_answers import all_rows, tables_of
 from sql.bigquery_errors import THEIRS, translated
-from sql.bigquery_jobs import APP, REQUEST_TIMEOUT_SECONDS, Jobs, job_labels, patient
+from sql.bigquery_jobs import REQUEST_TIMEOUT_SECONDS, Jobs, patient
 from sql.bigquery_keeping import BigQueryKeeper
 from sql.bigquery_seen import Seen
 from sql.bigquery_types import columns_of, google_type, parameter_of
@@ -35,6 +35,7 @@ from sql.billing import MAXIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED, Meter, bille
 from sql.coverage import coverage_of, coverage_query
 from sql.days import SUFFIX, dated, is_sharded, kind_of, utc_days
 from sql.errors import AccessDenied, TableNotFound, Unsupported, WarehouseError, WarehouseRefused
+from sql.labels import APP, job_labels
 from sql.partitions import (
     by_day,
     is_by_day,
@@ -307,6 +308,12 @@ class BigQueryWarehouse:
     @property
     def billed(self) -> int:
         return self._meter.bytes
+
+    def location(self, table: str) -> str | None:
+        location = self._table(table).location or self._location
+        if location:  # a statement about the records of a region runs there
+            self._locations[f"region-{location.lower()}"] = location
+        return location
 
     def cancel(self) -> None:
         self._jobs.cancel()
