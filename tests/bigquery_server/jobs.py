@@ -196,7 +196,7 @@ class Jobs:
 
     def _run(self, job: Job, warehouse: ServedWarehouse) -> None:
         try:
-            self._faults.take("jobs.insert", in_job=True)
+            self._faults.take("jobs.insert", text=statement_of(job.configuration), in_job=True)
             answer = self.execute(job, warehouse)
         except ApiError as error:
             if error.status == 501:
@@ -301,6 +301,11 @@ class Jobs:
                     f"Cannot query over table '{project}.{own}' without a filter over column(s) "
                     f"'{scan.layout.partition}' that can be used for partition elimination",
                 )
+
+
+def statement_of(configuration: Json) -> str:
+    """The statement of a query job; empty of any other."""
+    return str(configuration.get("query", {}).get("query", ""))
 
 
 def _bytes(scan: Scan, warehouse: ServedWarehouse, parameters: Parameters) -> int:

@@ -269,7 +269,9 @@ def test_the_analyzer_accepts_the_partitions(which: str) -> None:
     names = {"table_names": ["x"], "first_partition": "x", "last_partition": "x"}
     analyze(
         SETS[which][1](),
-        load("partitions").format(dataset=next(iter(SETS[which][1]())).partition(".")[0]),
+        load("partitions").format(
+            named="LOWER(table_name)", dataset=next(iter(SETS[which][1]())).partition(".")[0]
+        ),
         names,
     )
 
