@@ -106,7 +106,7 @@ class BigQueryWarehouse:
         self._meter = Meter()
         self._location = location
         self._locations: dict[str, str] = {}
-        """Dataset → where it is; shared with what `labelled` gives."""
+        """Dataset, or `region-eu` → where it is; shared with what `labelled` gives."""
         self._kinds: dict[tuple[str, str], str] = {}
         """Table and date column → its kind; shared with what `labelled` gives."""
         self._seen = Seen()
@@ -318,10 +318,7 @@ class BigQueryWarehouse:
         return self._meter.bytes
 
     def location(self, table: str) -> str | None:
-        location = self._table(table).location or self._location
-        if location:  # a statement about the records of a region runs there
-            self._locations[f"region-{location.lower()}"] = location
-        return location
+        return self._table(table).location or self._location
 
     def cancel(self) -> None:
         self._jobs.cancel()
@@ -340,7 +337,7 @@ class BigQueryWarehouse:
     def _config(self, parameters: Parameters, **options: Any) -> bigquery.QueryJobConfig:
         return bigquery.QueryJobConfig(
             query_parameters=[parameter_of(name, value) for name, value in parameters.items()],
-            labels=self._job_labels(),
+            labels=job_labels(self._labels),
             **options,
         )
 
@@ -365,9 +362,6 @@ class BigQueryWarehouse:
         ):
             self._meter.add(finished[0].total_bytes_billed)
             yield finished
-
-    def _job_labels(self) -> dict[str, str]:
-        return job_labels(self._labels)
 
     def _location_of(self, statement: str) -> str | None:
         """Where a statement's tables are, by the first of them that tells."""
@@ -394,6 +388,7 @@ class BigQueryWarehouse:
         self._seen.add([about.reference])
         if about.location:
             self._locations[name.rpartition(".")[0]] = about.location
+            self._locations[f"region-{about.location.lower()}"] = about.location  # of its records
         return about
 
     @contextmanager
