@@ -72,7 +72,7 @@ def _table(
         found = warehouse.partitioning(spec.name)
         odd = _undated(warehouse, spec, today=today)
         if phase.after and spec.written_at is None:
-            odd = "; ".join(filter(None, (odd, _unproved(warehouse, spec, today=today))))
+            odd = "; ".join(filter(None, (odd, _unproved(warehouse, spec, found, today=today))))
     except TableNotFound:
         return Check(
             what=what,
@@ -96,14 +96,19 @@ def _undated(warehouse: Warehouse, spec: TableSpec, *, today: date) -> str:
         )
 
 
-def _unproved(warehouse: Warehouse, spec: TableSpec, *, today: date) -> str:
-    """That counts alone decide whether dates were recomputed; empty where versions tell."""
+def _unproved(warehouse: Warehouse, spec: TableSpec, found: Partitioning, *, today: date) -> str:
+    """That versions do not tell which dates were recomputed; empty where they do."""
     try:
         warehouse.versions(spec.table, today, today)
     except Unsupported:
         return (
             "nothing versions its rows, so a recomputation is not proved (`written_at` would "
             "prove it)"
+        )
+    if found.column is None:
+        return (
+            "one version covers all its dates, so a write of one makes every date look recomputed "
+            "(`written_at` would prove it)"
         )
     return ""
 

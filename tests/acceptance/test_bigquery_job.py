@@ -111,9 +111,11 @@ def labels(server: BigQueryServer) -> Counter[tuple[str, str]]:
 def writes(server: BigQueryServer) -> Counter[str]:
     """The statements that were sent to write, with their parameters."""
     queries = (
-        request.body["configuration"]["query"]
+        configuration["query"]
         for request in server.requests
-        if request.method == "jobs.insert" and not request.body["configuration"].get("dryRun")
+        if request.method == "jobs.insert"
+        for configuration in [request.body["configuration"]]
+        if "query" in configuration and not configuration.get("dryRun")
     )
     return Counter(
         json.dumps([query["query"], query["queryParameters"]], sort_keys=True)

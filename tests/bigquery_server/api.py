@@ -262,6 +262,7 @@ class Api:
     def _tables(self, request: Request, warehouse: ServedWarehouse) -> Json:
         project, dataset = request.names["project"], request.names["dataset"]
         names = [table for place, table in warehouse.named(project) if place == dataset]
+        kinds = {name: shown.kind for name, shown in warehouse.shown.items()}
         return {
             "kind": "bigquery#tableList",
             "totalItems": len(names),
@@ -274,7 +275,7 @@ class Api:
                         "datasetId": dataset,
                         "tableId": name,
                     },
-                    "type": "TABLE",
+                    "type": kinds.get(f"{dataset}.{name}", "TABLE"),
                 }
                 for name in names
             ],

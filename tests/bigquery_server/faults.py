@@ -57,6 +57,8 @@ class Fault:
     message: str
     in_job: bool = False
     """The request that starts the job succeeds; the job fails."""
+    about: str = ""
+    """It is met by a statement that holds this text alone."""
     after: bool = False
     """What was asked is done, and only its answer is lost."""
     cut: bool = False
@@ -155,8 +157,11 @@ class Faults:
         with self._lock:
             self._waiting.append(_Waiting(fault=fault, method=method, times=times))
 
-    def take(self, method: str, *, in_job: bool = False, after: bool = False) -> None:
-        """Raise the `ApiError` that waits for `method` at this point, if one does."""
+    def take(
+        self, method: str, *, text: str = "", in_job: bool = False, after: bool = False
+    ) -> None:
+        """Raise the `ApiError` that waits for `method`, and for its text, at this point, if one
+        does."""
         with self._lock:
             for waiting in self._waiting:
                 fault = waiting.fault
@@ -164,6 +169,7 @@ class Faults:
                     waiting.times > 0
                     and waiting.method in (None, method)
                     and not fault.spoilt
+                    and fault.about in text
                     and (fault.in_job, fault.after) == (in_job, after)
                 ):
                     waiting.times -= 1

@@ -26,7 +26,8 @@ from urllib.parse import parse_qsl, urlsplit
 from tests.bigquery_server.api import Api, Request
 from tests.bigquery_server.encode import Json
 from tests.bigquery_server.faults import ApiError, Fault, Faults, spoilt
-from tests.bigquery_server.served import ServedWarehouse
+from tests.bigquery_server.jobs import statement_of
+from tests.bigquery_server.served import ServedWarehouse, Shown
 
 PAGE_ROWS = 10_000  # BigQuery cuts a page at 20 MB; rows are easier to reason about in a test
 WAIT_SECONDS = 10.0  # BigQuery's, for a request that waits for a job
@@ -43,7 +44,7 @@ class BigQueryServer:
     wait_seconds: how long a request waits for a held job.
     require_partition_filter: tables (`dataset.table`) of which BigQuery would refuse a query
     without a constant filter on the column that partitions them. read_only: tables of which it says
-    that their rows may be read and not changed.
+    that their rows may be read and not changed. shown: views, external tables and snapshots.
     expect_unknown: whether to end quietly although something was asked that it does not know; else
     the end of `with` raises `AssertionError`, unless another exception is under way.
     """
@@ -59,9 +60,11 @@ class BigQueryServer:
         wait_seconds: float = WAIT_SECONDS,
         require_partition_filter: Collection[str] = (),
         read_only: Collection[str] = (),
+        shown: Mapping[str, Shown] = MappingProxyType({}),
         expect_unknown: bool = False,
     ) -> None:
         self.folder = Path(folder)
+        self.shown = shown
         self.expect_unknown = expect_unknown
         self.requests: deque[Request] = deque(maxlen=REQUESTS_KEPT)
         """The newest requests, oldest first."""
@@ -151,14 +154,15 @@ class BigQueryServer:
             asked = f"{request.verb} {request.path}"
             self._remember(asked)
             raise ApiError("notImplemented", f"This server does not know {asked}")
-        self._faults.take(request.method)
+        text = statement_of(request.body.get("configuration", {}))
+        self._faults.take(request.method, text=text)
         try:
             answer = self._api.answer(request, warehouse)
         except ApiError as error:
             if error.status == 501:
                 self._remember(error.message)
             raise
-        self._faults.take(request.method, after=True)
+        self._faults.take(request.method, text=text, after=True)
         if "rows" in answer:
             return spoilt(answer, self._faults.spoil(request.method))
         return answer
@@ -204,6 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self._warehouse = ServedWarehouse(self.server.bigquery.folder)
+        self._warehouse.shown = self.server.bigquery.shown
 
     def finish(self) -> None:
         self._warehouse.close()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import duckdb
 import pyarrow as pa
@@ -19,6 +20,7 @@ from sql.local import LocalWarehouse
 from sql.warehouse import Parameters
 
 _PARTITIONS = "INFORMATION_SCHEMA.PARTITIONS"
+TABLES_READ = 1000  # by a query of them [BigQuery documentation]
 _PARTITIONS_COLUMNS = pa.schema(
     {
         "table_catalog": pa.string(),
@@ -88,6 +90,16 @@ class Layout:
         return max((part.modified for part in self.partitions.values()), default=self.created)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """What looks like a table, and shows the rows of another. It cannot be written."""
+
+    kind: str
+    """BigQuery's: VIEW, MATERIALIZED_VIEW, EXTERNAL or SNAPSHOT."""
+    of: str
+    """That other: `dataset.table`."""
+
+
 class ServedWarehouse(LocalWarehouse):
     """A local warehouse that answers for one BigQuery project. One instance per thread."""
 
@@ -95,6 +107,8 @@ class ServedWarehouse(LocalWarehouse):
     """How old the records of partitions are; tables.get and counts are of now."""
     known = datetime.min.replace(tzinfo=UTC)
     """What was there by then is in the records, however they lag."""
+    shown: Mapping[str, Shown] = MappingProxyType({})
+    """`dataset.table` → what it is, of all that is no table."""
 
     def resolved(self, tree: exp.Expr, project: str) -> exp.Expr:
         """`tree` with its tables named as their folders are: `d.t` and `project.d.t` are one."""
@@ -102,8 +116,15 @@ class ServedWarehouse(LocalWarehouse):
         for reference in tree.find_all(exp.Table):
             if not reference.db or reference.name.upper().startswith("INFORMATION_SCHEMA."):
                 continue
-            name = ".".join(part.name for part in reference.parts)
-            parts = self.folder_name(name, project).split(".")
+            name = self.folder_name(".".join(part.name for part in reference.parts), project)
+            if shown := self.shown.get(name):
+                if isinstance(reference.parent, exp.Merge | exp.Insert | exp.Delete):
+                    raise WarehouseRefused(
+                        f"Using table {project}:{name} is not allowed for this operation because "
+                        f"of its type {shown.kind}"
+                    )
+                name = shown.of
+            parts = name.split(".")
             reference.set("this", exp.to_identifier(parts[-1], quoted=True))
             if len(parts) == 2:
                 reference.set("catalog", None)
@@ -115,7 +136,7 @@ class ServedWarehouse(LocalWarehouse):
         """The table's name here: with the project only where its folder is there."""
         own = name.removeprefix(f"{project}.")
         for candidate in (name, own, f"{project}.{own}" if own.count(".") == 1 else own):
-            if self._path(candidate).joinpath("_delta_log").is_dir():
+            if candidate in self.shown or self._path(candidate).joinpath("_delta_log").is_dir():
                 return candidate
             if is_sharded(candidate) and shards(self.folder, candidate):
                 return candidate
@@ -124,6 +145,7 @@ class ServedWarehouse(LocalWarehouse):
     def named(self, project: str) -> list[tuple[str, str]]:
         """Dataset and table of all that answers for `project`."""
         found = {*self.tables("dataset.table"), *self.tables(f"{project}.dataset.table")}
+        found |= self.shown.keys()
         return sorted({(name.split(".")[-2], name.split(".")[-1]) for name in found})
 
     def table(self, tree: exp.Expr, parameters: Parameters) -> pa.Table:
@@ -135,6 +157,8 @@ class ServedWarehouse(LocalWarehouse):
         if is_sharded(name):
             last = self.layout(newest_shard(self.folder, name))
             return replace(last, columns={**last.columns, SUFFIX: "STRING"})
+        if shown := self.shown.get(name):
+            return replace(self.layout(shown.of), kind=shown.kind, partition=None)
         return self._laid_out(name, self._open(name))
 
     def _past(self, name: str) -> Layout:
@@ -192,7 +216,7 @@ class ServedWarehouse(LocalWarehouse):
         for column in condition.find_all(exp.Column):
             column.set("table", None)
         tree = exp.select("partition_rows").from_("layout").where(condition)
-        return sum(self._ask(tree, parameters, layout=partitions)["partition_rows"].to_pylist())
+        return sum(self.ask(tree, parameters, layout=partitions)["partition_rows"].to_pylist())
 
     def about_partitions(self, tree: exp.Expr, parameters: Parameters, project: str) -> pa.Table:
         """Answer a query over `INFORMATION_SCHEMA.PARTITIONS` from Delta's log."""
@@ -202,6 +226,11 @@ class ServedWarehouse(LocalWarehouse):
             raise Unsupported(f"A query over {_PARTITIONS} can name no other table here.")
         [reference] = references
         dataset = self._dataset([part.name for part in reference.parts[:-1]], project)
+        if len(list(dataset.iterdir())) > TABLES_READ and not _names_tables(tree):
+            raise WarehouseRefused(
+                f"{_PARTITIONS} query attempted to read too many tables. Please add more "
+                "restrictive filters."
+            )
         rows = [
             {
                 "table_catalog": project,
@@ -220,7 +249,7 @@ class ServedWarehouse(LocalWarehouse):
         ]
         alias = reference.alias or "PARTITIONS"
         reference.replace(exp.to_table("partitions_view").as_(alias))
-        return self._ask(
+        return self.ask(
             tree, parameters, partitions_view=pa.Table.from_pylist(rows, _PARTITIONS_COLUMNS)
         )
 
@@ -235,7 +264,7 @@ class ServedWarehouse(LocalWarehouse):
                 return candidate
         raise TableNotFound(f"Not found: Dataset {project}:{own[-1]} was not found")
 
-    def _ask(self, tree: exp.Expr, parameters: Parameters, **tables: pa.Table) -> pa.Table:
+    def ask(self, tree: exp.Expr, parameters: Parameters, **tables: pa.Table) -> pa.Table:
         """Run a query over Arrow tables."""
         names = {parameter.name for parameter in tree.find_all(exp.Parameter)}
         if absent := names - set(parameters):
@@ -250,3 +279,11 @@ class ServedWarehouse(LocalWarehouse):
         finally:
             for name in tables:
                 self._connection.unregister(name)
+
+
+def _names_tables(tree: exp.Expr) -> bool:
+    """Whether a query picks tables by bare names: what is computed is compared too late."""
+    return any(
+        isinstance(each.this, exp.Column) and each.this.name == "table_name"
+        for each in tree.find_all(exp.In, exp.EQ)
+    )

@@ -128,6 +128,8 @@ def _figures(plan: Plan) -> Markup:
         ]
         if cost.statements:
             figures.append((str(cost.statements), "is what its statements are billed"))
+        if cost.scripts:
+            figures.append((str(cost.scripts), "is what its scripts are billed"))
         if cost.keeping:
             figures.append((str(cost.keeping), "is what keeping and comparing rows is billed"))
         if cost.unknown:
