@@ -254,11 +254,13 @@ def test_what_is_no_request_is_refused_by_the_real_server(shop: Shop, run: list[
     with served(environment_of(shop.context.settings), shop.context.settings.home) as url:
         port = int(url.rpartition(":")[2])
         for what, text in REFUSED_WHOLE.items():
-            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
-                with suppress(ConnectionError):
-                    connection.sendall(text)
-                    answer = connection.recv(65_536)
-                    assert answer.startswith(b"HTTP/1.1 4"), (what, answer)
+            with (
+                socket.create_connection(("127.0.0.1", port), timeout=5) as connection,
+                suppress(ConnectionError),
+            ):
+                connection.sendall(text)
+                answer = connection.recv(65_536)
+                assert answer.startswith(b"HTTP/1.1 4"), (what, answer)
         assert httpx.get(url).status_code == 200
 
 
