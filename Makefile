@@ -11,9 +11,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # every library anew, which takes longer than what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench scaling cost site reference screenshots audit lint lock clean
-
-.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench scaling cost flower site reference screenshots audit lint lock clean
+.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench scaling cost flower site reference screenshots pictures audit lint lock clean
 
 help:  ## What there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +68,9 @@ cost: $(READY)  ## Count what a full gap scan asks of BigQuery, and write docs/c
 
 reference: $(READY)  ## Write docs/commands.md from what the commands say of themselves
 	$(BIN)/python -m tests.reference
+
+pictures: $(READY)  ## Write docs/demo.svg, what the demo prints
+	$(BIN)/python -m tests.pictures
 
 # An environment of its own: a site is for readers, and no part of the product.
 site:  ## Build the documents as a site in .site/html; a link to nothing is an error

@@ -105,6 +105,7 @@ def _runner(phase: Drafted) -> list[str]:
         "# [[phases.runners]]",
         '# kind = "script"',
         f'# command = ["python", "jobs/{phase.name}.py", "--from", "{{start}}", "--to", "{{end}}"]',
+        f'# check = ["python", "jobs/{phase.name}.py", "--help"]  # `planner doctor` runs it',
     ]
 
 

@@ -162,12 +162,23 @@ class ScriptRunner(RunnerSpec):
 
     kind: Literal["script"]
     command: tuple[Line, ...] = Field(min_length=1)
+    check: tuple[Line, ...] = Field(default=(), exclude=True)
+    """What `planner doctor` runs of it, and what changes nothing. No row depends on it, so it is no
+    part of what the file means: a plan fits the file with it and without."""
     cwd: Line | None = None
     env: dict[str, str] = {}
     outcomes: tuple[Rule, ...] = ()
     """What an end means: the first that fits. Before what is built in: 413 and a time-out halve
     the range, any other failure is retried, or resumed where the script can."""
     resume: Resume | None = None
+
+    @field_validator("check")
+    @classmethod
+    def _no_dates(cls, check: tuple[str, ...]) -> tuple[str, ...]:
+        for place in ("{start}", "{end}", "{dates}"):
+            if any(place in word for word in check):
+                raise ValueError(f"{place} is of a step, and a check is of none: leave it out")
+        return check
 
     @field_validator("env")
     @classmethod

@@ -13,16 +13,21 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
+from planner import clock
 from planner.files import closed
 from planner.pipeline.runners import Rule, ScriptRunner
+from planner.settings import LABELS
+from sql.labels import labels_text
 from sql.tracing import span, traceparent
 from worker.processes import secrets
 from worker.processes.children import start_process
 from worker.runners import orphans
+from worker.runners.check import checked
 from worker.runners.environment import Unset, expand, fill
 from worker.runners.job import (
     LEASE_LOST,
@@ -53,11 +58,7 @@ class Script:
         try:
             values = self.spec.chosen(job.values)
             command = [expand(fill(part, job.dates, values)) for part in self.spec.command]
-            cwd = expand(self.spec.cwd) if self.spec.cwd else None
-            own = {
-                name: expand(fill(value, job.dates, values) if values else value)
-                for name, value in self.spec.env.items()
-            }
+            cwd, own = self._place(job.dates, values)
         except (Unset, ValueError) as error:
             return Failed(error=str(error), is_permanent=True)
         if self.spec.resume is not None:
@@ -69,7 +70,18 @@ class Script:
         mark = orphans.new_mark()
         orphans.reap()
         with span("script", {"backfill.command": self.spec.command[0]}):
-            return self._started(job, command, cwd, {**os.environ, **own, orphans.VARIABLE: mark})
+            ours = {orphans.VARIABLE: mark, LABELS: labels_text(job.labels)}
+            return self._started(job, command, cwd, {**os.environ, **own, **ours})
+
+    def _place(
+        self, dates: tuple[date, ...], values: Mapping[str, str]
+    ) -> tuple[str | None, dict[str, str]]:
+        """The folder that it runs in, and what is added to the environment. Raises `Unset`."""
+        own = {
+            name: expand(fill(value, dates, values) if values else value)
+            for name, value in self.spec.env.items()
+        }
+        return expand(self.spec.cwd) if self.spec.cwd else None, own
 
     def _started(
         self, job: Job, command: Sequence[str], cwd: str | None, environment: dict[str, str]
@@ -139,7 +151,10 @@ class Script:
     def readiness(self) -> Readiness:
         for text in (*self.spec.command, self.spec.cwd or "", *self.spec.env.values()):
             expand(text)
-        return THERE
+        if not self.spec.check:
+            return replace(THERE, detail="is there; it has no `check`, so nothing of it was run")
+        cwd, own = self._place((clock.now().date(),), self.spec.chosen({}))
+        return checked([expand(word) for word in self.spec.check], cwd=cwd, env=own)
 
     def _first_unfilled(self, job: Job) -> int | None:
         """The first processor, from 1, that has a table to fill; None when all are filled."""
