@@ -166,8 +166,8 @@ def _print_status(found: dict[str, Any]) -> None:
     if found["deadline"]:
         passed = " has passed: what had not ended by then was cancelled"
         out.print(f"deadline: {found['deadline']}{passed if found['stopped_by'] else ''}")
-    if told := sharing_of(found):
-        out.print(f"told: {told}", markup=False)
+    if sharing := sharing_of(found):
+        out.print(f"told: {sharing}", markup=False)
     if found["note"]:
         out.print(found["note"], markup=False)
     if found["billed"]["bytes"]:
