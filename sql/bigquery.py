@@ -27,7 +27,7 @@ from google.cloud.bigquery.job import QueryJob
 
 from sql.bigquery_answers import all_rows, tables_of
 from sql.bigquery_errors import THEIRS, translated
-from sql.bigquery_jobs import APP, REQUEST_TIMEOUT_SECONDS, Jobs, job_labels, patient
+from sql.bigquery_jobs import REQUEST_TIMEOUT_SECONDS, Jobs, patient
 from sql.bigquery_keeping import BigQueryKeeper
 from sql.bigquery_seen import Seen
 from sql.bigquery_types import columns_of, google_type, parameter_of
@@ -35,6 +35,7 @@ from sql.billing import MAXIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED, Meter, bille
 from sql.coverage import coverage_of, coverage_query
 from sql.days import SUFFIX, dated, is_sharded, kind_of, utc_days
 from sql.errors import AccessDenied, TableNotFound, Unsupported, WarehouseError, WarehouseRefused
+from sql.labels import APP, job_labels
 from sql.partitions import (
     by_day,
     is_by_day,
@@ -105,7 +106,7 @@ class BigQueryWarehouse:
         self._meter = Meter()
         self._location = location
         self._locations: dict[str, str] = {}
-        """Dataset → where it is; shared with what `labelled` gives."""
+        """Dataset, or `region-eu` → where it is; shared with what `labelled` gives."""
         self._kinds: dict[tuple[str, str], str] = {}
         """Table and date column → its kind; shared with what `labelled` gives."""
         self._seen = Seen()
@@ -316,6 +317,9 @@ class BigQueryWarehouse:
     def billed(self) -> int:
         return self._meter.bytes
 
+    def location(self, table: str) -> str | None:
+        return self._table(table).location or self._location
+
     def cancel(self) -> None:
         self._jobs.cancel()
 
@@ -333,7 +337,7 @@ class BigQueryWarehouse:
     def _config(self, parameters: Parameters, **options: Any) -> bigquery.QueryJobConfig:
         return bigquery.QueryJobConfig(
             query_parameters=[parameter_of(name, value) for name, value in parameters.items()],
-            labels=self._job_labels(),
+            labels=job_labels(self._labels),
             **options,
         )
 
@@ -358,9 +362,6 @@ class BigQueryWarehouse:
         ):
             self._meter.add(finished[0].total_bytes_billed)
             yield finished
-
-    def _job_labels(self) -> dict[str, str]:
-        return job_labels(self._labels)
 
     def _location_of(self, statement: str) -> str | None:
         """Where a statement's tables are, by the first of them that tells."""
@@ -387,6 +388,7 @@ class BigQueryWarehouse:
         self._seen.add([about.reference])
         if about.location:
             self._locations[name.rpartition(".")[0]] = about.location
+            self._locations[f"region-{about.location.lower()}"] = about.location  # of its records
         return about
 
     @contextmanager

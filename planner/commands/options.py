@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from datetime import date
@@ -101,6 +102,17 @@ def parse_duration(text: str) -> int:
     if not total:
         raise typer.BadParameter(f"{text!r} is no time: write 6h, 1d12h or 90m")
     return total
+
+
+def parse_dollars(text: str) -> float:
+    """A sum of dollars: a limit that is no number, or has no end, is none."""
+    try:
+        dollars = float(text)
+    except ValueError:
+        dollars = math.nan
+    if not (math.isfinite(dollars) and dollars >= 0):
+        raise typer.BadParameter(f"{text!r} is no sum of dollars: write 2.50, or leave it out")
+    return dollars
 
 
 def today(pipeline: Pipeline) -> date:
@@ -315,7 +327,7 @@ MaxDollars = Annotated[
     float | None,
     typer.Option(
         "--max-dollars",
-        min=0.0,
+        parser=parse_dollars,
         metavar="DOLLARS",
         help="Send nothing that is known to be billed more; pause the run when it was.",
     ),

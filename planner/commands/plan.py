@@ -165,6 +165,7 @@ def price_lines(cost: PlanCost) -> list[str]:
     parts = {
         "recounts": cost.recounts,
         "statements": cost.statements,
+        "scripts": cost.scripts,
         "keeping and comparing rows": cost.keeping,
     }
     told = ", ".join(f"{what} {part}" for what, part in parts.items() if part)

@@ -25,6 +25,9 @@ def restore_row(record: RestoreRecord) -> dict[str, object]:
         "steps_total": record.tables,
         "reason": f"restore of {record.run_id}",
         "by": record.asked.by if record.asked else None,
+        "priority": None,
+        "max_slots": None,
+        "hours": None,
     }
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import Exit
+from planner.plan.states import Priority
 from planner.report.causes import Cause, cause_lines
+from planner.text import counted
 
 if TYPE_CHECKING:
     from worker.ledger.record import RunRecord
@@ -18,6 +20,16 @@ def run_exit(record: RunRecord) -> Exit:
         unpublished = (record.publication or {}).get("failed")
         return Exit.GAPS if remaining or unpublished else Exit.DONE
     return Exit.FAILED
+
+
+def sharing_of(found: dict[str, Any]) -> str:
+    """How a run was told to share the fleet, of a status' JSON; empty where it was told nothing."""
+    told = [
+        "" if found["priority"] == Priority.NORMAL else f"{found['priority']} priority",
+        "" if found["max_slots"] is None else f"{counted(found['max_slots'], 'slot')} at most",
+        "" if found["hours"] is None else f"steps begin from {found['hours']}",
+    ]
+    return ", ".join(filter(None, told))
 
 
 def cause_lines_of(found: dict[str, Any]) -> list[str]:

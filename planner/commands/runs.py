@@ -12,11 +12,11 @@ from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.output import count_table, note, out, print_json
 from planner.commands.restores import restore_exit, restore_row, show_report, show_status
-from planner.commands.run_status import cause_lines_of, log_lines_of, run_exit
+from planner.commands.run_status import cause_lines_of, log_lines_of, run_exit, sharing_of
 from planner.errors import Exit, FleetError, UsageError
 from planner.plan.cost import Cost, readable
 from planner.text import counted, duration, moment
-from worker.run.status import shown_state, status_json
+from worker.run.status import sharing_json, shown_state, status_json
 from worker.run.waits import Retrying, Wait
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def runs(json: opt.Json = False) -> None:
         out.print("No runs yet: start one with `planner enqueue --gaps`.")
     else:
         columns = ["run", "state", "pipeline", "created", "steps", "reason", "by"]
-        out.print(count_table("runs", columns, [row.values() for row in rows], whole=2))
+        shown = [[*row.values()][: len(columns)] for row in rows]
+        out.print(count_table("runs", columns, shown, whole=2))
 
 
 def _row(record: RunRecord) -> dict[str, object]:
@@ -48,6 +49,7 @@ def _row(record: RunRecord) -> dict[str, object]:
         "steps_total": record.steps_total,
         "reason": record.reason,
         "by": record.asked.by if record.asked else None,
+        **sharing_json(record),
     }
 
 
@@ -164,6 +166,8 @@ def _print_status(found: dict[str, Any]) -> None:
     if found["deadline"]:
         passed = " has passed: what had not ended by then was cancelled"
         out.print(f"deadline: {found['deadline']}{passed if found['stopped_by'] else ''}")
+    if sharing := sharing_of(found):
+        out.print(f"told: {sharing}", markup=False)
     if found["note"]:
         out.print(found["note"], markup=False)
     if found["billed"]["bytes"]:

@@ -216,7 +216,7 @@ class ServedWarehouse(LocalWarehouse):
         for column in condition.find_all(exp.Column):
             column.set("table", None)
         tree = exp.select("partition_rows").from_("layout").where(condition)
-        return sum(self._ask(tree, parameters, layout=partitions)["partition_rows"].to_pylist())
+        return sum(self.ask(tree, parameters, layout=partitions)["partition_rows"].to_pylist())
 
     def about_partitions(self, tree: exp.Expr, parameters: Parameters, project: str) -> pa.Table:
         """Answer a query over `INFORMATION_SCHEMA.PARTITIONS` from Delta's log."""
@@ -249,7 +249,7 @@ class ServedWarehouse(LocalWarehouse):
         ]
         alias = reference.alias or "PARTITIONS"
         reference.replace(exp.to_table("partitions_view").as_(alias))
-        return self._ask(
+        return self.ask(
             tree, parameters, partitions_view=pa.Table.from_pylist(rows, _PARTITIONS_COLUMNS)
         )
 
@@ -264,7 +264,7 @@ class ServedWarehouse(LocalWarehouse):
                 return candidate
         raise TableNotFound(f"Not found: Dataset {project}:{own[-1]} was not found")
 
-    def _ask(self, tree: exp.Expr, parameters: Parameters, **tables: pa.Table) -> pa.Table:
+    def ask(self, tree: exp.Expr, parameters: Parameters, **tables: pa.Table) -> pa.Table:
         """Run a query over Arrow tables."""
         names = {parameter.name for parameter in tree.find_all(exp.Parameter)}
         if absent := names - set(parameters):

@@ -10,6 +10,7 @@ import redis
 
 from planner.plan.hours import Hours
 from planner.plan.states import RunState, StepState
+from tests.integration.mart import DAYS, Mart
 from tests.integration.shop import RUN, Shop, day
 from tests.integration.tiny import FIRST, Tiny
 from tests.waiting import until
@@ -154,6 +155,28 @@ def test_a_step_waits_for_its_runs_hours(shop: Shop, step: str) -> None:
     hours = Hours(begin=_clock(now - timedelta(hours=1)), end=end)
     shop.context.redis.hset(f"backfill:run:{RUN}", "hours", hours.model_dump_json())
     assert shop.visit(step)
+
+
+def test_how_a_run_shares_the_fleet_is_shown(mart: Mart) -> None:
+    # Given a run that was told nothing, and one that was told everything
+    shared = ("--priority", "low", "--max-slots", "1", "--not-before", "22:00", "--until", "06:00")
+    for table, number, told in (("trend", 2, ()), ("trend", 3, shared)):
+        mart.lose(table, DAYS[number])
+        only = ("--start", str(DAYS[number]), "--end", str(DAYS[number]))
+        assert mart.command("enqueue", "--gaps", *only, *told, "--yes", "--json").code == 0
+
+    # Then both are shown so, by status and in the list
+    listed = {row["run_id"]: row for row in mart.command("runs", "--json").json["runs"]}
+    shown = [mart.command("status", run, "--json").json for run in listed]
+    said = [("low", 1, "22:00 to 06:00 UTC"), ("normal", None, None)]
+    for found, expected in zip(shown, said, strict=True):
+        row = listed[found["run_id"]]
+        for each in (found, row):
+            assert (each["priority"], each["max_slots"], each["hours"]) == expected
+    texts = [mart.command("status", run).out for run in listed]
+    assert "told: low priority, 1 slot at most, steps begin from 22:00 to 06:00 UTC" in texts[0]
+    assert "told" not in texts[1]
+    assert "22:00" not in mart.command("runs").out
 
 
 def _clock(moment: datetime) -> time:

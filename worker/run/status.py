@@ -50,6 +50,7 @@ def progress_json(
         "run_id": record.id,
         "state": shown_state(record),
         "deadline": None if record.deadline is None else timestamp(record.deadline),
+        **sharing_json(record),
         "stopped_by": record.stopped_by or None,
         "note": record.note or None,
         "steps": {state: tally[state] for state in STATES},
@@ -59,6 +60,15 @@ def progress_json(
         "validation": record.validation,
         "publication": record.publication,
         "billed": _billed_json(context, record, steps),
+    }
+
+
+def sharing_json(record: RunRecord) -> dict[str, Any]:
+    """How it was told to share the fleet."""
+    return {
+        "priority": str(record.priority),
+        "max_slots": record.max_slots,
+        "hours": None if record.hours is None else record.hours.text,
     }
 
 
