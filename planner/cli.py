@@ -32,6 +32,7 @@ COMMANDS = (
         "planner init shop.toml --datasets shop_raw,shop_marts",
         "planner init shop.toml --tables shop_raw.orders,shop_marts.trend",
         "planner init shop.toml --manifest target/manifest.json",
+        "planner init --example shop",
     ),
     Lazy(
         "gaps:gaps",

@@ -25,6 +25,8 @@ from sql.statements import is_table
 PREFIX = "BACKFILL_"
 SCRIPT = "BACKFILL_SCRIPT"
 """Marks a step's processes: no setting, and in the environment of each."""
+LABELS = "BACKFILL_LABELS"
+"""Has the labels for a script's jobs, `key=value,key=value`: no setting either."""
 
 # The kernel's limit for a unix socket's path is 108 bytes on Linux and 104 on macOS.
 SOCKET_PATH_MAX = 100
@@ -274,7 +276,7 @@ def misspelt() -> list[str]:
     known = {each for name in Settings.model_fields for each in variables(name)}
     return [
         f"There is no setting {name[:WORD_CHARS]}; {nearest(name, known, what='settings')}"
-        for name in sorted(names - known - {SCRIPT})
+        for name in sorted(names - known - {SCRIPT, LABELS})
         if name.startswith(PREFIX)
     ]
 

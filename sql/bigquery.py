@@ -27,7 +27,7 @@ from google.cloud.bigquery.job import QueryJob
 
 from sql.bigquery_answers import all_rows, tables_of
 from sql.bigquery_errors import THEIRS, translated
-from sql.bigquery_jobs import APP, REQUEST_TIMEOUT_SECONDS, Jobs, job_labels, patient
+from sql.bigquery_jobs import REQUEST_TIMEOUT_SECONDS, Jobs, patient
 from sql.bigquery_keeping import BigQueryKeeper
 from sql.bigquery_seen import Seen
 from sql.bigquery_types import columns_of, google_type, parameter_of
@@ -35,18 +35,19 @@ from sql.billing import MAXIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED, Meter, bille
 from sql.coverage import coverage_of, coverage_query
 from sql.days import SUFFIX, dated, is_sharded, kind_of, utc_days
 from sql.errors import AccessDenied, TableNotFound, Unsupported, WarehouseError, WarehouseRefused
+from sql.labels import APP, job_labels
 from sql.partitions import (
     by_day,
     is_by_day,
     is_partitioned_by,
     partitioning_of,
     pseudo_columns,
-    quote_dataset,
+    records_query,
     rows_of,
     version_of,
     versions_of,
 )
-from sql.statements import load, quote_table
+from sql.statements import quote_table
 from sql.together import together
 from sql.warehouse import (
     Coverage,
@@ -105,7 +106,7 @@ class BigQueryWarehouse:
         self._meter = Meter()
         self._location = location
         self._locations: dict[str, str] = {}
-        """Dataset → where it is; shared with what `labelled` gives."""
+        """Dataset, or `region-eu` → where it is; shared with what `labelled` gives."""
         self._kinds: dict[tuple[str, str], str] = {}
         """Table and date column → its kind; shared with what `labelled` gives."""
         self._seen = Seen()
@@ -207,10 +208,12 @@ class BigQueryWarehouse:
             if not is_sharded(table.name) and is_by_day(about, table, columns_of(about)):
                 daily.setdefault(table.name.rpartition(".")[0], {})[table.name] = about
         answers = self._together(
-            lambda names: self._records(list(names), start, end), list(daily.values())
+            lambda names: self._records_if_any(list(names), start, end), list(daily.values())
         )
         found = {table.name: Partitions(by_day=None) for table in tables}
         for named, rows in zip(daily.values(), answers, strict=True):
+            if rows is None:
+                continue
             for name, about in named.items():
                 short = name.rpartition(".")[2]
                 found[name] = by_day(about, rows_of(short, rows), start, end)
@@ -225,15 +228,21 @@ class BigQueryWarehouse:
         return sum(map(billed_bytes, read)) + len(datasets) * MINIMUM_BYTES_BILLED
 
     def _records(self, names: Sequence[str], start: date, end: date) -> Sequence[Mapping[str, Any]]:
-        """What INFORMATION_SCHEMA says of some tables of one dataset."""
-        return self.rows(
-            load("partitions").format(dataset=quote_dataset(names[0])),
-            {
-                "table_names": [name.rpartition(".")[2].lower() for name in names],
-                "first_partition": start.isoformat()[:4],
-                "last_partition": end.isoformat().replace("-", ""),
-            },
-        )
+        """What INFORMATION_SCHEMA says of some tables of one dataset. Raises `Unsupported` where it
+        answers nothing, since the dataset holds more than 1,000 tables.
+        """
+        try:
+            return self.rows(*records_query(names, start, end))
+        except Unsupported:
+            return self.rows(*records_query(names, start, end, exact=True))
+
+    def _records_if_any(
+        self, names: Sequence[str], start: date, end: date
+    ) -> Sequence[Mapping[str, Any]] | None:
+        try:
+            return self._records(names, start, end)
+        except Unsupported:
+            return None  # they decide nothing, so a count goes on without them
 
     def columns(self, table: str) -> Mapping[str, str]:
         about = self._table(table)
@@ -308,6 +317,9 @@ class BigQueryWarehouse:
     def billed(self) -> int:
         return self._meter.bytes
 
+    def location(self, table: str) -> str | None:
+        return self._table(table).location or self._location
+
     def cancel(self) -> None:
         self._jobs.cancel()
 
@@ -325,7 +337,7 @@ class BigQueryWarehouse:
     def _config(self, parameters: Parameters, **options: Any) -> bigquery.QueryJobConfig:
         return bigquery.QueryJobConfig(
             query_parameters=[parameter_of(name, value) for name, value in parameters.items()],
-            labels=self._job_labels(),
+            labels=job_labels(self._labels),
             **options,
         )
 
@@ -350,9 +362,6 @@ class BigQueryWarehouse:
         ):
             self._meter.add(finished[0].total_bytes_billed)
             yield finished
-
-    def _job_labels(self) -> dict[str, str]:
-        return job_labels(self._labels)
 
     def _location_of(self, statement: str) -> str | None:
         """Where a statement's tables are, by the first of them that tells."""
@@ -379,6 +388,7 @@ class BigQueryWarehouse:
         self._seen.add([about.reference])
         if about.location:
             self._locations[name.rpartition(".")[0]] = about.location
+            self._locations[f"region-{about.location.lower()}"] = about.location  # of its records
         return about
 
     @contextmanager

@@ -16,6 +16,7 @@ from sql.errors import (
     BadAnswer,
     TableNotFound,
     TooLarge,
+    Unsupported,
     WarehouseError,
     WarehouseRefused,
     WarehouseUnreachable,
@@ -181,6 +182,11 @@ def _verdict(error: GoogleAPICallError) -> tuple[type[WarehouseError], str]:
             return WarehouseUnreachable, "Try again later."
     if code == 408 or (code >= 500 and code != 501):
         return WarehouseUnreachable, "Try again later."
+    if "attempted to read too many tables" in _said(error):
+        return Unsupported, (
+            "A dataset of more than 1,000 tables has no records that can be read: counts alone "
+            "decide there."
+        )
     if "without a filter over column(s)" in _said(error):
         return WarehouseRefused, "Compare that column with constants in the WHERE clause."
     return WarehouseRefused, ""

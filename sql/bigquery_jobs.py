@@ -11,7 +11,7 @@ import concurrent.futures
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -27,8 +27,6 @@ from sql.bigquery_errors import THEIRS, reason_of, translated
 from sql.errors import LostWrite, NeverStarted, WarehouseError
 from sql.tracing import span
 
-APP = "backfill-fleet"
-_LABEL_CHARACTERS = 63  # BigQuery's limit for a label's key and value
 INSERT_TIMEOUT_SECONDS = 240.0  # Google's own for jobs.insert [googleapis/python-bigquery#853]
 REQUEST_TIMEOUT_SECONDS = 60.0  # one HTTP request that only starts or looks up something
 CANCEL_TIMEOUT_SECONDS = 10.0  # a user who pressed Ctrl-C is waiting
@@ -296,15 +294,3 @@ class Jobs:
             )
         except Exception:
             running.ask_after = 0.0  # it was not heard: the next look asks again
-
-
-def job_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """`labels` and `app=backfill-fleet` by BigQuery's rules: lower case letters, digits, `_` and
-    `-`, at most 63 of them, a key beginning with a letter. Anything else becomes `-`.
-    """
-
-    def valid(text: str) -> str:
-        return re.sub(r"[^a-z0-9_-]", "-", text.lower())[:_LABEL_CHARACTERS]
-
-    keys = {key: re.sub(r"^[^a-z]+", "", valid(key)) for key in labels}
-    return {"app": APP} | {keys[key]: valid(value) for key, value in labels.items() if keys[key]}

@@ -22,6 +22,7 @@ from sql.bigquery_types import columns_of
 from sql.days import PARTITION_DATE, is_sharded
 from sql.errors import KeptExpired, TableNotFound, Unsupported, WarehouseRefused
 from sql.keeping import Source
+from sql.labels import job_labels
 from sql.partitions import is_by_day
 from sql.warehouse import Table
 
@@ -110,7 +111,7 @@ class BigQueryKeeper:
         source = f"{about.project}.{about.dataset_id}.{about.table_id}${day:%Y%m%d}"
         config = bigquery.CopyJobConfig(
             write_disposition=bigquery.WriteDisposition.WRITE_EMPTY,
-            labels=self._warehouse._job_labels(),
+            labels=job_labels(self._warehouse._labels),
         )
         with self._warehouse._in_our_words():
             try:

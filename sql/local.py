@@ -80,6 +80,9 @@ class LocalWarehouse:
     def bytes_to_run(self, statement: str, parameters: Parameters) -> None:
         return None
 
+    def location(self, table: str) -> None:
+        return None
+
     def keeper(self, *, dataset: str = "", days: int) -> LocalKeeper:
         return LocalKeeper(self._tables, days=days)
 

@@ -10,8 +10,8 @@ from typing import Any
 from google.cloud import bigquery
 
 from sql.days import PARTITION_DATE, is_utc_day, kind_of
-from sql.statements import quote_table
-from sql.warehouse import Partition, Partitioning, Partitions, Table
+from sql.statements import load, quote_table
+from sql.warehouse import Parameters, Partition, Partitioning, Partitions, Table
 
 # Rows whose date is NULL. Every other id that begins with `__` holds rows whose dates are not
 # told yet: `__UNPARTITIONED__` those of the streaming buffer.
@@ -76,6 +76,21 @@ def is_by_day(about: bigquery.Table, table: Table, columns: Mapping[str, str]) -
         and is_partitioned_by(about, table.date)
         and is_utc_day(replace(table, kind=kind_of(table, columns)))
     )
+
+
+def records_query(
+    names: Sequence[str], start: date, end: date, *, exact: bool = False
+) -> tuple[str, Parameters]:
+    """`partitions.sql` and its parameters, of tables of one dataset; `exact`: by their names as
+    they are, which BigQuery can pick by among thousands of tables.
+    """
+    shorts = [name.rpartition(".")[2] for name in names]
+    named = "table_name" if exact else "LOWER(table_name)"
+    return load("partitions").format(dataset=quote_dataset(names[0]), named=named), {
+        "table_names": shorts if exact else [short.lower() for short in shorts],
+        "first_partition": start.isoformat()[:4],
+        "last_partition": end.isoformat().replace("-", ""),
+    }
 
 
 def rows_of(name: str, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

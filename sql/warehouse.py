@@ -239,6 +239,13 @@ class Warehouse(Protocol):
         """
         ...
 
+    def location(self, table: str) -> str | None:
+        """The region that a table is in, such as `EU`; None where it has none, or none is told.
+
+        Raises `TableNotFound`.
+        """
+        ...
+
     def partitions(
         self, tables: Sequence[Table], start: date, end: date
     ) -> Mapping[str, Partitions]:

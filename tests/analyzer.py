@@ -43,6 +43,13 @@ _PARTITIONS = {
     "total_rows": "INT64",
     "last_modified_time": "TIMESTAMP",
 }
+_JOBS = {
+    "creation_time": "TIMESTAMP",
+    "state": "STRING",
+    "parent_job_id": "STRING",
+    "total_bytes_billed": "INT64",
+    "labels": "ARRAY<STRUCT<key STRING, value STRING>>",
+}
 
 
 def analyze(tables: Tables, statement: str, parameters: Mapping[str, Any]) -> None:
@@ -91,6 +98,9 @@ def _kind(value: Any) -> str:
 def _type(written: str) -> Any:
     if written.startswith("ARRAY<"):
         return TypeFactory.create_array_type(_type(written[6:-1]))
+    if written.startswith("STRUCT<"):
+        fields = [part.split() for part in written[7:-1].split(",")]
+        return TypeFactory.create_struct_type([(name, _type(kind)) for name, kind in fields])
     name = {"FLOAT64": "DOUBLE"}.get(written, written)
     return TypeFactory.create_simple_type(getattr(TypeKind, f"TYPE_{name}"))
 
@@ -146,7 +156,13 @@ def _catalog(tables: _Frozen) -> SimpleCatalog:
     project = builder.build()
     for dataset in datasets.values():
         built = dataset.build()
-        views = CatalogBuilder("INFORMATION_SCHEMA").add_table(_table("PARTITIONS", _PARTITIONS))
-        built.catalog = [views.build()]
+        built.catalog = [_records("PARTITIONS", _PARTITIONS)]
         project.catalog.append(built)
+    region = CatalogBuilder("region-us").build()
+    region.catalog = [_records("JOBS", _JOBS)]
+    project.catalog.append(region)
     return project
+
+
+def _records(view: str, columns: Mapping[str, str]) -> Any:
+    return CatalogBuilder("INFORMATION_SCHEMA").add_table(_table(view, columns)).build()

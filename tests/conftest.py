@@ -10,13 +10,14 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import settings as hypothesis_settings
 
@@ -141,6 +142,16 @@ class Sandbox:
     def steps(self, run_id: str) -> Counter[str]:
         """How many steps of a run are in which state."""
         return Counter(str(state) for state in self.ledger.steps(run_id).values())
+
+    def scripts(self) -> list[psutil.Process]:
+        """Its scripts that are at work now."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                is_ours = process.environ().get("BACKFILL_WAREHOUSE") == self.settings.warehouse
+                if is_ours and "--start-date" in process.cmdline():
+                    found.append(process)
+        return found
 
     def run_sql(self, statement: str, **parameters: Any) -> None:
         warehouse = open_warehouse(self.settings.warehouse)

@@ -24,6 +24,7 @@ from tests.waiting import until
 
 DOCS = Path(__file__).parents[1] / "docs"
 SIZE = {"width": 1280, "height": 860}
+MARGIN = 24  # pixels above and below what is shown
 BUSY = 8  # steps that have succeeded when the second one is taken
 
 
@@ -69,10 +70,15 @@ def take(sandbox: Sandbox, stack: ExitStack) -> None:
 
 
 def shoot(page: Page, moment: str) -> None:
-    """The calendar, with what stands around it."""
-    page.locator("#calendar").evaluate("node => scrollTo(0, node.offsetTop - 300)")
+    """The figures and the calendar; above them stand who asked, and where."""
+    page.evaluate("scrollTo(0, 0)")
+    top, bottom = (page.locator(each).bounding_box() for each in ("#figures", "#maps"))
+    assert top is not None
+    assert bottom is not None
+    first, last = top["y"] - MARGIN, bottom["y"] + bottom["height"] + MARGIN
     path = DOCS / f"{moment}.png"
-    page.screenshot(path=path)
+    shown = {"x": 0, "y": first, "width": SIZE["width"], "height": last - first}
+    page.screenshot(path=path, full_page=True, clip=shown)  # type: ignore[arg-type]
     print(f"{path.name}: {path.stat().st_size // 1000} kB")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from planner.commands.output import note, out
 from planner.text import counted, date_ranges
 
 if TYPE_CHECKING:
+    from planner.commands.groups import Counting
     from worker.run.changed import Changes
 
 
@@ -27,7 +29,7 @@ def changes_json(changes: Changes) -> dict[str, Any]:
     }
 
 
-def print_changes(changes: Changes, *, is_asked: bool) -> None:
+def print_changes(changes: Changes, options: Counting) -> None:
     """How many dates there are; with `--changed` what is other about them, and what is unknown."""
     for phase, days in changes.changed.items():
         what = ", ".join(dict.fromkeys(name for each in days.values() for name in each))
@@ -37,7 +39,8 @@ def print_changes(changes: Changes, *, is_asked: bool) -> None:
             markup=False,
             soft_wrap=True,
         )
-    if changes.changed and not is_asked:
-        out.print("They are written anew only when asked: planner enqueue --changed")
-    for line in changes.lines if is_asked else ():
+    if changes.changed and not options.changed:
+        command = shlex.join(["planner", "enqueue", "--changed", *options.words()])
+        out.print(f"They are written anew only when asked: {command}", markup=False, soft_wrap=True)
+    for line in changes.lines if options.changed else ():
         note(line)

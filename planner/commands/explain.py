@@ -190,7 +190,8 @@ def _advise(known: Known) -> None:
         first = f", with {short[0].phase} {short[0].date} first" if short else ""
         note(f"Repair it{first}: planner enqueue --gaps --start {min(days)} --end {max(days)}")
     elif found.state in FLAWS:
-        note(f"Write it anew with: planner enqueue --gaps --reasons {found.state}")
+        span = f"--start {found.date} --end {found.date}"
+        note(f"Write it anew with: planner enqueue --gaps {span} --reasons {found.state}")
 
 
 def _line(text: str) -> None:

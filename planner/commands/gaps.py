@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
@@ -120,8 +121,8 @@ def gaps(
         _print_accept(context.pipeline, found)
     else:
         strips = strip_lines(context.pipeline, plan.days_before, scope, plain=plain)
-        _print(context.pipeline, assessment, scope, found, told, entities=entities, strips=strips)
-        print_changes(changes, is_asked=options.changed)
+        _print(context.pipeline, assessment, scope, found, told, options, entities, strips)
+        print_changes(changes, options)
     doubts = told or (options.changed and changes.unknown)
     raise typer.Exit(Exit.GAPS if found or doubts else Exit.DONE)
 
@@ -194,7 +195,7 @@ def _print(
     scope: Window,
     found: list[Gap],
     told: list[str],
-    *,
+    options: Counting,
     entities: bool,
     strips: Iterable[Text],
 ) -> None:
@@ -205,7 +206,7 @@ def _print(
     for strip in strips:
         out.print(strip, no_wrap=True, crop=True)
     if found or not told:
-        _print_gaps(pipeline, found, entities=entities)
+        _print_gaps(pipeline, found, options, entities=entities)
     else:
         out.print("No gaps among the dates that can be judged.")
     _print_open(assessment, scope)
@@ -295,7 +296,7 @@ def all_gaps(
     return found
 
 
-def _print_gaps(pipeline: Pipeline, found: list[Gap], *, entities: bool) -> None:
+def _print_gaps(pipeline: Pipeline, found: list[Gap], options: Counting, *, entities: bool) -> None:
     if not found:
         out.print("No gaps.")
         return
@@ -314,24 +315,23 @@ def _print_gaps(pipeline: Pipeline, found: list[Gap], *, entities: bool) -> None
         out.print(f"{gap.phase} {gap.date}: {gap.detail}", soft_wrap=True, markup=False)
     if len(told) > DETAILS_SHOWN and not entities:
         out.print(f"… {len(told) - DETAILS_SHOWN:,} more; --entities shows them all.")
-    _print_advice(pipeline, found)
+    _print_advice(pipeline, found, options)
 
 
-def _print_advice(pipeline: Pipeline, found: list[Gap]) -> None:
-    """What repairs which of the gaps."""
+def _print_advice(pipeline: Pipeline, found: list[Gap], options: Counting) -> None:
+    """What repairs which of the gaps, with the options that they were asked for with."""
     sources = dict.fromkeys(gap.phase for gap in found if pipeline.by_name[gap.phase].is_watched)
     reasons = {reason for gap in found if gap.phase not in sources for reason in gap.reasons}
     flaws = [reason for reason in FLAWS if reason in reasons]
+    command = shlex.join([*ENQUEUE, *options.words()])
     if not reasons.isdisjoint(SHORT | OUTDATED | ANEW):
-        more = " --changed" if GapReason.CHANGED in reasons else ""
-        more += " --stale" if GapReason.STALE in reasons else ""
-        out.print(f"Repair them with: planner enqueue --gaps{more}")
+        out.print(f"Repair them with: {command}", soft_wrap=True, markup=False)
     if flaws:
-        named = ",".join(flaws)
         out.print(
-            f"Rows that are there are written anew only when asked: planner enqueue --gaps "
-            f"--reasons {named}",
+            "Rows that are there are written anew only when asked: "
+            f"{command} --reasons {','.join(flaws)}",
             soft_wrap=True,
+            markup=False,
         )
     if sources:
         out.print(f"No phase writes {', '.join(sources)}: mend its rows where they come from.")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from planner.commands import options as opt
+from planner.commands.output import note
 from planner.errors import UsageError
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.pipeline import Pipeline
@@ -109,7 +110,13 @@ class Counting(Scope):
                 f"after {today}, which is today."
             )
         picked = Picked.of(self.dates)
-        Calendar(pipeline=pipeline).require_any(picked)
+        calendar = Calendar(pipeline=pipeline)
+        calendar.require_any(picked)
+        if outside := [day for day in picked.days() if not calendar.covers(day)]:
+            note(
+                f"The calendar of {pipeline.name} does not cover {date_runs(outside, shown=6)} of "
+                "--dates, left alone."
+            )
         return picked
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
@@ -19,12 +21,14 @@ from planner.draft.order import Drafted, by_names, by_parents, in_order
 from planner.draft.write import draft
 from planner.errors import UsageError
 from planner.files import write_whole
+from planner.text import counted
 
 if TYPE_CHECKING:
     from sql.warehouse import Warehouse
 
 PHASES_LEAST = 2
 ANY = "any.table"
+FILE = Path("pipeline.toml")
 
 File = Annotated[Path, typer.Argument(metavar="[FILE]", dir_okay=False, help="The file to make.")]
 Tables = Annotated[
@@ -57,18 +61,34 @@ Zone = Annotated[
         "--timezone", metavar="ZONE", help="Whose days the dates are, such as Europe/Berlin."
     ),
 ]
+
+
+class Example(StrEnum):
+    """What can be laid down to try."""
+
+    SHOP = "shop"
+
+
+ExampleOption = Annotated[
+    Example | None,
+    typer.Option(
+        "--example",
+        help="Lay down a small shop to try, here: tables with holes, and what fills them.",
+    ),
+]
 PipelineName = Annotated[
     str, typer.Option("--name", metavar="NAME", help="What the pipeline is called.")
 ]
 
 
 def init(
-    file: File = Path("pipeline.toml"),
+    file: File = FILE,
     tables: Tables = None,
     datasets: Datasets = None,
     manifest: Manifest = None,
     timezone: Zone = "UTC",
     name: PipelineName = "pipeline",
+    example: ExampleOption = None,
     json: opt.Json = False,
 ) -> None:
     """Make a pipeline file from what the warehouse holds: tables, their days, ids and order.
@@ -76,7 +96,14 @@ def init(
     Tables are put in order by --tables, by dbt's manifest, or by what their names say, such as raw
     before marts. Phases have no runner at first: `planner gaps` finds what they lack, and the file
     says how to name what repairs them. Nothing is overwritten, and no table is changed.
+
+    --example shop needs no tables: it makes some, in the folder where it is called.
     """
+    if example is not None:
+        if tables or datasets or manifest or file != FILE:
+            raise UsageError("--example lays down tables and a file of its own: name neither.")
+        _lay(json=json)
+        return
     if file.exists():
         raise UsageError(f"{file} exists, and is left as it is: name another file.")
     if tables and (datasets or manifest):
@@ -102,6 +129,27 @@ def init(
     out.print(f"Written: {file}. Read it; it says what was guessed. Then:", markup=False)
     out.print(f"  export BACKFILL_PIPELINE={file}", markup=False)
     out.print("  planner doctor && planner gaps", markup=False)
+
+
+def _lay(*, json: bool) -> None:
+    """Lay the shop down in the current folder."""
+    from planner.pipeline.load import load_pipeline
+    from planner.sandbox.lay import lay_shop
+
+    here = Path.cwd()
+    with err.status("Building …"):
+        holes = lay_shop(here, until=opt.today(load_pipeline("shop")) - timedelta(days=1))
+    if json:
+        rows = [{"phase": hole.phase, "date": hole.start, "rows": hole.rows} for hole in holes]
+        print_json({"file": "shop.toml", "holes": rows})
+        return
+    out.print(
+        f"Laid down: warehouse, the tables, with {counted(len(holes), 'hole')}; shop.toml, the "
+        "pipeline file; sql and jobs, what fills them. Then:",
+        soft_wrap=True,
+    )
+    out.print("  export BACKFILL_WAREHOUSE=local:warehouse BACKFILL_PIPELINE=shop.toml")
+    out.print("  planner gaps")
 
 
 def _named(text: str | None) -> list[str]:

@@ -33,6 +33,11 @@ from planner.text import counted, date_ranges, duration
 USUAL = (GapReason.MISSING, GapReason.PARTIAL, GapReason.CASCADE)
 """Reasons that have a column in every plan; others where there are such dates."""
 
+MANY_CHUNKS = 200
+"""From so many on a plan is told to take more dates by one call."""
+WEEK = 7
+CHUNK_DATES_MOST = 366
+
 
 @grouped
 def plan(
@@ -136,7 +141,7 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
                 ],
             )
         )
-        for line in estimate_lines(plan.estimate):
+        for line in [*estimate_lines(plan.estimate), *chunk_lines(plan)]:
             out.print(line, soft_wrap=True, markup=False)
     for line in choice_lines(plan.values, plan.pinned):
         note(line)
@@ -160,6 +165,7 @@ def price_lines(cost: PlanCost) -> list[str]:
     parts = {
         "recounts": cost.recounts,
         "statements": cost.statements,
+        "scripts": cost.scripts,
         "keeping and comparing rows": cost.keeping,
     }
     told = ", ".join(f"{what} {part}" for what, part in parts.items() if part)
@@ -168,6 +174,19 @@ def price_lines(cost: PlanCost) -> list[str]:
         lines.append("Nothing is kept of what is written over: BACKFILL_KEEP_DATASET names where.")
     lines += [f"not in it: {phase}, unknown: {why}" for phase, why in cost.unknown.items()]
     return lines
+
+
+def chunk_lines(plan: Plan) -> list[str]:
+    """A hint at larger chunks, where there are hundreds and they could hold more dates."""
+    dates = max((len(step.tasks) for _, step in plan.steps()), default=0)
+    more = min(dates * WEEK, CHUNK_DATES_MOST)
+    if len(plan.chunks) < MANY_CHUNKS or more <= dates:
+        return []
+    each = counted(dates, "date")
+    return [
+        f"{counted(len(plan.chunks), 'chunk')} of {each} at most: --chunk-dates {more} has a step "
+        f"do up to {more} dates in a row by one call."
+    ]
 
 
 def estimate_lines(estimate: Estimate | None) -> list[str]:

@@ -194,6 +194,20 @@ class Gap:
         """What is wrong, in words."""
         return "; ".join(map(str, self.findings))
 
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """The ids that it lacks, as far as they are named."""
+        return tuple(dict.fromkeys(each for finding in self._short for each in finding.ids))
+
+    @property
+    def unnamed(self) -> int:
+        """How many more ids one of its tables lacks."""
+        return max((each.apart - len(each.ids) for each in self._short), default=0)
+
+    @property
+    def _short(self) -> list[Finding]:
+        return [each for each in self.findings if each.reason in SHORT]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Skipped:

@@ -81,7 +81,19 @@ class Kinds:
 
     @cached_property
     def _sources(self) -> list[Phase]:
-        return [phase for phase in self.pipeline.phases if phase.is_source]
+        """The sources that were counted: no judgement reads the others."""
+        return [
+            phase
+            for phase in self.pipeline.phases
+            if phase.is_source and all(spec.name in self.evidence.coverage for spec in phase.tables)
+        ]
+
+    @cached_property
+    def _by_rows(self) -> frozenset[str]:
+        """The tables of which a share of the rows has to hold a value."""
+        return frozenset(
+            spec.name for phase in self.pipeline.phases for spec in phase.tables if spec.filled
+        )
 
     def _calendar(self, day: date) -> Iterator[Hashable]:
         """What is not due on a day by the file, and what is not known of its sources."""
@@ -94,20 +106,23 @@ class Kinds:
             yield self.unsettled.sources.calendar.covers(day)
 
     def _cells(self, day: date) -> Iterator[Hashable]:
-        """What each table holds. Fingerprints are only ever compared with each other, and the
-        number of rows is read only beside other figures, or where a source holds none."""
+        """What each table holds, one by one. Fingerprints are only ever compared with each other,
+        or with none, and the number of rows is read only beside other figures, or where a source
+        holds none."""
         is_sourced = all(self.evidence.holds(source, day) for source in self._sources)
         prints: dict[tuple[str, int], int] = {}
-        for cells in self.evidence.coverage.values():
+        for table, cells in self.evidence.coverage.items():
             cell = cells.get(day)
             if cell is None:
                 yield None
                 continue
-            is_counted = cell.duplicates or cell.filled or not is_sourced
-            yield cell.rows if is_counted else bool(cell.rows)
-            yield tuple(cell.entities.items())
-            for pair in cell.fingerprints.items():
-                yield pair[1] and prints.setdefault(pair, len(prints) + 1)
-            if is_counted:
-                yield cell.duplicates
-                yield tuple(cell.filled.items())
+            is_counted = cell.duplicates or table in self._by_rows or not is_sourced
+            yield (
+                cell.rows if is_counted else bool(cell.rows),
+                tuple(cell.entities.items()),
+                tuple(
+                    (pair[0], pair[1] and prints.setdefault(pair, len(prints) + 1))
+                    for pair in cell.fingerprints.items()
+                ),
+                is_counted and (cell.duplicates, tuple(cell.filled.items())),
+            )

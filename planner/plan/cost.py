@@ -34,6 +34,9 @@ class PlanCost(Data):
     each; and the final validation."""
     statements: Cost | None = None
     """What the phases' own statements are billed, by dry run, but for those of `unknown`."""
+    scripts: Cost | None = Field(default=None, exclude_if=lambda cost: cost is None)
+    """What scripts are billed, by what earlier runs' jobs with their labels were, per date; None,
+    and not written: nothing tells."""
     keeping: Cost | None = None
     """What keeping rows that are written over asks, and comparing them afterwards. None: nothing is
     kept."""
@@ -43,7 +46,9 @@ class PlanCost(Data):
     @property
     def run(self) -> Cost:
         """What is known of what the run will be billed."""
-        parts = [each for each in (self.recounts, self.statements, self.keeping) if each]
+        parts = [
+            each for each in (self.recounts, self.statements, self.scripts, self.keeping) if each
+        ]
         return Cost(
             bytes=sum(each.bytes for each in parts),
             dollars=round(sum(each.dollars for each in parts), 6),

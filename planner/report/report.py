@@ -49,6 +49,10 @@ class Short(Data):
     cause: Cause = ""
     detail: str = ""
     """What is wrong, in words."""
+    lacks: tuple[str, ...] = ()
+    """The ids that it lacks, as far as they are named."""
+    unnamed: int = 0
+    """How many more ids one of its tables lacks."""
 
 
 class Validation(Data):

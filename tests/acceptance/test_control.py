@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from datetime import date
 
-import psutil
 import pytest
 
 from tests.conftest import Sandbox
@@ -56,7 +54,7 @@ def test_cancel_stops_what_runs_and_retry_takes_it_up_again(fleet: Sandbox) -> N
     make_holes(fleet)
     fleet.fault({"analytics": {str(DAYS[-1]): "hang"}})
     run_id = enqueue(fleet)
-    until(lambda: scripts_of(fleet) and fleet.steps(run_id)["succeeded"] >= 1)
+    until(lambda: fleet.scripts() and fleet.steps(run_id)["succeeded"] >= 1)
 
     # When it is cancelled
     assert fleet.planner("cancel", run_id).code == 0
@@ -67,7 +65,7 @@ def test_cancel_stops_what_runs_and_retry_takes_it_up_again(fleet: Sandbox) -> N
     after = fleet.steps(run_id)
     assert (after["pending"], after["running"]) == (0, 0)
     assert after["cancelled"] > 0
-    assert scripts_of(fleet) == []
+    assert fleet.scripts() == []
     assert fleet.planner("status", run_id, "--json").json["state"] == "cancelled"
 
     # When it is tried again without the fault, the same run repairs everything
@@ -78,14 +76,3 @@ def test_cancel_stops_what_runs_and_retry_takes_it_up_again(fleet: Sandbox) -> N
     assert fleet.differences() == []
     assert fleet.planner("retry", run_id).code == 2  # nothing is left
     assert fleet.planner("cancel", run_id).code == 2  # it has ended
-
-
-def scripts_of(sandbox: Sandbox) -> list[psutil.Process]:
-    """The sandbox's scripts that run on this warehouse now."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            is_ours = process.environ().get("BACKFILL_WAREHOUSE") == sandbox.settings.warehouse
-            if is_ours and "--start-date" in process.cmdline():
-                found.append(process)
-    return found

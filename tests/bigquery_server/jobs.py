@@ -19,6 +19,7 @@ from tests.bigquery_server import encode
 from tests.bigquery_server.copies import copy_partition
 from tests.bigquery_server.encode import Json
 from tests.bigquery_server.faults import ApiError, Faults
+from tests.bigquery_server.job_records import about_jobs, is_about_jobs
 from tests.bigquery_server.scans import BYTES_PER_VALUE, Scan, bytes_billed, scans
 from tests.bigquery_server.served import ServedWarehouse
 
@@ -236,6 +237,11 @@ class Jobs:
         self, job: Job, warehouse: ServedWarehouse, tree: exp.Expr, parameters: Parameters
     ) -> Answer:
         kind = f"{tree.key.upper()}_TABLE" if isinstance(tree, exp.Create) else tree.key.upper()
+        if is_about_jobs(tree):
+            with self._changed:
+                ran = [each for each in self._jobs.values() if each.project == job.project]
+            rows = about_jobs(tree, parameters, ran, warehouse)
+            return Answer(statement_type=kind, rows=rows, billed=self._billed(job, [0]))
         if _is_about_partitions(tree):
             rows = warehouse.about_partitions(tree, parameters, job.project)
             return Answer(statement_type=kind, rows=rows, billed=self._billed(job, [0]))

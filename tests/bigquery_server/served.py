@@ -20,6 +20,7 @@ from sql.local import LocalWarehouse
 from sql.warehouse import Parameters
 
 _PARTITIONS = "INFORMATION_SCHEMA.PARTITIONS"
+TABLES_READ = 1000  # by a query of them [BigQuery documentation]
 _PARTITIONS_COLUMNS = pa.schema(
     {
         "table_catalog": pa.string(),
@@ -215,7 +216,7 @@ class ServedWarehouse(LocalWarehouse):
         for column in condition.find_all(exp.Column):
             column.set("table", None)
         tree = exp.select("partition_rows").from_("layout").where(condition)
-        return sum(self._ask(tree, parameters, layout=partitions)["partition_rows"].to_pylist())
+        return sum(self.ask(tree, parameters, layout=partitions)["partition_rows"].to_pylist())
 
     def about_partitions(self, tree: exp.Expr, parameters: Parameters, project: str) -> pa.Table:
         """Answer a query over `INFORMATION_SCHEMA.PARTITIONS` from Delta's log."""
@@ -225,6 +226,11 @@ class ServedWarehouse(LocalWarehouse):
             raise Unsupported(f"A query over {_PARTITIONS} can name no other table here.")
         [reference] = references
         dataset = self._dataset([part.name for part in reference.parts[:-1]], project)
+        if len(list(dataset.iterdir())) > TABLES_READ and not _names_tables(tree):
+            raise WarehouseRefused(
+                f"{_PARTITIONS} query attempted to read too many tables. Please add more "
+                "restrictive filters."
+            )
         rows = [
             {
                 "table_catalog": project,
@@ -243,7 +249,7 @@ class ServedWarehouse(LocalWarehouse):
         ]
         alias = reference.alias or "PARTITIONS"
         reference.replace(exp.to_table("partitions_view").as_(alias))
-        return self._ask(
+        return self.ask(
             tree, parameters, partitions_view=pa.Table.from_pylist(rows, _PARTITIONS_COLUMNS)
         )
 
@@ -258,7 +264,7 @@ class ServedWarehouse(LocalWarehouse):
                 return candidate
         raise TableNotFound(f"Not found: Dataset {project}:{own[-1]} was not found")
 
-    def _ask(self, tree: exp.Expr, parameters: Parameters, **tables: pa.Table) -> pa.Table:
+    def ask(self, tree: exp.Expr, parameters: Parameters, **tables: pa.Table) -> pa.Table:
         """Run a query over Arrow tables."""
         names = {parameter.name for parameter in tree.find_all(exp.Parameter)}
         if absent := names - set(parameters):
@@ -273,3 +279,11 @@ class ServedWarehouse(LocalWarehouse):
         finally:
             for name in tables:
                 self._connection.unregister(name)
+
+
+def _names_tables(tree: exp.Expr) -> bool:
+    """Whether a query picks tables by bare names: what is computed is compared too late."""
+    return any(
+        isinstance(each.this, exp.Column) and each.this.name == "table_name"
+        for each in tree.find_all(exp.In, exp.EQ)
+    )

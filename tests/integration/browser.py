@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,10 +86,17 @@ class Seen:
         assert found is not None
         return found
 
-    def becomes(self, phase: str, day: object, state: str, *, seconds: float) -> None:
-        """Wait until the cell of a phase and date is in a state."""
-        look = f"calendar.nodeOf('{phase}', '{day}').className"
-        until(lambda: f"s-{state}" in self.page.evaluate(look).split(), seconds=seconds)
+    def state(self, phase: str, day: object) -> str:
+        """What the cell of a phase and date is drawn as."""
+        look = self.page.evaluate(f"calendar.nodeOf('{phase}', '{day}').className")
+        (found,) = [word for word in look.split() if word.startswith("s-")]
+        return str(found).removeprefix("s-")
+
+    def becomes(self, phase: str, day: object, state: str, *, seconds: float) -> float:
+        """Wait until the cell of a phase and date is in a state; how many seconds it took."""
+        began = time.monotonic()
+        until(lambda: self.state(phase, day) == state, seconds=seconds)
+        return time.monotonic() - began
 
     def count(self, state: str) -> int:
         return self.page.locator(f".cells > .s-{state}").count()

@@ -246,7 +246,8 @@ def test_the_command_for_stale_dates_takes_them(make: MakeMart, say: Say) -> Non
     (line,) = [each for each in shown.out.splitlines() if each.startswith("Repair them with: ")]
     command = line.removeprefix("Repair them with: planner ").split()
     assert "stale" in shown.out
-    assert say(mart, *command, "--yes", *SPAN).out.count(" is on its way") == 1
+    assert sorted(command) == sorted(["enqueue", "--gaps", "--stale", *SPAN])
+    assert say(mart, *command, "--yes").out.count(" is on its way") == 1
 
 
 def test_a_table_in_two_phases_has_the_audits_of_both(make: MakeMart) -> None:

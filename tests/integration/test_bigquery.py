@@ -10,8 +10,8 @@ import pytest
 from google.cloud.bigquery import Table as Resource
 
 from sql.bigquery import BigQueryWarehouse
-from sql.bigquery_jobs import job_labels
 from sql.errors import TableNotFound, Unsupported, WarehouseRefused
+from sql.labels import job_labels
 from sql.local import LocalWarehouse
 from sql.partitions import quote_dataset
 from sql.warehouse import Condition, Scalar, Table

@@ -255,6 +255,8 @@ def test_what_was_computed_from_rows_that_are_gone_does_not_pass(mart: Mart) -> 
 
     found = {(each.phase, each.date): each.cause for each in report.validation.short}
     assert found[("daily", DAYS[1])] == "removed"
+    lacks = {(each.phase, each.date): each.lacks for each in report.validation.short}
+    assert lacks["daily", DAYS[1]] == ("s2",)
     assert found[("trend", DAYS[2])] == "gone"
     assert report.state == "failed"
     assert f"planner retry {RUN}" not in commands(report)

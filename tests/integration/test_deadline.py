@@ -12,6 +12,7 @@ from tests.integration.shop import RUN, Shop, day, drain
 from tests.waiting import until
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.orders import Orders
+from worker.ledger.record import RunRecord
 from worker.run.finalize import finalize
 from worker.run.status import status_json
 from worker.step.errors import StepFailed
@@ -69,6 +70,22 @@ def test_a_deadline_ends_runs_that_stand_still_too(shop: Shop, state: RunState) 
     assert shop.ledger.require(RUN).state is RunState.CANCELLING
     with pytest.raises(StepFailed, match="cancelled"):
         shop.visit(f"{day(11)}/sessionise")
+
+
+def test_the_list_of_runs_moves_one_whose_deadline_has_passed_and_a_peek_does_not(
+    shop: Shop,
+) -> None:
+    shop.ledger.register(RUN, shop.plan(), Orders(deadline_seconds=3600))
+    shop.ledger.move(RUN, RunState.RUNNING, [RunState.INCOMPLETE])
+    pass_deadline(shop)
+
+    (seen,) = shop.ledger.peek_newest(1)
+    assert isinstance(seen, RunRecord)
+    assert seen.state is RunState.RUNNING
+    assert shop.ledger.client.hget(f"backfill:run:{RUN}", "state") == "running"
+    (moved,) = shop.ledger.runs()
+    assert (moved.state, moved.stopped_by) == (RunState.CANCELLING, "deadline")
+    assert shop.ledger.client.hget(f"backfill:run:{RUN}", "state") == "cancelling"
 
 
 def test_a_step_at_work_is_stopped_at_the_deadline(shop: Shop) -> None:

@@ -108,3 +108,36 @@ def test_tables_in_bigquery(warehouse: Path, tmp_path: Path) -> None:
     assert made.code == 0, made.err
     of = load_pipeline(str(tmp_path / "shop.toml"))
     assert "shop_raw.orders" in [spec.name for spec in of.tables]
+
+
+def test_a_shop_to_try_is_laid_down_with_holes_and_what_fills_them(tmp_path: Path) -> None:
+    given = {"BACKFILL_PIPELINE": "shop.toml"}
+    made = command(tmp_path, "init", "--example", "shop", "--json")
+
+    # Its holes are gaps, and nothing else is wrong
+    assert made.code == 0, made.err
+    holes = {(hole["phase"], hole["date"]) for hole in made.json["holes"]}
+    found = command(tmp_path, "gaps", "--json", **given)
+    gaps = {(gap["phase"], gap["date"]) for gap in found.json["gaps"] if gap["reason"] != "cascade"}
+    assert (found.code, gaps) == (1, holes)
+
+    # Its own files fill them, the script's as well
+    runners = [
+        r for phase in load_pipeline(str(tmp_path / "shop.toml")).phases for r in phase.runners
+    ]
+    assert [runner.kind for runner in runners] == ["sql", "sql", "script"]
+    (tmp_path / "sql" / "store_daily.sql").write_text("SELECT 1; SELECT 2")
+    plan = command(tmp_path, "plan", **given)
+    assert (plan.code, "statement sql/store_daily" in plan.err) == (2, True)
+
+    # And nothing is laid over what is there
+    again = command(tmp_path, "init", "--example", "shop")
+    assert (again.code, "exists in" in again.err) == (2, True)
+    tables = command(tmp_path, "init", "--example", "shop", "--tables", "a.b,c.d")
+    assert (tables.code, "name neither" in tables.err) == (2, True)
+
+
+def test_an_example_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    done = command(tmp_path, "init", "--example", "shp")
+    assert (done.code, "'shop'" in done.err) == (2, True)
+    assert [*tmp_path.iterdir()] == []

@@ -18,7 +18,7 @@ from planner.plan.chunks import chunk
 from planner.plan.plan import Plan, make_plan
 from planner.report.html.heatmap import Detail, details_of
 from planner.report.html.plan_page import render_plan
-from planner.report.report import Report
+from planner.report.report import Report, Short
 from tests.integration.browser import HOSTILE, Open, Seen, serious
 from tests.reports import PIPELINE, make_plan_of, make_report
 from tests.unit import examples as eg
@@ -114,13 +114,37 @@ def test_an_id_finds_the_dates_that_lack_it(open_page: Open) -> None:
 
     found = seen.page.locator("#found")
     assert found.locator("button").all_text_contents() == [f"analytics {d}" for d in days]
-    assert "planner gaps --entities" in (found.text_content() or "")  # honest on what is not named
+    bare = sum(
+        each.days
+        for days in plan.days_before.phases.values()
+        for each in days
+        if each.state is GapReason.MISSING
+    )
+    told = f"{bare} dates hold nothing, and lack all that is due: planner gaps --entities names"
+    assert f"2 dates lack more ids than are named here; {told}" in found.inner_text()
     found.locator("button").last.click()
     assert seen.focused.startswith("analytics, Thu 16 Jun 2022")
     assert f"find={ID}" in seen.page.url
     box.fill(HOSTILE)
     assert "No date is known here to lack" in (found.text_content() or "")
     assert seen.page.evaluate("window.hits") == 0
+
+
+def test_a_report_finds_the_ids_that_it_names_or_says_who_does(open_page: Open) -> None:
+    report = make_report(seasons=1, fails=True)
+    nameless = open_page(report).page
+    assert nameless.locator("#find").is_hidden()
+    assert "planner gaps --entities names them" in nameless.locator("#no-ids").inner_text()
+    assert open_page(make_report(seasons=1, fails=False)).page.locator("#no-ids").is_hidden()
+
+    lost = Short(phase="grading", date=date(2022, 4, 16), reason="partial", expected=5, found=2)
+    short = (lost.model_copy(update={"detail": "short", "lacks": (ID,), "unnamed": 2}),)
+    told = report.validation.model_copy(update={"short": short})
+    page = open_page(report.model_copy(update={"validation": told})).page
+    assert page.locator("#no-ids").is_hidden()
+    page.get_by_role("searchbox").fill(ID)
+    assert page.locator("#found button").all_text_contents() == ["grading 2022-04-16"]
+    assert "1 date lacks more ids than are named here:" in page.locator("#found").inner_text()
 
 
 # -- a year ----------------------------------------------------------------------------------
@@ -204,7 +228,7 @@ def test_twenty_thousand_cells_are_drawn_at_once_and_scroll_smoothly(open_page: 
     assert seen.cells.count() == 12 * 1827
 
     spent = seen.page.evaluate("performance.getEntriesByName('drawn')[0].duration")
-    frames = seen.page.evaluate(
+    found = seen.page.evaluate(
         """() => new Promise((resolve) => {
             const times = [];
             const step = (now) => {
@@ -216,6 +240,7 @@ def test_twenty_thousand_cells_are_drawn_at_once_and_scroll_smoothly(open_page: 
             requestAnimationFrame(step);
         })"""
     )
+    frames = sorted(found)
 
     print(
         f"drawn in {spent:.0f} ms; frames: median {frames[29]:.1f} ms, longest {frames[-1]:.1f} ms"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
 
+from planner.commands.plan import price_lines
 from planner.gaps.survey import bytes_to_count
 from planner.plan.cost import Cost, TooExpensive, check_dollars, cost_of, readable
+from planner.plan.parse import parse_plan
 from planner.plan.plan import Plan
 from planner.plan.states import RunState
 from planner.report.html.plan_page import render_plan
@@ -15,6 +20,7 @@ from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown
 from planner.report.report import billed_phases
 from sql.billing import MINIMUM_BYTES_BILLED
+from tests.bigquery_server.faults import ACCESS_DENIED
 from tests.bigquery_server.rest import BigQueryServer
 from tests.commands import Done
 from tests.integration.mart import DAYS, RUN, SCOPE, Mart
@@ -23,9 +29,23 @@ from worker.run.control import resume
 from worker.run.keep import prepare, with_keeping
 from worker.run.plan import Wanted, plan_repair
 from worker.run.status import status_json
+from worker.step.context import Context
 from worker.step.visit import visit
 
 Say = Callable[..., Done]
+
+
+SCRIPT = """
+import os, sys
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+
+client = bigquery.Client("shop", credentials=AnonymousCredentials())
+labels = dict(pair.split("=") for pair in os.environ["BACKFILL_LABELS"].split(","))
+dates = [bigquery.ScalarQueryParameter(f"{n}_date", "DATE", sys.argv[1]) for n in ("start", "end")]
+config = bigquery.QueryJobConfig(labels=labels, query_parameters=dates)
+client.query(open("daily.sql").read(), job_config=config).result()
+"""
 
 
 @pytest.fixture
@@ -52,6 +72,35 @@ def planned(mart: Mart, *, chunk_dates: int = 1) -> Plan:
     return plan_repair(
         mart.context, mart.assess(), wanted, ledger=mart.ledger, cost=cost_of(counting, 6.25)
     )
+
+
+def scripted(mart: Mart) -> None:
+    """Let a script of the user's fill `daily`, one date at a time."""
+    (mart.place / "fill.py").write_text(SCRIPT)
+    file = mart.place / "mart.toml"
+    command = f'command = ["{sys.executable}", "fill.py", "{{start}}"]\ncwd = "{mart.place}"'
+    text = file.read_text().replace('kind = "sql"\nstatements = ["daily"]', command)
+    file.write_text(text.replace(command, f'kind = "script"\n{command}'))
+    mart.context = Context(mart.settings, patient=False)
+
+
+def billed_a_job(**labels: str) -> None:
+    """Run a job of another's that is billed and carries labels."""
+    client = bigquery.Client("shop", credentials=AnonymousCredentials())  # type: ignore[no-untyped-call]
+    config = bigquery.QueryJobConfig(labels=labels)
+    client.query("SELECT COUNT(*) AS n FROM m.sales", job_config=config).result()
+    client.close()  # type: ignore[no-untyped-call]
+
+
+OURS = {
+    "app": "backfill-fleet",
+    "pipeline": "mart",
+    "phase": "daily",
+    "run": "r",
+    "step": "s",
+    "runner": "1",
+    "dates": "2",
+}
 
 
 def begin(mart: Mart, plan: Plan, *, max_dollars: float | None = None) -> None:
@@ -168,3 +217,100 @@ def test_what_nothing_tells_is_said_to_be_unknown(mart: Mart, server: BigQuerySe
     check_dollars(plan.cost, plan.cost.run.dollars)
     assert plan.cost.run.bytes > (plan.cost.statements or Cost(bytes=0, dollars=0)).bytes
     assert {day for _, step in plan.steps() for day in step.dates} == set(DAYS)
+
+
+def test_a_script_is_priced_by_what_the_jobs_with_its_labels_were_billed(
+    mart: Mart, server: BigQueryServer
+) -> None:
+    # Given a script that puts the labels it finds on its job
+    scripted(mart)
+    first = planned(mart)
+    assert first.cost is not None
+    assert first.cost.scripts is None
+    assert "no job of the last 90 days carries the labels" in first.cost.unknown["daily"]
+
+    # When it has filled every date of a run
+    begin(mart, first)
+    assert mart.end().state == "complete"
+
+    # Then the next plan knows what its dates cost: a MERGE of two tables, each at the minimum
+    plan = planned(mart, chunk_dates=2)
+    assert plan.cost is not None
+    assert plan.cost.unknown == {}
+    each = 2 * MINIMUM_BYTES_BILLED
+    assert plan.cost.scripts == cost_of(len(DAYS) * each, 6.25)
+    assert f"scripts {plan.cost.scripts}" in price_lines(plan.cost)[0]
+    page = render_plan(plan, mart.context.pipeline, command="planner enqueue --redo")
+    assert f"{plan.cost.scripts}</b><span>is what its scripts are billed" in page
+    # And the query that tells it is one, where the tables are, and is billed with the plan's own
+    asked = [
+        request.body
+        for request in server.requests
+        if "INFORMATION_SCHEMA.JOBS" in str(request.body)
+    ]
+    assert len(asked) == 2  # one for each plan
+    assert {body["jobReference"]["location"] for body in asked} == {"US"}
+    assert parse_plan(plan.as_json(), where="here") == plan
+
+
+@pytest.mark.parametrize(
+    ("labels", "bytes_told"),
+    [
+        ({}, 2 * MINIMUM_BYTES_BILLED),  # ours: 10 MB for two dates, and four are planned
+        ({"dates": "0"}, None),
+        ({"dates": "-2"}, None),
+        ({"dates": "many"}, None),
+        ({"dates": "99999999"}, None),
+        ({"dates": ""}, None),
+        ({"runner": "x"}, None),
+        ({"runner": "2"}, None),  # another runner of the phase
+        ({"phase": "trend"}, None),
+        ({"pipeline": "other"}, None),
+        ({"app": "other"}, None),
+    ],
+)
+def test_jobs_without_one_of_the_labels_tell_nothing(
+    mart: Mart, server: BigQueryServer, labels: dict[str, str], bytes_told: int | None
+) -> None:
+    scripted(mart)
+    billed_a_job(**OURS | labels)
+
+    cost = planned(mart).cost
+
+    assert cost is not None
+    assert (cost.scripts and cost.scripts.bytes) == bytes_told
+    assert ("daily" in cost.unknown) is (bytes_told is None)
+
+
+def test_attempts_at_a_step_are_billed_together_for_its_dates(
+    mart: Mart, server: BigQueryServer
+) -> None:
+    scripted(mart)
+    for dates in ("2", "1"):  # a retry, of the date that the first attempt left
+        billed_a_job(**OURS | {"dates": dates})
+    billed_a_job(**OURS | {"step": "other"})
+
+    cost = planned(mart).cost
+
+    assert cost is not None
+    assert cost.scripts is not None
+    assert cost.scripts.bytes == 3 * MINIMUM_BYTES_BILLED // (2 + 2) * len(DAYS)
+
+
+def test_records_of_jobs_that_may_not_be_read_leave_a_script_unknown(
+    mart: Mart, server: BigQueryServer
+) -> None:
+    scripted(mart)
+    assessment = mart.assess()
+    wanted = Wanted(scope=SCOPE, phases=["daily", "trend"], redo=["daily"], gaps=False)
+    server.fail(ACCESS_DENIED.within_job(), on="jobs.insert")
+
+    cost = plan_repair(
+        mart.context, assessment, wanted, ledger=mart.ledger, cost=cost_of(0, 6.25)
+    ).cost
+
+    assert cost is not None
+    assert cost.scripts is None
+    assert "were billed cannot be read" in cost.unknown["daily"]
+    assert "roles/bigquery.resourceViewer" in cost.unknown["daily"]
+    assert cost.statements is not None

@@ -141,3 +141,15 @@ def test_a_keep_dataset_that_cannot_be_used_is_told_before_anything_is_sent(
 
     assert (done.code, says in done.err) == (3, True), done.err
     assert mart.ledger.runs() == []
+
+
+@pytest.mark.parametrize(
+    "words", [("gaps",), ("plan", "--redo"), REDO, ("enqueue", "--redo", "--dry-run")]
+)
+def test_dates_outside_of_every_season_beside_others_are_told_once(
+    mart: Mart, say: Say, words: tuple[str, ...]
+) -> None:
+    done = say(*words, "--dates", f"2023-12-30..2023-12-31,{FIRST}")
+
+    assert "Traceback" not in done.err
+    assert done.err.count("does not cover 2023-12-30..2023-12-31 of --dates, left alone.") == 1

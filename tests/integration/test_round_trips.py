@@ -14,6 +14,7 @@ from tests.integration.shop import Shop, day
 from worker.ledger.followed import PENDING_AT_ONCE, Followed
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.plans import PlanLedger
+from worker.ledger.slots import sign_on
 from worker.run.status import status_json
 from worker.step.errors import Requeue
 from worker.step.visit import visit
@@ -116,18 +117,21 @@ def test_a_step_begins_only_with_its_lease_and_gives_it_back_with_its_end(shop: 
 def test_status_and_runs_take_as_many_round_trips_for_many_steps_as_for_few(
     tmp_path: Path, client: redis.Redis, redis_settings: Settings
 ) -> None:
+    sized(tmp_path / "first", redis_settings, 1).context.ledger.require(RUN)  # knows the scripts
     counts = []
     for chunks in (SMALL, LARGE):
         client.flushdb()
         made = sized(tmp_path / str(chunks), redis_settings, chunks)
+        for n in range(chunks):
+            sign_on(client, f"worker{n}", 4, seconds=60)
         with round_trips() as sent:
             found = status_json(made.context, made.context.ledger.require(RUN))
             assert found["steps"]["pending"] == chunks * len(PHASES)
             assert [run.id for run in made.context.ledger.runs()] == [RUN]
         counts.append(len(sent))
 
-    # The run, states, steps, plan, dates, problems, code; the names of runs, and all of them
-    assert counts == [9, 9]
+    # The run, states, steps, plan, dates, problems, workers, code; the names of runs, and all
+    assert counts == [10, 10]
 
 
 def test_a_run_that_is_watched_is_read_whole_once_and_then_what_moved(

@@ -23,7 +23,9 @@ from starlette.types import ASGIApp
 from planner.errors import UsageError
 from planner.plan.states import RunState
 from planner.report.html.moment import CODES
+from planner.report.html.render import ALL_RUNS, render_page
 from planner.report.html.states import Live
+from planner.report.report import Report
 from planner.sandbox.workers import environment_of
 from planner.settings import load_settings
 from sql.errors import WarehouseRefused
@@ -135,8 +137,11 @@ def test_an_ended_run_is_its_report_and_one_without_a_plan_is_none(
 
     page = client.get(f"/runs/{RUN}")
     assert "Backfill report" in page.text
+    assert ALL_RUNS in page.text
     assert "connect-src" not in page.headers["content-security-policy"]
     assert moment(client)["moment"] == "after"
+    report = Report.model_validate_json(shop.ledger.report(RUN) or "")
+    assert ALL_RUNS not in render_page(report)  # a file has no list of runs
     (listed,) = IndexLook(shop.ledger, lambda: None)().status["runs"]
     assert (listed["run_id"], listed["state"]) == (RUN, "complete")
     assert listed["steps_settled"] == listed["steps_total"] == len(run)
@@ -301,6 +306,7 @@ def test_open_gaps_are_listed_by_phase_and_age(shop: Shop, site: Open) -> None:
     client = site(gaps=gaps)
     page = client.get("/gaps").text
     assert "planner enqueue --gaps" in page
+    assert ALL_RUNS in page
 
     # A run's page tells them, too
     shop.register(shop.plan())

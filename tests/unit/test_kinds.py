@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from planner.gaps import assess as assess_module
 from planner.gaps.assess import assess
+from planner.gaps.counted import tables_to_judge
 from planner.gaps.evidence import Evidence
 from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.gaps.kinds import Kinds
@@ -171,3 +172,20 @@ def test_a_long_calendar_of_few_kinds_takes_few_judgements(days: int) -> None:
     assert all(left.reason is SkipReason.OFF_DAY for left in found.empty["raw"].values())
     assert {gap.reason for gap in found.gaps["clean"].values()} == {GapReason.MISSING}
     assert count == 3 * 3, "three phases, on a whole day, one without `clean`, and one off"
+
+
+def test_a_source_that_is_not_counted_keeps_no_phase_from_being_judged() -> None:
+    """A worker counts what its step reads alone."""
+    of = eg.pipeline(
+        eg.phase("raw"), eg.phase("prices"), eg.phase("clean", "raw"), eg.phase("offer", "prices")
+    )
+    counted = {spec.name for spec in tables_to_judge(of, ["clean"])}
+    cover = eg.covered(of, SCOPE.days())
+    eg.empty(cover, "clean", eg.day(3))
+    whole = eg.shown(of, cover, SCOPE)
+    evidence = replace(whole, coverage={name: whole.coverage[name] for name in counted})
+
+    found = assess(of, evidence, SCOPE, phases=["clean"])
+
+    assert found.gaps["clean"].keys() == {eg.day(3)}
+    assert len(found.complete["clean"]) == DAYS - 1

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planner.commands.plan import MANY_CHUNKS, chunk_lines
 from planner.errors import BadPlan
 from planner.gaps.gaps import GapReason
 from planner.pipeline.pipeline import Pipeline
@@ -65,6 +66,15 @@ def test_a_plan_has_a_step_per_phase_of_each_chunk_in_phase_order(plan: Plan) ->
     ]
     assert plan.steps_total == 4
     assert not plan.is_empty
+
+
+def test_a_plan_of_hundreds_of_chunks_is_told_of_larger_ones(plan: Plan) -> None:
+    many = plan.model_copy(update={"chunks": plan.chunks[:1] * MANY_CHUNKS})
+
+    (line,) = chunk_lines(many)
+
+    assert line.startswith("200 chunks of 1 date at most: --chunk-dates 7 has")
+    assert chunk_lines(plan) == []
 
 
 def test_a_task_says_why_which_tables_and_how_many_there_should_be(plan: Plan) -> None:

@@ -39,6 +39,7 @@ from sql.days import SHARDS, SUFFIX, days_of
 from sql.differences import Side, differences_query
 from sql.errors import WarehouseRefused
 from sql.keeping import Source, prints, restore_query
+from sql.labels import billed_per_date
 from sql.listed import listed_query
 from sql.statements import HERE, load
 from sql.warehouse import Condition, GradeColumns, Table
@@ -79,6 +80,7 @@ BUILT = {
     "graded",
     "ids",
     "kept",
+    "labelled",
     "listed",
     "partitions",
     "prints",
@@ -133,6 +135,22 @@ def test_the_analyzer_accepts_what_names_ids_of_a_period(which: str) -> None:
         first, {entity: sides}, list(spans), ids_shown=20, spans=spans
     )
     analyze(SETS[which][1](), statement, parameters)
+
+
+def test_the_analyzer_accepts_what_sums_labelled_jobs() -> None:
+    asked: list[tuple[str, Any]] = []
+
+    class Records:
+        """All that is asked of a warehouse to sum them."""
+
+        def rows(self, statement: str, parameters: Any) -> list[Any]:
+            asked.append((statement, parameters))
+            return []
+
+    warehouse: Any = Records()
+    assert billed_per_date(warehouse, "US", "mart", ["daily"]) == {}
+    [(statement, parameters)] = asked
+    analyze({}, statement, parameters)
 
 
 @pytest.mark.parametrize("kind", ["DATE", "DATETIME", "TIMESTAMP"])
@@ -251,7 +269,9 @@ def test_the_analyzer_accepts_the_partitions(which: str) -> None:
     names = {"table_names": ["x"], "first_partition": "x", "last_partition": "x"}
     analyze(
         SETS[which][1](),
-        load("partitions").format(dataset=next(iter(SETS[which][1]())).partition(".")[0]),
+        load("partitions").format(
+            named="LOWER(table_name)", dataset=next(iter(SETS[which][1]())).partition(".")[0]
+        ),
         names,
     )
 

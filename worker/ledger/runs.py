@@ -244,7 +244,9 @@ class RunLedger(Connected):
         """Every run that Redis still holds, newest first.
 
         One that cannot be read is told to `on_bad`, and passed over; so is one that is gone before
-        its time, as an evicting Redis loses it. Writes nothing: a replica answers it, too.
+        its time, as an evicting Redis loses it. The first read after a run's deadline moves it to
+        cancelling; a replica, which takes no writes, answers all the same. `peek_newest` never
+        writes.
         """
         with reading("the list of runs"):
             listed = self.client.zrevrange(RUNS, 0, -1, withscores=True)

@@ -77,18 +77,26 @@ def sign_off(client: redis.Redis, worker: str, slots: int) -> None:
 
 def slots_now(client: redis.Redis) -> int:
     """Slots of all registered workers; 0 when there is none."""
-    return sum(int(str(member).partition("|")[0]) for member in _there(client))
+    there, _ = _registry(client)
+    return sum(int(member.partition("|")[0]) for member in there)
 
 
 def members_now(client: redis.Redis) -> dict[str, Member | None]:
     """Worker → what it has; None of one that does not say, or says it in another version's way."""
-    names = [_name(member) for member in _there(client)]
-    told = client.hmget(HAVE, names) if names else []
-    return {name: _member(text) for name, text in zip(names, told, strict=True)}
+    there, told = _registry(client)
+    return {name: _member(told.get(name)) for name in map(_name, there)}
 
 
-def _there(client: redis.Redis) -> list[str]:
-    return [str(member) for member in client.zrangebyscore(KEY, now(client), "+inf")]
+def _registry(client: redis.Redis) -> tuple[list[str], dict[str, str]]:
+    """The entries that have not expired by Redis's clock, and what workers say: in one round trip,
+    since status and the page ask at every look."""
+    pipe = client.pipeline(transaction=False)
+    pipe.time()
+    pipe.zrange(KEY, 0, -1, withscores=True)
+    pipe.hgetall(HAVE)
+    (seconds, micros), entries, told = pipe.execute()
+    at = seconds + micros / 1e6
+    return [str(member) for member, until in entries if until >= at], told
 
 
 def _name(member: object) -> str:

@@ -1,4 +1,5 @@
-"""What a plan will be billed: its statements by dry run, and what keeping rows asks.
+"""What a plan will be billed: its statements by dry run, its scripts by what earlier runs' jobs
+were, and what keeping rows asks.
 
 A dry run is free. Statements are asked about once for each number of dates that one run of them
 takes, not once per step: dates of a table are alike, and a plan of years has thousands of steps.
@@ -19,9 +20,11 @@ from planner.plan.plan import Plan, Step
 from sql import WarehouseError
 from sql.billing import MINIMUM_BYTES_BILLED
 from sql.keeping import rows_query, whole
+from sql.labels import Maker
 from sql.warehouse import Parameters, Warehouse
 from worker.ledger.orders import Orders
 from worker.run.keep import with_keeping
+from worker.run.labelled import billed_before
 from worker.step.context import Context
 
 QUERIES_TO_KEEP = 2
@@ -31,7 +34,8 @@ QUERIES_TO_KEEP = 2
 def with_price(context: Context, plan: Plan) -> Plan:
     """The plan with what its steps will be billed, where the warehouse bills at all.
 
-    What a dry run refuses, and what scripts and services read, is unknown, and said to be.
+    What a dry run refuses, and what no earlier job of a script or service tells, is unknown, and
+    said to be.
     """
     if plan.cost is None or plan.is_empty:
         return plan
@@ -39,13 +43,14 @@ def with_price(context: Context, plan: Plan) -> Plan:
     dollars = context.settings.dollars_per_tib
     billed = 0
     unknown: dict[str, str] = {}
+    others: dict[Maker, int] = {}
     for name in dict.fromkeys(step.phase for _, step in plan.steps()):
         steps = [step for _, step in plan.steps() if step.phase == name]
         phase = context.pipeline.by_name[name]
         runner = plan.runners[name].number - 1 if name in plan.runners else 0
         spec = phase.runners[runner]
         if not isinstance(spec, SqlRunner):
-            unknown[name] = f"what a runner of kind {spec.kind} reads is not told before"
+            others[name, runner + 1] = len({day for step in steps for day in step.dates})
             continue
         try:
             billed += _billed(context, warehouse, phase, spec, steps, plan.values)
@@ -54,9 +59,15 @@ def with_price(context: Context, plan: Plan) -> Plan:
     keeping = None
     if with_keeping(Orders(), context.settings).keep:
         keeping = cost_of(_kept(context, warehouse, plan), dollars)
-    cost = plan.cost.model_copy(
-        update={"statements": cost_of(billed, dollars), "keeping": keeping, "unknown": unknown}
-    )
+    earlier = billed_before(context, warehouse, others)
+    parts = {
+        "counting": cost_of(plan.cost.counting.bytes + warehouse.billed, dollars),
+        "statements": cost_of(billed, dollars),
+        "scripts": cost_of(earlier.bytes, dollars) if earlier.is_known else None,
+        "keeping": keeping,
+        "unknown": unknown | earlier.unknown,
+    }
+    cost = plan.cost.model_copy(update=parts)
     return plan.model_copy(update={"cost": cost}).sealed()
 
 

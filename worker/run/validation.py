@@ -168,4 +168,6 @@ def _short(phase: str, gap: Gap, *, cause: Cause = "") -> Short:
         found=gap.found,
         cause=cause,
         detail=gap.detail,
+        lacks=gap.lacks,
+        unnamed=gap.unnamed,
     )

@@ -50,6 +50,8 @@ class Job:
     """Whether the user lets a service end batches that are not this run's."""
     values: Mapping[str, str] = field(default_factory=dict)
     """What the run sets; runners use those that they declare."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """For jobs that it begins in BigQuery: by them later plans know what they were billed."""
 
     @property
     def start(self) -> date:

@@ -21,6 +21,8 @@ from pathlib import Path
 from planner import clock
 from planner.files import closed
 from planner.pipeline.runners import Rule, ScriptRunner
+from planner.settings import LABELS
+from sql.labels import labels_text
 from sql.tracing import span, traceparent
 from worker.processes import secrets
 from worker.processes.children import start_process
@@ -68,7 +70,8 @@ class Script:
         mark = orphans.new_mark()
         orphans.reap()
         with span("script", {"backfill.command": self.spec.command[0]}):
-            return self._started(job, command, cwd, {**os.environ, **own, orphans.VARIABLE: mark})
+            ours = {orphans.VARIABLE: mark, LABELS: labels_text(job.labels)}
+            return self._started(job, command, cwd, {**os.environ, **own, **ours})
 
     def _place(
         self, dates: tuple[date, ...], values: Mapping[str, str]

@@ -107,7 +107,8 @@ class Site:
         """The page of a run: how it goes on, or its report."""
         report = await self._report(request.path_params["run"])
         if report is not None:
-            return _html(await asyncio.to_thread(render_page, report), is_live=False)
+            text = await asyncio.to_thread(render_page, report, is_served=True)
+            return _html(text, is_live=False)
         found = await self._looked_at(request)
         if found is None:
             return PlainTextResponse(NO_RUN, 404)

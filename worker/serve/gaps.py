@@ -80,7 +80,9 @@ class OpenGaps:
         wanted = Wanted(scope=scope, phases=phases, plan_id=new_id("plan", clock.now()))
         plan = plan_gaps(self._context, assessment, wanted, ledger=None)
         self.details = tuple(details_of(assessment))
-        self.page = render_plan(plan, pipeline, command=COMMAND, details=self.details)
+        self.page = render_plan(
+            plan, pipeline, command=COMMAND, details=self.details, is_served=True
+        )
         self._counted = {
             "counted_at": time.time(),
             "trouble": "",

@@ -45,6 +45,7 @@ from worker.step.ended import Ended, OverBudget
 from worker.step.gate import Pair, short_upstream
 from worker.step.held import given_up, hold, parked
 from worker.step.keep import Keeping
+from worker.step.labels import labels_of
 from worker.step.log import log_path
 from worker.step.made import note_code
 from worker.step.recount import Recount, recount
@@ -264,9 +265,7 @@ class Attempt:
     # -- one range ---------------------------------------------------------------------------
 
     def _run(self, dates: Range, checkpoint: Checkpoint) -> Outcome:
-        settings = self.context.settings
-        why = self.stop()
-        if why:
+        if why := self.stop():
             return Stopped(why=why)
         try:
             checkpoint.which, runner = runner_for(
@@ -293,7 +292,7 @@ class Attempt:
             log=log_path(self.context, self.run_id, self.step_id),
             pipeline_dir=self.context.pipeline_dir,
             warehouse=self._warehouse,
-            grace_seconds=settings.grace_seconds,
+            grace_seconds=self.context.settings.grace_seconds,
             stop=self.stop,
             now=self.now,
             note=note,
@@ -303,6 +302,7 @@ class Attempt:
             ),
             force=self.force,
             values=self.values,
+            labels=labels_of(self, checkpoint.which),
         )
         return runner.run(job)
 

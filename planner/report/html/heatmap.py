@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal, NamedTuple
 
-from planner.gaps.gaps import SHORT, Assessment, Gap, GapReason, SkipReason
+from planner.gaps.gaps import Assessment, Gap, GapReason, SkipReason
 from planner.gaps.snapshot import Snapshot
 from planner.pipeline.shape import PhaseShape
 from planner.pipeline.windows import DAY, Season, Window
@@ -51,14 +51,12 @@ def details_of(assessment: Assessment) -> list[Detail]:
 
 
 def _detail(gap: Gap) -> Detail:
-    short = [each for each in gap.findings if each.reason in SHORT]
-    ids = dict.fromkeys(each for finding in short for each in finding.ids)
     return Detail(
         phase=gap.phase,
         date=gap.date,
         text=gap.detail,
-        ids=tuple(ids),
-        unnamed=max((each.apart - len(each.ids) for each in short), default=0),
+        ids=gap.lacks,
+        unnamed=gap.unnamed,
     )
 
 
@@ -105,7 +103,13 @@ def pictures_of(report: Report) -> Pictures:
         run_id=report.run_id,
         steps=report.steps,
         details=tuple(
-            Detail(phase=each.phase, date=each.date, text=each.detail)
+            Detail(
+                phase=each.phase,
+                date=each.date,
+                text=each.detail,
+                ids=each.lacks,
+                unnamed=each.unnamed,
+            )
             for each in (*report.validation.short, *report.losses, *report.orphans)
             if each.detail
         ),

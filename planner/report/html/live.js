@@ -79,7 +79,7 @@
     head.append(make("span", "", each.step));
     const since = each.since ? `, for ${time(Math.max(0, at - each.since))}` : "";
     const who = each.is_parked ? "a service works for it" : `on ${each.worker}`;
-    box.append(head, make("p", "", `${each.dates}: attempt ${each.attempt} ${who}${since}`));
+    box.append(head, make("p", "", `${each.dates}: attempt ${each.attempt}, ${who}${since}`));
     const path = make("p", "quiet", "log: ");
     path.append(make("code", "", each.log));
     box.append(path);

@@ -16,10 +16,8 @@ from planner.pipeline.windows import Window
 from planner.plan.plan import Plan
 from planner.report.html.heatmap import Detail, Pictures
 from planner.report.html.markup import Markup, el, join
-from planner.report.html.render import NOTHING, page, section
+from planner.report.html.render import NOTHING, over, page, section
 from planner.text import moment
-
-BACK = el("a", "All runs", href="/")
 
 
 def render_run(plan: Plan, shown: Pictures) -> str:
@@ -100,7 +98,7 @@ def _run_header(plan: Plan, run_id: str) -> Markup:
         facts.insert(0, ("asked by", plan.asked.line))
     return join(
         [
-            el("p", BACK, class_="over"),
+            over("Backfill run", is_served=True),
             el("h1", el("span", run_id), el("span", "…", class_="badge", id="state")),
             el("p", class_="trouble", id="trouble", role="status"),
             el("p", class_="verdict", id="verdict"),

@@ -401,6 +401,9 @@ const calendar = (() => {
       for (let n = 0; n < total; n++) count += is(look(name, phase, start + n)[0]);
     return count;
   };
+  // How many dates were in some states when they were counted last.
+  const counted = (...states) => data.maps.reduce((sum, part) => sum + countIn(data.moment === "after" ? "after" : "before",
+    dayNumber(part.start), part.days, (state) => state >= 0 && states.includes(data.states[state][0])), 0);
   const isDueState = (state) => state === COMPLETE || isShort.has(state);
   const isBare = (start, total) =>
     !countIn("before", start, total, isDueState) && !countIn("after", start, total, isDueState);
@@ -533,7 +536,11 @@ const calendar = (() => {
     const box = byId("found"), hits = lacking.get(text) || [];
     note({ find: text });
     if (!text) { box.replaceChildren(); return; }
-    const more = unnamed ? ` ${unnamed} dates lack more ids than are named here: planner gaps --entities names them all.` : "";
+    // A date that holds nothing lacks every id, and none of them is named.
+    const bare = counted("missing");
+    const untold = [unnamed && `${unnamed === 1 ? "1 date lacks" : `${unnamed} dates lack`} more ids than are named here`,
+      bare && `${bare === 1 ? "1 date holds nothing, and lacks" : `${bare} dates hold nothing, and lack`} all that is due`];
+    const more = untold.some(Boolean) ? ` ${untold.filter(Boolean).join("; ")}: planner gaps --entities names them all.` : "";
     box.replaceChildren(make("span", "", hits.length
       ? `${hits.length} phase-dates lack ${text}:` : `No date is known here to lack ${text}.`));
     for (const [phase, day] of hits.slice(0, FOUND_SHOWN)) {
@@ -579,6 +586,7 @@ const calendar = (() => {
     byId("maps").replaceChildren(...data.maps.map(drawMap));
     byId("switch").hidden = byId("hint").hidden = false;
     byId("find").hidden = !lacking.size;
+    byId("no-ids").hidden = lacking.size > 0 || !counted("missing", "partial", "late");
     for (const name of ["before", "after"])
       byId(name).addEventListener("click", () => { view = name; hide(); paint(); fillPanel(); });
     for (const button of document.querySelectorAll("[data-show]"))

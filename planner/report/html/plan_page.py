@@ -15,7 +15,7 @@ from planner.plan.outlook import outlook, short_now
 from planner.plan.plan import Plan
 from planner.report.html.heatmap import Detail, Pictures
 from planner.report.html.markup import Markup, el, join
-from planner.report.html.render import NOTHING, page, section
+from planner.report.html.render import NOTHING, over, page, section
 from planner.report.html.tables import row_of, scroll
 from planner.report.report import Failure
 from planner.text import counted, date_runs, duration, moment
@@ -25,10 +25,15 @@ DETAIL_CHARS = 2000
 
 
 def render_plan(
-    plan: Plan, pipeline: Pipeline, *, command: str, details: Iterable[Detail] = ()
+    plan: Plan,
+    pipeline: Pipeline,
+    *,
+    command: str,
+    details: Iterable[Detail] = (),
+    is_served: bool = False,
 ) -> str:
     """The whole page. `command` is what does the plan, to be copied; `details` say what is wrong
-    with single dates."""
+    with single dates. Where it is served, it leads back to the list of runs."""
     shown = Pictures(
         entity=pipeline.entity,
         seasons=Calendar(pipeline=pipeline).seasons(plan.reach),
@@ -43,7 +48,7 @@ def render_plan(
         shown,
         who="The plan",
         title=f"Plan of {plan.pipeline}: {counted(short_now(plan), 'phase-date')} short",
-        header=_header(plan),
+        header=_header(plan, is_served=is_served),
         figures=_figures(plan),
         sections=[
             section("do", "What the plan does", _steps(plan)),
@@ -62,7 +67,7 @@ def _left(plan: Plan) -> Iterator[Failure]:
         )
 
 
-def _header(plan: Plan) -> Markup:
+def _header(plan: Plan, *, is_served: bool) -> Markup:
     facts = [
         ("pipeline", plan.pipeline),
         ("scope", f"{plan.scope.start} to {plan.scope.end}"),
@@ -82,7 +87,7 @@ def _header(plan: Plan) -> Markup:
         badge, look = "✓ nothing short", "good"
     return join(
         [
-            el("p", "Backfill plan: nothing is done yet", class_="over"),
+            over("Backfill plan: nothing is done yet", is_served=is_served),
             el("h1", el("span", plan.pipeline), el("span", badge, class_=f"badge {look}")),
             el("p", _verdict(plan), class_="verdict"),
             el("dl", *(el("div", el("dt", key), el("dd", value)) for key, value in facts)),
@@ -123,6 +128,8 @@ def _figures(plan: Plan) -> Markup:
         ]
         if cost.statements:
             figures.append((str(cost.statements), "is what its statements are billed"))
+        if cost.scripts:
+            figures.append((str(cost.scripts), "is what its scripts are billed"))
         if cost.keeping:
             figures.append((str(cost.keeping), "is what keeping and comparing rows is billed"))
         if cost.unknown:

@@ -33,16 +33,18 @@ from planner.text import duration, moment
 
 HERE = Path(__file__).parent
 NOTHING = Markup("")
+ALL_RUNS = el("a", "All runs", href="/")
+"""From a page of `planner serve` to its list."""
 MARKS = {"complete": "✓", "failed": "✕", "cancelled": "■"}
 
 
-def render_page(report: Report) -> str:
-    """The whole page."""
+def render_page(report: Report, *, is_served: bool = False) -> str:
+    """The whole page. Where it is served, it leads back to the list of runs."""
     return page(
         pictures_of(report),
         who="The run",
         title=f"Backfill {report.run_id}: {report.state}",
-        header=_header(report),
+        header=_header(report, is_served=is_served),
         figures=_figures(report),
         alerts=_failures(report),
         sections=[
@@ -136,7 +138,13 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _header(report: Report) -> Markup:
+def over(text: str, *, is_served: bool) -> Markup:
+    """The line above a page's title."""
+    back = [ALL_RUNS, " · "] if is_served else []
+    return el("p", *back, text, class_="over")
+
+
+def _header(report: Report, *, is_served: bool) -> Markup:
     facts = [
         ("pipeline", report.pipeline),
         ("scope", f"{report.scope.start} to {report.scope.end}"),
@@ -154,7 +162,7 @@ def _header(report: Report) -> Markup:
     return join(
         [
             *(el("p", line, class_="lost") for line in loss_lines(report)),
-            el("p", "Backfill report", class_="over"),
+            over("Backfill report", is_served=is_served),
             el(
                 "h1",
                 el("span", report.run_id),
