@@ -53,9 +53,11 @@ def coverage_query(
     if table.grades is None:
         statement = load("coverage").format(**names)
     else:
+        own = quote_column(table.date)
+        names["day"] = names["day"].replace(own, f"graded.{own}")
         statement = load("graded").format(
             **names,
-            system=quote_column(table.grades.system),
+            system=f"graded.{quote_column(table.grades.system)}",
             error=quote_column(table.grades.error),
             correct=quote_column(table.grades.correct),
         )

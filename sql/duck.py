@@ -18,7 +18,10 @@ from sql.warehouse import Parameters
 _PARAMETER = re.compile(r"\$(\w+)")
 
 # Fingerprints are compared within one warehouse alone, so DuckDB's own hash stands in their place.
-_FINGERPRINT = "farm_fingerprint(value) AS CAST(hash(value) >> 1 AS BIGINT)"
+_FINGERPRINT = (
+    "farm_fingerprint(value) AS "
+    "CASE WHEN value IS NOT NULL THEN CAST(hash(value) >> 1 AS BIGINT) END"
+)
 # As Google's own engine writes numbers: the shorter of 15 and 17 digits that is the same number,
 # no sign of zero, no zeros behind the point. Only the branch of the value's type is ever computed.
 _TEXT = r"""

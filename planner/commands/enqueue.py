@@ -76,6 +76,8 @@ def enqueue(
     filed = None if plan is None else _read(plan, options, gaps=gaps)
     context = open_context()
     asked = this_command(as_)
+    orders = Orders(force_service=force_service, deadline_seconds=deadline, asked=asked)
+    orders = sharing.orders(replace(orders, max_dollars=max_dollars), context.pipeline.timezone)
     source = _source(context, options, filed, gaps=gaps, dry_run=dry_run, asked=asked)
     if dry_run and json:
         print_json(source.plan.as_json())
@@ -89,8 +91,6 @@ def enqueue(
     say_who_lacks_what(context, source.plan)
     _confirm(source.plan, yes=yes, json=json)
     check_dollars(source.plan.cost, max_dollars)
-    orders = Orders(force_service=force_service, deadline_seconds=deadline, asked=asked)
-    orders = sharing.orders(replace(orders, max_dollars=max_dollars), context.pipeline.timezone)
     orders = orders if no_keep else with_keeping(orders, context.settings)
     with err.status("Sending …"):
         run_id, sent = send(context, source.plan, source.replan, orders)

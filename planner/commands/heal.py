@@ -37,7 +37,7 @@ DollarsADay = Annotated[
     float | None,
     typer.Option(
         "--dollars-a-day",
-        min=0.0,
+        parser=opt.parse_dollars,
         metavar="DOLLARS",
         help="What a day's runs may be billed; the run that comes to it is paused.",
     ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from planner import clock
+from planner.commands.spoken import spoken
 from planner.errors import UsageError
 from planner.gaps.gaps import FLAWS, SHORT, GapReason
 from planner.pipeline.days import day_of, windows_of
@@ -19,6 +22,7 @@ from planner.text import nearest, printable
 
 if TYPE_CHECKING:
     from planner.pipeline.pipeline import Pipeline
+    from planner.pipeline.windows import Window
 
 LINE_CHARS = 500  # of text that is kept with a run
 
@@ -26,9 +30,14 @@ _RUN_ID = re.compile(RUN_ID)
 
 
 def parse_day(text: str) -> date:
-    """A date as people type it."""
+    """A date as people type it: `2026-03-01`, `today`, `yesterday`."""
     try:
-        return day_of(text)
+        meant = spoken(text)
+        if meant is None:
+            return day_of(text)
+        if meant.start != meant.end:
+            raise ValueError(f"{text!r} is more than one date: name one")
+        return meant.start
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -70,11 +79,18 @@ def choose_reasons(text: str | None) -> tuple[GapReason, ...]:
 
 
 def parse_days(text: str) -> frozenset[date]:
-    """Dates as people list them: `2026-03-01..2026-03-07,2026-03-11`, both ends included."""
+    """Dates as people list them: `2026-03-01..2026-03-07,2026-03-11`, both ends included, or
+    `last 30 days`."""
     try:
-        return frozenset(day for window in windows_of(text) for day in window.days())
+        windows = [each for part in text.split(",") for each in _windows(part)]
+        return frozenset(day for window in windows for day in window.days())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def _windows(text: str) -> Iterable[Window]:
+    meant = spoken(text)
+    return windows_of(text) if meant is None else [meant]
 
 
 def parse_duration(text: str) -> int:
@@ -86,6 +102,17 @@ def parse_duration(text: str) -> int:
     if not total:
         raise typer.BadParameter(f"{text!r} is no time: write 6h, 1d12h or 90m")
     return total
+
+
+def parse_dollars(text: str) -> float:
+    """A sum of dollars: a limit that is no number, or has no end, is none."""
+    try:
+        dollars = float(text)
+    except ValueError:
+        dollars = math.nan
+    if not (math.isfinite(dollars) and dollars >= 0):
+        raise typer.BadParameter(f"{text!r} is no sum of dollars: write 2.50, or leave it out")
+    return dollars
 
 
 def today(pipeline: Pipeline) -> date:
@@ -143,7 +170,7 @@ Dates = Annotated[
         "--dates",
         parser=parse_days,
         metavar="DATES",
-        help="Only these dates: 2026-03-01..2026-03-07,2026-03-11.",
+        help="Only these dates: 2026-03-01..2026-03-07,2026-03-11, or 'last 30 days'.",
     ),
 ]
 Exclude = Annotated[
@@ -162,7 +189,7 @@ SeasonOption = Annotated[
         "--period",
         metavar="NAME",
         help="One season or period: a part of the calendar that the pipeline file names, such as "
-        "2021-22, or a year.",
+        "2021-22, or a year; or a window of it: '2021-22 playoffs'.",
     ),
 ]
 Phases = Annotated[
@@ -300,7 +327,7 @@ MaxDollars = Annotated[
     float | None,
     typer.Option(
         "--max-dollars",
-        min=0.0,
+        parser=parse_dollars,
         metavar="DOLLARS",
         help="Send nothing that is known to be billed more; pause the run when it was.",
     ),

@@ -48,6 +48,7 @@ def serve(address: Address = "127.0.0.1", port: Port = PORT, gaps_every: GapsEve
 
     from worker.serve.app import make_app
     from worker.serve.gaps import OpenGaps
+    from worker.serve.patience import Patient
 
     context = open_context()
     password = _password(context, address)
@@ -57,6 +58,7 @@ def serve(address: Address = "127.0.0.1", port: Port = PORT, gaps_every: GapsEve
     server = uvicorn.Server(
         uvicorn.Config(
             app,
+            http=Patient,
             access_log=False,
             log_level="warning",
             lifespan="off",

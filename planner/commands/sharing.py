@@ -34,7 +34,11 @@ class Sharing:
     max_slots: Annotated[
         int | None,
         typer.Option(
-            "--max-slots", min=1, metavar="N", help="Run N of its steps at once, at most."
+            "--max-slots",
+            min=1,
+            max=100_000,
+            metavar="N",
+            help="Run N of its steps at once, at most.",
         ),
     ] = None
     not_before: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,10 @@ def parents_by_manifest(path: Path, tables: Collection[str]) -> dict[str, list[s
     nodes = _nodes(path)
     named = {".".join(name.split(".")[-2:]).lower(): name for name in tables}
     of_node = {key: named[rel] for key, node in nodes.items() if (rel := _relation(node)) in named}
+    node_of = {name: key for key, name in of_node.items()}  # one, however many a manifest has
     if not of_node:
         raise UsageError(f"{path} names none of the tables: is it of another project or target?")
-    return {name: list(dict.fromkeys(_above(nodes, of_node, key))) for key, name in of_node.items()}
+    return {name: list(dict.fromkeys(_above(nodes, of_node, key))) for name, key in node_of.items()}
 
 
 def _nodes(path: Path) -> Mapping[str, Mapping[str, Any]]:
@@ -33,7 +35,7 @@ def _nodes(path: Path) -> Mapping[str, Mapping[str, Any]]:
         nodes = {**found["sources"], **found["nodes"]}
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         raise UsageError(f"{path} is no manifest of dbt: `dbt parse` writes one.") from None
     return {str(key): node for key, node in nodes.items() if isinstance(node, dict)}
 
@@ -48,9 +50,9 @@ def _above(
 ) -> Iterator[str]:
     """The nearest tables above a node."""
     seen: set[str] = set()
-    left = _depends_on(nodes, key)
+    left = deque(_depends_on(nodes, key))
     while left:
-        each = left.pop(0)
+        each = left.popleft()
         if each in seen:
             continue
         seen.add(each)
@@ -62,4 +64,5 @@ def _above(
 
 def _depends_on(nodes: Mapping[str, Mapping[str, Any]], key: str) -> list[str]:
     found = nodes.get(key, {}).get("depends_on")
-    return [str(each) for each in found.get("nodes", [])] if isinstance(found, dict) else []
+    parents = found.get("nodes") if isinstance(found, dict) else None
+    return [str(each) for each in parents] if isinstance(parents, list) else []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from planner.errors import UsageError
 from planner.pipeline.windows import Season, Window
-from planner.text import date_runs
+from planner.text import WORD_CHARS, date_runs, nearest
 
 DAYS_SHOWN = 6
 
@@ -70,8 +70,26 @@ class Calendar:
         for season in seasons:
             if name in (season.name, str(season.year)):
                 return season
-        known = ", ".join(season.name for season in seasons)
-        raise UsageError(f"There is no season {name!r} in pipeline {self.pipeline.name}: {known}.")
+        known = [season.name for season in seasons]
+        near = nearest(name, known)
+        hint = f"; {near} They are" if near.startswith("did you mean") else ""
+        raise UsageError(
+            f"There is no season {name[:WORD_CHARS]!r} in pipeline {self.pipeline.name}{hint}: "
+            f"{', '.join(known)}."
+        )
+
+    def part_named(self, name: str, *, today: date | None = None) -> Window:
+        """A season, or a window of one, such as `2021-22 playoffs`. Raises `UsageError`."""
+        season_name, _, part = name.strip().partition(" ")
+        season, part = self.season_named(season_name, today=today), part.strip()
+        if not part:
+            return season
+        if part not in season.windows:
+            hint = (
+                nearest(part, season.windows, what="windows") if season.windows else "it has none"
+            )
+            raise UsageError(f"Season {season.name} has no window {part[:WORD_CHARS]!r}; {hint}.")
+        return season.windows[part]
 
     def require_any(self, window: Window) -> None:
         """Raises `UsageError` where the calendar covers none of some days that a user named."""
@@ -113,7 +131,7 @@ class Calendar:
         if season is not None and (start or end):
             raise UsageError("Give --season, or --start and --end, not both.")
         if season is not None:
-            chosen = self.season_named(season, today=today)
+            chosen = self.part_named(season, today=today)
             start, end = chosen.start, min(chosen.end, today)
         if end is not None and end > today:
             raise UsageError(

@@ -24,7 +24,10 @@ ADVICE = re.compile(  # what a message tells to do, one way or the other
 BEFORE_ANYTHING: dict[str, list[list[str]]] = {
     "run": [
         [command, word]
-        for command in ("status", "watch", "report", "pause", "resume", "cancel", "retry")
+        for command in (
+            *("status", "watch", "report", "pause", "resume", "cancel", "retry"),
+            *("diff", "restore"),
+        )
         for word in ("run-1", "run-20260102-k7xq3w", *HOSTILE)
     ],
     "dates": [
@@ -46,6 +49,7 @@ BEFORE_ANYTHING: dict[str, list[list[str]]] = {
         ),
         *(["retry", "run-1", "--dates", word] for word in (",", "2024-02-30", "2024-01-01,")),
         *(["retry", "run-1", "--dates", word] for word in HOSTILE),
+        *([c, "run-1", "--dates", w] for c in ("diff", "restore") for w in (",", *HOSTILE)),
         ["sandbox", "build", "new", "--until", "2024-02-30"],
     ],
     "season": [
@@ -59,11 +63,31 @@ BEFORE_ANYTHING: dict[str, list[list[str]]] = {
         *(["plan", "--from-phase", word] for word in ("raw", "fact", *HOSTILE)),
         ["plan", "--phases", "facts", "--from-phase", "facts"],
         *(["retry", "run-1", "--phase", word] for word in ("fact", *HOSTILE)),
+        *([c, "run-1", "--phase", w] for c in ("diff", "restore") for w in ("fact", *HOSTILE)),
         *(["up", "--queues", word] for word in ("fact", "facts,nothing", ",", *HOSTILE)),
     ],
     "number": [
         *(["plan", "--chunk-dates", word] for word in ("0", "-1", "367", "9" * 400, "1.5", "NaN")),
         *(["plan", "--limit", word] for word in ("0", "-1", "1e3", "")),
+        *(["heal", "--days", word] for word in ("0", "3661", "-1", "9" * 400, "1.5", "NaN", "")),
+        *(["heal", "--dates-a-day", word] for word in ("0", "-1", "1e3", *HOSTILE)),
+        *(["heal", "--attempts", word] for word in ("0", "101", *HOSTILE)),
+        *(["heal", "--dollars-a-day", word] for word in ("-1", "nan", "inf", "-inf", *HOSTILE)),
+        *(["heal", "--every", word] for word in ("0", "-1h", "inf", "9" * 400, *HOSTILE)),
+        *(["diff", "run-1", "--limit", word] for word in ("-1", "10001", "1e3", *HOSTILE)),
+        *(["serve", "--port", word] for word in ("-1", "65536", "1.5", *HOSTILE)),
+        *(["serve", "--gaps-every", word] for word in ("0", "-1h", "9" * 400, *HOSTILE)),
+        *(
+            ["enqueue", "--gaps", option, word]
+            for option, words in {
+                "--not-before": ("25:00", "22", "22:00", "-1:00"),
+                "--until": ("24:01", "06:00"),
+                "--priority": ("none", "-1", "9"),
+                "--max-slots": ("0", "-1", "1.5", "9" * 400),
+                "--max-dollars": ("-1", "nan", "inf"),
+            }.items()
+            for word in (*words, *HOSTILE)
+        ),
         *(["up", "--workers", word] for word in ("0", "257", "-1", "many")),
     ],
     "text": [["plan", "--reason", word] for word in (LINES, ESCAPE, BYTES, LONG, TURNED)],
@@ -83,6 +107,7 @@ BEFORE_ANYTHING: dict[str, list[list[str]]] = {
         ),
         ["demo", "--boxscores", "none.parquet"],
         ["report", "run-1", "--handoff", "/dev/null/x"],
+        *(["serve", "--port", "0", "--address", word] for word in ("8.8.8.8", *HOSTILE)),
     ],
     "name": [
         *(["validate", "--save", word] for word in ("../x", "a/b", "..", ".", ".x", *HOSTILE)),
@@ -125,6 +150,8 @@ def test_retry_takes_dates_with_commas_between(run: Run, monkeypatch: pytest.Mon
         return 2
 
     monkeypatch.setattr("worker.run.control.retry", retried)
+    monkeypatch.setattr("planner.commands.control.open_run", lambda run_id: (None, None))
+    monkeypatch.setattr("planner.commands.control.say_who_lacks_what", lambda *_: None)
     monkeypatch.setattr("planner.commands.control.noted", lambda *_: nullcontext())
 
     assert run("retry", "run-1", "--dates", "2024-01-01, 2024-01-03", "--json").code == 0

@@ -6,13 +6,17 @@ import hashlib
 import hmac
 import json
 import logging
+import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from pydantic import SecretStr
 
@@ -124,6 +128,62 @@ def test_what_cannot_be_told_changes_no_run_and_is_logged(
 
     assert "could not be told of" in caplog.text
     assert "s3cr3ts3cr3t" not in caplog.text
+
+
+DRIPS = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.fixture
+def dripping() -> Iterator[str]:
+    """A web hook whose answer never ends, byte by byte."""
+    over = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.sendall(DRIPS)
+            while not over.wait(0.05):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=drip, args=(server.accept()[0],), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/"
+        over.set()
+
+
+ENDLESS = [
+    "the hook drips",
+    "sh -c 'sleep 30 & exit 1'",  # what it started holds its output open
+    "sh -c 'sleep 30 & wait'",
+    "cat /dev/zero",
+]
+
+
+@pytest.mark.parametrize("notify", ENDLESS)
+def test_what_takes_the_message_cannot_hold_up_the_worker_that_tells(
+    shop: Shop,
+    dripping: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    notify: str,
+) -> None:
+    monkeypatch.setattr(module, "DELIVER_SECONDS", 0.5)
+    set_up(shop, notify=dripping if "hook" in notify else notify)
+    told = source_late("sales", "orders", [day(4)])
+    began = time.monotonic()
+
+    assert not module.notify(shop.context, told, once="1")
+
+    assert time.monotonic() - began < 5
+    assert "could not be told of" in caplog.text
+    # What it started is ended with it
+    assert not [each for each in psutil.Process().children(recursive=True) if each.is_running()
+                and "sleep" in each.name()]  # fmt: skip
 
 
 def test_a_run_that_stands_still_is_told_of_once(shop: Shop, hook: Hook) -> None:

@@ -6,11 +6,14 @@ import asyncio
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from typing import Any
 import httpx
 import pytest
 import redis
+import uvicorn
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp
 
 from planner.errors import UsageError
@@ -36,10 +41,12 @@ from tests.integration.served import served
 from tests.integration.shop import RUN, Shop, day, drain, lose_what_is_written
 from tests.waiting import until
 from worker.run.finalize import finalize
+from worker.serve import patience
 from worker.serve.app import make_app
 from worker.serve.gaps import OpenGaps
 from worker.serve.index_look import IndexLook
-from worker.serve.reader import Reader
+from worker.serve.patience import Patient
+from worker.serve.reader import BOOT, Reader
 from worker.serve.run_look import RunLook
 from worker.step.errors import Requeue
 
@@ -199,6 +206,76 @@ def test_every_answer_forbids_what_a_page_does_not_need(run: list[str], site: Op
         assert headers["cache-control"] == "no-store"
         assert headers["x-content-type-options"] == "nosniff"
         assert "server" not in headers
+
+
+def test_a_request_that_never_comes_whole_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Given a server, one that drips a header, one that says nothing, and one that drips a second
+    monkeypatch.setattr(patience, "REQUEST_SECONDS", 0.3)
+    told = PlainTextResponse("told")
+    config = uvicorn.Config(told, http=Patient, lifespan="off", log_level="warning")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        whole, part = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"GET / HTTP/1.1\r\nX: "
+        try:
+            for first, drip in ((part, b"x"), (b"", b""), (whole, b"x"), (whole + part, b"x")):
+                with socket.create_connection(listening.getsockname(), timeout=5) as connection:
+                    assert is_closed_soon(connection, first, drip), first
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def is_closed_soon(connection: socket.socket, first: bytes, drip: bytes) -> bool:
+    connection.sendall(first)
+    until_when = time.monotonic() + 5
+    connection.settimeout(0.05)
+    while time.monotonic() < until_when:
+        try:
+            connection.sendall(drip)
+            if not connection.recv(65_536):
+                return True
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return True
+    return False
+
+
+REFUSED_WHOLE = {
+    "a header of a megabyte": b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 1_000_000,
+    "a path of a megabyte": b"GET /" + b"x" * 1_000_000,
+    "two lengths": b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    "no name": b"GET / HTTP/1.1\r\n\r\n",
+    "two names": b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+    "no HTTP": b"\x16\x03\x01\x00\xff" * 10 + b"\r\n\r\n",
+}
+
+
+def test_what_is_no_request_is_refused_by_the_real_server(shop: Shop, run: list[str]) -> None:
+    with served(environment_of(shop.context.settings), shop.context.settings.home) as url:
+        port = int(url.rpartition(":")[2])
+        for what, text in REFUSED_WHOLE.items():
+            with (
+                socket.create_connection(("127.0.0.1", port), timeout=5) as connection,
+                suppress(ConnectionError),
+            ):
+                connection.sendall(text)
+                answer = connection.recv(65_536)
+                assert answer.startswith(b"HTTP/1.1 4"), (what, answer)
+        assert httpx.get(url).status_code == 200
+
+
+@pytest.mark.parametrize("number", ["²", "-1", "9" * 5_000, "1.5", "x\x00"])
+def test_an_event_s_id_that_is_none_is_the_first(shop: Shop, run: list[str], number: str) -> None:
+    async def first() -> str:
+        reader = Reader(IndexLook(shop.context.ledger, lambda: None))
+        return await anext(reader.events(f"{BOOT}.{number}"))
+
+    assert asyncio.run(first()).startswith("id: ")
 
 
 def test_a_name_that_others_point_here_is_refused_without_a_password(site: Open) -> None:

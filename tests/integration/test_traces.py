@@ -31,7 +31,7 @@ from tests.integration.service import Service, served
 from tests.integration.shop import RUN, Shop, day, lose_what_is_written
 from worker.app import _as_json
 from worker.processes import logs, tracing
-from worker.processes.tracing import run_ids, step_span
+from worker.processes.tracing import _made, run_ids, step_span, write_run_span
 from worker.run.finalize import finalize
 from worker.runners.client import open_client
 from worker.step.errors import Requeue
@@ -229,6 +229,55 @@ def test_without_an_address_nothing_is_traced(monkeypatch: pytest.MonkeyPatch) -
     with step_span("run-1", 0, "facts", {}) as failed, span("script"):
         failed("no trace is kept")
         assert traceparent() == ""
+
+
+FORGED = '{"level": "ERROR", "message": "forged"}'
+
+
+@pytest.mark.parametrize(
+    "end", ["\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", "\ud800", '"}\n']
+)
+def test_no_text_forges_a_line_of_a_json_log(end: str) -> None:
+    logs.tell_of(phase=f"facts{end}{FORGED}")
+    record = logging.LogRecord("x", logging.INFO, "x", 1, f"a{end}{FORGED}", (), None)
+    try:
+        line = logs.JsonLines().format(record)
+    finally:
+        logs._forget()
+
+    line.encode()
+    (only,) = line.splitlines()
+    assert json.loads(only)["level"] == "INFO"
+
+
+SETTINGS = {
+    "OTEL_BSP_MAX_QUEUE_SIZE": "-1",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": "-5",
+    "OTEL_EXPORTER_OTLP_TIMEOUT": "soon",
+    "OTEL_EXPORTER_OTLP_CERTIFICATE": "/nowhere",
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_of_opentelemetry_without_sense_fails_no_step(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv(name, SETTINGS[name])
+    _made.cache_clear()
+    monkeypatch.setattr("opentelemetry.trace.set_tracer_provider", lambda provider: None)
+    done = []
+    try:
+        for _ in range(2):
+            with step_span("run-1", 0, "facts", {}):
+                done.append(1)
+            write_run_span("run-1", 0, {}, began=1.0, ended=2.0)
+    finally:
+        _made.cache_clear()
+
+    assert done == [1, 1]
+    if SETTINGS[name].startswith("-"):
+        assert caplog.text.count("nothing is traced") == 1
 
 
 def test_a_line_of_a_json_log_says_what_it_is_of(

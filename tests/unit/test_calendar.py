@@ -9,6 +9,7 @@ import pytest
 
 from planner.errors import UsageError
 from planner.pipeline.calendar import Calendar
+from planner.pipeline.load import load_pipeline
 from planner.pipeline.windows import Window
 from tests.unit import examples as eg
 
@@ -44,9 +45,27 @@ def test_a_season_is_known_by_its_name_and_by_the_year_it_starts_in() -> None:
     assert CALENDAR.season_named("2024-25") == CALENDAR.season_named("2024")
 
 
-def test_an_unknown_season_names_the_known_ones() -> None:
+def test_an_unknown_season_names_the_known_ones_and_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"no season '2025'.*2023-24, 2024-25"):
         CALENDAR.season_named("2025")
+    with pytest.raises(UsageError, match=r"no season '2024-2'.*; did you mean '2024-25'\?"):
+        CALENDAR.season_named("2024-2")
+
+
+def test_a_window_of_a_season_is_named_behind_it() -> None:
+    of = Calendar(pipeline=load_pipeline("nba"))
+    season = of.season_named("2021-22")
+
+    assert of.part_named("2021-22") == season
+    for name in ("2021-22 playoffs", "2021  playoffs "):
+        assert of.part_named(name) == season.windows["playoffs"]
+        assert of.scope(today=date(2025, 1, 1), season=name).end == season.windows["playoffs"].end
+    with pytest.raises(
+        UsageError, match=r"2021-22 has no window 'playofs'; did you mean 'playoffs'\?"
+    ):
+        of.part_named("2021-22 playofs")
+    with pytest.raises(UsageError, match=r"no season '2031'"):
+        of.part_named("2031 playoffs")
 
 
 @pytest.mark.parametrize(

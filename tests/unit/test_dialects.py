@@ -27,6 +27,7 @@ SAME = [
     *(SOME.format(each) for each in ("COUNTIF(n > 1)", "COUNT(IF(n = 3, 1, NULL))", "AVG(n)")),
     "(SELECT MAX(c) FROM (SELECT COUNTIF(n > 1) OVER () AS c FROM UNNEST([1, 2, 3]) AS n))",
     "CAST((SELECT COUNTIF(n > 1) FROM UNNEST([1, 2]) AS n) AS STRING)",
+    "FARM_FINGERPRINT(CAST(NULL AS STRING))",
     # ids: what identifies a row in one table as a number does so in another as a text
     *(f"CAST({each} AS STRING)" for each in ("1", "1.0", "-0.0", "2.50", "1e15", "1e-7")),
     *(f"CAST({each} AS STRING)" for each in ("0.1 + 0.2", "123456789012345678.0", "1 / 3")),

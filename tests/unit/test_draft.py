@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,9 @@ def test_a_manifest_says_what_is_made_from_what(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"nodes": 3, "sources": 4}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"nodes": 3, "sources": 4}', "\x00", "[" * 100_000, "9" * 10_000]
+)
 def test_what_is_no_manifest_is_said(tmp_path: Path, text: str) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(text)
@@ -137,6 +140,29 @@ def test_what_is_no_manifest_is_said(tmp_path: Path, text: str) -> None:
         parents_by_manifest(path, ["a.b"])
     with pytest.raises(UsageError, match="cannot be read"):
         parents_by_manifest(tmp_path / "none", ["a.b"])
+
+
+@pytest.mark.parametrize("parents", [None, 5, "x", {"a": 1}, [None, [], {}], ["model.a", "gone"]])
+def test_what_a_manifest_says_without_sense_is_passed_over(tmp_path: Path, parents: Any) -> None:
+    node = {"schema": "dw", "name": "a", "depends_on": {"nodes": parents}}
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({"sources": {}, "nodes": {"model.a": node, "model.b": 7}}))
+    assert parents_by_manifest(path, ["p.dw.a"])["p.dw.a"] in ([], ["p.dw.a"])
+
+
+def test_a_manifest_made_to_be_slow_is_read_soon(tmp_path: Path) -> None:
+    # Given a chain of models, and many nodes for one table that each rest on the whole of it
+    def node(name: str, *parents: str) -> dict[str, Any]:
+        return {"schema": "dw", "name": name, "depends_on": {"nodes": parents}}
+
+    chain = {f"m{n}": node(f"m{n}", f"m{n + 1}") for n in range(3_000)}
+    same = {f"a{n}": node("a", "m0") for n in range(3_000)}
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({"sources": {}, "nodes": {**chain, **same}}))
+
+    began = time.process_time()
+    assert parents_by_manifest(path, ["p.dw.a"]) == {"p.dw.a": []}
+    assert time.process_time() - began < 1
 
 
 # -- ids -------------------------------------------------------------------------------------

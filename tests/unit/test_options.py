@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from planner import clock
 from planner.commands.groups import Planning, grouped
-from planner.commands.options import parse_days, parse_duration
+from planner.commands.options import parse_day, parse_days, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,43 @@ def test_a_duration_is_read_in_seconds(text: str, seconds: int) -> None:
 def test_what_is_no_duration_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="write 6h, 1d12h or 90m"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("last 30 days", 29, 0),
+        (" Last 1 day ", 0, 0),
+        ("last 2 weeks", 13, 0),
+        ("yesterday", 1, 1),
+        ("today,yesterday", 1, 0),
+    ],
+)
+def test_days_may_be_said_from_today(
+    text: str, first: int, last: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given a moment at which the pipeline's clocks show another day than UTC's
+    monkeypatch.setenv("BACKFILL_PIPELINE", "shop")
+    monkeypatch.setattr(clock, "now", lambda: datetime(2026, 3, 1, 23, 30, tzinfo=UTC))
+    today = date(2026, 3, 2)
+
+    found = parse_days(text)
+
+    assert found == {today - timedelta(days=ago) for ago in range(last, first + 1)}
+
+
+def test_a_date_may_be_said_from_today(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKFILL_PIPELINE", "shop")
+    monkeypatch.setattr(clock, "now", lambda: datetime(2026, 3, 2, 12, tzinfo=UTC))
+
+    assert parse_day("yesterday") == date(2026, 3, 1)
+    with pytest.raises(typer.BadParameter, match="more than one date"):
+        parse_day("last 3 days")
+    for text in ("last 0 days", "last 99999 weeks"):
+        with pytest.raises(typer.BadParameter, match="name 1 to 36,600 days"):
+            parse_days(text)
+    with pytest.raises(typer.BadParameter, match="write YYYY-MM-DD"):
+        parse_days("last fortnight")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 
 from celery import signals
 
+from planner.text import printable
 from worker.processes.secrets import redacted
 
 NOTHING: Mapping[str, Any] = {}
@@ -43,4 +44,5 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             found["traceback"] = redacted(self.formatException(record.exc_info))
-        return json.dumps(found, ensure_ascii=False, default=str)
+        # JSON leaves line ends of Unicode as they are, at which some readers cut.
+        return printable(json.dumps(found, ensure_ascii=False, default=str))

@@ -82,7 +82,8 @@ def _is_headers(name: str) -> bool:
 def _in_headers(value: str) -> Iterator[str]:
     """The values of `name=value,…`, which are URL-encoded, and a token without its `Bearer`."""
     for header in value.split(","):
-        told = unquote(header.partition("=")[2]).strip()
+        _, is_named, value_of = header.partition("=")
+        told = unquote(value_of if is_named else header).strip()
         yield from (told, told.rpartition(" ")[2])
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from celery import signals
 
 from sql.tracing import TRACER
+from worker.processes.secrets import redacted
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -117,12 +118,17 @@ def _made(pid: int) -> TracerProvider | None:
             next(name for name in ENDPOINTS if os.environ.get(name)),
         )
         return None
-    name = os.environ.get("OTEL_SERVICE_NAME", SERVICE)
-    provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
-    exporter = OTLPSpanExporter(timeout=None if TIMEOUT in os.environ else SEND_SECONDS)
-    provider.add_span_processor(
-        BatchSpanProcessor(exporter, schedule_delay_millis=SEND_MILLISECONDS)
-    )
+    try:
+        name = os.environ.get("OTEL_SERVICE_NAME", SERVICE)
+        provider = TracerProvider(resource=Resource.create({SERVICE_NAME: name}))
+        exporter = OTLPSpanExporter(timeout=None if TIMEOUT in os.environ else SEND_SECONDS)
+        provider.add_span_processor(
+            BatchSpanProcessor(exporter, schedule_delay_millis=SEND_MILLISECONDS)
+        )
+    except Exception as error:
+        why = redacted(f"{type(error).__name__}: {error}")
+        log.warning("nothing is traced, correct the variables OTEL_…: %s", why)
+        return None
     trace.set_tracer_provider(provider)
     signals.worker_process_shutdown.connect(lambda **ignored: provider.shutdown(), weak=False)
     return provider

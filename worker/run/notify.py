@@ -9,18 +9,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import os
 import shlex
+import signal
 import subprocess
 import time
 from contextlib import suppress
+from tempfile import TemporaryFile
 
-import httpx
 from redis import RedisError
 
 from planner.report.message import Message
 from planner.settings import Settings
 from worker.ledger.keys import PREFIX
+from worker.processes.children import signal_group
 from worker.processes.secrets import learn, redacted
+from worker.runners.deadline import DeadlineClient, within
 from worker.step.context import Context
 
 log = logging.getLogger(__name__)
@@ -28,6 +32,7 @@ log = logging.getLogger(__name__)
 TRIES = 3
 PAUSE_SECONDS = 2.0  # before the second try; then twice as long
 DELIVER_SECONDS = 10.0  # for one try
+SAID_BYTES = 500  # of why a command did not take it
 TOLD_SECONDS = 30 * 86_400  # how long is remembered that something was told
 SIGNATURE = "X-Backfill-Signature"
 
@@ -77,13 +82,37 @@ def _try(settings: Settings, message: Message) -> None:
             secret = settings.notify_secret.get_secret_value()
             digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
             headers[SIGNATURE] = f"sha256={digest}"
-        answer = httpx.post(where, content=body, headers=headers, timeout=DELIVER_SECONDS)
+        within(DELIVER_SECONDS, lambda: _post(where, body, headers))
+    else:
+        _hand_to(shlex.split(where), body)
+
+
+def _post(where: str, body: bytes, headers: dict[str, str]) -> None:
+    """Send it. What the answer holds is not read: it may have no end."""
+    with (
+        DeadlineClient(timeout=DELIVER_SECONDS) as client,
+        client.stream("POST", where, content=body, headers=headers) as answer,
+    ):
         if not answer.is_success:
             raise OSError(f"the web hook answered {answer.status_code}")
-        return
-    done = subprocess.run(
-        shlex.split(where), input=body, capture_output=True, timeout=DELIVER_SECONDS, check=False
-    )
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip()[-500:]
-        raise OSError(f"the command exited with {done.returncode}: {said}")
+
+
+def _hand_to(command: list[str], body: bytes) -> None:
+    """Run a command that reads it. Files, because a pipe is open until all that it started end."""
+    with TemporaryFile() as told, TemporaryFile() as said:
+        told.write(body)
+        told.seek(0)
+        process = subprocess.Popen(
+            command, stdin=told, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True
+        )
+        try:
+            code = process.wait(DELIVER_SECONDS)
+        except BaseException:
+            signal_group(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        if code:
+            signal_group(process.pid, signal.SIGKILL)  # it is tried again
+            said.seek(max(0, said.seek(0, os.SEEK_END) - SAID_BYTES))
+            why = said.read().decode(errors="replace").strip()
+            raise OSError(f"the command exited with {code}: {why}")

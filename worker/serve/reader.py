@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Hashable
@@ -84,8 +85,7 @@ class Reader:
         if self._task is None:
             self._task = asyncio.create_task(self._run())
         try:
-            boot, _, number = since.partition(".")
-            last = int(number) if boot == BOOT and number.isdigit() else 0
+            last = _number(since)
             while True:
                 told = self._state
                 text, last = self._event(last), self._known.number
@@ -197,3 +197,9 @@ def trouble_of(error: Exception) -> str:
             return "Redis does not hold this run any more."
     log.exception("a look failed")
     return f"A mistake of the planner's: {type(error).__name__}. What stands here is of before."
+
+
+def _number(event: str) -> int:
+    """Which look of this process an event's id names; 0 where it names none."""
+    named = re.fullmatch(rf"{BOOT}\.([0-9]{{1,18}})", event)
+    return int(named[1]) if named else 0
