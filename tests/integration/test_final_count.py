@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from planner.commands.run_status import status_json
 from planner.errors import UsageError
 from planner.plan.states import RunState
 from planner.report.html.render import render_page
@@ -21,6 +20,7 @@ from tests.integration.ledgers import end
 from tests.integration.shop import RUN, Shop, day, drain
 from worker.run.control import resume, retry
 from worker.run.finalize import TRIES_MAX, finalize
+from worker.run.status import status_json
 from worker.step.errors import Requeue
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX
 
