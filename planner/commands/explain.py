@@ -108,7 +108,8 @@ def _in_ledger(context: Context, phase: str, day: date) -> tuple[str | None, lis
     ledger = ledger_if_any(context)
     if ledger is None:
         return None, None
-    holder = ledger.held(context.pipeline.name).get((phase, day))
+    held = ledger.held(context.pipeline.name, context.warehouse.identity)
+    holder = held.get((phase, day))
     return holder, tried(context, phase, day, at_most=RUNS_SHOWN)
 
 

@@ -117,7 +117,7 @@ def _look(
     from worker.run.heal import heal as heal_once
 
     pipeline, today = context.pipeline, opt.today(context.pipeline)
-    resource = Resource(name=f"heal:{pipeline.name}")
+    resource = Resource(name=f"heal:{context.realm}")
     lease = Lease(context.redis, [resource], seconds=context.settings.lease_seconds)
     if not lease.acquire():
         return None
@@ -143,7 +143,7 @@ def _look(
 def _release(context: Context) -> None:
     from worker.ledger.healing import Healing
 
-    healing = Healing(context.redis, context.pipeline.name)
+    healing = Healing(context.redis, context.realm)
     attempts = healing.attempts()
     healing.forget(list(attempts))
     out.print(f"Released: {len(attempts)} phase-dates that healing had tried.")

@@ -39,7 +39,7 @@ def come_by(shop: Shop, times: int) -> None:
 
 def hold(shop: Shop) -> Lease:
     """A step that was begun, by a holder of its date."""
-    name = f"sales:sessionise:{day(11)}"
+    name = f"{shop.context.realm}:sessionise:{day(11)}"
     lease = Lease(shop.ledger.client, [Resource(name=name), Resource(name="service:x")], seconds=60)
     assert lease.acquire()
     shop.ledger.start(RUN, STEP, token=lease.token, worker="another")
@@ -77,7 +77,7 @@ def test_one_worker_that_fits_is_enough(shop: Shop) -> None:
     change_file(shop)
     come_by(shop, CONFIG_MISMATCHES_MAX)
     change_file(shop, fits)
-    name = f"sales:sessionise:{day(11)}"
+    name = f"{shop.context.realm}:sessionise:{day(11)}"
     lease = Lease(shop.ledger.client, [Resource(name=name)], seconds=60)
     assert lease.acquire()
     come_by(shop, 1)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from planner.commands.run_status import status_json
 from planner.errors import UsageError
 from planner.plan.states import RunState
 from planner.report.html.render import render_page
@@ -21,6 +20,7 @@ from tests.integration.ledgers import end
 from tests.integration.shop import RUN, Shop, day, drain
 from worker.run.control import resume, retry
 from worker.run.finalize import TRIES_MAX, finalize
+from worker.run.status import status_json
 from worker.step.errors import Requeue
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX
 
@@ -58,7 +58,7 @@ def ended_without(shop: Shop, why: str) -> None:
     assert why in status(shop)["note"]
     for text in (render_markdown(report), render_page(report)):
         assert "ended without its final count" in text
-    assert shop.ledger.held("sales") == {}
+    assert shop.ledger.held("sales", shop.context.warehouse.identity) == {}
 
 
 def test_a_warehouse_that_refuses_the_count_fails_the_run(shop: Shop) -> None:
@@ -150,7 +150,7 @@ def test_an_error_that_nobody_foresaw_ends_the_run_after_a_few_tries(
     assert finalize(shop.context, RUN) == "failed"
 
     assert "ZeroDivisionError: division by zero" in status(shop)["note"]
-    assert shop.ledger.held("sales") == {}
+    assert shop.ledger.held("sales", shop.context.warehouse.identity) == {}
 
 
 @pytest.mark.parametrize("begun", [False, True])
@@ -167,7 +167,7 @@ def test_a_run_in_which_nothing_runs_is_cancelled_at_once(shop: Shop, begun: boo
 
     assert (told.code, "is cancelled" in told.out) == (0, True), told
     assert shop.ledger.require(RUN).state is RunState.CANCELLED
-    assert shop.ledger.held("sales") == {}
+    assert shop.ledger.held("sales", shop.context.warehouse.identity) == {}
     assert Report.model_validate_json(shop.ledger.report(RUN) or "").state == "cancelled"
 
 

@@ -58,7 +58,7 @@ def test_young_gaps_are_repaired_and_older_ones_are_reported(shop: Shop) -> None
     assert shop.ledger.require(found.run_id or "").reason == "healing"
     after = look(shop)
     assert (after.run_id, after.plan.is_empty) == (None, True)
-    assert Healing(shop.context.redis, "sales").attempts() == {}
+    assert Healing(shop.context.redis, shop.context.realm).attempts() == {}
 
 
 def test_a_date_that_is_tried_in_vain_is_given_up_and_told_of_once(
@@ -84,7 +84,7 @@ def test_a_date_that_is_tried_in_vain_is_given_up_and_told_of_once(
     assert given_up["title"] == "sales: healing gave up sessionise 2025-03-20"
 
     # And it is taken again when somebody lets it go
-    Healing(shop.context.redis, "sales").forget([("sessionise", day(20))])
+    Healing(shop.context.redis, shop.context.realm).forget([("sessionise", day(20))])
     assert day(20) in look(shop).plan.dates
 
 
@@ -206,7 +206,7 @@ def test_a_look_without_doing_anything(shop: Shop) -> None:
 def test_one_process_looks_at_a_time(shop: Shop) -> None:
     shop.lose_sessions(day(20))
     shop.context.settings.home.mkdir(exist_ok=True)
-    lease = Lease(shop.context.redis, [Resource(name="heal:sales")], seconds=60)
+    lease = Lease(shop.context.redis, [Resource(name=f"heal:{shop.context.realm}")], seconds=60)
     assert lease.acquire()
 
     done = planner(

@@ -62,7 +62,7 @@ def test_all_is_healed_but_what_fails_for_ever_which_is_told_of_once(tmp_path: P
 
             # Then all are healed but that one
             until(lambda: _given_up(told) and short(world) == {("a", BAD)}, seconds=120)
-            attempts = Healing(world.client, "tiny").attempts()
+            attempts = Healing(world.client, world.context.realm).attempts()
             assert attempts[("a", BAD)] == 3
 
             # And it is left alone from then on, and told of once, however often is looked

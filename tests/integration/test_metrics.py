@@ -136,8 +136,10 @@ def everything(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shown:
         with pytest.raises(Requeue):
             shop.visit(step)
     shop.ledger.add_billed(shop.ledger.require(RUN), None, 1 << 30)
-    Healing(shop.context.redis, "sales").took([("sessionise", day(4)), ("sessionise", day(5))])
-    Healing(shop.context.redis, "sales").took([("sessionise", day(5))])
+    Healing(shop.context.redis, shop.context.realm).took(
+        [("sessionise", day(4)), ("sessionise", day(5))]
+    )
+    Healing(shop.context.redis, shop.context.realm).took([("sessionise", day(5))])
     text = printed(shop, "--gaps-every", "1h")
     labels: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):

@@ -58,7 +58,7 @@ def test_a_planner_that_is_killed_leaves_nothing_or_an_incomplete_run(
     runs = shop.ledger.runs()
     if moment == "before it registers":
         assert runs == []
-        assert shop.ledger.held("sales") == {}
+        assert shop.ledger.held("sales", shop.context.warehouse.identity) == {}
         run_id = RUN
         plan = shop.plan()
         enqueue_module._note_owed(shop.context, run_id, plan)

@@ -165,7 +165,7 @@ def test_a_run_whose_plan_or_steps_are_gone_is_lost_by_name(
     run = shop.ledger.require(RUN)
     assert run.state is RunState.FAILED
     assert run.note.startswith("lost: Redis has dropped")
-    assert shop.ledger.held(run.pipeline) == {}
+    assert shop.ledger.held(run.pipeline, run.warehouse_id) == {}
     assert client.ttl(run_key(RUN)) > 0
     # It has a report, and people are told once.
     report = Report.model_validate_json(str(shop.ledger.report(RUN)))

@@ -280,6 +280,9 @@ def test_a_restore_is_told_where_runs_are(mart: Mart, say: Callable[..., Done]) 
         "steps_total": 2,
         "reason": f"restore of {RUN}",
         "by": "ada",
+        "priority": None,
+        "max_slots": None,
+        "hours": None,
     }
     for name in (RUN, done["restore_id"]):
         (command,) = say("log", name, "--json").json["commands"]
@@ -365,7 +368,9 @@ def test_what_the_run_did_not_write_is_refused(
 
 def test_dates_that_a_step_writes_are_left(mart: Mart) -> None:
     run(mart, redo(mart, "daily"))
-    lease = Lease(mart.context.redis, [Resource(name=f"mart:daily:{DAYS[0]}")], seconds=5)
+    lease = Lease(
+        mart.context.redis, [Resource(name=f"{mart.context.realm}:daily:{DAYS[0]}")], seconds=5
+    )
     assert lease.acquire()
 
     with pytest.raises(FleetError, match="writes some of these dates now"):

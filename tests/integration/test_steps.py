@@ -187,7 +187,7 @@ def test_finalization_happens_once_and_frees_the_dates(shop: Shop) -> None:
         finalize(shop.context, RUN)
     drain(shop, ids)
     assert finalize(shop.context, RUN) == "complete"
-    assert shop.ledger.held("sales") == {}
+    assert shop.ledger.held("sales", shop.context.warehouse.identity) == {}
     report = shop.ledger.report(RUN)
 
     assert finalize(shop.context, RUN) == "complete"

@@ -64,7 +64,7 @@ def test_a_step_beyond_the_budget_waits_until_there_is_room(shop: Shop) -> None:
     record = shop.ledger.step(RUN, ids[3])
     assert (record.state, record.attempt, record.failures) == (StepState.PENDING, 0, 0)
     assert record.waiting == "room in the budget of shop_analytics.sessions (3 writes in 24 hours)"
-    assert shop.ledger.client.keys("backfill:lease:sales:*") == []
+    assert shop.ledger.client.keys("backfill:lease:sales*") == []
     warehouse = shop.context.warehouse.name
     tables = ["shop_analytics.sessions"]
     assert spent(shop.ledger.client, warehouse, tables) == {tables[0]: 3}

@@ -149,7 +149,7 @@ def test_a_step_that_finds_its_dates_held_is_woken_when_they_are_free(shop: Shop
     shop.lose_sessions(day(4))
     shop.register(shop.plan())
     step = f"{day(4)}/sessionise"
-    name = f"sales:sessionise:{day(4)}"
+    name = f"{shop.context.realm}:sessionise:{day(4)}"
     other = Lease(shop.context.redis, [Resource(name=name)], seconds=60)
     assert other.acquire()
 

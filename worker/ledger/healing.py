@@ -15,11 +15,11 @@ Pair = tuple[str, date]
 
 
 class Healing:
-    """The memory of one pipeline's healing, in Redis."""
+    """The memory of one realm's healing, in Redis: of a pipeline in a warehouse."""
 
-    def __init__(self, client: redis.Redis, pipeline: str) -> None:
+    def __init__(self, client: redis.Redis, realm: str) -> None:
         self._client = client
-        self._key = f"{PREFIX}:healing:{pipeline}"
+        self._key = f"{PREFIX}:healing:{realm}"
         self._told = f"{self._key}:told"
 
     def attempts(self) -> dict[Pair, int]:

@@ -29,9 +29,17 @@ def restore_key(restore_id: str, part: str = "") -> str:
     return f"{RESTORES}:{restore_id}:{part}" if part else f"{RESTORES}:{restore_id}"
 
 
-def held_key(pipeline: str) -> str:
+def realm_of(pipeline: str, warehouse_id: str) -> str:
+    """What a phase and date is told apart by: a pipeline and a warehouse, of several on one Redis.
+
+    Where the warehouse is not known, the pipeline alone, as for runs of earlier versions.
+    """
+    return f"{pipeline}@{warehouse_id}" if warehouse_id else pipeline
+
+
+def held_key(realm: str) -> str:
     """The key of the hash that says which run holds a phase and date."""
-    return f"{PREFIX}:held:{pipeline}"
+    return f"{PREFIX}:held:{realm}"
 
 
 def date_field(phase: str, day: date) -> str:

@@ -88,6 +88,8 @@ class RunHeader(Record):
     warehouse: str = ""
     warehouse_id: str = ""
     """What tells the warehouse apart, however it is spelt."""
+    realm: str = ""
+    """In which it holds its dates (`worker.ledger.keys`); empty for runs of before."""
     reason: str = ""
     asked: Annotated[Command | None, BeforeValidator(_parsed)] = None
     """The command that sent it; None for runs of before."""

@@ -23,6 +23,7 @@ from worker.ledger.keys import (
     date_field,
     held_key,
     parse_date_field,
+    realm_of,
     restore_key,
     run_key,
     step_key,
@@ -77,12 +78,15 @@ class RunLedger(Connected):
 
         `warehouse_id` is told when the warehouse had no identity yet when the plan was made.
         """
+        identity = warehouse_id or plan.warehouse_id
+        realm = realm_of(plan.pipeline, identity)
         header = RunHeader(
             plan_id=plan.plan_id,
             pipeline=plan.pipeline,
             pipeline_checksum=plan.pipeline_checksum,
             warehouse=plan.warehouse,
-            warehouse_id=warehouse_id or plan.warehouse_id,
+            warehouse_id=identity,
+            realm=realm,
             reason=plan.reason,
             asked=orders.asked,
             values=plan.values,
@@ -104,12 +108,13 @@ class RunLedger(Connected):
         held = script(self.client, "register")(
             keys=[
                 RUNS,
-                held_key(plan.pipeline),
+                held_key(realm),
                 run_key(run_id),
                 run_key(run_id, "plan"),
                 run_key(run_id, "steps"),
                 run_key(run_id, "dates"),
                 run_key(run_id, "chunks"),
+                held_key(plan.pipeline),  # of runs of earlier versions
             ],
             args=[
                 run_id,
@@ -148,12 +153,14 @@ class RunLedger(Connected):
         """Reopen an ended run for some of its dates, as `incomplete`. Raises `StillHeld`."""
         step_ids = list(steps)
         run = self.require(run_id)
+        realm = realm_of(run.pipeline, run.warehouse_id)
         answer = script(self.client, "reopen")(
             keys=[
                 run_key(run_id),
-                held_key(run.pipeline),
+                held_key(realm),
                 run_key(run_id, "steps"),
                 run_key(run_id, "dates"),
+                held_key(run.pipeline),  # of runs of earlier versions
                 *(step_key(run_id, step_id) for step_id in step_ids),
                 *self._keys(run_id),
             ],
@@ -163,6 +170,7 @@ class RunLedger(Connected):
                 json.dumps(step_ids),
                 as_text(orders.force_service),
                 as_text(orders.deadline_seconds),
+                realm,
             ],
         )
         if len(answer) == 1:
@@ -178,11 +186,11 @@ class RunLedger(Connected):
         A compare-and-set on `endings`, the finalizations before this one: a finalization that was
         counted before a retry does not end the retry.
         """
-        pipeline = self.client.hget(run_key(run_id), "pipeline") or ""
+        found = cast("list[Any]", self.client.hmget(run_key(run_id), "realm", "pipeline"))
         ended = script(self.client, "conclude")(
             keys=[
                 run_key(run_id),
-                held_key(str(pipeline)),
+                held_key(str(found[0] or found[1] or "")),
                 run_key(run_id, "dates"),
                 run_key(run_id, "report"),
                 run_key(run_id, "steps"),
@@ -201,7 +209,7 @@ class RunLedger(Connected):
 
     def lose(self, run: RunRecord, why: str, *, report: str) -> bool:
         """End a run as failed, and free its dates; False when it has ended."""
-        named = [run_key(run.id), held_key(run.pipeline), run_key(run.id, "report")]
+        named = [run_key(run.id), held_key(run.realm or run.pipeline), run_key(run.id, "report")]
         keys = [*named, *self._keys(run.id)]
         args = [run.id, why, KEEP_SECONDS, report]
         return bool(script(self.client, "lose")(keys=keys, args=args))
@@ -261,10 +269,12 @@ class RunLedger(Connected):
         if gone:
             self.client.zrem(RUNS, *gone)
 
-    def held(self, pipeline: str) -> dict[tuple[str, date], str]:
-        """Phase and date → the run that is repairing it."""
+    def held(self, pipeline: str, warehouse_id: str) -> dict[tuple[str, date], str]:
+        """Phase and date → the run that is repairing it, also one of an earlier version."""
         with reading(f"the dates that runs of {pipeline} hold"):
             found = self._hash(held_key(pipeline))
+            if warehouse_id:
+                found = {**found, **self._hash(held_key(realm_of(pipeline, warehouse_id)))}
             return {parse_date_field(key): run_id for key, run_id in found.items()}
 
     def note_end_waits(self, run_id: str, what: str, *, config_mismatch: bool = False) -> int:

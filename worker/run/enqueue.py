@@ -101,7 +101,7 @@ def require_now(context: Context, plan: Plan, assessment: Assessment) -> None:
 
     `assessment` is how the plan's scope stands now.
     """
-    held = context.ledger.held(plan.pipeline)
+    held = context.ledger.held(plan.pipeline, context.warehouse.identity)
     tasks = {(step.phase, task.date): task for _, step in plan.steps() for task in step.tasks}
     busy = sorted({held[pair] for pair in tasks if pair in held})
     if busy:

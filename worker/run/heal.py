@@ -76,7 +76,7 @@ def heal(
 ) -> Healed:
     """Look once: enqueue the gaps that the limits allow. `assessment` is of the whole calendar."""
     ledger, pipeline = context.ledger, context.pipeline
-    healing = Healing(context.redis, pipeline.name)
+    healing = Healing(context.redis, context.realm)
     first = today - timedelta(days=limits.days)
     short = set(_short(context, assessment))
     attempts, late = healing.attempts(), _late(context, assessment)
@@ -101,7 +101,7 @@ def heal(
     if is_spent:
         made = made.model_copy(update={"chunks": ()})
     if not dry_run:
-        held = ledger.held(pipeline.name)
+        held = ledger.held(pipeline.name, context.warehouse.identity)
         healing.forget([pair for pair in attempts if pair not in short and pair not in held])
         _tell_given_up(context, healing, quarantined, limits)
         _tell_late(context, late)

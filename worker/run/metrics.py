@@ -103,7 +103,7 @@ class FleetMetrics:
             "phase",
             "attempts",
         )
-        attempts = Healing(self._context.redis, pipeline).attempts()
+        attempts = Healing(self._context.redis, self._context.realm).attempts()
         count = Counter((phase, tried) for (phase, _), tried in attempts.items())
         for (phase, tried), dates in sorted(count.items()):
             found.add_metric([pipeline, phase, str(tried)], dates)

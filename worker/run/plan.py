@@ -72,7 +72,7 @@ def plan_gaps(
     `changes` says which dates other code made, where `wanted` takes those.
     """
     pipeline = context.pipeline
-    in_flight = ledger.held(pipeline.name) if ledger else {}
+    in_flight = ledger.held(pipeline.name, context.warehouse.identity) if ledger else {}
     repair = choose_dates(
         pipeline,
         assessment,

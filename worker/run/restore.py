@@ -241,7 +241,7 @@ class _Restore:
 
     def _lease(self, pairs: Collection[Pair]) -> Lease:
         """The lease on each date. Raises `FleetError` where another holds one."""
-        held = self.context.ledger.held(self.run.pipeline)
+        held = self.context.ledger.held(self.run.pipeline, self.run.warehouse_id)
         busy = sorted({held[pair] for pair in pairs if pair in held})
         if busy:
             raise FleetError(
@@ -250,7 +250,10 @@ class _Restore:
             )
         lease = Lease(
             self.context.redis,
-            [Resource(name=f"{self.run.pipeline}:{name}:{day}") for name, day in sorted(pairs)],
+            [
+                Resource(name=f"{self.run.realm or self.run.pipeline}:{name}:{day}")
+                for name, day in sorted(pairs)
+            ],
             seconds=self.context.settings.lease_seconds,
         )
         if not lease.acquire():

@@ -15,6 +15,7 @@ import redis
 from planner.settings import Settings, load_settings
 from sql import Warehouse, open_warehouse
 from worker.ledger.connection import connect
+from worker.ledger.keys import realm_of
 from worker.ledger.ledger import Ledger
 from worker.ledger.slots import made
 
@@ -104,6 +105,11 @@ class Context:
         if self._beside is not None:
             return self._beside.redis
         return connect(self.settings, patient=self.is_patient)
+
+    @property
+    def realm(self) -> str:
+        """What its dates are told apart by from those of others on the same Redis."""
+        return realm_of(self.pipeline.name, self.warehouse.identity)
 
     @cached_property
     def ledger(self) -> Ledger:

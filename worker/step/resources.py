@@ -14,7 +14,7 @@ from worker.ledger.record import RunRecord
 
 def resources_of(run: RunRecord, step: Step, phase: Phase, dates: Sequence[date]) -> list[Resource]:
     """The lease on each date, slots of run and phase, and a turn to write each limited table."""
-    name, limit = f"{run.pipeline}:{step.phase}", phase.concurrency
+    name, limit = f"{run.realm or run.pipeline}:{step.phase}", phase.concurrency
     return [
         *_of_run(run),
         *(Resource(name=f"{name}:{day}", full="another step of its dates") for day in dates),

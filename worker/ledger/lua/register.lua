@@ -1,11 +1,11 @@
 -- Register a run, and hold its dates, unless another run holds one of them.
--- KEYS: runs, held, run, plan, steps, dates, chunks.
+-- KEYS: runs, held, run, plan, steps, dates, chunks, held by runs of earlier versions.
 -- ARGV: run id, header (JSON object), plan (JSON), step ids (JSON list), dates (JSON list),
 --   seconds from now to its deadline, or '', then each chunk's id and JSON.
 -- Answers {} when registered, else {date, run, date, run, ...} of those held.
 local conflicts, dates = {}, cjson.decode(ARGV[5])
 for _, date in ipairs(dates) do
-  local holder = redis.call('HGET', KEYS[2], date)
+  local holder = redis.call('HGET', KEYS[2], date) or redis.call('HGET', KEYS[8], date)
   if holder and holder ~= ARGV[1] then
     conflicts[#conflicts + 1] = date
     conflicts[#conflicts + 1] = holder
