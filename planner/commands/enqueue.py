@@ -97,10 +97,7 @@ def enqueue(
     if run_id is None:
         _end_since_others_took_it(sent, json=json)
     if not json:
-        out.print(
-            f"Run [bold]{run_id}[/] is on its way: watch it with `planner watch {run_id}`.",
-            soft_wrap=True,
-        )
+        out.print(f"Run [bold]{run_id}[/] is on its way: watch it with `planner watch {run_id}`.")
     if json and not wait:
         print_json({"run_id": run_id, **sent.as_json()})
     if wait:
