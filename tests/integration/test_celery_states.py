@@ -70,7 +70,7 @@ def held_d(fleet: Tiny) -> Iterator[tuple[date, Lease]]:
     """A day on which `b` fails, and whose step `d` has to wait."""
     (day,) = fleet.days(1)
     fleet.spoil(day, "b")
-    lease = Lease(fleet.client, [Resource(name=f"tiny:d:{day}")], seconds=60)
+    lease = Lease(fleet.client, [Resource(name=f"{fleet.context.realm}:d:{day}")], seconds=60)
     assert lease.acquire()
     yield day, lease
     lease.release()

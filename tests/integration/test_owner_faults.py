@@ -451,5 +451,6 @@ def test_a_parked_step_keeps_its_dates(bench: Bench, service: Service) -> None:
     service.status = of_batch(RUNNING)
     visits = Visits(bench=bench, runners=runner(service.url))
     visits.visit()
-    lease = Lease(visits.context.redis, [Resource(name=f"bench:facts:{DAYS[0]}")], seconds=30)
+    dates = Resource(name=f"{visits.context.realm}:facts:{DAYS[0]}")
+    lease = Lease(visits.context.redis, [dates], seconds=30)
     assert not lease.acquire()

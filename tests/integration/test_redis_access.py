@@ -299,7 +299,7 @@ def tries(settings: Settings) -> list[str | None]:
 
     url = transport_url(settings)
     app = Celery("tries", broker=url, backend=url, set_as_current=False)
-    app.conf.update(_configuration(settings, load_pipeline("nba")))
+    app.conf.update(_configuration(settings, [load_pipeline("nba")]))
     ledger = connect(settings, patient=False)
 
     def asks_broker() -> None:

@@ -97,7 +97,7 @@ def test_a_step_begins_only_with_its_lease_and_gives_it_back_with_its_end(shop: 
     owners = "backfill:lease:owners"
     other = Lease(
         shop.ledger.client,
-        [Resource(name=f"{shop.context.pipeline.name}:sessionise:{day(11)}")],
+        [Resource(name=f"{shop.context.realm}:sessionise:{day(11)}")],
         seconds=30,
     )
     assert other.acquire()

@@ -149,7 +149,7 @@ def test_a_refused_file_is_bad_usage() -> None:
             'command = ["true"]',
             'command = ["true"]\nenvironment = {}',
             "phases[2].runners[1].script: unknown key 'environment'; "
-            "known keys: note, values, kind, command, cwd, env, outcomes, resume",
+            "known keys: note, values, kind, command, check, cwd, env, outcomes, resume",
         ),
     ],
 )
