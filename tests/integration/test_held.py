@@ -108,6 +108,7 @@ def test_a_process_that_cannot_be_seen_is_not_taken_for_dead(
     assert is_dead(dead)
 
 
+@pytest.mark.slow
 def test_a_worker_takes_the_step_of_another_that_was_killed(tmp_path: Path) -> None:
     """Long before its message is visible again, and its lease has expired."""
     tiny = Tiny(tmp_path)

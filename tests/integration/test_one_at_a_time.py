@@ -80,6 +80,7 @@ def test_a_worker_that_is_cut_off_stops_before_another_begins(
     assert tiny.ledger.step(run_id, f"{day}/a").worker.startswith("worker-1@")
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_that_wakes_up_stops_and_records_nothing(tiny: Tiny, far: Child) -> None:
     # Given a step that the far worker runs, frozen with its script
     (day,) = tiny.days(1)

@@ -160,7 +160,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-@pytest.mark.parametrize("how", ["raises", "is killed"])
+@pytest.mark.parametrize("how", ["raises", pytest.param("is killed", marks=pytest.mark.slow)])
 def test_a_script_that_deletes_and_dies_names_the_command_that_puts_its_rows_back(
     mart: Mart, say: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:

@@ -254,6 +254,7 @@ def test_sql_and_python_agree_about_a_calendar_without_seasons(tmp_path: Path) -
     warehouse.close()
 
 
+@pytest.mark.slow
 def test_sql_and_python_agree_about_a_punched_sandbox(whole: Path, tmp_path: Path) -> None:
     shutil.copytree(whole, tmp_path / "warehouse")
     warehouse = LocalWarehouse(tmp_path / "warehouse")
