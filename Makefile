@@ -22,7 +22,7 @@ demo: $(READY)  ## Repair a broken pipeline with a fleet, on this machine
 	$(BIN)/planner demo
 
 test: lint  ## Types, style, layers and the tests that take seconds
-	$(BIN)/pytest -m "not slow" --numprocesses 4 --dist loadgroup
+	$(BIN)/pytest -m "not slow" --numprocesses 3 --dist loadgroup
 
 test-all: lint  ## Every test but the fault suite, with whole runs on real fleets and more examples
 	$(BIN)/pytest --ignore tests/chaos --ignore tests/compose --hypothesis-profile many
