@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +23,7 @@ import pytest
 from planner.pipeline.load import parse_pipeline
 from sql.local import LocalWarehouse
 from tests.commands import planner
+from tests.integration.json_server import json_server
 from worker.runners import Failed, Outcome, Ran, Stopped
 
 PAGE = (Path(__file__).parents[2] / "docs" / "beside.md").read_text(encoding="utf-8")
@@ -100,30 +99,9 @@ class Service:
 @pytest.fixture
 def service() -> Iterator[Service]:
     world = Service()
-
-    class Handler(BaseHTTPRequestHandler):
-        def _do(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
-            code, answer = world.answer(self.command, self.path, body)
-            content = json.dumps(answer).encode()
-            self.send_response(code)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = do_PATCH = _do
-
-        def log_message(self, *ignored: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    world.url = f"http://127.0.0.1:{server.server_port}"
-    yield world
-    server.shutdown()
-    server.server_close()
+    with json_server(lambda method, path, body, _: world.answer(method, path, body)) as url:
+        world.url = url
+        yield world
 
 
 @pytest.fixture(params=["airflow_dag", "cloud_run"])

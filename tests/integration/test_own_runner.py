@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 from planner.errors import BadPipeline
 from planner.pipeline.load import load_pipeline
 from tests.integration.bench import DAYS, Bench
+from tests.integration.json_server import json_server
 from worker.runners import Stopped
 from worker.runners.choose import absence, running
 from worker.runners.plugin import _entries
@@ -77,30 +76,13 @@ def bench(tmp_path: Path) -> Bench:
 def jobs(bench: Bench) -> Iterator[Jobs]:
     world = Jobs(bench)
 
-    class Handler(BaseHTTPRequestHandler):
-        def _do(self) -> None:
-            length = int(self.headers.get("Content-Length", 0))
-            body = json.loads(self.rfile.read(length)) if length else None
-            world.token = self.headers["Authorization"]
-            code, answer = world.answer(self.command, self.path, body)
-            content = json.dumps(answer).encode()
-            self.send_response(code)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(method: str, path: str, body: Any, headers: Message) -> tuple[int, Any]:
+        world.token = headers["Authorization"]
+        return world.answer(method, path, body)
 
-        do_GET = do_POST = do_DELETE = _do
-
-        def log_message(self, *ignored: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    world.url = f"http://127.0.0.1:{server.server_port}"
-    yield world
-    server.shutdown()
-    server.server_close()
+    with json_server(answer) as url:
+        world.url = url
+        yield world
 
 
 @pytest.fixture(autouse=True)
