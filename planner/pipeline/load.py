@@ -107,12 +107,11 @@ def _lines(error: ValidationError) -> Iterator[str]:
             len(place) > above and place[:above] == mistake["loc"] for place in places
         ):
             continue  # follows from the errors of its items
-        is_other = mistake["type"] in OF_ANOTHER_KIND and _is_kind(mistake["loc"][-1])
-        if is_other and mistake["type"] == "model_type" and not isinstance(mistake["input"], str):
-            yield f"{_place(mistake['loc'])}: {mistake['input']!r} is no column, and no table"
-        if is_other:
-            continue  # a name is no table, a table no name: as what it is it is judged beside
         place, message = _place(mistake["loc"]), in_words(mistake)
+        if mistake["type"] in OF_ANOTHER_KIND and _is_kind(mistake["loc"][-1]):
+            if mistake["type"] == "string_type" or isinstance(mistake["input"], str):
+                continue  # it is judged as the other kind beside
+            message = f"{mistake['input']!r} is no column, and no table"
         yield f"{place}: {message}" if place else message
 
 
