@@ -11,6 +11,7 @@ from pydantic import Field
 
 from planner.data import Data
 from planner.files import write_whole
+from planner.pipeline.model import RunId
 from planner.plan.command import Command
 from planner.plan.cost import Cost
 from planner.report.markdown import plain
@@ -30,10 +31,10 @@ class Restored(Data):
 
 
 class RestoreReport(Data):
-    """A restore that has ended."""
+    """A restore that has ended. Its ids name files and folders."""
 
-    restore_id: str
-    run_id: str
+    restore_id: RunId
+    run_id: RunId
     pipeline: str
     warehouse: str
     over: bool
