@@ -112,7 +112,7 @@ def _runner(phase: Drafted) -> list[str]:
 
 
 def _one_line(text: str) -> str:
-    """For a comment: a warehouse's answer may be of many lines, and the next would be of the file."""
+    """For a comment: the second line of a warehouse's answer would be one of the file."""
     return printable(" ".join(text.split()))
 
 
