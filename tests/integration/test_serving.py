@@ -87,7 +87,8 @@ def test_each_lack_has_words_of_its_own(shop: Shop, plan: Plan, member: Member) 
     assert told() == "no worker is there: start some with `planner up`"
     assert told(member) == ""
     assert "the worker there (elsewhere) has another pipeline file than sales" in told(other_file)
-    assert "the 2 workers there (elsewhere)" in told(other_file, other_file)
+    assert "the 2 workers there (elsewhere) have another pipeline" in told(other_file, other_file)
+    assert "the 2 workers there (elsewhere) have another warehouse" in told(*[other_place] * 2)
     assert "restart `planner up` there" in told(other_file)
     assert "has another warehouse than local:" in told(other_place)
     assert told(few_queues) == (

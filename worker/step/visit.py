@@ -7,7 +7,7 @@ visit handles one delivery. It returns (the chain goes on), or raises `Requeue` 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property, partial
@@ -372,8 +372,15 @@ class Visit:
         return wait(self.context, self.run, self.id, what, kind, awaited)
 
 
-def visit(context: Context, run_id: str, step_id: str, *, worker: str) -> str:
-    """Handle one delivery of a step's message. See `Visit.make`."""
+def visit(
+    context: Context,
+    run_id: str,
+    step_id: str,
+    *,
+    worker: str,
+    on_run: Callable[[RunRecord], None] = lambda run: None,
+) -> str:
+    """Handle one delivery of a step's message; `on_run` is told its run. See `Visit.make`."""
     look = context.ledger.look(run_id, step_id)
     chunk = look.chunk if look else None
     if look is not None and chunk is None:
@@ -385,6 +392,7 @@ def visit(context: Context, run_id: str, step_id: str, *, worker: str) -> str:
             f"{step_id} was not run: {run_id} is forgotten, since Redis was emptied. "
             "`planner enqueue --gaps` plans its dates anew."
         )
+    on_run(look.run)
     context = context.serving(look.run)
     return Visit(
         context=context,
