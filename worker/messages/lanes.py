@@ -69,6 +69,10 @@ class Turns:
         self._first = next(self._turns)
         self._lanes = {priority: list(lanes) for priority, lanes in LANES.items()}
 
+    def lead(self, queues: Collection[str]) -> None:
+        """From now on messages of these queues are short visits: a pipeline file may come later."""
+        self._leading = frozenset(queues)
+
     def lists(self, queues: Sequence[str]) -> list[str]:
         """The lists of some queues, in the order in which a free slot looks at them now.
 

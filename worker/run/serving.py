@@ -50,8 +50,8 @@ def lacking(context: Context, run: RunRecord | Plan, queues: Collection[str] = (
     if not have_file:
         return [
             f"{who} ({hosts}) {have} another pipeline file than {run.pipeline} as the run was "
-            "planned with: restart `planner up` there with the planner's BACKFILL_PIPELINE, or put that "
-            "file into the folder of its BACKFILL_PIPELINES"
+            "planned with: restart `planner up` there with the planner's BACKFILL_PIPELINE, or put "
+            "that file into the folder of its BACKFILL_PIPELINES"
         ]
     fit = [member for member in have_file if member.has_warehouse(run)]
     if not fit:
