@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from planner.commands.output import err
 from planner.commands.run_status import run_exit
 from planner.errors import Exit
+from planner.report.advice import enqueue_command
 from planner.report.causes import cause_lines, causes
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def print_ending(context: Context, record: RunRecord) -> None:
     where = page if page.exists() else f"`planner report {record.id}` writes it"
     lines.append(f"report: {where}")
     own = {cause.retry for cause in found}
-    command = f"planner retry {record.id}" if found else "planner enqueue --gaps"
+    command = f"planner retry {record.id}" if found else _enqueue(context, record.id)
     if len(own) == 1 and not any("planner retry" in each for each in own):
         (command,) = own  # what no retry can help
     lines.append(f"next: mend the cause, then `{command}`")
@@ -41,3 +42,11 @@ def print_ending(context: Context, record: RunRecord) -> None:
         lines.append("if rows cannot come any more: `planner gaps --accept` says how to accept it")
     for line in lines:
         err.print(line, soft_wrap=True, markup=False)
+
+
+def _enqueue(context: Context, run_id: str) -> str:
+    """The command that plans the scope of a run anew."""
+    plan = context.plan(run_id)
+    if plan is None:  # forgotten: the whole calendar, then
+        return "planner enqueue --gaps"
+    return enqueue_command(plan.scope.start, plan.scope.end)
