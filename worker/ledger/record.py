@@ -152,6 +152,8 @@ class RunRecord(RunHeader, RunEnding):
     """How often in a row only workers with another pipeline file came to end it."""
     billed: int = 0
     """Bytes that the warehouse billed for it, as far as its workers came to tell."""
+    unbilled: Annotated[dict[str, str], BeforeValidator(_parsed)] = Field(default_factory=dict)
+    """Phase → why what its runner's jobs were billed is not in it, since it last ended."""
 
     @property
     def lease_prefixes(self) -> tuple[str, ...]:
@@ -204,9 +206,10 @@ class StepRecord(Record):
     worked: float = 0.0
     """Seconds at work: all attempts, and batches that a service worked on for it, but no pause
     between attempts."""
-
     billed: int = 0
     """Bytes that the warehouse billed for it, in all attempts that came to tell."""
+    labelled: int = 0
+    """Of these, what jobs of its script, service or package's runner were, by their labels."""
 
     @property
     def moved(self) -> float:
