@@ -77,9 +77,7 @@ def test_a_name_that_is_no_text_breaks_no_log(
     assert "Logging error" not in capfd.readouterr().err
 
 
-def test_two_files_of_one_name_are_said_and_share_their_leases(
-    shop: Shop, tmp_path: Path
-) -> None:
+def test_two_files_of_one_name_are_said_and_share_their_leases(shop: Shop, tmp_path: Path) -> None:
     # Given a run of each of two files of one name, of the same date
     files = tmp_path / "files"
     files.mkdir()
