@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from planner.plan.states import RunState
 from planner.report.advice import next_steps
 from planner.report.history import create_statements
 from planner.report.markdown import render_markdown
+from planner.report.message import Message
 from planner.report.report import Report
 from planner.sandbox.workers import environment_of
 from sql.errors import KeptExpired, WarehouseRefused, WarehouseUnreachable
@@ -31,6 +33,7 @@ from tests.commands import Done
 from tests.integration.mart import DAILY, DAYS, RUN, SCOPE, STATEMENTS, Mart
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.orders import Orders
+from worker.ledger.restores import RestoreRecord
 from worker.run.keep import prepare, with_keeping
 from worker.run.plan import Wanted, plan_gaps
 from worker.run.restore import restore
@@ -248,17 +251,22 @@ def test_a_restore_that_was_killed_in_the_middle_is_begun_again_and_ends_right(
     assert half["daily"] == before["daily"]
     assert half["trend"] != before["trend"]
 
-    # Then it is told as interrupted, with the command that goes on
+    # Then it is told as interrupted, with what it had done and the command that goes on
     (row,) = [each for each in say("runs", "--json").json["runs"] if each["run_id"] != RUN]
     assert (row["state"], row["reason"]) == ("interrupted", f"restore of {RUN}")
     told = say("status", row["run_id"])
     assert (told.code, f"put back with `planner restore {RUN}`" in told.out) == (4, True)
+    assert f"restore of {RUN}, 0 of 2 tables" in told.out  # killed before it could note the first
     assert f"put back with `planner restore {RUN}`" in say("report", row["run_id"]).err
+    assert say("status", RUN, "--json").json["restores"] == {row["run_id"]: "interrupted"}
 
     # And that ends what it began, at once
     done = say("restore", RUN, "--yes")
     assert done.code == 0, done.err
     assert rows(mart) == before
+    assert re.search(r"restore-\S+ begins: 2 tables\. `planner status restore-", done.err)
+    assert "1 of 2: daily, m.daily: 4 dates" in done.err
+    assert "2 of 2: trend, m.trend: 4 dates" in done.err
 
 
 def test_a_restore_is_told_where_runs_are(mart: Mart, say: Callable[..., Done]) -> None:
@@ -293,6 +301,19 @@ def test_a_restore_is_told_where_runs_are(mart: Mart, say: Callable[..., Done]) 
     status = say("status", done["restore_id"], "--json")
     assert (status.code, status.json["state"], status.json["report"]) == (0, "restored", done)
     assert f"8 phase-dates of {RUN} hold what they held" in say("report", done["restore_id"]).out
+    # The run itself says that what it wrote is there no more
+    assert f"restored: {done['restore_id']} put back 2 of 2 tables" in say("status", RUN).out
+    assert f"restored: {done['restore_id']} put back" in say("report", RUN).err
+    # Its report is a page too, and a note for the next on duty
+    folder = mart.settings.home_dir / "reports" / RUN
+    page = (folder / f"{done['restore_id']}.html").read_text()
+    assert "<td>m.daily</td>" in page
+    assert "hold what they held before it" in page
+    duty = mart.place / "duty.md"
+    assert say("report", done["restore_id"], "--handoff", str(duty)).code == 0
+    assert duty.read_text().startswith(f"## Restore of {RUN}")
+    watched = say("watch", done["restore_id"])
+    assert (watched.code, "put back: daily, m.daily: 4 dates" in watched.err) == (0, True)
     assert "is a restore, which has no steps" in say("retry", done["restore_id"]).err
 
 
@@ -300,6 +321,8 @@ def test_a_restore_that_failed_says_why_and_how_it_goes_on(
     mart: Mart, say: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(mart, redo(mart, "daily"))
+    seen: list[RestoreRecord] = []
+    messages: list[Message] = []
 
     def fails(*arguments: object) -> None:
         raise WarehouseUnreachable("No answer")
@@ -307,14 +330,60 @@ def test_a_restore_that_failed_says_why_and_how_it_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr("worker.run.restore.are_equal", lambda *arguments: frozenset())
         patched.setattr("worker.run.restore.put_back", fails)
+        patched.setattr(
+            "worker.run.restore_note.notify", lambda context, told, once: messages.append(told)
+        )
         with pytest.raises(WarehouseUnreachable):
-            restore(mart.context, RUN, phase="daily", dates=DAYS[:2], over=True)
+            restore(
+                mart.context,
+                RUN,
+                phase="daily",
+                dates=DAYS[:2],
+                over=True,
+                follow=seen.append,
+            )
 
     (record,) = mart.ledger.restores()
     assert (record.state, record.why) == ("failed", "No answer")
     again = f"planner restore {RUN} --phase daily --dates {DAYS[0]}..{DAYS[1]} --over"
     told = say("status", record.id)
     assert (told.code, f"with `{again}`" in told.out) == (4, True)
+    (message,) = messages
+    assert (message.event, message.state, message.run_id) == (
+        "restore_ended",
+        "failed",
+        record.id,
+    )
+    assert f"with `{again}`" in message.text
+    assert [each.state for each in seen] == ["running", "failed"]
+
+
+def test_a_restore_can_be_followed_from_elsewhere_and_is_told_when_it_has_ended(
+    mart: Mart, say: Callable[..., Done]
+) -> None:
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+    hook = mart.place / "told.json"
+    mart.settings = mart.settings.model_copy(update={"notify": f"tee {hook}"})
+    mart.context = Context(mart.settings, patient=False)
+    told: list[Done] = []
+
+    def look(record: RestoreRecord) -> None:
+        if record.state == "running" and len(record.done) == 1:
+            told.append(say("status", record.id))
+            told.append(say("runs"))
+
+    report = restore(mart.context, RUN, follow=look)
+
+    status, runs = told
+    assert status.code == 0
+    assert f"running; restore of {RUN}, 1 of 2 tables" in status.out
+    assert "put back: daily, m.daily: 4 dates" in status.out
+    assert "running" in runs.out
+    message = json.loads(hook.read_text())
+    assert (message["event"], message["state"]) == ("restore_ended", "restored")
+    assert message["run_id"] == report.restore_id
+    assert "8 phase-dates" in message["text"]
 
 
 def test_a_retry_keeps_what_was_there_before_the_run(mart: Mart) -> None:
