@@ -145,7 +145,7 @@ def _lay(*, json: bool) -> None:
         return
     out.print(
         f"Laid down: warehouse, the tables, with {counted(len(holes), 'hole')}; shop.toml, the "
-        "pipeline file; sql and jobs, what fills them. Then:",
+        "pipeline file; sql, jobs and service, what fills them. Then:",
         soft_wrap=True,
     )
     out.print("  export BACKFILL_WAREHOUSE=local:warehouse BACKFILL_PIPELINE=shop.toml")

@@ -10,6 +10,7 @@ from pydantic import Field
 from planner.data import Data
 from planner.plan.command import Command
 from planner.plan.cost import Cost
+from planner.report.advice import enqueue_command
 from planner.report.markdown import plain
 from planner.text import counted, date_runs, moment
 
@@ -75,8 +76,8 @@ def restore_lines(report: RestoreReport) -> Iterator[str]:
         yield f"  not put back: {line}"
     for phase, days in report.to_recompute.items():
         yield (
-            f"  to recompute: {phase}, {date_runs(days, shown=6)}; `planner enqueue --gaps` takes "
-            "them"
+            f"  to recompute: {phase}, {date_runs(days, shown=6)}; "
+            f"`{enqueue_command(min(days), max(days))}` takes them"
         )
 
 
