@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -79,7 +81,13 @@ def run(mart: Mart, plan: Plan, *, keep: bool = True) -> Report:
 def test_every_table_is_as_it_was_row_for_row(mart: Mart) -> None:
     before = rows(mart)
     mart.says("daily", TWICE)
-    assert run(mart, redo(mart, "daily")).state == "complete"
+    done = run(mart, redo(mart, "daily"))
+    assert done.state == "complete"
+    # Until when they can be put back stands in its report
+    assert done.started is not None
+    days = ((done.kept_until or 0) - done.started) / 86_400
+    assert days == pytest.approx(mart.settings.keep_days, abs=0.01)
+    assert f"`planner restore {RUN}` puts it back" in render_markdown(done).replace("\\", "")
     assert rows(mart)["daily"] != before["daily"]
     assert rows(mart)["trend"] != before["trend"]
 
@@ -163,6 +171,29 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+def typed(mart: Mart, line: str, answer: str) -> tuple[int, str]:
+    """A line as it is typed into a shell at a terminal, with the answer to what it asks; its exit
+    code, and what the terminal shows."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    screen, terminal = pty.openpty()
+    shell = subprocess.Popen(
+        ["sh", "-c", line],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, **environment_of(mart.settings), "PATH": path, "COLUMNS": "200"},
+        cwd=mart.place,
+    )
+    os.close(terminal)
+    os.write(screen, f"{answer}\n".encode())
+    said = b""
+    with suppress(OSError):  # what reading gives once the shell has ended
+        while part := os.read(screen, 4096):
+            said += part
+    os.close(screen)
+    return shell.wait(), said.decode()
+
+
 @pytest.mark.parametrize("how", ["raises", pytest.param("is killed", marks=pytest.mark.slow)])
 def test_a_script_that_deletes_and_dies_names_the_command_that_puts_its_rows_back(
     mart: Mart, say: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, how: str
@@ -186,7 +217,9 @@ def test_a_script_that_deletes_and_dies_names_the_command_that_puts_its_rows_bac
     everywhere = [step.command for step in next_steps(report) if "restore" in step.command]
     assert everywhere == [f"planner restore {RUN} --phase daily --dates {DAYS[0]}..{DAYS[-1]}"]
     assert everywhere[0] in render_markdown(report)
-    for asked in (named, *everywhere):
+    code, said = typed(mart, named, "y")
+    assert (code, f"Replace what {RUN} wrote by what was there before?" in said) == (0, True), said
+    for asked in everywhere:
         done = say(*asked.split()[1:], "--yes")
         assert done.code == 0, done.err
 
@@ -413,7 +446,8 @@ def test_files_that_somebody_removed_are_told_before_anything_is_written(mart: M
 
 
 def test_a_run_that_keeps_nothing_says_so(mart: Mart) -> None:
-    run(mart, redo(mart, "daily"), keep=False)
+    report = run(mart, redo(mart, "daily"), keep=False)
+    assert report.kept_until is None
 
     with pytest.raises(UsageError, match="kept nothing of what it wrote over"):
         restore(mart.context, RUN)
