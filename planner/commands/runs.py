@@ -37,7 +37,8 @@ def runs(json: opt.Json = False) -> None:
     context = open_context()
     ledger = required_ledger(context)
     found = ledger.runs(on_bad=lambda error: note(str(error)))
-    rows = [*map(_row, found), *map(restore_row, ledger.restores())]
+    restores = ledger.restores(on_bad=lambda error: note(str(error)))
+    rows = [*map(_row, found), *map(restore_row, restores)]
     rows.sort(key=lambda row: str(row["created"]), reverse=True)
     if json:
         print_json({"runs": rows})

@@ -8,6 +8,11 @@ from datetime import date
 from pydantic import Field
 
 from planner.data import Data
+<<<<<<< HEAD
+=======
+from planner.files import write_whole
+from planner.pipeline.model import RunId
+>>>>>>> main
 from planner.plan.command import Command
 from planner.plan.cost import Cost
 from planner.report.advice import enqueue_command
@@ -36,10 +41,10 @@ class Restored(Data):
 
 
 class RestoreReport(Data):
-    """A restore that has ended."""
+    """A restore that has ended. Its ids name files and folders."""
 
-    restore_id: str
-    run_id: str
+    restore_id: RunId
+    run_id: RunId
     pipeline: str
     warehouse: str
     over: bool
