@@ -8,11 +8,7 @@ from datetime import date
 from pydantic import Field
 
 from planner.data import Data
-<<<<<<< HEAD
-=======
-from planner.files import write_whole
 from planner.pipeline.model import RunId
->>>>>>> main
 from planner.plan.command import Command
 from planner.plan.cost import Cost
 from planner.report.advice import enqueue_command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from planner.gaps.snapshot import Snapshot
 from planner.pipeline.windows import Window
@@ -18,7 +19,8 @@ COLUMNS = ("phase", "table", "dates", "rows before it", "rows now", "which")
 
 def render_restore(report: RestoreReport) -> str:
     """The whole page."""
-    days = [day for each in report.tables for day in each.dates]
+    ended = datetime.fromtimestamp(report.ended, UTC).date()
+    days = [day for each in report.tables for day in each.dates] or [ended]
     nothing = Snapshot(window=Window(start=min(days), end=max(days)), phases={})
     sections = [section("tables", "What was put back", _tables(report))]
     if report.not_kept:
