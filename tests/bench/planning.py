@@ -13,7 +13,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
@@ -29,10 +29,14 @@ from planner.plan.choose import choose
 from planner.plan.chunks import chunk
 from planner.plan.plan import make_plan
 from sql.warehouse import Cell, Coverage
+from tests.bench.rows import Figures, Row, World, all_of, at_most, say, short
 
 START = date(1900, 1, 1)
 PHASES = ("raw", "clean", "daily", "scores", "grades")
 HOLES = 0.3  # of the dates of each phase but the first
+ROUNDS = 3
+SMALL, LARGE, HUGE = 10_000, 100_000, 1_000_000  # dates
+HUGE_SECONDS, HUGE_MEGABYTES = 60.0, 6_000.0  # not measured where more is to be expected
 
 PEER = """
 WITH due AS (
@@ -57,6 +61,51 @@ class Planned:
     peer_milliseconds: float
     """DuckDB's look for the same gaps, which plans nothing."""
     steps: int
+
+
+def rows(world: World) -> Iterator[Row]:
+    """A plan of many dates, of more, and of very many where that may be tried."""
+    found = {}
+    for dates in (SMALL, LARGE):
+        say(f"  {dates:,} dates")
+        found[dates] = [planning(dates) for _ in range(ROUNDS)]
+        yield _row(dates, found[dates])
+    large = found[LARGE][0]
+    told = f"{large.seconds * 10:.0f} s and {large.megabytes / 100:.0f} GB are to be expected"
+    seconds, megabytes = large.seconds * 10, large.megabytes * 10
+    if seconds <= HUGE_SECONDS and megabytes <= HUGE_MEGABYTES:
+        say(f"  {HUGE:,} dates")
+        huge = planning(HUGE)
+        times = huge.seconds / Figures([each.seconds for each in found[LARGE]]).median
+        yield Row(
+            question=f"a plan of {HUGE:,} dates of five phases, CPU",
+            here=f"{short(huge.seconds)} s, {huge.megabytes:,.0f} MB beyond the counts",
+            beside=f"{short(times)} × that of {LARGE:,}",
+            mark="linear: ≤ 11 ×",
+            met=at_most(times, 11),
+        )
+    else:
+        yield Row(
+            question=f"a plan of {HUGE:,} dates of five phases, CPU",
+            here=f"not measured: {told}",
+            mark="linear",
+            met="not shown",
+        )
+
+
+def _row(dates: int, found: list[Planned]) -> Row:
+    seconds = Figures([each.seconds for each in found], "s")
+    megabytes = Figures([each.megabytes for each in found], "MB")
+    peer = Figures([each.peer_milliseconds for each in found])
+    marked = dates == LARGE
+    return Row(
+        question=f"a plan of {dates:,} dates of five phases, 30 % holes ({found[0].steps:,} "
+        "steps), CPU",
+        here=f"{seconds}, {megabytes} beyond the counts",
+        beside=f"DuckDB finds the same gaps, and plans nothing: {peer}",
+        mark="≤ 2 s; ≤ 300 MB" if marked else "",
+        met=all_of(at_most(seconds.median, 2), at_most(megabytes.median, 300)) if marked else "",
+    )
 
 
 def planning(dates: int) -> Planned:
