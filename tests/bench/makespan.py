@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from planner.plan.states import STEP_ENDED
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
-from tests.bench.fleet import environment_for, send
+from tests.bench.fleet import environment_for, send, with_slots
 from tests.bench.rows import Figures, Row, World, at_most, say, short
 from tests.bench.worlds import RUN, Sized
 from tests.waiting import until
@@ -88,7 +88,7 @@ def makespan(
     shipped = {"BACKFILL_POLL_MAX_SECONDS": poll, "BENCH_SLEEPS": sleeps}
     environment = environment_for({**environment_of(sized.context.settings), **shipped}, place)
     worker = worker_process(sized.context.settings, 1, environment=environment)
-    worker.command = _with_slots(worker.command, slots)
+    with_slots(worker, slots)
     steps = f"backfill:run:{RUN}:steps"
     with supervised([worker]):
         until(lambda: client.zcard("backfill:slots"), seconds=60)
@@ -105,9 +105,3 @@ def makespan(
         least=max([work, *alone]),
         looks=looks / chunks / len(STEP_SECONDS),
     )
-
-
-def _with_slots(command: Sequence[str], slots: int) -> list[str]:
-    """A worker's command, with so many slots instead of one."""
-    at = command.index("--concurrency") + 1
-    return [*command[:at], str(slots), *command[at + 1 :]]

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tests.bench.rows import Figures, Row, World, all_of, at_least, at_most, beside, say, short
+from tests.bench.rows import Figures, Row, World, at_least, beside, limited, say, short
 from tests.bench.worlds import PHASES, RUN
 
 ROOT = Path(__file__).parents[2]
@@ -36,11 +36,17 @@ def rows(world: World) -> Iterator[Row]:
     )
     times = rate[0].over(rate[1])
     yield Row(
-        question=f"publishing {CHAINS:,} chunks, the process at its largest",
-        here=f"{rate[0]}, {size[0]}",
-        beside=f"Celery's `apply_async` {rate[1]}, {size[1]}: {short(times)} times as many",
-        mark=f"≥ 1.5 × Celery; ≤ {MEGABYTES:.0f} MB",
-        met=all_of(at_least(times, 1.5), at_most(size[0].median, MEGABYTES)),
+        question=f"publishing {CHAINS:,} chunks",
+        here=str(rate[0]),
+        beside=f"Celery's `apply_async` {rate[1]}: {short(times)} ×",
+        mark="≥ 1.5 ×",
+        met=at_least(times, 1.5),
+    )
+    yield limited(
+        "memory of the process that publishes them, at its largest",
+        size[0],
+        most=MEGABYTES,
+        beside=f"Celery {size[1]}",
     )
     yield beside(
         f"Redis after publishing {CHAINS:,} chunks", *held, of="the same canvas on Celery", most=1.1

@@ -97,12 +97,6 @@ def at_least(value: float, mark: float) -> str:
     return "met" if value >= mark else f"missed: {short(value / mark)} of the mark"
 
 
-def all_of(*verdicts: str) -> str:
-    """The verdict on several marks of one row."""
-    missed = [verdict for verdict in verdicts if verdict != "met"]
-    return "; ".join(missed) or "met"
-
-
 def short(value: float) -> str:
     """Three digits of a number are as many as a busy machine can tell."""
     if abs(value) >= 100:

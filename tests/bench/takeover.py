@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.bench.fleet import with_slots
 from tests.bench.idle import shipped
 from tests.bench.rows import Figures, Row, World, limited, say
 from tests.integration.tiny import Tiny
@@ -40,12 +41,10 @@ def rows(world: World) -> Iterator[Row]:
 
 def _takeover(tiny: Tiny, *, other_host: bool) -> list[float]:
     """Seconds until each step has begun again."""
-    victims = [tiny.worker_process(n) for n in range(1, VICTIMS + 1)]
+    victims = [with_slots(tiny.worker_process(n), 1) for n in range(1, VICTIMS + 1)]
     for victim in victims:
-        victim.command = _with_slots(victim, 1)
         victim.restart_seconds = 2 * LIMIT_SECONDS
-    survivor = tiny.worker_process(VICTIMS + 1)
-    survivor.command = _with_slots(survivor, VICTIMS)
+    survivor = with_slots(tiny.worker_process(VICTIMS + 1), VICTIMS)
     if other_host:
         paths = os.pathsep.join([str(OTHER_HOST), survivor.environment["PYTHONPATH"]])
         elsewhere = {"BENCH_HOST": "another-host", "PYTHONPATH": paths}
@@ -86,8 +85,3 @@ def _begun_again(tiny: Tiny, days: list[date]) -> list[float]:
 
     until(look, seconds=LIMIT_SECONDS)
     return [*found.values()]
-
-
-def _with_slots(worker: Child, slots: int) -> list[str]:
-    at = worker.command.index("--concurrency") + 1
-    return [*worker.command[:at], str(slots), *worker.command[at + 1 :]]

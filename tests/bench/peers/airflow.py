@@ -50,5 +50,6 @@ def airflow(bin_dir: Path, home: Path) -> Orchestrator:
         ready="SELECT COUNT(*) FROM dag JOIN serialized_dag USING (dag_id)",
         ended=f"SELECT (SELECT COUNT(*) FROM task_instance WHERE state = 'success') = {STEPS} "
         f"AND (SELECT COUNT(*) FROM dag_run WHERE state = 'success') = {DATES}",
+        port=port,
         failed="SELECT COUNT(*) FROM task_instance WHERE state IN ('failed', 'upstream_failed')",
     )

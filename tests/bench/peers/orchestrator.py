@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import socket
 import sqlite3
 import subprocess
 import time
@@ -33,22 +34,33 @@ class Orchestrator:
     """What begins the work."""
     database: Path
     ready: str
-    """A query whose first value is not 0 once the services are there."""
+    """A query whose first value is not 0 once the services know what is to be done."""
     ended: str
     """One whose first value is not 0 once all is done."""
     failed: str
     """One whose first value is not 0 once something failed."""
+    port: int | None = None
+    """On which a service has to listen, too."""
 
     def measure(self, log: Path) -> Whole:
         """Run all; clock and CPU from the command to the end, a step."""
         environment = {**os.environ, **self.environment}
         with _services(self.services, environment, log) as services:
-            until(lambda: self._asked(self.ready), seconds=START_SECONDS)
+            until(lambda: self._listens() and self._asked(self.ready), seconds=START_SECONDS)
             before, began = _cpu(services), time.monotonic()
             own = _run(self.command, environment, log)
             until(self._is_ended, seconds=END_SECONDS)
             wall, spent = time.monotonic() - began, _cpu(services) - before + own
         return Whole(wall=wall / STEPS * 1e3, cpu=spent / STEPS * 1e3)
+
+    def _listens(self) -> bool:
+        if self.port is None:
+            return True
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+        except OSError:
+            return False
+        return True
 
     def _is_ended(self) -> bool:
         assert not self._asked(self.failed), f"something failed: {self.failed}"
