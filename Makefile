@@ -74,7 +74,7 @@ flower: $(READY)  ## Write docs/flower.png: Flower with steps that fail, wait an
 cost: $(READY)  ## Count what a full gap scan asks of BigQuery, and write docs/cost.md
 	$(BIN)/python -m tests.cost
 
-reference: $(READY)  ## Write docs/commands.md from what the commands say of themselves
+reference: $(READY)  ## Write what the code says of commands, keys, settings, states and fields into docs
 	$(BIN)/python -m tests.reference
 
 pictures: $(READY)  ## Write docs/demo.svg, what the demo prints
