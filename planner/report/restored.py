@@ -13,7 +13,6 @@ from planner.data import Data
 from planner.files import write_whole
 from planner.plan.command import Command
 from planner.plan.cost import Cost
-from planner.report.markdown import plain
 from planner.text import counted, date_runs, moment
 
 
@@ -81,6 +80,8 @@ def restore_lines(report: RestoreReport) -> Iterator[str]:
 
 def restore_markdown(report: RestoreReport) -> str:
     """The report as a file."""
+    from planner.report.markdown import plain  # which imports all reports
+
     lines = [f"# Restore of {report.run_id}", "", f"Ended {moment(report.ended)}.", ""]
     told = [line.strip() for line in restore_lines(report)]
     if report.asked is not None:
