@@ -22,10 +22,11 @@ from planner.pipeline.folder import pipeline_paths
 from planner.pipeline.pipeline import Pipeline
 from planner.settings import load_settings
 from sql.open import identity_of, warehouse_name
-from worker.app import app, queue_names
+from worker.app import app, queue_names, short_queues
 from worker.ledger.connection import connect, forgetful
 from worker.ledger.neighbours import Neighbours
 from worker.ledger.slots import Member, made, sign_off, sign_on
+from worker.messages import lanes
 from worker.messages.aside import put_aside
 from worker.messages.held import restore_held
 from worker.messages.lanes import lists_of
@@ -82,6 +83,7 @@ class Janitor(threading.Thread):
         seconds = SILENT_TURNS_MAX * pause
         with suppress(redis.RedisError, OperationalError):  # at the next turn
             pipelines = self._process_context.every_pipeline()
+            lanes.turns.lead(short_queues(pipelines))
             self._take_up(queue_names(*pipelines))
             has = self._has(pipelines)
             sign_on(

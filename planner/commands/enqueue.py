@@ -97,11 +97,17 @@ def enqueue(
     if run_id is None:
         _end_since_others_took_it(sent, json=json)
     if not json:
-        out.print(f"Run [bold]{run_id}[/] is on its way: watch it with `planner watch {run_id}`.")
+        _say_sent(run_id)
     if json and not wait:
         print_json({"run_id": run_id, **sent.as_json()})
     if wait:
         _wait(context, run_id, sent, json=json)
+
+
+def _say_sent(run_id: str) -> None:
+    """Soft: a command to copy stays on one line."""
+    told = f"Run [bold]{run_id}[/] is on its way: watch it with `planner watch {run_id}`."
+    out.print(told, soft_wrap=True)
 
 
 def _end_since_others_took_it(sent: Plan, *, json: bool) -> NoReturn:

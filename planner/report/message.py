@@ -7,7 +7,7 @@ from datetime import date
 
 from planner.data import Data
 from planner.gaps.matrix import Count
-from planner.report.advice import next_steps
+from planner.report.advice import enqueue_command, next_steps
 from planner.report.causes import cause_lines, causes
 from planner.report.report import Report, verdict
 from planner.text import counted, date_runs, duration
@@ -106,10 +106,11 @@ def gave_up(pipeline: str, dates: Mapping[str, Collection[date]], attempts: int)
     if len(phases) > 1:
         title += f", and dates of {counted(len(phases) - 1, 'more phase')}"
     phase, days = next(iter(dates.items()))
+    every = [day for each in dates.values() for day in each]
     text = (
         f"{counted(attempts, 'run')} took what is short still. planner explain {phase} {min(days)} "
-        "says what was tried; planner enqueue --gaps tries it again, and planner heal --release "
-        "lets healing take it again."
+        f"says what was tried; {enqueue_command(min(every), max(every))} tries it again, and "
+        "planner heal --release lets healing take it again."
     )
     return Message(
         event="gave_up",

@@ -11,8 +11,10 @@ from pydantic import Field
 
 from planner.data import Data
 from planner.files import write_whole
+from planner.pipeline.model import RunId
 from planner.plan.command import Command
 from planner.plan.cost import Cost
+from planner.report.advice import enqueue_command
 from planner.text import counted, date_runs, moment
 
 
@@ -29,10 +31,10 @@ class Restored(Data):
 
 
 class RestoreReport(Data):
-    """A restore that has ended."""
+    """A restore that has ended. Its ids name files and folders."""
 
-    restore_id: str
-    run_id: str
+    restore_id: RunId
+    run_id: RunId
     pipeline: str
     warehouse: str
     over: bool
@@ -73,8 +75,8 @@ def restore_lines(report: RestoreReport) -> Iterator[str]:
         yield f"  not put back: {line}"
     for phase, days in report.to_recompute.items():
         yield (
-            f"  to recompute: {phase}, {date_runs(days, shown=6)}; `planner enqueue --gaps` takes "
-            "them"
+            f"  to recompute: {phase}, {date_runs(days, shown=6)}; "
+            f"`{enqueue_command(min(days), max(days))}` takes them"
         )
 
 

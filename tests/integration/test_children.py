@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis
 
 from planner.errors import Exit
 from planner.sandbox.workers import environment_of
@@ -120,6 +121,36 @@ def test_up_ends_with_what_its_workers_cannot_start_with(
 
     assert done.code == Exit.USAGE, done
     assert told in done.err
+
+
+def test_up_and_its_workers_say_by_what_their_redis_would_lose_runs(
+    client: redis.Redis, redis_settings: Settings, tmp_path: Path
+) -> None:
+    # Given a Redis of the user's own that drops keys when it is full, and writes nothing down
+    bench = Bench(place=tmp_path, broker_url=redis_settings.redis_url)
+    settings = bench.context(bench.script()).settings
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    client.config_set("appendonly", "no")
+    told, worker = tmp_path / "told", tmp_path / "home" / "logs" / "worker-1.log"
+    try:
+        with told.open("wb") as err:
+            up = subprocess.Popen(
+                [sys.executable, "-m", "planner", "up", "--workers", "1"],
+                env={**os.environ, **environment_of(settings)},
+                cwd=tmp_path,
+                stderr=err,
+            )
+        # Then each is one line of `up`, and one of the worker
+        for place in (told, worker):
+            for lack in ("maxmemory-policy is allkeys-lru", "writes nothing to its disk"):
+                until(lambda lack=lack, place=place: place.exists() and lack in place.read_text())
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("appendonly", "yes")
+        up.terminate()
+        assert up.wait(30) == 0
+    for place in (told, worker):
+        assert sum("Redis: it" in line for line in place.read_text().splitlines()) == 2
 
 
 @pytest.fixture(params=["with a launcher", "without"])

@@ -13,8 +13,10 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import redis
+from kombu.transport.redis import Channel
 
 from planner.plan.plan import chunk_of
+from worker.messages.lanes import list_of
 from worker.messages.later import waiting, wake
 
 AT_ONCE = 500  # messages per round trip
@@ -38,6 +40,31 @@ def call_in(client: redis.Redis, queues: Iterable[str], runs: Collection[str]) -
                 client.zadd(waiting(queue), {str(message): 0}, xx=True)
     if runs:
         wake(client)
+
+
+def change_lane(
+    client: redis.Redis, run_id: str, queues: Iterable[str], *, old: int, new: int
+) -> None:
+    """Move the queued messages of a run to another lane, in their order.
+
+    Those that are delayed or delivered follow when they come by (`worker.messages.lanes.follow`).
+    What is lost between two round trips is resent by the reconciler.
+    """
+    for queue in _there(client, [list_of(queue, old) for queue in queues] if old != new else ()):
+        there = [str(each) for each in client.lrange(queue, 0, -1)]
+        own = [raw for raw in reversed(there) if (_whose(raw) or ("",))[0] == run_id]
+        into = list_of(queue.partition(Channel.sep)[0], new)
+        for first in range(0, len(own), AT_ONCE):
+            batch = own[first : first + AT_ONCE]
+            taken, moved = (client.pipeline(transaction=False) for _ in range(2))
+            for raw in batch:
+                taken.lrem(queue, -1, raw)
+            for raw, is_taken in zip(batch, taken.execute(), strict=True):
+                if is_taken:  # and not delivered meanwhile
+                    message = json.loads(raw)
+                    message["properties"]["priority"] = new
+                    moved.lpush(into, json.dumps(message))
+            moved.execute()
 
 
 def correct_times(client: redis.Redis) -> None:

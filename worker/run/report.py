@@ -206,4 +206,5 @@ def row_of(record: StepRecord, step: Step) -> StepRow:
         error=record.error,
         worked=record.worked,
         billed=record.billed,
+        labelled=record.labelled,
     )

@@ -31,19 +31,19 @@ from sql import Unsupported, Warehouse, WarehouseError
 from sql.keeping import Keeper, Source, are_equal, put_back, whole
 from sql.warehouse import Coverage, Table
 from worker.ledger.kept import Kept, Left, Place
-from worker.ledger.lease import Lease, Resource
+from worker.ledger.lease import Lease
 from worker.ledger.record import RunRecord
 from worker.ledger.restores import RestoreRecord
-from worker.run.keep import require_kept, specs_of
+from worker.run.keep import SHOWN, require_kept, require_planned, specs_of
 from worker.run.made import save_restored
 from worker.run.restore_note import note_restored, noted, tell
 from worker.step.context import Context
 from worker.step.keep import marks_of
+from worker.step.resources import leases_of
 
 log = logging.getLogger(__name__)
 
 Pair = tuple[str, date]
-SHOWN = 6  # of dates, in an error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +172,7 @@ class _Restore:
             for place, kept in known.items()
             if phase in (None, place[0]) and (dates is None or place[2] in dates)
         }
+        require_planned(self.context, self.run, chosen)
         if not any(kept.is_kept for kept in chosen.values()):
             raise UsageError(f"Nothing can be put back: {'; '.join(_not_kept(chosen))}.")
         return chosen
@@ -180,7 +181,7 @@ class _Restore:
         """Find what was kept. Raises `KeptExpired`."""
         table = self._warehouse.dated(whole(spec.table))
         places = {day: each.place for day, each in kept.items() if each.place}
-        sources = tuple(self._keeper.sources(table, places)) if places else ()
+        sources = tuple(self._keeper.sources(table, places, self.run.id)) if places else ()
         for source in sources:  # before anything is written: is it what was there?
             cells = self._warehouse.coverage(source.table, min(source.days), max(source.days))
             wrong = [day for day in source.days if not _holds(kept[day], cells, day)]
@@ -250,10 +251,7 @@ class _Restore:
             )
         lease = Lease(
             self.context.redis,
-            [
-                Resource(name=f"{self.run.realm or self.run.pipeline}:{name}:{day}")
-                for name, day in sorted(pairs)
-            ],
+            leases_of(self.run, sorted(pairs)),
             seconds=self.context.settings.lease_seconds,
         )
         if not lease.acquire():
