@@ -12,7 +12,6 @@ from planner.pipeline.model import RunId
 from planner.plan.command import Command
 from planner.plan.cost import Cost
 from planner.report.advice import enqueue_command
-from planner.report.markdown import plain
 from planner.text import counted, date_runs, moment
 
 
@@ -84,6 +83,8 @@ def restore_lines(report: RestoreReport) -> Iterator[str]:
 
 def restore_markdown(report: RestoreReport, *, level: int = 1) -> str:
     """The report as a file, or as a part of one, with a heading of that level."""
+    from planner.report.markdown import plain  # which imports all reports
+
     lines = [f"{'#' * level} Restore of {report.run_id}", "", f"Ended {moment(report.ended)}.", ""]
     told = [line.strip() for line in restore_lines(report)]
     if report.asked is not None:

@@ -303,7 +303,7 @@ class _Restore:
         for phase in pipeline.phases:
             for name, day in sorted(changed):
                 if name in phase.after:
-                    later = {(phase.name, each) for each in reach(day, phase)}
+                    later = {(phase.name, each) for each in reach([day], phase)}
                     for pair in (later & written) - set(pairs):
                         found[phase.name].add(pair[1])
                         changed.add(pair)
