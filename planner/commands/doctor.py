@@ -26,6 +26,7 @@ from planner.errors import Exit
 from planner.plan.cost import readable
 from planner.report.history import TABLES, check_columns
 from planner.settings import Settings
+from planner.text import counted
 from sql import WarehouseError, load
 
 DISK_LEAST = 1 << 30  # bytes; a season of logs is a tenth of it
@@ -55,10 +56,7 @@ def _checks() -> Iterator[Check]:
     from worker.run.doctor import check_broker, check_runners
 
     context = open_context()
-    pipeline = context.pipeline  # a file that cannot be used is an error of its own
-    yield Check(
-        what="pipeline file", ok=True, detail=f"{pipeline.name} ({context.settings.pipeline})"
-    )
+    yield from _files(context)
     yield _home(context.settings.home_dir)
     yield _disk(context.settings)
     yield from check_broker(context)
@@ -68,6 +66,22 @@ def _checks() -> Iterator[Check]:
         yield from _tables(context)
         yield from _history(context)
     yield from check_runners(context)
+
+
+def _files(context: Context) -> Iterator[Check]:
+    """The pipeline file, and those that workers serve beside it."""
+    from planner.pipeline.folder import look, open_to_all, pipeline_paths
+
+    settings = context.settings
+    named = context.pipeline.name  # a file that cannot be used is an error of its own
+    own = open_to_all(pipeline_paths(settings.pipeline, None))
+    detail = f"{named} ({settings.pipeline})"
+    yield Check(what="pipeline file", ok=True, detail=detail, warning="; ".join(own))
+    if settings.pipelines is not None:
+        found, troubles = look(settings.pipeline, settings.pipelines)
+        detail = f"{counted(len(found) - 1, 'file')} in {settings.pipelines}"
+        told = "; ".join(each for each in troubles if each not in own)
+        yield Check(what="pipelines", ok=True, detail=detail, warning=told)
 
 
 def _tables(context: Context) -> Iterator[Check]:

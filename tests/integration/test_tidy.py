@@ -130,7 +130,7 @@ def test_replaced_files_go_when_nothing_could_be_put_back_from_them(shop: Shop) 
     assert vacuum_daily(shop.context)
     assert not vacuum_daily(shop.context)
     assert sum(1 for _ in place.rglob("*.parquet")) == before
-    assert keeper.sources(table, {day(4): kept})
+    assert keeper.sources(table, {day(4): kept}, RUN)
 
     # And goes when its time is over
     properties = {"delta.deletedFileRetentionDuration": "interval 0 days"}
