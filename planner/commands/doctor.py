@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,8 +144,7 @@ def _home(home: Path) -> Check:
 def _disk(settings: Settings) -> Check:
     """What runs have left on it, how long it stays, and whether there is room for more."""
     home = settings.home_dir
-    left = [path for kind in ("logs", "reports") for path in (home / kind).rglob("*")]
-    size = sum(path.lstat().st_size for path in left)
+    size = sum(_size(home / kind) for kind in ("logs", "reports"))
     free = shutil.disk_usage(next(path for path in (home, *home.parents) if path.exists())).free
     few = f"{readable(free)} are free: make room, or set BACKFILL_HOME to another disk"
     return Check(
@@ -154,6 +154,16 @@ def _disk(settings: Settings) -> Check:
         "(BACKFILL_KEEP_DAYS)",
         warning=few if free < DISK_LEAST else "",
     )
+
+
+def _size(folder: Path) -> int:
+    """Of the files in a folder; a worker may be tidying them away."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += os.lstat(os.path.join(place, name)).st_size
+    return size
 
 
 def _warehouse(context: Context) -> Check:
