@@ -309,10 +309,7 @@ class Api:
             "lastModifiedTime": str(int(layout.modified.timestamp() * 1000)),
         }
         if layout.partition:
-            answer["timePartitioning"] = {
-                "type": layout.granularity,
-                **({} if layout.partition == PARTITION_DATE else {"field": layout.partition}),
-            }
+            answer |= _partitioning(layout)
             answer["requirePartitionFilter"] = f"{dataset}.{table}" in self._filtered
         if layout.streamed:
             answer["streamingBuffer"] = {
@@ -328,3 +325,12 @@ class Api:
             return warehouse.layout(warehouse.folder_name(f"{project}.{dataset}.{table}", project))
         except TableNotFound:
             raise ApiError("notFound", f"Not found: Table {project}:{dataset}.{table}") from None
+
+
+def _partitioning(layout: Layout) -> Json:
+    """By what a table is partitioned, as tables.get has it."""
+    if layout.granularity == "RANGE":
+        numbers = {"start": "0", "end": "1000", "interval": "1"}
+        return {"rangePartitioning": {"field": layout.partition, "range": numbers}}
+    field = {} if layout.partition == PARTITION_DATE else {"field": layout.partition}
+    return {"timePartitioning": {"type": layout.granularity, **field}}
