@@ -3,7 +3,7 @@
 Copies are not billed as queries, and their storage is, until they expire. A run has one table of
 copies for each table that it writes, so that a destination sees one change per date: BigQuery
 allows 100,000 copy jobs a day in a project, and 30,000 modified partitions of a table
-[https://docs.cloud.google.com/bigquery/quotas#copy_jobs]. Copies stay in the location of their table.
+[https://docs.cloud.google.com/bigquery/quotas#copy_jobs]. Copies stay where their table is.
 """
 
 from __future__ import annotations
