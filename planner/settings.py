@@ -237,6 +237,11 @@ class Settings(BaseSettings):
         return value or None
 
     @property
+    def is_local(self) -> bool:
+        """Whether the warehouse is a folder."""
+        return self.warehouse.startswith("local:")
+
+    @property
     def is_embedded(self) -> bool:
         """Whether the broker is the embedded Redis."""
         return self.broker_url == EMBEDDED

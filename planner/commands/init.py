@@ -186,7 +186,7 @@ def _phases(
         why = "; ".join(f"{each.name}: {each.trouble}" for each in left)
         raise UsageError(
             f"A pipeline has {PHASES_LEAST} phases at least, and {len(usable)} tables can be used"
-            f"{'. Left out: ' + why if why else ''}."
+            f"{'. Left out: ' + why if why else ''}. Name others with --tables."
         )
     if is_ordered:
         return in_order(usable)

@@ -12,7 +12,7 @@ from planner.pipeline.expects import Expects
 from planner.pipeline.grain import Dated, Every, Grain
 from planner.pipeline.model import Line, Model, Name
 from planner.pipeline.reads import Reads
-from planner.pipeline.runners import Resume, Runner, ScriptRunner
+from planner.pipeline.runners import Resume, Runner, RunnerSpec, ScriptRunner
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.timezone import TimeZone
 from planner.pipeline.weekdays import Weekday
@@ -165,6 +165,10 @@ class Phase(Model):
         """Dates that one run may take, so that its writes fit a day's budget; None: any number."""
         limits = [t.daily_writes // t.writes_per_date for t in self.tables if t.daily_writes]
         return min(limits, default=None)
+
+    def runner(self, number: int) -> RunnerSpec | None:
+        """One of its runners, from 0; None where whoever names it does so in vain, as Redis may."""
+        return self.runners[number] if 0 <= number < len(self.runners) else None
 
     @model_validator(mode="after")
     def _runnable(self) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
 
 from planner.data import Data
@@ -21,12 +21,12 @@ class Message(Data):
     """One message, as it goes to a command or a web hook."""
 
     event: str
-    """`run_ended`, `run_stalled`, `run_drifts`, `gave_up` or `source_late`."""
+    """`run_ended`, `restore_ended`, `run_stalled`, `run_drifts`, `gave_up` or `source_late`."""
     run_id: str
     """Empty where it is about no run."""
     pipeline: str
     state: str
-    """Of the run."""
+    """Of the run, or of the restore."""
     title: str
     text: str
     """Title, what happened, causes and what to do, in lines; what Slack and its like show."""
@@ -53,6 +53,21 @@ def run_ended(report: Report) -> Message:
         state=report.state,
         title=title,
         text="\n".join(lines[:LINES_MOST]),
+    )
+
+
+def restore_ended(
+    restore_id: str, run_id: str, pipeline: str, state: str, lines: Iterable[str]
+) -> Message:
+    """That a restore of a run has ended, and how, in `lines`."""
+    title = f"{pipeline}: {restore_id}, of {run_id}, {state}"
+    return Message(
+        event="restore_ended",
+        run_id=restore_id,
+        pipeline=pipeline,
+        state=state,
+        title=title,
+        text="\n".join([title, *lines][:LINES_MOST]),
     )
 
 

@@ -19,7 +19,7 @@ from worker.run.finalize import finalize
 from worker.run.sharing import share_anew
 from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
-from worker.step.mismatch import WAREHOUSE, mismatch
+from worker.step.mismatch import KEEPING, WAREHOUSE, mismatch
 from worker.step.visit import visit
 
 
@@ -158,12 +158,10 @@ def _require_match(context: Context, run: RunRecord) -> None:
     other = mismatch(context, run)
     if other is None:
         return
-    if other is WAREHOUSE:
-        here, name = run.warehouse, "BACKFILL_WAREHOUSE"
-    else:
-        here, name = f"the file of {run.pipeline} as it was then", "BACKFILL_PIPELINE"
+    made_with = {WAREHOUSE: run.warehouse, KEEPING: run.keep_dataset}
+    here = made_with.get(other, f"the file of {run.pipeline} as it was then")
     raise UsageError(
-        f"{run.id} was made with {here}: set {name} to that, here and for workers, or "
+        f"{run.id} was made with {here}: set {other.setting} to that, here and for workers, or "
         f"`planner cancel {run.id}` and make a new plan with `planner enqueue --gaps`."
     )
 
