@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
+from planner.errors import BadRecord
 from planner.gaps.gaps import SHORT, Gap, GapReason
 from planner.gaps.survey import survey
 from planner.sandbox.workers import environment_of
@@ -218,3 +219,28 @@ def test_one_process_looks_at_a_time(shop: Shop) -> None:
 
     assert (done.code, done.json) == (0, {"looked": False})
     lease.release()
+
+
+@pytest.mark.parametrize("today", [date(2031, 1, 1), SCOPE.start - timedelta(days=400)])
+def test_a_calendar_that_is_past_or_to_come_leaves_nothing_to_heal(shop: Shop, today: date) -> None:
+    shop.lose_sessions(day(20))
+    assessment = survey(shop.context.warehouse, shop.context.pipeline, SCOPE)
+
+    found = heal(shop.context, assessment, today, NEAR)
+
+    assert (found.run_id, found.plan.is_empty) == (None, True)
+
+
+@pytest.mark.parametrize("junk", ["x", "nan", "9.5", ""])
+def test_a_memory_that_is_damaged_is_told_in_words(shop: Shop, junk: str) -> None:
+    shop.lose_sessions(day(20))
+    key = f"backfill:healing:{shop.context.realm}"
+    for name, value in ((key, {"sessionise|2025-03-20": junk}), (key, {junk: "1"})):
+        shop.context.redis.delete(name)
+        shop.context.redis.hset(name, mapping=value)
+        with pytest.raises(BadRecord, match="what healing remembers"):
+            look(shop)
+    shop.context.redis.delete(key)
+    shop.context.redis.set(f"{key}:{TODAY}", junk or "x")
+    with pytest.raises(BadRecord, match="what healing remembers"):
+        look(shop)

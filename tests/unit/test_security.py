@@ -134,6 +134,10 @@ SHOWN: dict[str, list[str]] = {
         "test_damaged_records::test_a_key_of_another_type_is_told_in_words",
         "test_forged_restore::test_a_forged_restore_is_told_in_words_and_stops_no_other",
     ],
+    "So does every command": [
+        "test_forged_keys::test_every_key_and_every_command",
+        "test_forged_keys::test_what_ended_in_a_traceback_is_told_in_words",
+    ],
     "Headers that Celery acts on": [
         "test_poison::test_headers_are_checked_before_celery_acts_on_them",
         "test_poison::test_junk_among_delivered_messages_is_dropped",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import date
 
 import redis
 
 from worker.ledger.keys import PREFIX, date_field, parse_date_field
+from worker.ledger.record import reading
 
 DAY_SECONDS = 86_400
 
@@ -22,10 +24,14 @@ class Healing:
         self._key = f"{PREFIX}:healing:{realm}"
         self._told = f"{self._key}:told"
 
+    def _reading(self) -> AbstractContextManager[None]:
+        return reading(f"what healing remembers ({self._key})")
+
     def attempts(self) -> dict[Pair, int]:
         """Phase and date → how many runs of healing took it, of dates that are still gaps."""
-        found: Mapping[str, str] = self._client.hgetall(self._key)  # type: ignore[assignment]
-        return {parse_date_field(field): int(count) for field, count in found.items()}
+        with self._reading():
+            found: Mapping[str, str] = self._client.hgetall(self._key)  # type: ignore[assignment]
+            return {parse_date_field(field): int(count) for field, count in found.items()}
 
     def took(self, pairs: Iterable[Pair]) -> None:
         """A run takes some phases and dates."""
@@ -43,7 +49,8 @@ class Healing:
 
     def untold(self, pairs: Iterable[Pair]) -> list[Pair]:
         """Those that people were not told of yet."""
-        told = self._client.smembers(self._told)
+        with self._reading():
+            told = self._client.smembers(self._told)
         return [pair for pair in pairs if date_field(*pair) not in told]
 
     def note_told(self, pairs: Collection[Pair]) -> None:
@@ -52,7 +59,8 @@ class Healing:
 
     def dates_today(self, today: date) -> int:
         """How many dates runs of healing took on a day."""
-        return int(self._client.get(f"{self._key}:{today}") or 0)
+        with self._reading():
+            return int(self._client.get(f"{self._key}:{today}") or 0)
 
     def spend(self, today: date, dates: int) -> None:
         """Count dates that a run takes on a day."""

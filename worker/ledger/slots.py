@@ -7,6 +7,7 @@ where Celery's `inspect` waits for the slowest worker.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import redis
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 from planner.data import Data
 from worker.ledger.connection import now
+from worker.ledger.record import reading
 
 if TYPE_CHECKING:
     from planner.pipeline.pipeline import Pipeline
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 KEY = "backfill:slots"
 HAVE = "backfill:workers"
 """Worker → what it has."""
+
+
+_ENTRY = re.compile(r"[0-9]{1,6}\|.+")  # what is none, no worker has written
 
 
 class Member(Data):
@@ -94,9 +99,11 @@ def _registry(client: redis.Redis) -> tuple[list[str], dict[str, str]]:
     pipe.time()
     pipe.zrange(KEY, 0, -1, withscores=True)
     pipe.hgetall(HAVE)
-    (seconds, micros), entries, told = pipe.execute()
+    with reading("the list of workers"):
+        (seconds, micros), entries, told = pipe.execute()
     at = seconds + micros / 1e6
-    return [str(member) for member, until in entries if until >= at], told
+    there = [str(member) for member, until in entries if until >= at]
+    return [member for member in there if _ENTRY.fullmatch(member)], told
 
 
 def _name(member: object) -> str:

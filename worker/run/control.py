@@ -12,7 +12,7 @@ from planner.pipeline.lookback import upstream
 from planner.plan.states import DATE_UNDONE, RUN_CANCELLABLE, STEP_ENDED, RunState, StepState
 from planner.report.report import NOT_COUNTED, Report
 from worker.ledger.orders import PLAIN, UNCHANGED, Changes, Orders
-from worker.ledger.record import RunRecord
+from worker.ledger.record import RunRecord, reading
 from worker.ledger.runs import StillHeld
 from worker.run.enqueue import send_steps
 from worker.run.finalize import finalize
@@ -124,7 +124,8 @@ def retry(
 def is_uncounted(context: Context, run_id: str) -> bool:
     """Whether a run has ended without its final count."""
     text = context.ledger.report(run_id)
-    short = Report.model_validate_json(text).validation.short if text else ()
+    with reading(f"the report of {run_id}"):
+        short = Report.model_validate_json(text).validation.short if text else ()
     return bool(short) and all(each.reason == NOT_COUNTED for each in short)
 
 

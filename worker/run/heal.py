@@ -83,10 +83,12 @@ def heal(
     quarantined = sorted(pair for pair in short if attempts.get(pair, 0) >= limits.attempts)
     left = max(0, limits.dates_a_day - healing.dates_today(today))
     dollars = _dollars_left(context, limits)
+    scope = _within(assessment.window, first, today)
+    past = [scope.start] if scope.start < first else []  # older than healing goes
     wanted = Wanted(
-        scope=Window(start=max(first, assessment.window.start), end=today),
+        scope=scope,
         phases=[phase.name for phase in pipeline.phases if not phase.is_watched],
-        exclude=frozenset(day for _, day in quarantined),
+        exclude=frozenset(day for _, day in quarantined).union(past),
         limit=left or None,
         reason=REASON,
         asked=asked,
@@ -124,6 +126,13 @@ def heal(
         is_spent=is_spent and any(pair[1] >= first for pair in short.difference(quarantined)),
         late=late,
     )
+
+
+def _within(window: Window, first: date, today: date) -> Window:
+    """The days from `first` to today, as far as the calendar reaches; its last one, or its first,
+    where all of it is past, or to come."""
+    end = max(min(today, window.end), window.start)
+    return Window(start=min(max(first, window.start), end), end=end)
 
 
 def _dollars_left(context: Context, limits: Limits) -> float | None:

@@ -21,7 +21,7 @@ from worker.ledger.connection import now
 from worker.ledger.healing import Healing
 from worker.ledger.keys import BILLED
 from worker.ledger.lease import OWNERS
-from worker.ledger.record import RunRecord, StepRecord
+from worker.ledger.record import RunRecord, StepRecord, reading
 from worker.ledger.slots import slots_now
 from worker.messages.lanes import lists_of
 from worker.messages.later import waiting
@@ -113,9 +113,10 @@ class FleetMetrics:
         found = CounterMetricFamily(
             f"{PREFIX}_billed_bytes", "Bytes that the warehouse billed", labels=["pipeline"]
         )
-        billed: Mapping[str, str] = self._context.redis.hgetall(BILLED)  # type: ignore[assignment]
-        for pipeline, count in sorted(billed.items()):
-            found.add_metric([pipeline], float(count))
+        with reading("what was billed"):
+            billed: Mapping[str, str] = self._context.redis.hgetall(BILLED)  # type: ignore[assignment]
+            for pipeline, count in sorted(billed.items()):
+                found.add_metric([pipeline], float(count))
         return found
 
     def _redis(self) -> Iterator[Metric]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from planner.plan.plan import step_id
 from planner.plan.states import DateState
 from worker.ledger.keys import date_field, run_key
-from worker.ledger.record import RunRecord, StepRecord
+from worker.ledger.record import RunRecord, StepRecord, reading
 from worker.step.context import Context
 from worker.step.log import log_path
 
@@ -36,8 +36,10 @@ def tried(context: Context, phase: str, day: date, *, at_most: int) -> list[Trie
     pipe = context.redis.pipeline(transaction=False)
     for run in runs:
         pipe.hget(run_key(run.id, "dates"), date_field(phase, day))
-    had = [(run, state) for run, state in zip(runs, pipe.execute(), strict=True) if state]
-    return [_of(context, run, DateState(state), phase, day) for run, state in had[:at_most]]
+    with reading(f"how {phase} {day} stands in its runs"):
+        had = [(run, state) for run, state in zip(runs, pipe.execute(), strict=True) if state]
+        told = [(run, DateState(state)) for run, state in had[:at_most]]
+    return [_of(context, run, state, phase, day) for run, state in told]
 
 
 def _of(context: Context, run: RunRecord, state: DateState, phase: str, day: date) -> Tried:
