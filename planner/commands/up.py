@@ -26,7 +26,9 @@ LOOK_SECONDS = 0.1
 
 
 def up(
-    workers: Annotated[int, typer.Option("--workers", "-n", min=1, max=256)] = 2,
+    workers: Annotated[
+        int, typer.Option("--workers", "-n", min=1, max=256, help="How many steps at once.")
+    ] = 2,
     queues: Annotated[
         str | None,
         typer.Option("-Q", "--queues", parser=opt.parse_names, help="Only these queues (phases)."),
