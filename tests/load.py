@@ -1,7 +1,8 @@
 """`make load`: hundreds of commands at once, fifty idle workers, thousands of parked steps.
 
 Every scene is bounded: what takes longer than `LIMIT_SECONDS` fails. The table is that of
-docs/stress.md. LOAD_SCALE=0.1 does a tenth of it; `python -m tests.load parked` one scene.
+docs/stress.md. LOAD_SCALE=0.1 does a tenth of it, and only prints it; `python -m tests.load parked`
+does one scene.
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ def main() -> None:
         before = os.getloadavg()[0]
         rows.append([*SCENES[name](), f"{before:.0f}"])
         columns = ["asked", "answered", "what it cost", "load of the machine before"]
-        table("load", f"{os.cpu_count()} cores, which others used too.", columns, rows)
+        remark = f"{os.cpu_count()} cores, which others used too."
+        table("load", remark, columns, rows, is_whole=SCALE == 1)
 
 
 def _scaled(count: int) -> int:

@@ -7,7 +7,7 @@ somebody lets it go.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -84,11 +84,10 @@ def heal(
     left = max(0, limits.dates_a_day - healing.dates_today(today))
     dollars = _dollars_left(context, limits)
     scope = _within(assessment.window, first, today)
-    past = [scope.start] if scope.start < first else []  # older than healing goes
     wanted = Wanted(
         scope=scope,
         phases=[phase.name for phase in pipeline.phases if not phase.is_watched],
-        exclude=frozenset(day for _, day in quarantined).union(past),
+        exclude=_left_out(scope, first, quarantined),
         limit=left or None,
         reason=REASON,
         asked=asked,
@@ -133,6 +132,12 @@ def _within(window: Window, first: date, today: date) -> Window:
     where all of it is past, or to come."""
     end = max(min(today, window.end), window.start)
     return Window(start=min(max(first, window.start), end), end=end)
+
+
+def _left_out(scope: Window, first: date, quarantined: Collection[Pair]) -> frozenset[date]:
+    """Dates that are given up, and one that is older than healing goes."""
+    past = {scope.start} if scope.start < first else set()
+    return frozenset(past.union(day for _, day in quarantined))
 
 
 def _dollars_left(context: Context, limits: Limits) -> float | None:
