@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import logging
+import os
 import socket
 import threading
 import time
@@ -25,6 +26,7 @@ from planner.plan.states import RunState
 from planner.report.message import source_late
 from planner.settings import masked_webhook
 from tests.integration.shop import RUN, Shop, day, drain, lose_what_is_written
+from tests.waiting import until
 from worker.run import notify as module
 from worker.run.finalize import finalize
 from worker.run.stalled import tell_if_slow
@@ -156,10 +158,11 @@ def dripping() -> Iterator[str]:
         over.set()
 
 
+MARK = f"300.{os.getpid()}"  # seconds; no other test sleeps for as long
 ENDLESS = [
     "the hook drips",
-    "sh -c 'sleep 30 & exit 1'",  # what it started holds its output open
-    "sh -c 'sleep 30 & wait'",
+    f"sh -c 'sleep {MARK} & exit 1'",  # what it started holds its output open
+    f"sh -c 'sleep {MARK} & wait'",
     "cat /dev/zero",
 ]
 
@@ -181,9 +184,9 @@ def test_what_takes_the_message_cannot_hold_up_the_worker_that_tells(
 
     assert time.monotonic() - began < 5
     assert "could not be told of" in caplog.text
-    # What it started is ended with it
-    assert not [each for each in psutil.Process().children(recursive=True) if each.is_running()
-                and "sleep" in each.name()]  # fmt: skip
+    # What it started is ended with it, also what is nobody's child by then
+    until(lambda: not [each for each in psutil.process_iter(["cmdline"])
+                       if each.info["cmdline"] == ["sleep", MARK]])  # fmt: skip
 
 
 def test_what_a_command_that_ends_well_leaves_behind_is_not_waited_for(shop: Shop) -> None:
