@@ -8,8 +8,10 @@ import pytest
 
 from tests.bench import page
 from tests.bench.__main__ import ROWS, main
+from tests.bench.peers.__main__ import PEERS
 from tests.bench.rows import Figures, Row, at_least, at_most, beside, limited
 
+SHIPPED = page.PAGE
 ORDER = ["steps", "visits", "idle"]
 
 
@@ -19,6 +21,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_text("# Title\n\n<!-- bench -->\n<!-- end of bench -->\n\nProse.\n")
     monkeypatch.setattr(page, "PAGE", path)
     return path
+
+
+def test_the_page_has_the_rows_of_every_benchmark() -> None:
+    lines = SHIPPED.read_text(encoding="utf-8").splitlines()
+    names = [line.split("`")[1] for line in lines if line.startswith("| `")]
+    assert list(dict.fromkeys(names)) == [*ROWS, *PEERS]
 
 
 def test_rows_that_are_measured_again_replace_their_own_alone(place: Path) -> None:
