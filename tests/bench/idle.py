@@ -10,7 +10,7 @@ import psutil
 import redis
 
 from planner.settings import Settings
-from tests.bench.fleet import bare_worker, environment_for, with_slots
+from tests.bench.fleet import LIMIT_SECONDS, bare_worker, environment_for, with_slots
 from tests.bench.rows import Figures, Row, World, beside, limited, say
 from tests.integration.tiny import Tiny
 from tests.waiting import until
@@ -35,7 +35,10 @@ def rows(world: World) -> Iterator[Row]:
     tiny.worker = with_slots(tiny.worker_process(1), 1)
     peer = connect(world.settings, patient=False)
     with tiny.up(), supervised([bare]):
-        until(lambda: slots_now(tiny.client) and peer.exists("_kombu.binding.celery"))
+        until(
+            lambda: slots_now(tiny.client) and peer.exists("_kombu.binding.celery"),
+            seconds=LIMIT_SECONDS,
+        )
         time.sleep(STARTS_SECONDS)
         sides = ((tiny.client, tiny.worker), (peer, bare))
         asked: tuple[list[float], ...] = ([], [])
