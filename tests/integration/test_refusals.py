@@ -106,6 +106,7 @@ def test_a_planner_is_told_what_to_do(client: redis.Redis) -> None:
     assert refusal(told.value) == REFUSALS["MASTERDOWN"]
 
 
+@pytest.mark.quick("full")
 def test_workers_outlive_a_redis_that_refuses(tiny: Tiny, refuses: object) -> None:
     # Given a step that runs, beside a free slot
     restarts, (day_of_it,) = tiny.worker.restarts, tiny.days(1)
@@ -143,6 +144,7 @@ def test_reading_a_run_writes_nothing(shop: Shop, client: redis.Redis, refuses: 
 
 @pytest.mark.parametrize("what", ["plan", "steps", "some steps"])
 @pytest.mark.parametrize("who", ["the reconciler", "the finalization"])
+@pytest.mark.quick("the reconciler-plan", "the finalization-steps")
 def test_a_run_whose_plan_or_steps_are_gone_is_lost_by_name(
     shop: Shop, client: redis.Redis, tmp_path: Path, what: str, who: str
 ) -> None:
