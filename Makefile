@@ -11,7 +11,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # every library anew, which takes longer than what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench scaling cost flower site reference screenshots pictures audit lint lock clean
+.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench bench-peers scaling cost flower site reference screenshots pictures audit lint lock clean
 
 help:  ## What there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,8 +54,16 @@ bigquery-faults: $(READY)  ## Meet BigQuery's faults, and write docs/reliability
 	BIGQUERY_REPORT=docs/reliability-bigquery.md $(BIN)/pytest -n 0 -m "" \
 	  tests/integration/test_bigquery_fault_table.py
 
-bench: $(READY)  ## Measure what the bookkeeping costs, beside bare Celery (docs/performance.md)
-	$(BIN)/python -m tests.bench
+bench: $(READY)  ## Measure what the bookkeeping costs beside its peers: docs/performance.md (ROWS=…)
+	$(BIN)/python -m tests.bench $(ROWS)
+
+# Environments of their own: these are peers, and no part of the product.
+bench-peers: $(READY)  ## Measure a whole run beside Airflow and Dagster: docs/performance.md
+	test -x .peers/airflow/bin/airflow || { $(PYTHON) -m venv .peers/airflow \
+	  && .peers/airflow/bin/pip install --quiet apache-airflow==3.3.2; }
+	test -x .peers/dagster/bin/dagster || { $(PYTHON) -m venv .peers/dagster \
+	  && .peers/dagster/bin/pip install --quiet dagster==1.13.29; }
+	$(BIN)/python -m tests.bench.peers .peers
 
 scaling: $(READY)  ## Simulate a fleet of up to 1,000 slots, and write docs/scaling.md
 	$(BIN)/python -m tests.scaling
@@ -66,7 +74,7 @@ flower: $(READY)  ## Write docs/flower.png: Flower with steps that fail, wait an
 cost: $(READY)  ## Count what a full gap scan asks of BigQuery, and write docs/cost.md
 	$(BIN)/python -m tests.cost
 
-reference: $(READY)  ## Write docs/commands.md from what the commands say of themselves
+reference: $(READY)  ## Write what the code says of commands, keys, settings, states and fields into docs
 	$(BIN)/python -m tests.reference
 
 pictures: $(READY)  ## Write docs/demo.svg, what the demo prints
@@ -99,7 +107,7 @@ lock:  ## Lock anew, for uv and for pip
 	uv export --quiet --locked --all-extras --no-dev --no-emit-project --no-header --output-file runtime.lock
 
 clean:  ## Remove what make made
-	rm -rf $(VENV) .wheel .site .backfill .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .wheel .site .peers .backfill .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # Made in place of a half-made one: the mark is written when everything is there. The lock names
 # every package, so nothing is resolved again: an older pip would look past it, and stumble over a

@@ -20,19 +20,20 @@ class Exit(IntEnum):
     """What the process tells the shell."""
 
     DONE = 0
-    """Done, nothing left to do."""
+    """Done: nothing is left to do, or what was asked for was sent to the workers."""
     GAPS = 1
-    """Gaps remain, or the final validation failed."""
+    """Gaps remain, or a validation failed."""
     USAGE = 2
-    """Bad usage or bad input."""
+    """Bad usage or bad input: an option, a date, an id, a pipeline file, a plan file, a setting."""
     UNREACHABLE = 3
     """The warehouse or the broker cannot be reached, or refuses."""
     FAILED = 4
     """The run was cancelled or failed."""
     MISTAKE = 70
-    """A mistake of ours, as `sysexits.h` calls it: nothing is known of what was asked for."""
+    """A mistake of the planner's own: nothing is known of what was asked for. `PYTHONDEVMODE=1`
+    shows where."""
     INTERRUPTED = 130
-    """Ctrl-C: 128 and the number of the signal, as shells count."""
+    """Interrupted with Ctrl-C: 128 and the number of the signal, as shells count."""
     CLOSED = 141
     """The output's reader went away, such as `head`: as if by SIGPIPE."""
 

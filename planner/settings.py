@@ -53,99 +53,137 @@ class Settings(BaseSettings):
     )
 
     warehouse: str = Field(default="local:warehouse", description="local:DIR or bigquery:PROJECT")
+    """Where the tables are: `local:DIR` or `bigquery:PROJECT`."""
     pipeline: str = Field(
         default="nba",
         description="one that ships (nba, nba-live, nba-live-phases, sales, shop), or a TOML file",
     )
+    """A pipeline that ships, or a path. See [the pipeline file](pipeline-file.md)."""
     pipelines: Path | None = Field(
         default=None,
         description="a folder of pipeline files: workers serve the runs of each of them",
     )
+    """A folder of pipeline files (`*.toml`): workers serve the runs of each. See [several
+    pipelines](#several-pipelines)."""
     broker_url: str = Field(
         default=EMBEDDED, description="redis://…, rediss://…, unix:///PATH, or embedded"
     )
+    """`redis://[user:password@]host:6379/0`, `rediss://…` (TLS), `unix:///PATH`, or `embedded`: a
+    Redis of its own on a unix socket, for one machine."""
     max_bytes: int = Field(
         default=MAXIMUM_BYTES_BILLED,
         ge=1,
         description="bytes that one BigQuery job may bill, at most",
     )
+    """Bytes that one BigQuery job may bill. A job that would bill more is refused and costs
+    nothing."""
     dollars_per_tib: float = Field(
         default=6.25,
         ge=0,
         allow_inf_nan=False,
         description="what BigQuery bills for a TiB that queries read",
     )
+    """What BigQuery bills for a TiB that queries read, for the costs that are shown; the default is
+    the on-demand price in the US."""
     location: str | None = Field(
         default=None, description="where BigQuery jobs that read no table run"
     )
+    """Where BigQuery jobs run that read no table, such as `EU`. Others run where their tables
+    are."""
     home: Path = Field(default=Path(".backfill"), description="state, logs, plans and reports")
+    """Logs, reports, notes of what is owed, and the embedded Redis."""
     lease_seconds: float = Field(
         default=30,
         ge=0.5,
         le=3600,
         description="a worker that does not renew its lease for twice as long loses its step",
     )
+    """A worker that is silent twice as long loses its step, and stops it before that: after one and
+    a half times as long without Redis."""
     visibility_seconds: int = Field(
         default=60, ge=2, le=86_400, description="a dead worker's messages are requeued after this"
     )
+    """The messages of a worker that died come back after this, where no worker of its machine
+    notices before."""
     grace_seconds: float = Field(
         default=20, ge=0, le=3600, description="between SIGTERM and SIGKILL, for steps and scripts"
     )
+    """Between SIGTERM and the stop of a running step, and again for its script."""
     reconcile_seconds: float = Field(
         default=30,
         ge=0.5,
         le=3600,
         description="a step without a message for this long is sent again",
     )
+    """A step that has had no message for this long is sent again. The whole fleet looks twice in
+    that time, however many workers it has."""
     poll_max_seconds: float = Field(
         default=10,
         ge=0.05,
         le=600,
         description="longest pause of a step or of a run's end that waits for others",
     )
+    """Longest pause of a step, or of a run's end, that waits for others."""
     notify: str | None = Field(
         default=None,
         description="who is told when a run ends or stands still: a command, which reads JSON, or "
         "the https:// address of a web hook",
     )
+    """Who is told when a run ends or stands still: a command, or the address of a web hook. See
+    [messages](#messages)."""
     notify_secret: SecretStr | None = Field(
         default=None, description="signs what a web hook is sent"
     )
+    """Signs what a web hook is sent."""
     stalled_seconds: float = Field(
         default=3600, ge=1, description="a run stands still when no step begins or ends for as long"
     )
+    """A run stands still when no step begins or ends for as long."""
     history_dataset: str | None = Field(
         default=None,
         validation_alias=AliasChoices(f"{PREFIX}HISTORY_DATASET", f"{PREFIX}LEDGER_DATASET"),
         description="dataset whose tables keep the history of runs and gaps, such as ops",
     )
+    """A dataset whose tables keep what runs did. See [the run
+    history](#the-run-history-in-the-warehouse). Its name before, `BACKFILL_LEDGER_DATASET`, is
+    still read."""
     keep: bool = Field(
         default=True,
         description="keep what tables hold before a run writes it, for `planner restore`",
     )
+    """Whether runs keep what tables hold before they write it, for [`planner
+    restore`](#a-way-back)."""
     keep_dataset: str | None = Field(
         default=None,
         description="dataset for BigQuery's copies of it; without one nothing is kept there",
     )
-    alive_file: Path | None = Field(
-        default=None,
-        description="a worker shows here that it is alive, for `python -P -m worker alive`",
-    )
-    log_format: LogFormat = Field(
-        default=LogFormat.TEXT, description="what workers log: text, or json with run and step"
-    )
+    """A dataset for BigQuery's copies of it. Without one nothing is kept there: copies cost
+    storage, and need a place. The local warehouse copies nothing, and needs none."""
     keep_days: int = Field(
         default=14,
         ge=1,
         le=3650,
         description="days that this is kept, and logs, reports and replaced files of local tables",
     )
+    """For how many days, and logs and reports as long: [what stays on the
+    disk](#what-stays-on-the-disk)."""
+    alive_file: Path | None = Field(
+        default=None,
+        description="a worker shows here that it is alive, for `python -P -m worker alive`",
+    )
+    """A worker shows here every 5 s that it is alive: [health checks](#health-checks)."""
+    log_format: LogFormat = Field(
+        default=LogFormat.TEXT, description="what workers log: text, or json with run and step"
+    )
+    """What workers log: `text`, or [`json`](#logs-and-traces)."""
 
     serve_password: SecretStr | None = Field(
         default=None,
         description="what `planner serve` asks readers for; without one it serves this machine "
         "alone",
     )
+    """What `planner serve` asks readers for, at least 12 characters; without one it serves this
+    machine alone."""
 
     @field_validator(
         "warehouse", "pipeline", "pipelines", "broker_url", "location", "home", "notify"
@@ -197,6 +235,11 @@ class Settings(BaseSettings):
         if value and not is_table(f"{value}.table"):
             raise ValueError(f"{value!r} is not a dataset's name: write dataset or project.dataset")
         return value or None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the warehouse is a folder."""
+        return self.warehouse.startswith("local:")
 
     @property
     def is_embedded(self) -> bool:

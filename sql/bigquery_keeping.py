@@ -68,25 +68,28 @@ class BigQueryKeeper:
         is_pseudo = table.date.upper() == PARTITION_DATE or is_sharded(table.name)
         if is_pseudo or not is_by_day(about, table, columns_of(about)):
             raise Unsupported(f"{table.name} is not partitioned by the day of {table.date}")
-        copy = f"{self._dataset}.{_name(run_id, table.name)}"
+        copy = self._copy_of(table, run_id)
         with self._warehouse._in_our_words():
             self._create(copy, about)
         self._warehouse._together(lambda day: self._copy(about, copy, day), sorted(days))
         return dict.fromkeys(days, copy)
 
-    def sources(self, table: Table, places: Mapping[date, str]) -> Sequence[Source]:
-        found = []
-        for place in sorted(set(places.values())):
-            days = frozenset(day for day, at in places.items() if at == place)
-            try:
-                self._warehouse._table(place)
-            except TableNotFound:
-                raise KeptExpired(
-                    f"{place}, which kept what {table.name} held, is there no more: it has "
-                    f"expired. Leave these dates out with --dates, or make their rows anew."
-                ) from None
-            found.append(Source(table=replace(table, name=place), days=days))
-        return found
+    def sources(self, table: Table, places: Mapping[date, str], run_id: str) -> Sequence[Source]:
+        own = self._copy_of(table, run_id)
+        forged = next((place for place in places.values() if place != own), None)
+        if forged is not None:
+            raise WarehouseRefused(
+                f"{run_id} keeps what {table.name} held in {own}, and not in {forged}, as Redis "
+                "says: somebody has changed that, so it is not read."
+            )
+        try:
+            self._warehouse._table(own)
+        except TableNotFound:
+            raise KeptExpired(
+                f"{own}, which kept what {table.name} held, is there no more: it has expired. "
+                "Leave these dates out with --dates, or make their rows anew."
+            ) from None
+        return [Source(table=replace(table, name=own), days=frozenset(places))]
 
     def is_since(self, mark: str, noted: datetime, now: str) -> bool:
         """By the time of the last write: the records lag, so that the mark that was noted may be
@@ -95,6 +98,9 @@ class BigQueryKeeper:
             return False
         times = [datetime.fromisoformat(part.split(" ")[0]) for part in now.split("|") if part]
         return any(time > noted for time in times)
+
+    def _copy_of(self, table: Table, run_id: str) -> str:
+        return f"{self._dataset}.{_name(run_id, table.name)}"
 
     def _create(self, name: str, about: bigquery.Table) -> None:
         by = about.time_partitioning

@@ -43,8 +43,9 @@ class Keeper(Protocol):
         """
         ...
 
-    def sources(self, table: Table, places: Mapping[date, str]) -> Sequence[Source]:
-        """What to read, to read what was kept. Raises `KeptExpired`."""
+    def sources(self, table: Table, places: Mapping[date, str], run_id: str) -> Sequence[Source]:
+        """What to read, to read what a run kept. Raises `KeptExpired`; `WarehouseRefused` for a
+        place at which the run kept nothing of this table, whoever noted it."""
         ...
 
     def is_since(self, mark: str, noted: datetime, now: str) -> bool:

@@ -6,13 +6,14 @@ from all else that is asked there, also from what the fleet asks for the same st
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sql.errors import WarehouseRefused
 from sql.statements import load
-from sql.warehouse import Warehouse
+from sql.warehouse import Parameters, Warehouse
 
 Maker = tuple[str, int]
 """A phase, and the number of its runner, from 1."""
@@ -31,11 +32,14 @@ def job_labels(labels: Mapping[str, str]) -> dict[str, str]:
     `-`, at most 63 of them, a key beginning with a letter. Anything else becomes `-`.
     """
 
-    def valid(text: str) -> str:
-        return re.sub(r"[^a-z0-9_-]", "-", text.lower())[:_CHARACTERS]
+    keys = {key: re.sub(r"^[^a-z]+", "", label_value(key)) for key in labels}
+    valid = {keys[key]: label_value(value) for key, value in labels.items() if keys[key]}
+    return {"app": APP} | valid
 
-    keys = {key: re.sub(r"^[^a-z]+", "", valid(key)) for key in labels}
-    return {"app": APP} | {keys[key]: valid(value) for key, value in labels.items() if keys[key]}
+
+def label_value(text: str) -> str:
+    """A text as a label holds it."""
+    return re.sub(r"[^a-z0-9_-]", "-", text.lower())[:_CHARACTERS]
 
 
 def labels_text(labels: Mapping[str, str]) -> str:
@@ -50,10 +54,9 @@ def billed_per_date(
 
     A maker without such jobs is absent. Raises `WarehouseError`.
     """
-    if not _REGION.fullmatch(location.lower()):
-        raise WarehouseRefused(f"{location!r} is not a location")
+    statement = load("labelled").format(region=_region(location))
     rows = warehouse.rows(
-        load("labelled").format(region=f"`region-{location.lower()}`"),
+        statement,
         {
             "days": SINCE_DAYS,
             "app": APP,
@@ -63,6 +66,26 @@ def billed_per_date(
         },
     )
     return per_date(rows)
+
+
+def billed_per_step(
+    warehouse: Warehouse, location: str, run_id: str, since: float
+) -> dict[str, int]:
+    """Bytes that jobs with a run's labels were billed since it began (seconds since the epoch), by
+    their label `step`, in one query. A step without such jobs is absent. Raises `WarehouseError`.
+    """
+    statement = load("labelled_run").format(region=_region(location))
+    since_ms = math.floor(since * 1000)
+    asked: Parameters = {"app": APP, "run": label_value(run_id), "since_ms": since_ms}
+    rows = warehouse.rows(statement, asked)
+    return {row["step"]: int(row["bytes_billed"] or 0) for row in rows}
+
+
+def _region(location: str) -> str:
+    """A location as its records are named. Raises `WarehouseRefused`."""
+    if not _REGION.fullmatch(location.lower()):
+        raise WarehouseRefused(f"{location!r} is not a location")
+    return f"`region-{location.lower()}`"
 
 
 def per_date(rows: Iterable[Mapping[str, Any]]) -> dict[Maker, float]:

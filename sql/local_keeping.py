@@ -6,6 +6,7 @@ those: the table is told to hold them back, which every writer of Delta tables o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -27,6 +28,7 @@ FILES_FOR = "delta.deletedFileRetentionDuration"
 LOG_FOR = "delta.logRetentionDuration"
 _DEFAULT_DAYS = {FILES_FOR: 7, LOG_FOR: 30}
 """Without a property of the table [Delta protocol]."""
+_VERSION = re.compile("[0-9]{1,18}")
 HOURS = {"hour": 1, "day": 24, "week": 168}
 
 
@@ -60,8 +62,13 @@ class LocalKeeper:
         self._hold(table.name, opened)
         return dict.fromkeys(days, str(opened.version()))
 
-    def sources(self, table: Table, places: Mapping[date, str]) -> Sequence[Source]:
+    def sources(self, table: Table, places: Mapping[date, str], run_id: str) -> Sequence[Source]:
         """The oldest version that has a date's files stands for the others: most often, for all."""
+        none = next((place for place in places.values() if not _VERSION.fullmatch(place)), None)
+        if none is not None:
+            raise WarehouseRefused(
+                f"{none!r} is no version of {table.name}, so nothing tells what was kept of it."
+            )
         versions = sorted({int(place) for place in places.values()})
         files = {version: self._files(table, version, places) for version in versions}
         read: dict[int, set[date]] = {}

@@ -45,10 +45,11 @@ def queue_names(*pipelines: Pipeline) -> list[str]:
     return list(dict.fromkeys([FINAL_QUEUE, *(name for turn in turns for name in turn if name)]))
 
 
-def _polled(pipelines: Iterable[Pipeline]) -> set[str]:
-    """Queues whose steps are short visits to a service."""
+def short_queues(pipelines: Iterable[Pipeline]) -> set[str]:
+    """Queues whose messages are short visits: to a service, or at a run's end."""
     phases = (phase for pipeline in pipelines for phase in pipeline.by_priority)
-    return {phase.queue_name for phase in phases if phase.runners[0].is_polled}
+    polled = {phase.queue_name for phase in phases if phase.runners[0].is_polled}
+    return {FINAL_QUEUE, *polled}
 
 
 def make_app(settings: Settings, pipelines: Sequence[Pipeline]) -> Celery:
@@ -64,7 +65,7 @@ def make_app(settings: Settings, pipelines: Sequence[Pipeline]) -> Celery:
     )
     app.conf.update(_configuration(settings, pipelines))
     transport.install(app, visibility_seconds=settings.visibility_seconds)
-    lanes.install(leading={FINAL_QUEUE, *_polled(pipelines)})
+    lanes.install(leading=short_queues(pipelines))
     if settings.alive_file is not None:
         stop_seconds = 2 * settings.grace_seconds + STOP_SECONDS
         beat.install(app, str(settings.alive_file), stop_seconds=stop_seconds)

@@ -11,13 +11,15 @@ import logging
 from typing import Any
 
 import redis
-from celery import Task
+from celery import Task, signals
 from kombu.exceptions import OperationalError
 
 from planner.errors import BadRecord
 from planner.plan.plan import chunk_of
 from worker.app import app
 from worker.canvas import ids_of, rest, unsettled
+from worker.ledger.record import RunRecord
+from worker.messages import lanes
 from worker.messages.later import GOES_FIRST
 from worker.messages.transport import AWAITED, WAIT
 from worker.processes.logs import tell_of
@@ -38,7 +40,7 @@ def step(task: Task, run_id: str, step_id: str) -> str:
     context = context_here()
     tell_of(run=run_id, step=step_id)
     try:
-        return visit(context, run_id, step_id, worker=_worker(task))
+        return visit(context, run_id, step_id, worker=_worker(task), on_run=_follow_lane)
     except Requeue as requeue:
         raise _requeued(task, requeue) from None
     except BadRecord as error:  # a worker of the version that wrote it can
@@ -66,6 +68,15 @@ def finalize(task: Task, run_id: str) -> str:
     return ended
 
 
+def _follow_lane(run: RunRecord) -> None:
+    lanes.follow(run.lane)
+
+
+@signals.task_postrun.connect
+def _leave_lane(**ignored: Any) -> None:
+    lanes.follow(None)
+
+
 def _send_rest(context: Context, run_id: str, step_id: str) -> None:
     """Send what is left of a step's chunk, as a chain of its own.
 
@@ -79,7 +90,7 @@ def _send_rest(context: Context, run_id: str, step_id: str) -> None:
         if chunk is not None and (
             left := unsettled(chunk, context.ledger.states(run_id, ids_of(chunk)))
         ):
-            rest(run_id, left, context.pipeline).apply_async()
+            rest(run_id, left, context.pipeline, lane=run.lane if run else 0).apply_async()
     except (OperationalError, redis.RedisError) as error:
         log.warning("%s: could not send what is left of %s: %s", run_id, chunk_id, error)
 

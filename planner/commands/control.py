@@ -9,8 +9,10 @@ import typer
 from planner.commands import options as opt
 from planner.commands.context import open_run, say_who_lacks_what
 from planner.commands.ending import print_ending
+from planner.commands.groups import grouped
 from planner.commands.output import out, print_json
 from planner.commands.run_status import run_exit
+from planner.commands.sharing import Sharing
 from planner.commands.watch import follow
 from planner.commands.who import noted
 from planner.text import counted
@@ -26,21 +28,34 @@ def pause(run: opt.RunId, as_: opt.As = None, json: opt.Json = False) -> None:
     _say(json, run, "paused", f"go on with `planner resume {run}`")
 
 
+@grouped
 def resume(
+    *,
     run: opt.RunId,
     force_service: opt.ForceService = False,
     as_: opt.As = None,
     max_dollars: opt.MaxDollars = None,
+    sharing: Sharing,
     json: opt.Json = False,
 ) -> None:
-    """Go on with a paused run, or with one that was only half sent."""
+    """Go on with a paused run, or with one that was only half sent.
+
+    With an option that says how it shares the fleet, a run that goes on is told so, too.
+    """
     from worker.reconciler import reconcile
     from worker.run.control import resume as do
 
     context, record = open_run(run)
+    changes = sharing.changes(context.pipeline.timezone)
     say_who_lacks_what(context, record)
     with noted(context, run, as_):
-        do(context, run, force_service=force_service, max_dollars=max_dollars)
+        do(
+            context,
+            run,
+            force_service=force_service,
+            max_dollars=max_dollars,
+            changes=changes,
+        )
     reconcile(context)
     _say(json, run, "running", f"watch it with `planner watch {run}`")
 

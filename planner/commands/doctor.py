@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ from planner.errors import Exit
 from planner.plan.cost import readable
 from planner.report.history import TABLES, check_columns
 from planner.settings import Settings
+from planner.text import counted
 from sql import WarehouseError, load
 
 DISK_LEAST = 1 << 30  # bytes; a season of logs is a tenth of it
@@ -54,10 +56,7 @@ def _checks() -> Iterator[Check]:
     from worker.run.doctor import check_broker, check_runners
 
     context = open_context()
-    pipeline = context.pipeline  # a file that cannot be used is an error of its own
-    yield Check(
-        what="pipeline file", ok=True, detail=f"{pipeline.name} ({context.settings.pipeline})"
-    )
+    yield from _files(context)
     yield _home(context.settings.home_dir)
     yield _disk(context.settings)
     yield from check_broker(context)
@@ -67,6 +66,22 @@ def _checks() -> Iterator[Check]:
         yield from _tables(context)
         yield from _history(context)
     yield from check_runners(context)
+
+
+def _files(context: Context) -> Iterator[Check]:
+    """The pipeline file, and those that workers serve beside it."""
+    from planner.pipeline.folder import look, open_to_all, pipeline_paths
+
+    settings = context.settings
+    named = context.pipeline.name  # a file that cannot be used is an error of its own
+    own = open_to_all(pipeline_paths(settings.pipeline, None))
+    detail = f"{named} ({settings.pipeline})"
+    yield Check(what="pipeline file", ok=True, detail=detail, warning="; ".join(own))
+    if settings.pipelines is not None:
+        found, troubles = look(settings.pipeline, settings.pipelines)
+        detail = f"{counted(len(found) - 1, 'file')} in {settings.pipelines}"
+        told = "; ".join(each for each in troubles if each not in own)
+        yield Check(what="pipelines", ok=True, detail=detail, warning=told)
 
 
 def _tables(context: Context) -> Iterator[Check]:
@@ -129,8 +144,7 @@ def _home(home: Path) -> Check:
 def _disk(settings: Settings) -> Check:
     """What runs have left on it, how long it stays, and whether there is room for more."""
     home = settings.home_dir
-    left = [path for kind in ("logs", "reports") for path in (home / kind).rglob("*")]
-    size = sum(path.lstat().st_size for path in left)
+    size = sum(_size(home / kind) for kind in ("logs", "reports"))
     free = shutil.disk_usage(next(path for path in (home, *home.parents) if path.exists())).free
     few = f"{readable(free)} are free: make room, or set BACKFILL_HOME to another disk"
     return Check(
@@ -140,6 +154,16 @@ def _disk(settings: Settings) -> Check:
         "(BACKFILL_KEEP_DAYS)",
         warning=few if free < DISK_LEAST else "",
     )
+
+
+def _size(folder: Path) -> int:
+    """Of the files in a folder; a worker may be tidying them away."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += os.lstat(os.path.join(place, name)).st_size
+    return size
 
 
 def _warehouse(context: Context) -> Check:

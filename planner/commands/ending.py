@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from planner.commands.output import err
 from planner.commands.run_status import run_exit
 from planner.errors import Exit
-from planner.report.causes import cause_lines, causes
+from planner.report.advice import enqueue_command
+from planner.report.causes import Cause, cause_lines, causes
+from planner.text import counted
 
 if TYPE_CHECKING:
     from worker.ledger.record import RunRecord
@@ -32,12 +35,28 @@ def print_ending(context: Context, record: RunRecord) -> None:
     page = context.settings.folder("reports") / record.id / "report.html"
     where = page if page.exists() else f"`planner report {record.id}` writes it"
     lines.append(f"report: {where}")
-    own = {cause.retry for cause in found}
-    command = f"planner retry {record.id}" if found else "planner enqueue --gaps"
-    if len(own) == 1 and not any("planner retry" in each for each in own):
-        (command,) = own  # what no retry can help
-    lines.append(f"next: mend the cause, then `{command}`")
+    lines.append(_next(context, record, found))
     if any("rows missing" in cause.reason for cause in found):
         lines.append("if rows cannot come any more: `planner gaps --accept` says how to accept it")
     for line in lines:
         err.print(line, soft_wrap=True, markup=False)
+
+
+def _next(context: Context, record: RunRecord, found: Sequence[Cause]) -> str:
+    """What to do, by what failed; where nothing did, the plan did not take all of its scope."""
+    own = {cause.retry for cause in found}
+    command = f"planner retry {record.id}" if found else _enqueue(context, record.id)
+    if len(own) == 1 and not any("planner retry" in each for each in own):
+        (command,) = own  # what no retry can help
+    remaining = (record.validation or {}).get("remaining", 0)
+    if record.state == "complete" and remaining:
+        return f"{counted(remaining, 'gap')} of its scope not taken by its plan; next: `{command}`"
+    return f"next: mend the cause, then `{command}`"
+
+
+def _enqueue(context: Context, run_id: str) -> str:
+    """The command that plans the scope of a run anew."""
+    plan = context.plan(run_id)
+    if plan is None:  # forgotten: the whole calendar, then
+        return "planner enqueue --gaps"
+    return enqueue_command(plan.scope.start, plan.scope.end)

@@ -66,7 +66,7 @@ def explain(
     Counts the date, the days that it is computed from and those that are computed from it. Exit
     code 0 when the date is complete, accepted or rightly empty, 1 when it is a gap.
     """
-    context = open_context()
+    context = open_context().naming(phase)
     pipeline = context.pipeline
     of = _phase(pipeline, phase)
     scope = Calendar(pipeline=pipeline).scope(

@@ -360,11 +360,30 @@ def _print_end(pipeline: Pipeline) -> None:
         note(f"The calendar of the pipeline file ends on {last}: later days are not judged.")
 
 
+def _first_telling(assessment: Assessment, scope: Window) -> date:
+    """The first day of the scope on which a phase is more than off or between its dates."""
+    days = {
+        day for each in (assessment.complete, assessment.gaps) for d in each.values() for day in d
+    }
+    days |= {
+        day
+        for each in assessment.empty.values()
+        for day, left in each.items()
+        if left.reason not in (SkipReason.OFF_DAY, SkipReason.BETWEEN)
+    }
+    return min((day for day in days if day in scope), default=scope.start)
+
+
 def _print_empty(assessment: Assessment, scope: Window) -> None:
+    first = _first_telling(assessment, scope)
+    if first > scope.start:
+        note(f"before {first}, from {scope.start}: the sources hold nothing, and nothing is due")
     for phase, days in assessment.empty.items():
         reasons = Counter(
             str(left.reason)
             for day, left in days.items()
-            if day in scope and left.reason not in (SkipReason.OPEN, SkipReason.UNJUDGED)
+            if day in scope
+            and day >= first
+            and left.reason not in (SkipReason.OPEN, SkipReason.UNJUDGED)
         )
         note(f"legitimately empty: {phase}: {counted(reasons)}")

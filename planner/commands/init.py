@@ -145,7 +145,7 @@ def _lay(*, json: bool) -> None:
         return
     out.print(
         f"Laid down: warehouse, the tables, with {counted(len(holes), 'hole')}; shop.toml, the "
-        "pipeline file; sql and jobs, what fills them. Then:",
+        "pipeline file; sql, jobs and service, what fills them. Then:",
         soft_wrap=True,
     )
     out.print("  export BACKFILL_WAREHOUSE=local:warehouse BACKFILL_PIPELINE=shop.toml")
@@ -186,7 +186,7 @@ def _phases(
         why = "; ".join(f"{each.name}: {each.trouble}" for each in left)
         raise UsageError(
             f"A pipeline has {PHASES_LEAST} phases at least, and {len(usable)} tables can be used"
-            f"{'. Left out: ' + why if why else ''}."
+            f"{'. Left out: ' + why if why else ''}. Name others with --tables."
         )
     if is_ordered:
         return in_order(usable)

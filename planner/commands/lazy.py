@@ -11,6 +11,17 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from planner.commands import spared
+
+
+class Told(TyperCommand):
+    """A command whose help needs no parser of Markdown."""
+
+    def format_help(self, *arguments: Any) -> None:
+        """Show the help."""
+        spared.import_help()
+        super().format_help(*arguments)
+
 
 class Lazy(TyperCommand):
     """A command, or a group of them, of which only the name and a line of help are known yet."""
@@ -31,7 +42,7 @@ class Lazy(TyperCommand):
         if not isinstance(found, typer.Typer):
             app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             epilog = "\n".join(["Such as:", *self.examples]) if self.examples else None
-            app.command(name=self.name, epilog=epilog)(found)
+            app.command(name=self.name, epilog=epilog, cls=Told)(found)
         return typer.main.get_command(app)
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
@@ -47,3 +58,8 @@ class LazyGroup(TyperGroup):
     def __init__(self, **attributes: Any) -> None:
         commands = {str(each.name): each for each in self.lazy}
         super().__init__(**{**attributes, "commands": commands})
+
+    def format_help(self, *arguments: Any) -> None:
+        """Show the help."""
+        spared.import_help()
+        super().format_help(*arguments)

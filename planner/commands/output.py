@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, ConsoleOptions, RenderableType
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType
 from rich.markup import escape
 from rich.segment import Segment
 from rich.table import Table
@@ -82,7 +82,9 @@ def count_table(
     them."""
     table = Table(title=escape(title), title_justify="left")
     for n, column in enumerate(columns):
-        table.add_column(column, justify="left" if n < whole else "right", no_wrap=n < whole)
+        is_whole = n < whole
+        justify: JustifyMethod = "left" if is_whole else "right"
+        table.add_column(column, justify=justify, no_wrap=is_whole, overflow="fold")
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,10 +12,18 @@ import typer
 from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.output import count_table, note, out, print_json
-from planner.commands.restores import restore_exit, restore_row, show_report, show_status
+from planner.commands.restores import (
+    restore_exit,
+    restore_row,
+    restored_line,
+    restores_of,
+    show_report,
+    show_status,
+)
 from planner.commands.run_status import cause_lines_of, log_lines_of, run_exit, sharing_of
 from planner.errors import Exit, FleetError, UsageError
-from planner.plan.cost import Cost, readable
+from planner.plan.cost import Cost
+from planner.report.report import billed_text
 from planner.text import counted, duration, moment
 from worker.run.status import sharing_json, shown_state, status_json
 from worker.run.waits import Retrying, Wait
@@ -28,7 +37,8 @@ def runs(json: opt.Json = False) -> None:
     context = open_context()
     ledger = required_ledger(context)
     found = ledger.runs(on_bad=lambda error: note(str(error)))
-    rows = [*map(_row, found), *map(restore_row, ledger.restores())]
+    restores = ledger.restores(on_bad=lambda error: note(str(error)))
+    rows = [*map(_row, found), *map(restore_row, restores)]
     rows.sort(key=lambda row: str(row["created"]), reverse=True)
     if json:
         print_json({"runs": rows})
@@ -86,10 +96,13 @@ def status(run: opt.RunId, json: opt.Json = False) -> None:
 
         reconcile(context)
     found = status_json(context, record)
+    restores = restores_of(context, run)
     if json:
-        print_json(found)
+        print_json({**found, "restores": {each.id: str(each.state) for each in restores}})
     else:
         _print_status(found)
+        for each in restores:
+            out.print(restored_line(each), markup=False, soft_wrap=True)
     raise typer.Exit(run_exit(record) if record.is_ended else Exit.DONE)
 
 
@@ -113,7 +126,7 @@ def report(
     context = open_context()
     ledger = required_ledger(context)
     if (restore := ledger.restore(run)) is not None:
-        show_report(context, restore, json=json)
+        show_report(context, restore, json=json, handoff=handoff)
         return
     record = ledger.require(run)
     context = context.serving(record)
@@ -140,6 +153,8 @@ def report(
         out.print(Markdown(render_markdown(found)))
     else:
         out.print(render_markdown(found), markup=False, soft_wrap=True)
+    for each in restores_of(context, run):
+        note(restored_line(each))
     note(f"Written to {context.settings.folder('reports') / run}: open report.html in a browser.")
 
 
@@ -152,12 +167,17 @@ def _against(ahead: dict[str, Any]) -> str:
     return told + (", so it drifts" if ahead["drifts"] else "")
 
 
-def _billed(billed: dict[str, Any]) -> str:
+def _billed_lines(billed: dict[str, Any]) -> Iterator[str]:
     limit = billed["max_dollars"]
     cost = Cost(bytes=billed["bytes"], dollars=billed["dollars"])
     told = f"billed so far: {cost}" + ("" if limit is None else f" of ${limit:g} at most")
-    phases = ", ".join(f"{name} {readable(size)}" for name, size in billed["phases"].items())
-    return f"{told}; {phases}" if phases else told
+    phases = ", ".join(
+        billed_text(name, size, billed["labelled"].get(name, 0))
+        for name, size in billed["phases"].items()
+    )
+    yield f"{told}; {phases}" if phases else told
+    for phase, why in billed["unknown"].items():
+        yield f"billed: unknown for {phase}: {why}"
 
 
 def _print_status(found: dict[str, Any]) -> None:
@@ -170,8 +190,8 @@ def _print_status(found: dict[str, Any]) -> None:
         out.print(f"told: {sharing}", markup=False)
     if found["note"]:
         out.print(found["note"], markup=False)
-    if found["billed"]["bytes"]:
-        out.print(_billed(found["billed"]), markup=False)
+    for line in _billed_lines(found["billed"]) if found["billed"]["bytes"] else ():
+        out.print(line, markup=False, soft_wrap=True)
     if len(found["code"]) > 1:
         codes = ", then ".join(each["code"] for each in found["code"])
         out.print(f"the scripts' code changed during the run: {codes}", markup=False)

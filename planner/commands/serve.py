@@ -48,17 +48,19 @@ def serve(address: Address = "127.0.0.1", port: Port = PORT, gaps_every: GapsEve
 
     from worker.serve.app import make_app
     from worker.serve.gaps import OpenGaps
-    from worker.serve.patience import Patient
+    from worker.serve.patience import BACKLOG, patient, room
 
     context = open_context()
     password = _password(context, address)
     gaps = OpenGaps(context, only_free=gaps_every is None)
     listening = _listen(address, port)
-    app = make_app(context, gaps, password)
+    most = room()
+    app = make_app(context, gaps, password, connections=most)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            http=Patient,
+            http=patient(most),
+            backlog=BACKLOG,
             access_log=False,
             log_level="warning",
             lifespan="off",

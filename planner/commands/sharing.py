@@ -13,7 +13,7 @@ from planner.plan.hours import Hours, parse_time
 from planner.plan.states import Priority
 
 if TYPE_CHECKING:
-    from worker.ledger.orders import Orders
+    from worker.ledger.orders import Changes, Orders
 
 
 def _time(text: str) -> time:
@@ -28,9 +28,12 @@ class Sharing:
     """How a run shares the fleet: runs take turns, whatever their size."""
 
     priority: Annotated[
-        Priority,
-        typer.Option("--priority", help="How many turns it has beside other runs: 4, 2 or 1 of 7."),
-    ] = Priority.NORMAL
+        Priority | None,
+        typer.Option(
+            "--priority",
+            help="How many turns it has beside other runs: 4, 2 or 1 of 7; 2 where it is not said.",
+        ),
+    ] = None
     max_slots: Annotated[
         int | None,
         typer.Option(
@@ -62,6 +65,17 @@ class Sharing:
 
     def orders(self, orders: Orders, timezone: str) -> Orders:
         """The orders of a run with these. Raises `UsageError` for half of its hours, or none."""
+        priority, hours = self.priority or Priority.NORMAL, self._hours(timezone)
+        return replace(orders, priority=priority, max_slots=self.max_slots, hours=hours)
+
+    def changes(self, timezone: str) -> Changes:
+        """What they change of a run; raises as `orders` does."""
+        from worker.ledger.orders import Changes
+
+        hours = self._hours(timezone)
+        return Changes(priority=self.priority, max_slots=self.max_slots, hours=hours)
+
+    def _hours(self, timezone: str) -> Hours | None:
         if (self.not_before is None) != (self.until is None) or (
             self.not_before is not None and self.not_before == self.until
         ):
@@ -69,9 +83,6 @@ class Sharing:
                 "Hours have a begin and an end: write both, such as --not-before 22:00 "
                 "--until 06:00."
             )
-        hours = (
-            Hours(begin=self.not_before, end=self.until, timezone=timezone)
-            if self.not_before is not None and self.until is not None
-            else None
-        )
-        return replace(orders, priority=self.priority, max_slots=self.max_slots, hours=hours)
+        if self.not_before is None or self.until is None:
+            return None
+        return Hours(begin=self.not_before, end=self.until, timezone=timezone)

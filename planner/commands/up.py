@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import closing, suppress
 from types import FrameType
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from planner.commands.output import err, note, print_json
 from planner.errors import UsageError
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline
+from planner.settings import Settings
 from planner.text import nearest
 
 
@@ -55,6 +57,7 @@ def up(
         err.print(f"{up}; logs are in {settings.folder('logs')}", markup=False)
         note("In another terminal: planner enqueue --gaps. Ctrl-C stops the fleet.")
         try:
+            _say_what_it_would_lose(settings)
             threading.Event().wait()
         except KeyboardInterrupt:
             note(f"Stopping; running steps have {settings.grace_seconds:g} s to end.")
@@ -68,6 +71,22 @@ def _check_queues(pipeline: Pipeline, queues: str) -> None:
     for name in (name.strip() for name in queues.split(",")):
         if name not in known:
             raise UsageError(f"There is no queue {name!r}; {nearest(name, known, what='queues')}")
+
+
+def _say_what_it_would_lose(settings: Settings) -> None:
+    """Say by which of its settings a Redis that is not ours would lose runs.
+
+    One that does not answer yet is waited for by the workers, which say so.
+    """
+    import redis
+
+    from worker.ledger.connection import connect, forgetful
+
+    if settings.is_embedded:
+        return
+    with closing(connect(settings, patient=False)) as client, suppress(redis.RedisError):
+        for detail, advice in forgetful(client):
+            note(f"Redis: {detail}. {advice}.")
 
 
 def stop_on_sigterm() -> None:

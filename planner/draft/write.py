@@ -9,6 +9,7 @@ from datetime import date
 from planner.draft.compare import Shared, compared, shared
 from planner.draft.look import RECENT_DAYS, Found
 from planner.draft.order import Drafted
+from planner.text import printable
 
 WARM_UP_MOST = 60  # days from the first rows of a source to those of a phase below
 
@@ -22,7 +23,8 @@ def draft(name: str, phases: Sequence[Drafted], left: Sequence[Found], *, zone: 
         above = [table for parent in phase.after for table in by_name[parent].tables]
         parts.append(_phase(phase, above, ids, _start(phases)))
     if left:
-        parts.append("\n".join(["# Left out:", *(f"#   {t.name}: {t.trouble}" for t in left), ""]))
+        told = (f"#   {table.name}: {_one_line(table.trouble)}" for table in left)
+        parts.append("\n".join(["# Left out:", *told, ""]))
     return "\n".join(parts)
 
 
@@ -107,6 +109,11 @@ def _runner(phase: Drafted) -> list[str]:
         f'# command = ["python", "jobs/{phase.name}.py", "--from", "{{start}}", "--to", "{{end}}"]',
         f'# check = ["python", "jobs/{phase.name}.py", "--help"]  # `planner doctor` runs it',
     ]
+
+
+def _one_line(text: str) -> str:
+    """For a comment: the second line of a warehouse's answer would be one of the file."""
+    return printable(" ".join(text.split()))
 
 
 def _text(value: str) -> str:

@@ -13,12 +13,17 @@ class Accept(Model):
     """Dates of a phase whose loss is accepted, and why."""
 
     phase: Name
+    """The phase whose rows are lost. A source, too."""
     dates: DayList
+    """Days and ranges, as in `"2026-03-01..2026-03-07, 2026-03-11"`, or a list of them."""
     ids: tuple[Line, ...] = ()
-    """Only these may be lacking. None: whatever is."""
+    """The ids that may be lacking; a date that lacks any other is a gap. Without it any id may
+    be."""
     reason: Line
+    """Why the rows cannot come any more, in one line."""
     until: date | None = None
-    """The last day on which it is accepted: from the next one on it is a gap. None: for good."""
+    """The last day on which it is accepted, by UTC. From the next one on the date is a gap
+    again."""
 
     def covers(self, day: date) -> bool:
         """Whether a date is one of those."""

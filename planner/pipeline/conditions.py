@@ -31,11 +31,11 @@ class ConditionSpec(Model):
     model_config = ConfigDict(serialize_by_alias=True)  # `in` and `not` are words of Python
 
     in_: tuple[Scalar, ...] | None = Field(default=None, alias="in")
-    """The column holds one of these; sorted, each once."""
+    """It holds one of these."""
     not_: tuple[Scalar, ...] | None = Field(default=None, alias="not")
-    """The column holds none of these, and NULL is none of them."""
+    """It does not hold this value, or any of these. NULL is no value: rows that hold NULL count."""
     null: StrictBool | None = None
-    """True: the column is NULL. False: it holds something."""
+    """`true`: it is NULL. `false`: it is not."""
 
     @model_validator(mode="before")
     @classmethod

@@ -18,8 +18,9 @@ class _Criterion(Model):
     also = {"periods": "seasons"}
 
     name: Name
+    """What the criterion is called."""
     seasons: tuple[SeasonName, ...] = ()
-    """One that is absent from the warehouse fails. None named: all that the scope touches."""
+    """Where it is judged. One that has no rows fails. None named: all in scope."""
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -36,11 +37,15 @@ class EntitiesCriterion(_Criterion):
     """Every table of a phase holds, date by date, the entities that another phase holds."""
 
     kind: Literal["entities"]
+    """`entities`"""
     phase: Name
+    """The phase that is judged,"""
     against: Name
+    """by this one."""
     entity: Name | None = None
-    """What is compared; the pipeline's own, such as games, unless named."""
+    """What is compared. Without it: the pipeline's own."""
     tolerance: Tolerance = 0.0
+    """Share that may be absent."""
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -51,9 +56,13 @@ class DatesCriterion(_Criterion):
     """Every table of a phase holds the dates of another, less the legitimately empty ones."""
 
     kind: Literal["dates"]
+    """`dates`"""
     phase: Name
+    """The phase that is judged,"""
     against: Name
+    """by this one."""
     tolerance: Tolerance = 0.0
+    """Share that may be absent."""
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -64,8 +73,11 @@ class RowsCriterion(_Criterion):
     """A phase holds at least so many rows a season. Judged only where the scope holds it all."""
 
     kind: Literal["rows"]
+    """`rows`"""
     phase: Name
+    """The phase that is judged."""
     minimum: int = Field(gt=0)
+    """Rows."""
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -76,10 +88,11 @@ class CompleteCriterion(_Criterion):
     """Every date is complete in every phase where it is due."""
 
     kind: Literal["complete"]
+    """`complete`"""
     window: Name | None = None
-    """Only this part of a season; a season without it is not judged."""
+    """Only this window of a season. A season without it is not judged."""
     phases: tuple[Name, ...] = ()
-    """Only these phases; none named: all."""
+    """Only these phases."""
 
     @property
     def about(self) -> tuple[str, ...]:

@@ -19,12 +19,13 @@ class ListedIn(InZone):
     """A table of the warehouse that lists days: a holiday calendar, a halt state."""
 
     table: TableName
+    """`dataset.table` or `project.dataset.table`."""
     date: ColumnName
-    """The day of a row, or the first of its days: a column as a table of a phase is dated by."""
+    """The [date column](#date-columns): a row's day, or the first of its days."""
     until: ColumnName | None = None
-    """The last of a row's days; NULL where it still lasts. None: each row is one day."""
+    """The date column of a row's last day; NULL means that it lasts."""
     where: dict[ColumnName, ConditionSpec] = Field(default_factory=dict)
-    """Rows that count."""
+    """Rows that count, as in [`where`](#where)."""
 
     @property
     def first(self) -> Table:
@@ -47,14 +48,17 @@ class Excluded(Model):
     model_config = ConfigDict(serialize_by_alias=True)  # `from` is a word of Python
 
     start: date | None = None
+    """First day."""
     end: date | None = None
+    """Last day. Both are required without `from`; with it, they bound what the table lists."""
     from_: ListedIn | None = Field(default=None, alias="from")
-    """The days that a table lists; with `start` and `end`, those of them that lie between."""
+    """A table that lists the days."""
     phases: tuple[Name, ...] = ()
-    """Only in these phases. Neither phases nor tables: in all."""
+    """Only in these phases, and in those that are computed from them."""
     tables: tuple[TableName, ...] = ()
     """Only in these tables: the others of their phases are due."""
     reason: Line
+    """Why nothing is expected, in one line."""
 
     @model_validator(mode="after")
     def _some_days(self) -> Self:

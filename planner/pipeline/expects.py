@@ -20,12 +20,13 @@ class Listing(InZone):
     """A table that lists days, such as a schedule."""
 
     table: TableName
+    """`dataset.table` or `project.dataset.table`."""
     date: ColumnName
     """The DATE column that says of which day a row is."""
     where: dict[ColumnName, ConditionSpec] = Field(default_factory=dict)
-    """Rows that count, as those of a table of a phase."""
+    """Rows that count, as [below](#where)."""
     entities: dict[Name, ColumnName] = Field(default_factory=dict)
-    """The entity's name → its column: what is compared by `against`."""
+    """Entity → column: the ids that `against` compares."""
 
     @cached_property
     def counted(self) -> Table:
@@ -73,13 +74,18 @@ class Expects(Model):
     """On which days a source has to hold rows, and of what."""
 
     days: Days = "any"
-    """`any`: those on which it does; else every day, some weekdays, or those that a table lists."""
+    """On which days rows are due: `"any"` (those on which a table of the phase holds some),
+    `"daily"`, a list of weekdays (`"monday"`, or `"mon"`), or [a table that lists
+    them](#a-table-that-lists-days). Only days that the calendar covers; where the file has seasons
+    and no `start`, days of a season."""
     entities: dict[Name, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    """Entity → how many a date holds, at least."""
+    """Entity → how many a date holds, at least, such as `{ store = 12 }`."""
     against: Listing | None = None
-    """A table that lists, by id, what a date has to hold."""
+    """A table that lists, by id, what a date holds. Where `days` is `"any"`, it lists the days
+    too."""
     late_after: Duration | None = None
-    """How long after the end of a day it may still be short, before that is a finding."""
+    """How long after the end of a day what is lacking may still come: until then the day is `open`.
+    With `days = "any"`, the newest rows are `late` when they are older."""
 
     @model_validator(mode="after")
     def _says_which_ids(self) -> Self:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -26,13 +27,54 @@ def pipeline_files(setting: str, folder: Path | None) -> Iterator[tuple[str, Pip
 
     One that cannot be used is logged and left: a fleet does not stand still for one of its files.
     """
+    found, troubles = look(setting, folder)
+    for trouble in troubles:
+        _say_once(trouble)
+    yield from found
+
+
+def look(setting: str, folder: Path | None) -> tuple[list[tuple[str, Pipeline]], list[str]]:
+    """Every file that can be read, and its pipeline; and what is not as it should be, in words."""
+    found: list[tuple[str, Pipeline]] = []
+    troubles = [] if folder is None or folder.expanduser().is_dir() else [f"there is no {folder}"]
+    named: dict[str, tuple[str, str]] = {}
     for path in pipeline_paths(setting, folder):
         try:
-            yield path, load_pipeline(path)
+            pipeline = load_pipeline(path)
         except BadPipeline as error:
-            _say_once(" ".join(str(error).split()))
+            troubles.append(f"a pipeline file is left out: {' '.join(str(error).split())}")
+            continue
+        other, checksum = named.setdefault(pipeline.name, (path, pipeline.checksum))
+        if checksum != pipeline.checksum:
+            troubles.append(
+                f"{other} and {path} are both named {pipeline.name}, so each holds the other's "
+                "dates: give one of them another name"
+            )
+        found.append((path, pipeline))
+    return found, [*troubles, *open_to_all(path for path, _ in found)]
+
+
+def open_to_all(paths: Iterable[str]) -> list[str]:
+    """Of some files, which of them, or of their folders, every user of the machine may write to,
+    in words: what stands there is run."""
+    places = dict.fromkeys(place for path in paths for place in (Path(path), Path(path).parent))
+    return [
+        f"every user of this machine may write to {place}, which names what is run: chmod o-w "
+        f"{place}"
+        for place in places
+        if _is_open(place)
+    ]
+
+
+def _is_open(place: Path) -> bool:
+    try:
+        mode = place.stat().st_mode
+    except OSError:  # it is gone since
+        return False
+    is_kept = stat.S_ISDIR(mode) and mode & stat.S_ISVTX  # as in /tmp: files stay their owners'
+    return bool(mode & stat.S_IWOTH) and not is_kept
 
 
 @cache
 def _say_once(why: str) -> None:
-    log.warning("a pipeline file is left out: %s", why)
+    log.warning("%s", why)

@@ -78,11 +78,13 @@ def pipeline_path(setting: str) -> Path:
         return SHIPPED / f"{setting}.toml"
     try:
         path = Path(setting).expanduser()
-        is_there = path.is_file()
+        is_there, is_another = path.is_file(), path.exists()
     except (OSError, RuntimeError):  # a name that is too long, a home of no user
-        is_there = False
+        is_there = is_another = False
     if not is_there and (why := _closed(setting)):
         raise BadPipeline(f"The pipeline file {setting!r} cannot be read: {why}.")
+    if not is_there and is_another:
+        raise BadPipeline(f"{setting!r} is no file: set BACKFILL_PIPELINE to a TOML file.")
     if not is_there:
         raise BadPipeline(
             f"There is no pipeline file {setting!r}: set BACKFILL_PIPELINE to a TOML file, "

@@ -12,7 +12,7 @@ from planner.pipeline.expects import Expects
 from planner.pipeline.grain import Dated, Every, Grain
 from planner.pipeline.model import Line, Model, Name
 from planner.pipeline.reads import Reads
-from planner.pipeline.runners import Resume, Runner, ScriptRunner
+from planner.pipeline.runners import Resume, Runner, RunnerSpec, ScriptRunner
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.timezone import TimeZone
 from planner.pipeline.weekdays import Weekday
@@ -26,46 +26,58 @@ class Phase(Model):
     also = {"skips_warmup": "skips_bootstrap", "warmup_days": "bootstrap_days"}
 
     name: Name
+    """What commands call it."""
     after: tuple[Name, ...] = ()
-    """The phases it reads. None: it is a source, and is never repaired."""
+    """The phases it reads. They stand above it in the file, so there are no cycles."""
     tables: tuple[TableSpec, ...] = Field(min_length=1)
+    """One or more. The phase is complete on a date when all of them are."""
     against: tuple[Line, ...] = ()
-    """Phases or tables upstream that its tables are measured by; none: all that count the entity
-    first."""
+    """Phases or tables upstream that its tables are measured by. Without it: for each entity, the
+    tables upstream where it begins."""
     lookback_days: int = Field(default=0, ge=0, le=3660)
-    """Calendar days before a date that its rows are computed from: short for `reads`."""
+    """Calendar days before a date that its rows are computed from. The gate waits for them, and a
+    repair of one of them does the date again. Short for `reads = { from = -N }`."""
     reads: Reads | None = None
-    """The days around a date that its rows are computed from."""
+    """The days around a date that its rows are computed from, where they reach forward as well."""
     every: Every = "day"
-    """How often it is due."""
+    """How often it is due: [`day`, `week` or `month`](#weeks-and-months)."""
     on: Weekday | None = None
-    """Of a week: the weekday of its date. None: Monday for its first day, Sunday for its last."""
+    """Of a week: the weekday of its date. Without it: Monday, or Sunday where `dated` is `last`."""
     dated: Dated = "first"
-    """Of a week or month: whether its date is the first or the last day."""
+    """Of a week or month: whether its date is the `first` or the `last` day of it."""
     skips_bootstrap: bool = False
-    """Whether the first `bootstrap_days` of a season legitimately hold nothing."""
+    """Whether its warm-up, the first `bootstrap_days` of a season or period, holds nothing,
+    rightly."""
     bootstrap_days: int | None = Field(default=None, ge=0, le=366)
-    """How many they are in this phase, which then need not say `skips_bootstrap`."""
+    """How many days the warm-up is in this phase; it then need not say `skips_bootstrap`. A source
+    has none. A phase with days of its own is judged by them, where something of what it reads is
+    due."""
     runners: tuple[Runner, ...] = ()
-    """What fills it. None: it is watched, and filled by others."""
+    """What fills the phase. The first that exists is used: a script whose file is there, a service
+    whose endpoint does not answer 404."""
     version: Line | None = None
-    """Of its logic, where the user numbers it: rows of another version are made by other code."""
+    """Of the phase's logic, such as `"3"`. `--changed` takes the dates of another one, and compares
+    nothing else of the phase."""
     expects: Expects | None = None
-    """What is expected of each table of a source that says nothing of its own."""
+    """What is expected of a source: [below](#phasesexpects)."""
     timezone: TimeZone | None = None
-    """Whose days its dates are. None: the pipeline's."""
+    """Whose days its dates are. Without it: the pipeline's."""
     closes_after: Duration | None = None
-    """How long after its end a day is open. None: as the pipeline says."""
+    """How long after its end its days are open, as above. No phase closes before what it reads."""
     queue: Name | None = None
+    """Celery queue. Without it: the phase's name."""
     concurrency: int = Field(default=16, ge=1, le=10_000)
-    """Steps of this phase that may run at once, over the whole fleet."""
+    """Steps of this phase that run at once, over the whole fleet."""
     timeout_seconds: float = Field(default=6 * 3600, gt=0)
+    """A script is stopped after this, and a statement in BigQuery cancelled, which BigQuery itself
+    ends after 10 min."""
     retries: int = Field(default=3, ge=0, le=100)
-    """Runs of a step after the first one, when it failed or rows are missing."""
+    """Attempts after the first. From the second attempt on, every date runs alone."""
     seconds_per_date: float | None = Field(default=None, gt=0)
-    """Work that one date is known to take: what a report calls planned."""
+    """Work that one date is known to take, in seconds: what an estimate is made from until the
+    phase has run once."""
     retry_seconds: float = Field(default=15, gt=0)
-    """Pause before the first retry; doubles, with jitter."""
+    """Pause before the first retry. It doubles, with jitter, up to ten minutes."""
 
     def in_zone(self, zone: str) -> Self:
         """The phase with the days of its tables told in its own time zone, or in the pipeline's."""
@@ -153,6 +165,10 @@ class Phase(Model):
         """Dates that one run may take, so that its writes fit a day's budget; None: any number."""
         limits = [t.daily_writes // t.writes_per_date for t in self.tables if t.daily_writes]
         return min(limits, default=None)
+
+    def runner(self, number: int) -> RunnerSpec | None:
+        """One of its runners, from 0; None where whoever names it does so in vain, as Redis may."""
+        return self.runners[number] if 0 <= number < len(self.runners) else None
 
     @model_validator(mode="after")
     def _runnable(self) -> Self:

@@ -37,34 +37,43 @@ class Pipeline(Model):
     also = {"periods": "seasons", "warmup_days": "bootstrap_days"}
 
     name: Name
+    """What the pipeline is called. Leases and notes of what is owed are kept under it."""
     description: str = ""
+    """For people."""
     timezone: TimeZone = "UTC"
-    """Whose days the partition dates are: an IANA name, such as `America/New_York`."""
+    """Whose days the partition dates are, and in which [moments](#date-columns) are told: an IANA
+    name, such as `"America/New_York"`."""
     bootstrap_days: int = Field(default=0, ge=0, le=366)
-    """Days at a season's start that phases with `skips_bootstrap` leave empty."""
+    """The warm-up: days at the start of a season, or of the calendar where there are none, that
+    phases with `skips_bootstrap` leave empty. A phase, or a table, may name a number of its own."""
     chunk_dates: int = Field(default=1, ge=1, le=366)
-    """Partition dates per chunk, at most."""
+    """Partition dates per chunk, at most. `--chunk-dates` overrides it."""
     closes_after: Duration | None = None
-    """How long after its end a day is open: rows may still come, and it is left alone. None: until
-    the midnight that ends it."""
+    """How long after its end a day is *open*: its rows may still come, and it is left alone. Text:
+    `"6h"`, `"1d12h"`, `"90m"`. Without it: until the midnight that ends it."""
     start: date | None = None
-    """The first day that the pipeline covers. None: that of the first season."""
+    """The first day that the pipeline covers. Without it: that of the first season."""
     end: date | None = None
-    """The last one. None: with `start` there is none, else that of the last season."""
+    """The last day. Without it: none where there is a `start`, else that of the last season."""
     seasons: tuple[Season, ...] = ()
+    """Named parts of the calendar, *periods*, in order, not overlapping. Required where there is no
+    `start`."""
     exclude: tuple[Excluded, ...] = ()
+    """Days on which nothing is expected, in all phases or in some."""
     accept: tuple[Accept, ...] = ()
-    """Losses that are accepted: judged as complete, with a mark."""
+    """Losses that are accepted: they keep nothing else waiting."""
     phases: tuple[Phase, ...] = Field(min_length=2)
+    """Two or more, in order: a phase stands below every phase it is `after`."""
     compare: dict[Name, Literal["ids", "count"]] = Field(default_factory=dict)
-    """Entity → how tables are compared by it: by `ids`, or by `count` where two sources name the
-    same thing differently."""
+    """Entity → `ids` or `count`: how tables are compared by it. By `ids` unless the file says
+    `count`, which is for two sources that name the same thing differently."""
     publish: Publish | None = None
-    """What is run for repaired dates when their run has ended, and writes no table."""
+    """A script that writes no table, for what a run has repaired."""
     criteria: tuple[Criterion, ...] = ()
-    """What else has to hold, beside every date being complete."""
+    """What has to hold beside every date being complete."""
     complete: bool = True
-    """Whether every date has to be complete in every phase: `planner validate` judges that too."""
+    """Whether every date has to be complete in every phase. `false`: `planner validate` lists gaps
+    and judges only the criteria, orphans and bands, and says so."""
 
     _audits: dict[str, str] = PrivateAttr(default_factory=dict)
 

@@ -28,7 +28,7 @@ class Publish(Model):
     after: Name
     """The phase whose repaired dates are published."""
     runner: ScriptRunner
-    """The script, called with one date at a time."""
+    """A runner of kind `script`, without `resume`."""
     timeout_seconds: float = Field(default=3600, gt=0)
     """For one date."""
 

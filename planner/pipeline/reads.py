@@ -15,6 +15,6 @@ class Reads(Model):
     model_config = ConfigDict(serialize_by_alias=True)  # `from` is a word of Python
 
     from_: int = Field(default=0, alias="from", ge=-DAYS_MAX, le=0)
-    """The first day, counted from the date: `-30` is thirty days before it."""
+    """The first day, counted from the date: 0 or negative."""
     to: int = Field(default=0, ge=0, le=DAYS_MAX)
-    """The last one: `6` is six days after it."""
+    """The last day, counted from the date: 0 or positive."""

@@ -26,16 +26,18 @@ class Rule(Model):
     """What an end of a script means. All conditions that are given have to hold."""
 
     exit_code: int | None = Field(default=None, ge=-64, le=255)
-    """A negative one is a signal's number."""
+    """When it ends with this one; a signal's number is negative."""
     output: Annotated[Line, Field(max_length=PATTERN_CHARS)] | None = None
-    """Text that a line of the output holds."""
+    """When a line of its output holds this text, with any exit code."""
     pattern: Pattern | None = None
-    """A regular expression that a line of the output matches."""
+    """When a line of its output matches this regular expression."""
     timeout: bool = False
-    """It ran longer than the phase's `timeout_seconds`."""
+    """When it runs longer than `timeout_seconds`."""
     then: Literal["split", "retry", "resume", "fail", "unchanged"]
-    """Halve the range; retry after a pause; resume where it stopped; permanent, so no retry;
-    nothing had to change, where the exit code is 0 and the recount shows the rows."""
+    """`split` halves the range, `retry` runs it again after a pause, `resume` goes on where it got,
+    `fail` does not try again, `unchanged` believes that nothing had to change, where the exit code
+    is 0 and the recount shows the rows: the report calls such dates *unchanged, by its own
+    word*."""
 
     @model_validator(mode="after")
     def _has_condition(self) -> Self:
@@ -53,9 +55,10 @@ class Resume(Model):
     """
 
     argument: Line
-    """Put before the processor's number, such as `--start-from`."""
+    """Put before the number of the processor, such as `--start-from`. The first one goes
+    without."""
     tables: tuple[tuple[str, ...], ...] = Field(min_length=1)
-    """The tables of processor 1, of processor 2, and so on."""
+    """The tables of processor 1, of processor 2, and so on; every table of the phase once."""
 
 
 class Secret(Model):
@@ -64,13 +67,13 @@ class Secret(Model):
     env: Line | None = None
     """Name of a variable."""
     file: Line | None = None
-    """A file that holds nothing else; read for every request."""
+    """A file that holds nothing else."""
     command: tuple[Line, ...] = ()
-    """Prints it, such as `gcloud auth print-identity-token`."""
+    """Program and arguments that print it, such as `gcloud auth print-identity-token`."""
     google: bool = False
     """An identity token from Google's application default credentials."""
     audience: Line | None = None
-    """The audience of Google's token; the service's address when not given."""
+    """The service that it is for. Without it: `url`."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -88,7 +91,7 @@ class RunnerSpec(Model):
     note: Line | None = None
     """What to know where it is the one that is used: `planner doctor` and plans say it."""
     values: dict[ValueName, ValueSpec] = {}
-    """Placeholder → what `--set` may put in its place."""
+    """What one run may set: [below](#a-value-that-a-run-sets)."""
 
     @field_validator("values")
     @classmethod
@@ -161,16 +164,25 @@ class ScriptRunner(RunnerSpec):
     """
 
     kind: Literal["script"]
+    """`script`"""
     command: tuple[Line, ...] = Field(min_length=1)
+    """Program and arguments."""
     check: tuple[Line, ...] = Field(default=(), exclude=True)
-    """What `planner doctor` runs of it, and what changes nothing. No row depends on it, so it is no
-    part of what the file means: a plan fits the file with it and without."""
+    """Program and arguments that change nothing, such as `["python3", "jobs/trend.py", "--help"]`.
+    `planner doctor` runs it as a step would be, in the same folder with the same variables, for
+    half a minute at most: any exit code but 0 is a line of its own, with the last line that it
+    wrote. Without one doctor says that the script is there, and that nothing of it was run. Nothing
+    is run that is not named here: what `--help` does to a script that does not know it, only you
+    know. No plan depends on it."""
     cwd: Line | None = None
+    """Folder to run in. Without it: the worker's."""
     env: dict[str, str] = {}
+    """Variables to add to the worker's environment. A secret goes by name: `API_TOKEN =
+    "${API_TOKEN}"`."""
     outcomes: tuple[Rule, ...] = ()
-    """What an end means: the first that fits. Before what is built in: 413 and a time-out halve
-    the range, any other failure is retried, or resumed where the script can."""
+    """What an end means; the first that fits, before what is built in."""
     resume: Resume | None = None
+    """For a script of several processors that can start from any of them."""
 
     @field_validator("check")
     @classmethod
@@ -209,25 +221,33 @@ class HttpBatchRunner(RunnerSpec):
     """Starts a batch at an HTTP service and polls it until it ends. One batch at a time."""
 
     kind: Literal["http_batch"]
+    """`http_batch`"""
     url: Line
-    """Base address; `${NAME}` is read from the worker's environment."""
+    """Base address. `${NAME}` is read from the worker's environment, as in
+    `https://me:${PASSWORD}@host`; a password itself is refused."""
     start_path: Line = "/start"
+    """POST; answers with a `batch_id`, or without one when there is nothing to do."""
     status_path: Line = "/status"
+    """GET with `?batch_id=`; answers `status`, or `progress.is_complete`."""
     health_path: Line = "/health"
+    """GET, for `planner doctor`."""
     body: dict[str, Scalar] = {"start_date": "{start}", "end_date": "{end}"}
-    """What `start_path` is sent. `force` is true only with `--force-service`."""
+    """JSON to start with. A `force` in it is true only with `--force-service`."""
     per_date: bool = False
-    """Start one date at a time."""
+    """Whether each date is a batch of its own."""
     token: Secret | None = None
-    """Sent as `Authorization: Bearer`."""
+    """Where the token is found that is sent as `Authorization: Bearer`."""
     api_key: Secret | None = None
-    """Sent as `X-API-Key`."""
+    """Where the key is found that is sent as `X-API-Key`."""
     start_timeout_seconds: float = Field(default=600, gt=0)
-    """The real service works up to nine minutes before it answers `/start`."""
+    """How long the answer to the start may take."""
     poll_seconds: float = Field(default=30, gt=0)
-    """Longest pause between two looks; the first is after half a second."""
+    """Longest pause between two looks; the first comes after half a second."""
     stall_seconds: float = Field(default=900, gt=0)
-    """A batch that has not moved for so long has failed."""
+    """A batch that has not moved for so long has failed. It is not reset. A batch that the service
+    no longer knows (404, `not_found`, `no_active_batch`) may still be written: it is started once
+    more, without a retry, when the service did not know it and the rows stood still for so long.
+    The report then says that two batches may have written the dates."""
     settle_seconds: float = Field(default=300, ge=0)
     """How long rows may take to appear after the service said complete."""
 
@@ -266,7 +286,10 @@ class SqlRunner(RunnerSpec):
     """
 
     kind: Literal["sql"]
+    """`sql`"""
     statements: tuple[Line, ...] = Field(min_length=1)
+    """Names of `.sql` files in the folder of the pipeline file, or in `sql/`. One statement
+    each."""
 
     @property
     def statement_names(self) -> tuple[str, ...]:
@@ -280,10 +303,11 @@ class PluginRunner(RunnerSpec):
     """A runner of one's own: an installed package names it in `backfill_fleet.runners`."""
 
     kind: Literal["plugin"]
+    """`plugin`"""
     use: Name
-    """The name of its entry point."""
+    """The name of its entry point in `backfill_fleet.runners`."""
     options: dict[str, Scalar] = {}
-    """What it is made with. `${NAME}` is read from the worker's environment."""
+    """What it is made with. `${NAME}` is read from the worker's environment; a secret has to be."""
 
     @field_validator("options")
     @classmethod

@@ -21,7 +21,9 @@ class Band(Model):
     """How many there normally are, both ends included."""
 
     low: float = Field(ge=0)
+    """Normal from here,"""
     high: float = Field(gt=0)
+    """to here."""
 
     @model_validator(mode="after")
     def _upward(self) -> Self:
@@ -34,11 +36,11 @@ class GradesSpec(Model):
     """Columns that say how right something was."""
 
     system: ColumnName
-    """Who is graded."""
+    """Column: who is graded."""
     error: ColumnName
-    """A number: how far off it was."""
+    """Column, a number: how far off it was."""
     correct: ColumnName
-    """BOOL: whether it was right."""
+    """Column, BOOL: whether it was right."""
 
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -50,7 +52,7 @@ class EntitySpec(Model):
     columns: tuple[ColumnName, ...] = Field(min_length=1)
     """The columns that tell it apart together. A row with NULL in one of them is none."""
     where: dict[ColumnName, ConditionSpec] = Field(default_factory=dict)
-    """Rows that are one, of those that the table counts: column → what it has to hold."""
+    """Rows that are one, of those that the table counts: column → [what it holds](#where)."""
 
     @property
     def entity(self) -> Entity:
@@ -65,40 +67,50 @@ class TableSpec(InZone):
     also = {"warmup_days": "bootstrap_days"}
 
     name: TableName
+    """`dataset.table` or `project.dataset.table`."""
     date: ColumnName
-    """The column that tells the day of a row: a DATE, a DATETIME, or a TIMESTAMP, which is told in
-    the file's time zone; `_PARTITIONDATE`, or `_TABLE_SUFFIX` of a table in shards."""
+    """The column that tells the day of a row, best the one that partitions the table: see [date
+    columns](#date-columns)."""
     entities: dict[Name, ColumnName | EntitySpec] = Field(default_factory=dict)
-    """What is counted per date: the entity's name → its column, or more of it. The first is the one
-    shown."""
+    """What is counted per date: name → column, distinct values, or [more than a
+    column](#an-entity). The first entity of the first table is the pipeline's own, the one shown in
+    the matrix."""
     where: dict[ColumnName, ConditionSpec] = Field(default_factory=dict)
-    """Rows that count: column → what it has to hold."""
+    """Rows that count: column → [what it holds](#where). Of several columns each has to."""
     expects: Expects | None = None
-    """What is expected of a source's table, in place of what its phase says."""
+    """What is expected of this table of a source, in place of what its phase says."""
     bootstrap_days: int | None = Field(default=None, ge=0, le=366)
-    """Days at a season's start that it leaves empty. None: as its phase does."""
+    """The warm-up of this table: how many first days of a season or period it leaves empty. Without
+    it: as its phase does."""
     min_coverage: Share | dict[Name, Share] = 1.0
-    """Share of the upstream entities that makes a date complete; or entity → share, of the others
-    every one."""
+    """Share of the upstream entities that makes a date complete; or entity → share, as in `{ player
+    = 0.9 }`, and of the others every one."""
     against: tuple[Line, ...] = ()
-    """Phases or tables upstream that it is measured by; none: those that its phase names."""
+    """Phases or tables upstream that this table is measured by, in place of its phase's."""
     key: tuple[ColumnName, ...] = ()
-    """Columns that tell rows apart: rows that share a key are duplicates."""
+    """Columns that tell rows apart. Rows that share a key make the date a `duplicate`."""
     filled: dict[ColumnName, Annotated[float, Field(gt=0.0, le=1.0)]] = Field(default_factory=dict)
-    """Column → share of a date's rows that hold a value, at least."""
+    """Column → share of a date's rows that hold a value, at least. Below it the date is
+    `unfilled`."""
     allow_surplus: bool = False
-    """Whether it may hold ids that what it is measured by does not hold."""
+    """Whether it may hold ids that what it is measured by does not hold. Without it such a date is
+    a `surplus`."""
     audits: tuple[Line, ...] = ()
-    """Queries that answer with dates whose rows are wrong: `.sql` files beside this one."""
+    """Queries that answer with the dates whose rows are wrong: `.sql` files beside this one."""
     written_at: ColumnName | None = None
-    """A column that says when a row was written."""
+    """A column that says when a row was written: a recomputation is proved by it, not by
+    versions."""
     rows_per_entity: Band | None = None
-    """Rows that there normally are for each of the pipeline's own entity."""
+    """How many rows there normally are for each of the pipeline's own entity. Outside of it
+    `planner validate` says so; it makes no gap."""
     grades: GradesSpec | None = None
+    """Columns that say how right the rows are. Summed by `planner validate`; they make no gap."""
     writers: int | None = Field(default=None, ge=1, le=10_000)
-    """Steps that may write it at once, over the whole fleet and all phases. None: any number."""
+    """Steps that write it at once, at most, over the whole fleet: of every phase, run and pipeline
+    that names the table. 1 for a table without partitions."""
     daily_writes: int | None = Field(default=None, ge=1, le=10_000_000)
-    """Load and DML statements in any 24 hours, at most. None: any number."""
+    """Load and DML statements that may write it in any 24 hours, counted likewise. A step that
+    would exceed it waits."""
     writes_per_date: int = Field(default=1, ge=1, le=10_000)
     """How many of them one date costs, each time it is run."""
 

@@ -38,8 +38,9 @@ class ValueSpec(Model):
     """What one value is without `--set`, and what it may be."""
 
     default: Line
+    """Without `--set`."""
     pattern: Pattern
-    """A regular expression that a value matches from its first sign to its last."""
+    """A regular expression."""
 
     @model_validator(mode="after")
     def _default_fits(self) -> Self:

@@ -24,7 +24,9 @@ class Window(Model):
     """Days of a calendar, both ends included."""
 
     start: date
+    """First day."""
     end: date
+    """Last day."""
 
     @model_validator(mode="after")
     def _forward(self) -> Self:
@@ -35,7 +37,7 @@ class Window(Model):
     @classmethod
     def known(cls, start: date, end: date) -> Self:
         """The window between two days that no person wrote: a planner makes thousands of them."""
-        return cls.model_construct(start=start, end=end)
+        return cls.unchecked(start=start, end=end)
 
     def __contains__(self, day: object) -> bool:
         return isinstance(day, date) and self.start <= day <= self.end
@@ -91,8 +93,8 @@ class Season(Window):
     """One season of the pipeline's calendar."""
 
     name: SeasonName
-    """What people call it, such as `2021-22`."""
+    """What `--season` takes, such as `2021-22`."""
     year: int = Field(ge=1900, le=9999)
-    """The year it starts in, as a `season_year` column holds it."""
+    """The year it starts in. `--season` takes it as well."""
     windows: dict[Name, Window] = Field(default_factory=dict)
-    """Named parts of it, such as `play_in` and `playoffs`."""
+    """Named parts, each with `start` and `end`; the completeness matrix gives each a row."""

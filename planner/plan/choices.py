@@ -27,7 +27,9 @@ def require_choices(
             raise UsageError(f"--runner {phase}={number}: no such phase may be run; {hint}")
         count = len(pipeline.by_name[phase].runners)
         if not 1 <= number <= count:
-            raise UsageError(f"--runner {phase}={number}: {phase} has runners 1 to {count}.")
+            raise UsageError(
+                f"--runner {phase}={number}: {phase} has runners 1 to {count}: name one."
+            )
     specs = list(_used(pipeline, phases, pinned))
     for name, value in values.items():
         declared = [(phase, spec.values[name]) for phase, spec in specs if name in spec.values]

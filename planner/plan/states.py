@@ -12,14 +12,19 @@ class RunState(StrEnum):
     """Where a run is."""
 
     INCOMPLETE = "incomplete"
-    """Registered, and not wholly sent: its planner is still sending, or died meanwhile."""
+    """Registered and not wholly sent; `planner resume RUN` goes on."""
     RUNNING = "running"
+    """Steps run, or wait for a worker."""
     PAUSED = "paused"
+    """No step starts."""
     CANCELLING = "cancelling"
+    """Steps are being stopped; the commands still say `running`."""
     COMPLETE = "complete"
-    """Every step succeeded, and the final validation passed."""
+    """Every step succeeded and the final validation passed."""
     FAILED = "failed"
+    """It has ended otherwise."""
     CANCELLED = "cancelled"
+    """It was cancelled, or its deadline passed, and it has ended."""
 
 
 class Priority(StrEnum):
@@ -34,14 +39,17 @@ class StepState(StrEnum):
     """Where a step is."""
 
     PENDING = "pending"
+    """Not started, or put back."""
     RUNNING = "running"
+    """A worker is at it, or a service."""
     SUCCEEDED = "succeeded"
     """The recount showed the rows of every date."""
     FAILED = "failed"
     """At least one date is not there; the others may be."""
     BLOCKED = "blocked"
-    """Something upstream of it failed."""
+    """Something it is computed from failed."""
     CANCELLED = "cancelled"
+    """Its run was cancelled before it ended."""
 
 
 class DateState(StrEnum):
@@ -58,6 +66,7 @@ class RestoreState(StrEnum):
     """Where a restore is."""
 
     RUNNING = "running"
+    """Its tables are being put back, one after the other."""
     INTERRUPTED = "interrupted"
     """Its process is gone: the same command goes on."""
     FAILED = "failed"

@@ -30,6 +30,11 @@ class NextStep(Data):
     command: str = ""
 
 
+def enqueue_command(first: date, last: date) -> str:
+    """What a person types to repair what is short from one day to another."""
+    return f"planner enqueue --gaps --start {first} --end {last}"
+
+
 def retry_command(
     run_id: str, phase: str, dates: tuple[date, ...], why: str = "", *, whole: bool = False
 ) -> str:
@@ -37,7 +42,7 @@ def retry_command(
 
     `whole` when nothing else of the run is to be tried again; no phase means all of them.
     """
-    again = f"planner enqueue --gaps --start {min(dates)} --end {max(dates)}"
+    again = enqueue_command(min(dates), max(dates))
     if APPENDS in why:
         return f"{again} --reasons duplicate"
     if ENQUEUE in why:
@@ -51,7 +56,7 @@ def retry_command(
 def next_steps(report: Report) -> list[NextStep]:
     """What is left to do, most urgent first; never empty."""
     scope = f"--start {report.scope.start} --end {report.scope.end}"
-    steps = [*_unrepaired(report, scope), *_to_recompute(report), *_unpublished(report)]
+    steps = [*_unrepaired(report), *_to_recompute(report), *_unpublished(report)]
     if report.validation.remaining:
         steps.append(
             NextStep(
@@ -71,9 +76,9 @@ def next_steps(report: Report) -> list[NextStep]:
     return steps
 
 
-def _unrepaired(report: Report, scope: str) -> Iterator[NextStep]:
+def _unrepaired(report: Report) -> Iterator[NextStep]:
     """What was lost; failures; dates that are short although their step succeeded."""
-    again = f"planner enqueue --gaps {scope}"
+    again = enqueue_command(report.scope.start, report.scope.end)
     if report.losses:
         yield NextStep(
             text=f"{counted(len(report.losses), 'phase-date')} held all rows when the plan was "
@@ -163,17 +168,18 @@ def restore_command(run_id: str, phase: str | None, dates: Collection[date]) -> 
 
 def _to_recompute(report: Report) -> Iterator[NextStep]:
     """Dates to recompute, without those that the failures name already."""
-    owed = sum(
-        (phase, day) not in report.undone
+    owed = [
+        day
         for phase in report.phases
         for reason in OUTDATED
         for day in report.days_after.days(phase, reason)
-    )
+        if (phase, day) not in report.undone
+    ]
     if owed:
         yield NextStep(
-            text=f"{owed} phase-dates hold rows that were computed before their upstream was "
-            "repaired. The next plan takes them.",
-            command="planner enqueue --gaps",
+            text=f"{counted(len(owed), 'phase-date')} hold rows that were computed before their "
+            "upstream was repaired. The next plan takes them.",
+            command=enqueue_command(min(owed), max(owed)),
         )
 
 

@@ -2,7 +2,8 @@
 
 Optional: no command reads these two back, and a repair goes on without it. Each table is written in
 one statement per run, and idempotently: a run that is finalized twice gives the same rows. Beside
-them stand `backfill_made` (`planner.report.made`) and `backfill_commands`.
+them stand `backfill_made` (`planner.report.made`), `backfill_commands`, and what runs were billed
+(`planner.report.costs`).
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.report.commands import COMMANDS
+from planner.report.costs import COSTS, STEP_COSTS
 from planner.report.made import MADE
-from planner.report.report import Report, billed_phases
+from planner.report.report import Report
 from sql import TableNotFound, Warehouse, WarehouseRefused, load
 from sql.statements import quote_table
 
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     from planner.plan.plan import Plan
     from planner.report.restored import RestoreReport
 
-RUNS, GAPS, COSTS = "backfill_runs", "data_gaps", "backfill_costs"
-TABLES = (RUNS, GAPS, MADE, COMMANDS, COSTS)
+RUNS, GAPS = "backfill_runs", "data_gaps"
+TABLES = (RUNS, GAPS, MADE, COMMANDS, COSTS, STEP_COSTS)
 _COLUMN = re.compile(r"^  (\w+) ", re.MULTILINE)
 RESTORED = "restored"
 """The state of a restore, which is no run: it is written when every table was counted."""
@@ -89,25 +91,6 @@ def write_run(warehouse: Warehouse, dataset: str, report: Report) -> None:
             "dates_short": len(check.short),
             "dates_remaining": check.remaining,
             "work_seconds": float(sum(row.seconds or 0.0 for row in report.steps)),
-        },
-    )
-
-
-def write_costs(warehouse: Warehouse, dataset: str, report: Report) -> None:
-    """Write what an ended run was billed, by phase; nothing where it was billed nothing. The
-    counts at the end are of no phase. Raises `WarehouseError`."""
-    if report.billed is None:
-        return
-    phases = billed_phases(report)
-    per_byte = report.billed.dollars / report.billed.bytes
-    warehouse.run(
-        load("history/costs").format(**_names(dataset)),
-        {
-            "run_id": report.run_id,
-            "ended_ms": _milliseconds(report.ended),
-            "phases": [*phases],
-            "bytes": [*phases.values()],
-            "dollars": [billed * per_byte for billed in phases.values()],
         },
     )
 
@@ -228,6 +211,7 @@ def _names(dataset: str) -> dict[str, str]:
         "made": quote_table(f"{dataset}.{MADE}"),
         "commands": quote_table(f"{dataset}.{COMMANDS}"),
         "costs": quote_table(f"{dataset}.{COSTS}"),
+        "step_costs": quote_table(f"{dataset}.{STEP_COSTS}"),
     }
 
 

@@ -16,6 +16,7 @@ from planner.report.report import (
     change_lines,
     code_lines,
     command_lines,
+    keep_lines,
     loss_lines,
     phase_times,
     publication_lines,
@@ -53,7 +54,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"- reason: {plain(report.reason)}"
     chosen = choice_lines(report.values, report.pinned)
     lines = (*command_lines(report), *chosen, *code_lines(report), *billed_lines(report))
-    for line in lines:
+    for line in (*lines, *keep_lines(report)):
         yield f"- {plain(line)}"
     yield f"- ended: {moment(report.ended)}, after {duration(report.ended - report.created)}"
     yield ""

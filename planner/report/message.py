@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
 
 from planner.data import Data
 from planner.gaps.matrix import Count
-from planner.report.advice import next_steps
+from planner.report.advice import enqueue_command, next_steps
 from planner.report.causes import cause_lines, causes
 from planner.report.report import Report, verdict
 from planner.text import counted, date_runs, duration
@@ -21,12 +21,12 @@ class Message(Data):
     """One message, as it goes to a command or a web hook."""
 
     event: str
-    """`run_ended`, `run_stalled`, `run_drifts`, `gave_up` or `source_late`."""
+    """`run_ended`, `restore_ended`, `run_stalled`, `run_drifts`, `gave_up` or `source_late`."""
     run_id: str
     """Empty where it is about no run."""
     pipeline: str
     state: str
-    """Of the run."""
+    """Of the run, or of the restore."""
     title: str
     text: str
     """Title, what happened, causes and what to do, in lines; what Slack and its like show."""
@@ -53,6 +53,21 @@ def run_ended(report: Report) -> Message:
         state=report.state,
         title=title,
         text="\n".join(lines[:LINES_MOST]),
+    )
+
+
+def restore_ended(
+    restore_id: str, run_id: str, pipeline: str, state: str, lines: Iterable[str]
+) -> Message:
+    """That a restore of a run has ended, and how, in `lines`."""
+    title = f"{pipeline}: {restore_id}, of {run_id}, {state}"
+    return Message(
+        event="restore_ended",
+        run_id=restore_id,
+        pipeline=pipeline,
+        state=state,
+        title=title,
+        text="\n".join([title, *lines][:LINES_MOST]),
     )
 
 
@@ -106,10 +121,11 @@ def gave_up(pipeline: str, dates: Mapping[str, Collection[date]], attempts: int)
     if len(phases) > 1:
         title += f", and dates of {counted(len(phases) - 1, 'more phase')}"
     phase, days = next(iter(dates.items()))
+    every = [day for each in dates.values() for day in each]
     text = (
         f"{counted(attempts, 'run')} took what is short still. planner explain {phase} {min(days)} "
-        "says what was tried; planner enqueue --gaps tries it again, and planner heal --release "
-        "lets healing take it again."
+        f"says what was tried; {enqueue_command(min(every), max(every))} tries it again, and "
+        "planner heal --release lets healing take it again."
     )
     return Message(
         event="gave_up",

@@ -5,6 +5,7 @@ The model, and what follows from it. The modules beside it render it for people.
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date
 from functools import cached_property
 from typing import Literal
@@ -113,6 +114,8 @@ class StepRow(Data):
     """Seconds at work over all attempts, those of a service included; no pause between them."""
     billed: int = 0
     """Bytes that the warehouse billed for it."""
+    labelled: int = 0
+    """Of these, what jobs of its script, service or package's runner were, by their labels."""
 
     @property
     def seconds(self) -> float | None:
@@ -171,6 +174,10 @@ class Report(Data):
     """What to know of dates that are done."""
     billed: Cost | None = None
     """What the warehouse billed: steps, and the counts at the end. None: nothing, or not told."""
+    unbilled: dict[str, str] = Field(default_factory=dict)
+    """Phase → why what its runner's jobs were billed is not in it."""
+    kept_until: float | None = None
+    """Until when what it wrote over can be put back; seconds since the epoch. None: never."""
     changes: tuple[TableChange, ...] = ()
     """How rows that were complete before differ from what they were, of a run that kept them."""
     code: tuple[CodeSeen, ...] = ()
@@ -307,12 +314,32 @@ def billed_lines(report: Report) -> list[str]:
     """What the warehouse billed, by phase; none where it bills nothing."""
     if report.billed is None:
         return []
+    labelled: Counter[str] = Counter()
+    for row in report.steps:
+        labelled[row.phase] += row.labelled
     parts = [
-        f"{phase or 'counts at the end'} {readable(billed)}"
+        billed_text(phase or "counts at the end", billed, labelled[phase])
         for phase, billed in billed_phases(report).items()
         if billed
     ]
-    return [f"billed: {report.billed}: {', '.join(parts)}"]
+    lines = [f"billed: {report.billed}: {', '.join(parts)}"]
+    return lines + [f"billed: unknown for {name}: {why}" for name, why in report.unbilled.items()]
+
+
+def billed_text(name: str, billed: int, labelled: int) -> str:
+    """What was billed under a name, and what of it is known by the labels of jobs alone."""
+    of_these = f" (of these {readable(labelled)} by jobs with its labels)" if labelled else ""
+    return f"{name} {readable(billed)}{of_these}"
+
+
+def keep_lines(report: Report) -> list[str]:
+    """Until when what the run wrote over can be put back, and how."""
+    if report.kept_until is None:
+        return []
+    until = moment(report.kept_until)
+    return [
+        f"kept: what it wrote over, until {until}: `planner restore {report.run_id}` puts it back"
+    ]
 
 
 def change_lines(report: Report) -> list[str]:

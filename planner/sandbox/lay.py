@@ -1,8 +1,12 @@
-"""Lays down a shop to try, `planner init --example shop`: tables with holes, what fills them."""
+"""Lays down a shop to try, `planner init --example shop`: tables with holes, what fills them.
+
+The files in `laid/` are copied as they are.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from datetime import date
 from pathlib import Path
@@ -10,37 +14,25 @@ from pathlib import Path
 from planner.errors import UsageError
 from planner.files import make_folder, write_whole
 from planner.pipeline.load import SHIPPED, load_pipeline
+from planner.pipeline.windows import Window
 from planner.sandbox.punch import Hole
-from planner.sandbox.shop import build_shop, punch_shop
+from planner.sandbox.shop import build_shop, first_day, punch_shop
 from sql import load
 from sql.local import LocalWarehouse
 
-FILE, TABLES, SQL, JOBS = "shop.toml", "warehouse", "sql", "jobs"
-HOLES, SEED = 5, 1
+FILE, TABLES, SQL, JOBS, SERVICE = "shop.toml", "warehouse", "sql", "jobs", "service"
+HOLES, SEED = 6, 1
 
+_LAID = Path(__file__).with_name("laid")
 _HEAD = """\
-# A shop that sells all year: days, weeks and months of its receipts. Laid down by
+# A shop that sells all year: days, weeks and months of its receipts, and forecasts. Laid down by
 # `planner init --example shop`; docs/pipeline-file.md has every key.
 #
 # The tills' receipts are loaded by another tool; a table of opening hours says which stores owe
-# any. Days and weeks are SQL, in the folder sql; months are a script, in jobs.
+# any. Days are SQL, in the folder sql; weeks and months are scripts, in jobs; forecasts are made by
+# a service: `python service/forecast.py`.
 
 """
-_MONTHLY = '''"""Months of each store. A script is given dates, and writes their rows anew."""
-
-import os
-import sys
-from datetime import date
-from pathlib import Path
-
-from sql import open_warehouse
-
-start, end = map(date.fromisoformat, sys.argv[1:])
-statement = Path(__file__).parent.with_name("sql") / "store_monthly.sql"
-warehouse = open_warehouse(os.environ["BACKFILL_WAREHOUSE"])
-warehouse.run(statement.read_text(), {"start_date": start, "end_date": end})
-warehouse.close()
-'''
 
 
 def lay_shop(folder: Path, *, until: date) -> list[Hole]:
@@ -48,36 +40,55 @@ def lay_shop(folder: Path, *, until: date) -> list[Hole]:
 
     Raises `UsageError` where anything of it is there already: nothing is overwritten.
     """
-    there = [name for name in (FILE, TABLES, SQL, JOBS) if (folder / name).exists()]
+    there = [name for name in (FILE, TABLES, SQL, JOBS, SERVICE) if (folder / name).exists()]
     if there:
         raise UsageError(
             f"{', '.join(there)} exists in {folder}, and is left as it is: stand in an empty "
             "folder."
         )
-    shop = load_pipeline("shop")
-    build_shop(folder / TABLES, shop, until=until, seed=SEED)
+    shipped = load_pipeline("shop")
+    days = Window(start=first_day(shipped, until), end=until)
+    build_shop(folder / TABLES, shipped, until=until, seed=SEED)
+    _write_files(folder, days.start)
+    shop = load_pipeline(str(folder / FILE))
     warehouse = LocalWarehouse(folder / TABLES)
     try:
-        holes = punch_shop(warehouse, shop, seed=SEED, holes=HOLES)
+        warehouse.run(load("shop/create/store_forecast"), {})
+        span = {"start_date": days.start, "end_date": days.end}
+        warehouse.run(load("shop/store_forecast"), span)
+        return punch_shop(warehouse, shop, seed=SEED, holes=HOLES)
     finally:
         warehouse.close()
-    for name in ("daily", "weekly", "monthly"):
-        make_folder(folder / SQL)
-        write_whole(folder / SQL / f"store_{name}.sql", load(f"shop/store_{name}"))
-    make_folder(folder / JOBS)
-    write_whole(folder / JOBS / "monthly.py", _MONTHLY)
-    write_whole(folder / FILE, _file(folder))
-    return holes
 
 
-def _file(folder: Path) -> str:
-    """The pipeline file that ships, with what fills the phases beside it."""
+def _write_files(folder: Path, start: date) -> None:
+    """The pipeline file, and what fills each phase."""
+    for name in (SQL, JOBS, SERVICE):
+        make_folder(folder / name)
+    write_whole(folder / SQL / "store_daily.sql", load("shop/store_daily"))
+    for name in ("weekly", "monthly"):
+        write_whole(folder / JOBS / f"{name}.py", _laid("jobs/job.py"))
+        write_whole(folder / JOBS / f"{name}.sql", load(f"shop/store_{name}"))
+    write_whole(folder / SERVICE / "forecast.py", _laid("service/forecast.py"))
+    write_whole(folder / SERVICE / "forecast.sql", load("shop/store_forecast"))
+    write_whole(folder / FILE, _file(folder, start))
+
+
+def _laid(name: str) -> str:
+    return (_LAID / name).read_text(encoding="utf-8")
+
+
+def _file(folder: Path, start: date) -> str:
+    """The pipeline file that ships, with what fills the phases beside it, and the service's."""
     shipped = (SHIPPED / "shop.toml").read_text(encoding="utf-8")
     _, name, rest = shipped.partition('name = "shop"')
-    script = (
-        'kind = "script"\n'
-        f'command = [{json.dumps(sys.executable)}, "jobs/monthly.py", "{{start}}", "{{end}}"]\n'
-        f"cwd = {json.dumps(str(folder.absolute()))}"
-    )
-    rest = rest.replace('kind = "sql"\nstatements = ["shop/store_monthly"]', script)
-    return _HEAD + name + rest.replace('["shop/', '["sql/')
+    rest = re.sub(r"^start = [\d-]+", f"start = {start}", rest, flags=re.MULTILINE)
+    for phase in ("weekly", "monthly"):
+        rest = rest.replace(
+            f'kind = "sql"\nstatements = ["shop/store_{phase}"]',
+            'kind = "script"\n'
+            f'command = [{json.dumps(sys.executable)}, "jobs/{phase}.py", "{{start}}", "{{end}}"]\n'
+            f"cwd = {json.dumps(str(folder.absolute()))}",
+        )
+    rest = rest.replace('["shop/', '["sql/')
+    return _HEAD + name + rest + _laid("forecast.toml")

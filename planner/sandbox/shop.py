@@ -36,7 +36,7 @@ def build_shop(
     Raises `UsageError` when the folder holds something or `until` is before the shop opened, and
     `sql.WarehouseError`.
     """
-    first = since or max((until - _PAST).replace(day=1), pipeline.start or date.min)
+    first = since or first_day(pipeline, until)
     if until < first:
         raise UsageError(f"The shop opened on {first}: name a later day than {until}.")
     require_empty(folder)
@@ -57,6 +57,11 @@ def build_shop(
                         warehouse.run(load(statement), span)
     finally:
         warehouse.close()
+
+
+def first_day(pipeline: Pipeline, until: date) -> date:
+    """The first day of a shop's receipts that nothing else is said of."""
+    return max((until - _PAST).replace(day=1), pipeline.start or date.min)
 
 
 def punch_shop(warehouse: Warehouse, pipeline: Pipeline, *, seed: int, holes: int) -> list[Hole]:

@@ -62,7 +62,7 @@ if __name__ == "__main__":
 RIGHT = WRONG.replace("BONUS = 1", "BONUS = 0")
 BY_SCRIPT = ("analytics", "precompute", "grading")
 """Phases whose scripts are in the folder that was mended."""
-SEASONS = ("2021-22", "2022-23")
+SEASONS = ("2021-22", "2022-23", "2023-24", "2024-25")
 RIGHT_SPAN = ("2022-01-10", "2022-01-23")
 """Two weeks that the mended script has made."""
 MANY = ("--chunk-dates", "70")  # few steps: each pays for the start of a script
@@ -71,7 +71,7 @@ PATIENCE = 900.0
 
 @pytest.fixture
 def league(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """Two seasons, built right in one piece; and a folder of scripts that the test may change."""
+    """Four seasons, built right in one piece; and a folder of scripts that the test may change."""
     chosen = [each for each in load_pipeline("nba").seasons if each.name in SEASONS]
     build(tmp_path / "whole", generate_boxscores(chosen, seed=7), until=None)
     shutil.copytree(tmp_path / "whole", tmp_path / "warehouse")
@@ -100,11 +100,11 @@ def version(place: Path, table: str) -> int:
 
 
 @pytest.mark.slow  # its parts: test_changed.py, test_redo.py, test_restore.py, test_diff.py
-def test_a_wrong_constant_of_two_seasons_is_found_mended_and_put_back(league: Sandbox) -> None:
+def test_a_wrong_constant_of_four_seasons_is_found_mended_and_put_back(league: Sandbox) -> None:
     def say(*arguments: str) -> Done:
         return league.planner(*arguments, seconds=PATIENCE)
 
-    # Given two seasons that a script with a wrong constant made, which is mended
+    # Given four seasons that a script with a wrong constant made, which is mended
     built = say("enqueue", "--redo", "--all", *MANY, "--wait", "--yes")
     assert built.code == 0, built.err
     wrong = league.differences()

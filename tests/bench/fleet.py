@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,8 @@ import redis
 
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
+from tests.bench.delay import delayed as far
+from tests.bench.rows import Figures, Row, World, beside, limited, say, short
 from tests.bench.worlds import PHASES, RUN, Sized
 from tests.waiting import until
 from worker.ledger.connection import connect
@@ -25,6 +27,12 @@ ROOT = Path(__file__).parents[2]
 PATCHES = Path(__file__).with_name("patches")
 BARE = ["-m", "celery", "-A", "tests.bench.bare", "worker", "--concurrency", "1"]
 BARE += ["--loglevel", "WARNING", "--without-mingle", "--without-gossip", "-E"]
+ROUNDS = 3
+CHAINS = 300  # of four steps, on one slot
+COUNTED = 50  # chains of which round trips are counted, or memory is taken: that needs no more
+FAR, FAR_SECONDS = 50, 0.002  # chains; to Redis and back
+SMALL, LARGE = 100, 10_000  # chunks
+LIMIT_SECONDS = 240.0  # of one round
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +49,107 @@ class Cost:
     """Resident memory of the worker's main process, and of its child, at the end."""
     commands: float
     """Of all clients; those inside scripts count too."""
+    scripts: float
+    """Milliseconds of CPU of processes that the child started, and that have ended."""
+    wall: float
+    """Milliseconds from the first step's delivery to the end of the last, by the clock."""
+
+
+def steps(world: World) -> Iterator[Row]:
+    """A step that does nothing: CPU, round trips and commands."""
+    own, peer = _in_turns(world, CHAINS)
+    yield beside(
+        f"a step that does nothing, {CHAINS} chains of {len(PHASES)}, CPU: main process, child "
+        "and Redis",
+        Figures([cost.milliseconds for cost in own]),
+        Figures([cost.milliseconds for cost in peer]),
+        of="bare Celery",
+        most=1.4,
+    )
+    for n, part in enumerate(("Redis", "main process", "child")):
+        yield beside(
+            f"of it: {part}",
+            Figures([cost.parts[n] for cost in own]),
+            Figures([cost.parts[n] for cost in peer]),
+            of="bare Celery",
+        )
+    counted = ours(world.settings, world.place / "counted", COUNTED, count=True)
+    bare_counted = bare(world.settings, world.place / "bare-counted", COUNTED, count=True)
+    yield limited(
+        "round trips to Redis per step, of the child",
+        Figures([counted.trips], ""),
+        most=9,
+        beside=f"bare Celery {short(bare_counted.trips)}",
+    )
+    yield beside(
+        "commands of Redis per step, those inside scripts too",
+        Figures([cost.commands for cost in own], ""),
+        Figures([cost.commands for cost in peer], ""),
+        of="bare Celery",
+    )
+
+
+def delayed(world: World) -> Iterator[Row]:
+    """The same with Redis some way off."""
+    with far(world.settings.redis_url, FAR_SECONDS) as url:
+        own, peer = _in_turns(world, FAR, worker_url=url)
+    yield beside(
+        f"a step by the clock, with {FAR_SECONDS * 1e3:.0f} ms to Redis",
+        Figures([cost.wall for cost in own]),
+        Figures([cost.wall for cost in peer]),
+        of="bare Celery",
+        most=1.5,
+    )
+
+
+def memory(world: World) -> Iterator[Row]:
+    """Resident memory of a worker, for a small plan and for a large one."""
+    costs: dict[int, list[Cost]] = {SMALL: [], LARGE: []}
+    peer = []
+    for n in range(ROUNDS):
+        say(f"  round {n + 1} of {ROUNDS}")
+        peer.append(bare(world.settings, world.place / f"bare-{n}", COUNTED))
+        for chunks, found in costs.items():
+            place = world.place / f"memory-{chunks}-{n}"
+            found.append(ours(world.settings, place, chunks, sent=COUNTED))
+    for n, part in enumerate(("main process", "child")):
+        small, large = (
+            Figures([cost.megabytes[n] for cost in found], "MB") for found in costs.values()
+        )
+        bare_size = Figures([cost.megabytes[n] for cost in peer], "MB")
+        at = f"memory of the {part} at {LARGE:,} chunks"
+        yield beside(at, large, bare_size, of="bare Celery", most=1.3)
+        yield beside(f"{at}, beside {SMALL}", large, small, of=f"at {SMALL}", most=1.1)
+
+
+def _in_turns(
+    world: World, chains: int, *, worker_url: str | None = None
+) -> tuple[list[Cost], list[Cost]]:
+    """The product and its peer, in turns: the machine's load is that of both."""
+    own, peer = [], []
+    for n in range(ROUNDS):
+        say(f"  round {n + 1} of {ROUNDS}")
+        at = world.place
+        peer.append(bare(world.settings, at / f"bare-{n}", chains, worker_url=worker_url))
+        own.append(ours(world.settings, at / f"ours-{n}", chains, worker_url=worker_url))
+    return own, peer
 
 
 def ours(
-    settings: Settings, place: Path, chunks: int, *, sent: int | None = None, count: bool = False
+    settings: Settings,
+    place: Path,
+    chunks: int,
+    *,
+    sent: int | None = None,
+    count: bool = False,
+    worker_url: str | None = None,
+    more: Mapping[str, str] | None = None,
 ) -> Cost:
-    """A run of the product; of a large one only the first `sent` chunks."""
-    place.mkdir()
+    """A run of the product; of a large one only the first `sent` chunks.
+
+    The worker may see Redis at another URL than the sender.
+    """
+    place.mkdir(parents=True)
     client = connect(settings, patient=False)
     client.flushall()
     sized = Sized(place=place, broker_url=settings.redis_url, chunks=chunks)
@@ -55,10 +157,15 @@ def ours(
     ids = [step for step, _ in sized.plan.steps()][: (sent or chunks) * len(PHASES)]
     of_run = sized.context.settings
     environment = environment_for(environment_of(of_run), place, count=count)
-    worker = worker_process(of_run, 1, environment=environment)
+    there = {"BACKFILL_BROKER_URL": worker_url} if worker_url else {}
+    environment_there = {**environment, **there, **(more or {})}
+    worker = worker_process(of_run, 1, environment=environment_there)
 
     def ended() -> bool:
-        states = set(client.hmget(f"backfill:run:{RUN}:steps", ids))
+        of_steps = f"backfill:run:{RUN}:steps"
+        if client.hget(of_steps, ids[-1]) != "succeeded":  # to ask for all costs Redis time
+            return False
+        states = set(client.hmget(of_steps, ids))
         assert "failed" not in states, "steps of a benchmark failed"
         return states == {"succeeded"}
 
@@ -72,20 +179,21 @@ def send(run_id: str, steps: int, environment: Mapping[str, str]) -> None:
     _python(["-m", "tests.bench.send", run_id, str(steps)], environment)
 
 
-def bare(settings: Settings, place: Path, chunks: int, *, count: bool = False) -> Cost:
+def bare(
+    settings: Settings,
+    place: Path,
+    chunks: int,
+    *,
+    count: bool = False,
+    worker_url: str | None = None,
+) -> Cost:
     """The same canvas on Celery alone."""
-    place.mkdir()
+    place.mkdir(parents=True)
     client = connect(settings, patient=False)
     client.flushall()
     url = settings.redis_url.replace("unix://", "redis+socket://", 1)
     environment = environment_for({"BENCH_URL": url}, place, count=count)
-    worker = Child(
-        name="bare",
-        command=[sys.executable, *BARE],
-        log=place / "bare.log",
-        stop_seconds=10,
-        environment=environment,
-    )
+    worker = bare_worker({**environment, "BENCH_URL": worker_url or url}, place)
 
     def send() -> None:
         _python(["-m", "tests.bench.bare", str(chunks), str(len(PHASES))], environment)
@@ -93,6 +201,24 @@ def bare(settings: Settings, place: Path, chunks: int, *, count: bool = False) -
     return _measure(
         client, worker, place, chunks * len(PHASES), send, lambda: client.exists("bare-ended")
     )
+
+
+def bare_worker(environment: Mapping[str, str], place: Path) -> Child:
+    """A worker of Celery alone, to be started."""
+    return Child(
+        name="bare",
+        command=[sys.executable, *BARE],
+        log=place / "bare.log",
+        stop_seconds=10,
+        environment=environment,
+    )
+
+
+def with_slots(worker: Child, slots: int) -> Child:
+    """The same worker, with so many slots."""
+    at = worker.command.index("--concurrency") + 1
+    worker.command = [*worker.command[:at], str(slots), *worker.command[at + 1 :]]
+    return worker
 
 
 def _measure(client, worker, place, steps, send, ended) -> Cost:  # type: ignore[no-untyped-def]
@@ -104,9 +230,10 @@ def _measure(client, worker, place, steps, send, ended) -> Cost:  # type: ignore
         processes = [server, main, *main.children(recursive=True)]
         cpu, commands = [_cpu([each]) for each in processes], _commands(client)
         children = {str(each.pid) for each in processes[2:]}
-        trips = _trips(place, children)
-        while not ended():
-            time.sleep(0.25)
+        started = _started(processes[2:])
+        trips, began = _trips(place, children), time.monotonic()
+        until(ended, seconds=LIMIT_SECONDS)
+        took = time.monotonic() - began
         spent = [
             (_cpu([each]) - before) / steps * 1e3
             for each, before in zip(processes, cpu, strict=True)
@@ -117,6 +244,8 @@ def _measure(client, worker, place, steps, send, ended) -> Cost:  # type: ignore
             megabytes=(_rss(main), max(_rss(each) for each in processes[2:])),
             trips=(_trips(place, children) - trips) / steps,
             commands=(_commands(client) - commands) / steps,
+            scripts=(_started(processes[2:]) - started) / steps * 1e3,
+            wall=took / steps * 1e3,
         )
 
 
@@ -135,6 +264,10 @@ def _python(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
 
 def _cpu(processes: Sequence[psutil.Process]) -> float:
     return sum(sum(each.cpu_times()[:2]) for each in processes)
+
+
+def _started(processes: Sequence[psutil.Process]) -> float:
+    return sum(sum(each.cpu_times()[2:4]) for each in processes)
 
 
 def _rss(process: psutil.Process) -> float:

@@ -13,7 +13,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
@@ -29,10 +29,15 @@ from planner.plan.choose import choose
 from planner.plan.chunks import chunk
 from planner.plan.plan import make_plan
 from sql.warehouse import Cell, Coverage
+from tests.bench.rows import Figures, Row, World, at_most, limited, say, short
 
 START = date(1900, 1, 1)
 PHASES = ("raw", "clean", "daily", "scores", "grades")
 HOLES = 0.3  # of the dates of each phase but the first
+ROUNDS = 3
+SMALL, LARGE, HUGE = 10_000, 100_000, 1_000_000  # dates
+LARGE_SECONDS, LARGE_MEGABYTES = 2, 300  # beyond the counts, which it is given
+HUGE_SECONDS, HUGE_MEGABYTES = 60.0, 6_000.0  # not measured where more is to be expected
 
 PEER = """
 WITH due AS (
@@ -57,6 +62,50 @@ class Planned:
     peer_milliseconds: float
     """DuckDB's look for the same gaps, which plans nothing."""
     steps: int
+
+
+def rows(world: World) -> Iterator[Row]:
+    """A plan of many dates, of more, and of very many where that may be tried."""
+    found = {}
+    for dates in (SMALL, LARGE):
+        say(f"  {dates:,} dates")
+        found[dates] = [planning(dates) for _ in range(ROUNDS)]
+        yield from _rows(dates, found[dates])
+    large = found[LARGE][0]
+    told = f"{large.seconds * 10:.0f} s and {large.megabytes / 100:.0f} GB are to be expected"
+    seconds, megabytes = large.seconds * 10, large.megabytes * 10
+    if seconds <= HUGE_SECONDS and megabytes <= HUGE_MEGABYTES:
+        say(f"  {HUGE:,} dates")
+        huge = planning(HUGE)
+        times = huge.seconds / Figures([each.seconds for each in found[LARGE]]).median
+        yield Row(
+            question=f"a plan of {HUGE:,} dates of five phases, CPU",
+            here=f"{short(huge.seconds)} s, {huge.megabytes:,.0f} MB",
+            beside=f"{short(times)} × that of {LARGE:,}",
+            mark="linear: ≤ 11 ×",
+            met=at_most(times, 11),
+        )
+    else:
+        yield Row(
+            question=f"a plan of {HUGE:,} dates of five phases, CPU",
+            here=f"not measured: {told}",
+            mark="linear",
+            met="not shown",
+        )
+
+
+def _rows(dates: int, found: list[Planned]) -> Iterator[Row]:
+    peer = Figures([each.peer_milliseconds for each in found])
+    what = f"a plan of {dates:,} dates of five phases, 30 % holes ({found[0].steps:,} steps)"
+    duck = f"DuckDB finds the same gaps, and plans nothing: {peer}"
+    seconds = Figures([each.seconds for each in found], "s")
+    megabytes = Figures([each.megabytes for each in found], "MB")
+    if dates == LARGE:
+        yield limited(f"{what}, CPU", seconds, most=LARGE_SECONDS, beside=duck)
+        yield limited(f"memory of a plan of {dates:,} dates", megabytes, most=LARGE_MEGABYTES)
+    else:
+        yield Row(question=f"{what}, CPU", here=str(seconds), beside=duck)
+        yield Row(question=f"memory of a plan of {dates:,} dates", here=str(megabytes))
 
 
 def planning(dates: int) -> Planned:

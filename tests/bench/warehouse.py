@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -21,11 +20,14 @@ from planner.sandbox.boxscores import generate_boxscores
 from planner.sandbox.build import build
 from sql.local import LocalWarehouse
 from sql.warehouse import Table
-from tests.bench.commands import PLANNER, cpu_of
+from tests.bench.commands import PLANNER, cpu_once
+from tests.bench.rows import Figures, Row, World, beside, say
 from tests.integration.games import REPLACE
 
 ROUNDS = 15
+SCANS = 5
 ROWS = 20  # per date
+PARTITIONS, DATES = 5_000, 400
 GAMES = Table(name="raw.games", date="game_date", entities={"game": "game_id"})
 
 BARE = """
@@ -35,6 +37,42 @@ for files, date, column in json.load(open(sys.argv[1])):
                f"BIT_XOR(DISTINCT hash({column})) FROM read_parquet({files}, "
                f"hive_partitioning = true) GROUP BY 1").fetchall()
 """
+
+
+def recounts(world: World) -> Iterator[Row]:
+    """The recount after a step's write."""
+    own, peer = recount(world.folder("recount"), PARTITIONS)
+    yield beside(
+        f"recount of one date in a local table of {PARTITIONS:,} partitions, CPU",
+        Figures(own),
+        Figures(peer),
+        of="pruned file list by hand",
+        most=1.5,
+    )
+
+
+def sql_steps(world: World) -> Iterator[Row]:
+    """What a step of kind `sql` asks of its warehouse."""
+    own, peer = step(world.folder("sql"), DATES)
+    yield beside(
+        f"warehouse work of a `sql` step, {DATES} dates, CPU",
+        Figures(own),
+        Figures(peer),
+        of="deltalake and DuckDB by hand",
+        most=1.5,
+    )
+
+
+def scans(world: World) -> Iterator[Row]:
+    """A look at the whole warehouse."""
+    own, peer = scan(world.folder("scan"))
+    yield beside(
+        "full scan of the sandbox (`gaps --json`), CPU of the process",
+        Figures(own),
+        Figures(peer),
+        of="bare DuckDB over the same files",
+        most=1.5,
+    )
 
 
 def recount(place: Path, partitions: int) -> tuple[list[float], list[float]]:
@@ -77,8 +115,9 @@ def step(place: Path, partitions: int) -> tuple[list[float], list[float]]:
     return spent
 
 
-def scan(place: Path) -> tuple[float, float]:
-    """Milliseconds of `gaps --json` on the whole sandbox, and of DuckDB over the same files."""
+def scan(place: Path) -> tuple[list[float], list[float]]:
+    """Milliseconds of `gaps --json` on the whole sandbox in each round, and of DuckDB over the
+    same files."""
     pipeline = load_pipeline("nba")
     build(place / "warehouse", generate_boxscores(pipeline.seasons))
     asked = [
@@ -97,10 +136,13 @@ def scan(place: Path) -> tuple[float, float]:
         "BACKFILL_HOME": str(place / "home"),
         "BACKFILL_PIPELINE": "nba",
     }
-    return (
-        cpu_of([PLANNER, "gaps", "--json"], environment),
-        cpu_of([sys.executable, str(place / "bare.py"), str(place / "asked.json")], environment),
-    )
+    bare = [sys.executable, str(place / "bare.py"), str(place / "asked.json")]
+    spent: tuple[list[float], list[float]] = ([], [])
+    for n in range(SCANS):
+        say(f"  round {n + 1} of {SCANS}")
+        spent[0].append(cpu_once([PLANNER, "gaps", "--json"], environment))
+        spent[1].append(cpu_once(bare, environment))
+    return spent
 
 
 class ByHand:
@@ -124,12 +166,6 @@ class ByHand:
         files = self.table.file_uris(file_pruning_predicate=f"game_date = '{day}'")
         types = "hive_types = {game_date: DATE}"
         return self.duck.sql(f"SELECT {what} FROM read_parquet({files}, {types})").to_arrow_table()
-
-
-def median(milliseconds: list[float]) -> str:
-    """With its spread."""
-    low, high = min(milliseconds), max(milliseconds)
-    return f"{statistics.median(milliseconds):.1f} ms ({low:.1f} to {high:.1f})"
 
 
 def _table(place: Path, partitions: int) -> Path:
@@ -156,10 +192,3 @@ def _timed(kept: list[float]) -> Iterator[None]:
     begun = time.process_time()
     yield
     kept.append((time.process_time() - begun) * 1e3)
-
-
-Measured = Callable[[Path, int], tuple[list[float], list[float]]]
-MEASURED: dict[str, tuple[Measured, int]] = {
-    "recount of one date of 5,000": (recount, 5_000),
-    "warehouse work of a sql step, 400 dates": (step, 400),
-}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,8 +15,13 @@ STOP_SECONDS = 20.0
 
 
 @contextmanager
-def served(environment: Mapping[str, str], place: Path, *options: str) -> Iterator[str]:
-    """Serve, for as long as the block lasts; its address, without the last slash."""
+def served(
+    environment: Mapping[str, str], place: Path, *options: str, files: int | None = None
+) -> Iterator[str]:
+    """Serve, for as long as the block lasts; its address, without the last slash.
+
+    `files`: so many may the process have open, and no more.
+    """
     place.mkdir(exist_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-m", "planner", "serve", "--port", "0", *options],
@@ -24,6 +30,8 @@ def served(environment: Mapping[str, str], place: Path, *options: str) -> Iterat
         stderr=subprocess.PIPE,
         text=True,
     )
+    if files is not None:  # before it has come to look how many
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (files, files))
     assert process.stderr is not None
     said = []
     try:

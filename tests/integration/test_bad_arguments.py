@@ -26,7 +26,7 @@ BEFORE_ANYTHING: dict[str, list[list[str]]] = {
         [command, word]
         for command in (
             *("status", "watch", "report", "pause", "resume", "cancel", "retry"),
-            *("diff", "restore"),
+            *("diff", "restore", "log", "logs"),
         )
         for word in ("run-1", "run-20260102-k7xq3w", *HOSTILE)
     ],
@@ -50,6 +50,7 @@ BEFORE_ANYTHING: dict[str, list[list[str]]] = {
         *(["retry", "run-1", "--dates", word] for word in (",", "2024-02-30", "2024-01-01,")),
         *(["retry", "run-1", "--dates", word] for word in HOSTILE),
         *([c, "run-1", "--dates", w] for c in ("diff", "restore") for w in (",", *HOSTILE)),
+        *(["explain", "facts", word] for word in ("2024-02-30", *HOSTILE)),
         ["sandbox", "build", "new", "--until", "2024-02-30"],
     ],
     "season": [
@@ -64,6 +65,10 @@ BEFORE_ANYTHING: dict[str, list[list[str]]] = {
         ["plan", "--phases", "facts", "--from-phase", "facts"],
         *(["retry", "run-1", "--phase", word] for word in ("fact", *HOSTILE)),
         *([c, "run-1", "--phase", w] for c in ("diff", "restore") for w in ("fact", *HOSTILE)),
+        *(["explain", word, "2024-01-01"] for word in ("fact", *HOSTILE)),
+        *(["plan", "--runner", word] for word in ("facts", "facts=2", "facts=x", "raw=1")),
+        *(["plan", "--runner", f"facts={word}"] for word in ("0", "-1", "9" * 400, "1.5", "٣")),
+        *(["plan", "--runner", word] for word in HOSTILE),
         *(["up", "--queues", word] for word in ("fact", "facts,nothing", ",", *HOSTILE)),
     ],
     "number": [
@@ -90,7 +95,12 @@ BEFORE_ANYTHING: dict[str, list[list[str]]] = {
         ),
         *(["up", "--workers", word] for word in ("0", "257", "-1", "many")),
     ],
-    "text": [["plan", "--reason", word] for word in (LINES, ESCAPE, BYTES, LONG, TURNED)],
+    "text": [
+        *(["plan", "--reason", word] for word in (LINES, ESCAPE, BYTES, LONG, TURNED)),
+        *(["plan", "--as", word] for word in (LINES, ESCAPE, BYTES, LONG, TURNED)),
+        *(["plan", "--set", word] for word in ("x", "=", "x=1", "start=2024-01-01", *HOSTILE)),
+        *(["plan", "--set", f"x={word}"] for word in HOSTILE),
+    ],
     "file": [
         *(["plan", "--out", word] for word in ("/proc/plan.json", "/dev/null/x", "warehouse", "")),
         *(
@@ -107,6 +117,8 @@ BEFORE_ANYTHING: dict[str, list[list[str]]] = {
         ),
         ["demo", "--boxscores", "none.parquet"],
         ["report", "run-1", "--handoff", "/dev/null/x"],
+        *(["init", "--tables", word] for word in ("none.at_all", "a.b,a.b", ",", *HOSTILE)),
+        *(["init", word, "--tables", "lake.raw,lake.facts"] for word in ("warehouse", BYTES)),
         *(["serve", "--port", "0", "--address", word] for word in ("8.8.8.8", *HOSTILE)),
     ],
     "name": [

@@ -75,7 +75,7 @@ def test_partitions_are_copied_and_put_back_row_for_row(
     warehouse.run("DELETE FROM raw.games WHERE day = @day", {"day": DAYS[0]})
     warehouse.run(FILL, {"first": DAYS[1], "last": DAYS[1]})
     warehouse.run(FILL, {"first": DAYS[3], "last": DAYS[3]})
-    sources = keeper.sources(GAMES, places)
+    sources = keeper.sources(GAMES, places, RUN)
     assert are_equal(warehouse, GAMES, sources, DAYS[:2]) == frozenset()
 
     # The last date held nothing
@@ -103,7 +103,7 @@ def test_what_was_kept_is_not_written_over_by_what_came_later(
     warehouse.run(FILL, {"first": DAYS[0], "last": DAYS[0]})
 
     places = keeper.keep(GAMES, DAYS[:1], RUN)
-    put_back(warehouse, GAMES, keeper.sources(GAMES, places), DAYS[:1])
+    put_back(warehouse, GAMES, keeper.sources(GAMES, places, RUN), DAYS[:1])
 
     assert rows(warehouse) == before
 
@@ -130,7 +130,33 @@ def test_copies_that_have_expired_are_told(
     shutil.rmtree(local.folder / "safe")
 
     with pytest.raises(KeptExpired, match=f"{KEPT}.* has expired.*--dates"):
-        keeper.sources(GAMES, places)
+        keeper.sources(GAMES, places, RUN)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "raw.teams",
+        "raw.games",
+        "far.run_20240201_abcdef__raw_games",
+        "elsewhere.safe.run_20240201_abcdef__raw_games",
+        "safe.run_20240201_abcdef__raw_teams",
+        "safe.another_run__raw_games",
+        "safe.run_20240201_abcdef__raw_games`; DROP TABLE raw.games; --",
+        "",
+    ],
+)
+def test_a_place_at_which_the_run_kept_nothing_is_not_read(
+    warehouse: BigQueryWarehouse, server: BigQueryServer, forged: str
+) -> None:
+    keeper = warehouse.keeper(dataset="safe", days=14)
+    places = keeper.keep(GAMES, DAYS[:2], RUN)
+    asked = len(server.requests)
+
+    with pytest.raises(WarehouseRefused, match="so it is not read"):
+        keeper.sources(GAMES, {**places, DAYS[1]: forged}, RUN)
+
+    assert len(server.requests) == asked
 
 
 def test_a_table_that_is_not_partitioned_by_its_date_is_not_kept(

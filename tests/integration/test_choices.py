@@ -109,7 +109,7 @@ def test_a_run_uses_what_was_chosen(
         (("--set", "rate"), "'rate': write name=value"),
         (("--set", "rate="), "'rate=': write name=value"),
         (("--runner", "daily=2", "--set", "rate=1"), "no runner of these phases declares it"),
-        (("--runner", "daily=3"), "--runner daily=3: daily has runners 1 to 2."),
+        (("--runner", "daily=3"), "--runner daily=3: daily has runners 1 to 2: name one."),
         (("--runner", "daily=x"), "'daily=x': write phase=number"),
         (("--runner", "dayly=1"), "--runner dayly=1: no such phase may be run;"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from planner.pipeline.load import SHIPPED
 from planner.sandbox.workers import environment_of
 from tests.commands import Done, planner
 from tests.integration.shop import RUN, Shop, day, drain, lose_what_is_written
@@ -46,6 +47,22 @@ def test_a_complete_date_that_rests_on_a_gap_says_so(shop: Shop) -> None:
     assert found.code == 0
     assert "is complete by count, and rests on gaps: their repair recomputes it" in found.out
     assert "missing 2025-03-04" in found.out
+
+
+def test_a_phase_of_another_file_of_the_folder_is_explained_by_that(shop: Shop) -> None:
+    shop.lose_sessions(day(4))
+    home, folder = shop.context.settings.home, shop.context.settings.home / "files"
+    folder.mkdir(parents=True)
+    (folder / "sales.toml").write_text((SHIPPED / "sales.toml").read_text())
+    settings = shop.context.settings.model_copy(update={"pipeline": "nba"})
+    here = environment_of(settings)
+    asked = ("explain", "sessionise", str(day(4)))
+
+    alone = planner(*asked, environment=here, cwd=home)
+    assert "no phase 'sessionise' in nba" in alone.err
+
+    found = planner(*asked, environment={**here, "BACKFILL_PIPELINES": str(folder)}, cwd=home)
+    assert "sessionise 2025-03-04 is missing" in found.out
 
 
 def test_what_was_tried_is_told_with_its_log(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pytest
 import redis
+from celery.canvas import _chain
 
 from planner.plan.hours import Hours
-from planner.plan.states import RunState, StepState
+from planner.plan.states import Priority, RunState, StepState
 from tests.integration.mart import DAYS, Mart
 from tests.integration.shop import RUN, Shop, day
 from tests.integration.tiny import FIRST, Tiny
 from tests.waiting import until
 from worker.ledger.lease import Lease, Resource
-from worker.ledger.orders import Orders
-from worker.messages.later import put_off
+from worker.ledger.orders import Changes, Orders
+from worker.messages.lanes import LANES, list_of
+from worker.messages.later import put_off, waiting
+from worker.messages.transport import _put, withholding
 from worker.run.control import pause, resume
+from worker.step import visit
 from worker.step.errors import Requeue
+from worker.tasks import _follow_lane, _leave_lane, _send_rest
 
 SLOTS = 2
 HOUR = 3600.0
+
+Message = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +187,90 @@ def test_how_a_run_shares_the_fleet_is_shown(mart: Mart) -> None:
     assert "told: low priority, 1 slot at most, steps begin from 22:00 to 06:00 UTC" in texts[0]
     assert "told" not in texts[1]
     assert "22:00" not in mart.command("runs").out
+
+
+def test_a_run_that_goes_on_is_told_anew(mart: Mart, client: redis.Redis) -> None:
+    # Given a run that is sent, beside another one in its lane
+    sent = []
+    for table, number in (("trend", 2), ("trend", 3)):
+        mart.lose(table, DAYS[number])
+        only = ("--start", str(DAYS[number]), "--end", str(DAYS[number]))
+        told = mart.command("enqueue", "--gaps", *only, "--priority", "low", "--yes", "--json")
+        sent.append(told.json["run_id"])
+    run_id, other = sent
+    lane, beside = mart.ledger.require(run_id).lane, mart.ledger.require(other).lane
+    raw = client.lindex(list_of("trend", beside), 0)
+    client.lpush(list_of("trend", lane), raw)
+
+    # When it is told to hurry, and how much it may take
+    shared = ("--priority", "high", "--max-slots", "2", "--not-before", "22:00", "--until", "06:00")
+    told = mart.command("resume", run_id, *shared)
+
+    # Then it is shown so, and its messages are where those of such runs are; no other's are
+    assert told.code == 0, told
+    record = mart.ledger.require(run_id)
+    assert (record.state, record.priority, record.max_slots) == ("running", "high", 2)
+    assert record.hours is not None
+    assert record.hours.text == "22:00 to 06:00 UTC"
+    assert record.lane in LANES[Priority.HIGH]
+    (moved,) = client.lrange(list_of("trend", record.lane), 0, -1)
+    assert json.loads(moved)["properties"]["priority"] == record.lane
+    assert client.lrange(list_of("trend", lane), 0, -1) == [raw]
+
+    # And half of its hours are none
+    assert "Hours have a begin" in mart.command("resume", run_id, "--until", "06:00").err
+
+
+def test_what_waits_looks_at_once_at_what_its_run_is_told(shop: Shop, step: str) -> None:
+    """A step waits in Redis until its run's hours begin: these are others now."""
+    client = shop.context.redis
+    raw = json.dumps(message_of(step))
+    put_off(client, "sessionise", raw, HOUR)
+    whole_day = Hours(begin=time(0, 0), end=time(23, 59))
+
+    resume(shop.context, RUN, changes=Changes(hours=whole_day))
+
+    assert client.zscore(waiting("sessionise"), raw) == 0.0
+    assert shop.ledger.require(RUN).hours == whole_day
+
+
+def message_of(step: str) -> Message:
+    body = base64.b64encode(json.dumps([[RUN, step], {}, {}]).encode()).decode()
+    headers, properties = {"task": "backfill.step"}, {"priority": 0}
+    return {"headers": headers, "properties": properties, "body": body}
+
+
+def lane_of_sent(step: str) -> int:
+    """The lane in which a message is sent that names lane 0."""
+    with withholding() as made:
+        _put(None, "sessionise", message_of(step))
+    ((_, message),) = made
+    return int(message["properties"]["priority"])
+
+
+def test_what_a_step_sends_goes_to_the_lane_that_its_run_has_now(shop: Shop, step: str) -> None:
+    """Its own message was sent before its run was told anew."""
+    high = LANES[Priority.HIGH][0]
+    shop.context.redis.hset(f"backfill:run:{RUN}", "lane", str(high))
+    try:
+        assert visit.visit(shop.context, RUN, step, worker="me", on_run=_follow_lane)
+        assert lane_of_sent(step) == high
+    finally:
+        _leave_lane()
+    assert lane_of_sent(step) == 0
+
+
+def test_what_is_left_of_a_chunk_stays_in_the_lane_of_its_run(
+    shop: Shop, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    low, sent = LANES[Priority.LOW][0], []
+    shop.context.redis.hset(f"backfill:run:{RUN}", "lane", str(low))
+    monkeypatch.setattr(_chain, "apply_async", lambda chain: sent.append(chain))
+
+    _send_rest(shop.context, RUN, step)
+
+    ((first, second),) = [chain.tasks for chain in sent]
+    assert [each.options["priority"] for each in (first, second)] == [low, low]
 
 
 def _clock(moment: datetime) -> time:

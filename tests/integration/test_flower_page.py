@@ -14,6 +14,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page
 
+from planner.plan.states import RunState
 from tests.chaos.proxy import Proxy
 from tests.integration.tiny import Tiny
 from tests.waiting import until
@@ -126,3 +127,35 @@ def rows(page: Page) -> list[list[str]]:
             row => [...row.children].filter(cell => cell.offsetParent).map(c => c.innerText))"""
     )
     return found
+
+
+BUTTONS = [
+    *("/api/worker/shutdown/{worker}", "/api/worker/pool/restart/{worker}"),
+    *("/api/worker/pool/grow/{worker}", "/api/worker/pool/shrink/{worker}"),
+    *("/api/worker/pool/autoscale/{worker}", "/api/worker/queue/add-consumer/{worker}"),
+    *("/api/worker/queue/cancel-consumer/{worker}", "/api/task/revoke/x", "/api/task/abort/x"),
+    *("/api/task/apply/backfill.step", "/api/task/async-apply/backfill.step"),
+    *("/api/task/send-task/backfill.step", "/api/task/timeout/backfill.step"),
+    "/api/task/rate-limit/backfill.step",
+]
+
+
+@pytest.mark.slow
+def test_no_button_of_flower_s_does_anything(tmp_path: Path) -> None:
+    """Read-only, as the compose file starts it, for whoever has the password too."""
+    tiny = Tiny(tmp_path)
+    with tiny.up(), flower(tiny, "button-4711") as address:
+        auth = ("me", "button-4711")
+        names = httpx.get(f"{address}/workers?json=1", auth=auth).json()["data"]
+        worker = str(names[0]["hostname"])
+        restarts = tiny.worker.restarts
+
+        for button in BUTTONS:
+            url = f"{address}{button.format(worker=worker)}"
+            for given in (None, auth):
+                body = {"args": ["run-x", "step-x"], "queue": "a", "n": 1, "workername": worker}
+                answer = httpx.post(url, auth=given, json=body)
+                assert answer.status_code in (401, 403, 404, 405), (button, answer)
+
+        assert tiny.worker.restarts == restarts
+        assert tiny.ended(tiny.enqueue(tiny.days(1))).state is RunState.COMPLETE

@@ -11,10 +11,10 @@ import pytest
 
 from planner.pipeline.windows import Window
 from planner.plan.cost import cost_of
+from planner.report.costs import write_costs
 from planner.report.history import (
     FoundGap,
     create_statements,
-    write_costs,
     write_gaps,
     write_run,
 )
@@ -166,13 +166,14 @@ def test_a_ledger_that_is_not_there_says_so(tmp_path: Path) -> None:
         write_run(open_warehouse(f"local:{tmp_path}"), "ops", make_report(seasons=1))
 
 
-def test_what_a_run_was_billed_is_written_once_by_phase(warehouse: Warehouse) -> None:
+def test_what_a_run_was_billed_is_written_once_by_phase_and_step(warehouse: Warehouse) -> None:
     report = make_report(seasons=1)
     (first, *_) = report.steps
     billed = report.model_copy(
         update={
-            "steps": (first.model_copy(update={"billed": 30 << 20}),),
+            "steps": (first.model_copy(update={"billed": 30 << 20, "labelled": 20 << 20}),),
             "billed": cost_of(50 << 20, 6.25),
+            "unbilled": {first.phase: "no job"},
         }
     )
 
@@ -184,3 +185,7 @@ def test_what_a_run_was_billed_is_written_once_by_phase(warehouse: Warehouse) ->
         "SELECT phase, bytes_billed FROM ops.backfill_costs ORDER BY phase DESC", {}
     )
     assert [tuple(row.values()) for row in rows] == [(first.phase, 30 << 20), ("", 20 << 20)]
+    asked = "SELECT phase, step, bytes_billed, bytes_labelled, unknown FROM ops.backfill_step_costs"
+    assert [tuple(row.values()) for row in warehouse.rows(asked, {})] == [
+        (first.phase, first.id, 30 << 20, 20 << 20, "no job")
+    ]

@@ -94,6 +94,19 @@ def test_a_batch_is_started_once_and_looked_at_until_it_ends(bench: Bench, serve
     assert bench.days_of() == list(DAYS)
 
 
+def test_a_start_says_the_labels_that_the_services_jobs_are_to_carry(
+    bench: Bench, serve: Any
+) -> None:
+    service = serve(fills(bench), of_batch(COMPLETE))
+
+    bench.to_the_end(runner(service.url))
+
+    (start,) = service.asked("/start")
+    labels = dict(pair.split("=") for pair in start.headers["X-Backfill-Labels"].split(","))
+    assert labels.keys() >= {"app", "pipeline", "run", "phase", "step", "runner", "dates"}
+    assert labels["dates"] == str(len(DAYS))
+
+
 def test_one_date_at_a_time_with_a_body_of_ones_own(bench: Bench, serve: Any) -> None:
     def start(call: Call) -> Answer:
         bench.fill(TABLES[0], [date.fromisoformat(call.body["game_date"])])

@@ -125,7 +125,7 @@ def test_a_shop_to_try_is_laid_down_with_holes_and_what_fills_them(tmp_path: Pat
     runners = [
         r for phase in load_pipeline(str(tmp_path / "shop.toml")).phases for r in phase.runners
     ]
-    assert [runner.kind for runner in runners] == ["sql", "sql", "script"]
+    assert [runner.kind for runner in runners] == ["sql", "script", "script", "http_batch"]
     (tmp_path / "sql" / "store_daily.sql").write_text("SELECT 1; SELECT 2")
     plan = command(tmp_path, "plan", **given)
     assert (plan.code, "statement sql/store_daily" in plan.err) == (2, True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
@@ -15,6 +17,7 @@ from planner.plan.cost import Cost, TooExpensive, check_dollars, cost_of, readab
 from planner.plan.parse import parse_plan
 from planner.plan.plan import Plan
 from planner.plan.states import RunState
+from planner.report.history import create_statements
 from planner.report.html.plan_page import render_plan
 from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown
@@ -27,6 +30,7 @@ from tests.integration.mart import DAYS, RUN, SCOPE, Mart
 from worker.ledger.orders import Orders
 from worker.run.control import resume
 from worker.run.keep import prepare, with_keeping
+from worker.run.labelled import note_labelled
 from worker.run.plan import Wanted, plan_repair
 from worker.run.status import status_json
 from worker.step.context import Context
@@ -74,9 +78,16 @@ def planned(mart: Mart, *, chunk_dates: int = 1) -> Plan:
     )
 
 
-def scripted(mart: Mart) -> None:
+def with_history(mart: Mart) -> None:
+    """Let runs have a history in the warehouse."""
+    for statement in create_statements("ops"):
+        mart.sql(statement)
+    mart.settings = mart.settings.model_copy(update={"history_dataset": "ops"})
+
+
+def scripted(mart: Mart, script: str = SCRIPT) -> None:
     """Let a script of the user's fill `daily`, one date at a time."""
-    (mart.place / "fill.py").write_text(SCRIPT)
+    (mart.place / "fill.py").write_text(script)
     file = mart.place / "mart.toml"
     command = f'command = ["{sys.executable}", "fill.py", "{{start}}"]\ncwd = "{mart.place}"'
     text = file.read_text().replace('kind = "sql"\nstatements = ["daily"]', command)
@@ -125,6 +136,10 @@ def test_a_dry_run_asks_once_per_statement_and_size(mart: Mart, server: BigQuery
     tables = (2 + 3) * 2
     assert plan.cost.statements == cost_of(tables * MINIMUM_BYTES_BILLED, 6.25)
     assert plan.cost.unknown == {}
+    # Keeping: a count and a look into the records for each of four steps; and of each table what
+    # was kept and what is there
+    assert plan.cost.keeping == cost_of((4 * 2 + 2 * 2) * MINIMUM_BYTES_BILLED, 6.25)
+    assert f"keeping and comparing rows {plan.cost.keeping}" in price_lines(plan.cost)[0]
     page = render_plan(plan, mart.context.pipeline, command="planner enqueue --redo")
     assert f"{plan.cost.statements}</b><span>is what its statements are billed" in page
     assert "unknown</b><span>is what" not in page
@@ -192,6 +207,23 @@ def test_a_plan_above_the_limit_is_not_sent(mart: Mart, server: BigQueryServer, 
     assert "The run is billed about" in done.err
 
 
+@pytest.mark.parametrize(
+    ("more", "variables"), [(("--no-keep",), {}), ((), {"BACKFILL_KEEP": "false"})]
+)
+def test_what_is_not_kept_is_not_priced(
+    mart: Mart, server: BigQueryServer, more: tuple[str, ...], variables: dict[str, str]
+) -> None:
+    asked = ("enqueue", "--redo", "--all", "--phases", "daily", "--yes", *more)
+
+    done = mart.command(*asked, **variables)
+
+    assert done.code == 0, done.err
+    assert "Nothing is kept of what is written over, by --no-keep" in done.err
+    assert "keeping and comparing" not in done.err
+    (run,) = mart.ledger.runs()
+    assert run.keep is False
+
+
 def test_a_plan_file_above_the_limit_is_not_sent(
     mart: Mart, server: BigQueryServer, say: Say
 ) -> None:
@@ -248,7 +280,7 @@ def test_a_script_is_priced_by_what_the_jobs_with_its_labels_were_billed(
         for request in server.requests
         if "INFORMATION_SCHEMA.JOBS" in str(request.body)
     ]
-    assert len(asked) == 2  # one for each plan
+    assert len(asked) == 3  # one for each plan, and one at the run's end
     assert {body["jobReference"]["location"] for body in asked} == {"US"}
     assert parse_plan(plan.as_json(), where="here") == plan
 
@@ -296,6 +328,111 @@ def test_attempts_at_a_step_are_billed_together_for_its_dates(
     assert cost is not None
     assert cost.scripts is not None
     assert cost.scripts.bytes == 3 * MINIMUM_BYTES_BILLED // (2 + 2) * len(DAYS)
+
+
+def test_a_service_is_priced_by_the_labels_of_its_jobs_too(
+    mart: Mart, server: BigQueryServer
+) -> None:
+    runner = 'kind = "http_batch"\nurl = "http://127.0.0.1:9"'
+    file = mart.place / "mart.toml"
+    file.write_text(file.read_text().replace('kind = "sql"\nstatements = ["daily"]', runner))
+    mart.context = Context(mart.settings, patient=False)
+    before = planned(mart).cost
+    assert before is not None
+    assert "a start's X-Backfill-Labels has them" in before.unknown["daily"]
+    assert before.scripts is None
+
+    billed_a_job(**OURS)
+    after = planned(mart).cost
+
+    assert after is not None
+    assert "daily" not in after.unknown
+    assert after.scripts == cost_of(MINIMUM_BYTES_BILLED * len(DAYS) // 2, 6.25)
+
+
+def test_what_a_script_was_billed_is_added_after_the_run_by_the_labels_of_its_jobs(
+    mart: Mart, server: BigQueryServer, say: Say
+) -> None:
+    # Given a history, and a run of a script that puts the labels it finds on its jobs
+    with_history(mart)
+    scripted(mart)
+    plan = planned(mart)
+    before = server.bytes_billed
+    begin(mart, plan)
+    billed_a_job(app="backfill-fleet", run="another-run", step=f"{DAYS[0]}-daily")
+    others = server.bytes_billed - before
+
+    # When it has ended
+    report = mart.end()
+
+    # Then all that it was billed is known: each date by a MERGE of two tables, and marked
+    assert report.state == "complete"
+    each = 2 * MINIMUM_BYTES_BILLED
+    labelled = {row.id: row.labelled for row in report.steps}
+    assert labelled == {
+        **{f"{day}/daily": each for day in DAYS},
+        **{f"{day}/trend": 0 for day in DAYS},
+    }
+    assert report.unbilled == {}
+    assert report.billed is not None
+    history = server.bytes_billed - before - others - report.billed.bytes
+    assert 0 <= history < 10 * each  # its own rows, which are written after
+    mark = f"(of these {readable(len(DAYS) * each)} by jobs with its labels)"
+    assert mark in render_markdown(report).replace("\\", "")
+    page = render_page(report)
+    assert mark in page
+    assert f"(of these {readable(each)} by jobs with its labels)" in page
+    told = say("status", RUN, "--json").json["billed"]
+    assert told["labelled"] == {"daily": len(DAYS) * each}
+    assert told["unknown"] == {}
+    assert sum(told["steps"].values()) == sum(told["phases"].values())
+    assert mark in say("status", RUN).out
+    # And so it is in the history
+    rows = mart.warehouse.rows(
+        "SELECT step, bytes_billed, bytes_labelled, unknown FROM ops.backfill_step_costs", {}
+    )
+    assert {row["step"]: row["bytes_labelled"] for row in rows} == labelled
+    assert {row["step"]: row["bytes_billed"] for row in rows} == told["steps"]
+    assert {row["unknown"] for row in rows} == {""}
+    # And asked for again, nothing is added
+    record = mart.ledger.require(RUN)
+    note_labelled(mart.context, record, plan)
+    steps = mart.ledger.step_records(RUN)
+    assert {step.id: step.billed for step in steps} == told["steps"]
+
+
+@pytest.mark.parametrize(
+    ("script", "denied", "why"),
+    [
+        (
+            SCRIPT.replace("labels=labels, ", ""),
+            False,
+            "no job of the run carries the labels of its script runner: BACKFILL_LABELS has them",
+        ),
+        (SCRIPT, True, "were billed cannot be read: .* roles/bigquery.resourceViewer may read it"),
+    ],
+)
+def test_what_no_label_tells_after_a_run_is_unknown_and_said_so(
+    mart: Mart, server: BigQueryServer, say: Say, script: str, denied: bool, why: str
+) -> None:
+    with_history(mart)
+    scripted(mart, script)
+    begin(mart, planned(mart))
+    if denied:
+        server.fail(replace(ACCESS_DENIED.within_job(), about="JOBS"), on="jobs.insert")
+
+    report = mart.end()
+
+    assert report.state == "complete"
+    assert list(report.unbilled) == ["daily"]
+    assert re.search(why, report.unbilled["daily"])
+    line = f"billed: unknown for daily: {report.unbilled['daily']}"
+    assert line in say("status", RUN).out
+    assert "billed: unknown for daily" in render_markdown(report)
+    assert "unknown for daily" in render_page(report)
+    assert say("status", RUN, "--json").json["billed"]["unknown"] == report.unbilled
+    rows = mart.warehouse.rows("SELECT DISTINCT phase, unknown FROM ops.backfill_step_costs", {})
+    assert {row["phase"]: row["unknown"] for row in rows} == {**report.unbilled, "trend": ""}
 
 
 def test_records_of_jobs_that_may_not_be_read_leave_a_script_unknown(

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from worker.ledger.keys import RUNS, run_key
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.refusals import REFUSALS, refusal
 from worker.ledger.slots import slots_now
+from worker.processes.children import supervised
 from worker.reconciler import reconcile
 from worker.run.doctor import check_broker
 from worker.run.finalize import finalize
@@ -106,8 +108,7 @@ def test_a_planner_is_told_what_to_do(client: redis.Redis) -> None:
     assert refusal(told.value) == REFUSALS["MASTERDOWN"]
 
 
-@pytest.mark.quick("full")
-def test_workers_outlive_a_redis_that_refuses(tiny: Tiny, refuses: object) -> None:
+def test_workers_outlive_a_redis_that_refuses(tiny: Tiny) -> None:
     # Given a step that runs, beside a free slot
     restarts, (day_of_it,) = tiny.worker.restarts, tiny.days(1)
     tiny.hold(day_of_it)
@@ -115,14 +116,106 @@ def test_workers_outlive_a_redis_that_refuses(tiny: Tiny, refuses: object) -> No
     until(lambda: tiny.ticks(day_of_it))
 
     # When it ends while Redis takes no writes: neither its settlement, nor its acknowledgement
-    with refuses(tiny.client):  # type: ignore[operator]
-        refused = tiny.client.info("stats")["total_error_replies"]
-        tiny.let_go(day_of_it)
-        until(lambda: tiny.client.info("stats")["total_error_replies"] > refused + 5)
+    _ends_while_redis_says("OOM", tiny, day_of_it)
 
     # Then the run goes on, and no worker died for it
     assert tiny.ended(run_id).state is RunState.COMPLETE
     assert tiny.worker.restarts == restarts
+
+
+@pytest.mark.slow
+def test_one_worker_outlives_every_refusal_in_turn(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    # Given a worker, and a run of a step for each refusal; its lease outlives the longest
+    tiny = Tiny(tmp_path_factory.mktemp("refused"))
+    tiny.settings = tiny.settings.model_copy(update={"lease_seconds": 20})
+    worker = tiny.worker_process(1)
+    days = tiny.days(len(REFUSED))
+    with tiny.up(worker=False), supervised([worker]):
+        for each in days:
+            tiny.hold(each)
+        run_id = tiny.enqueue(days)
+
+        # When a step ends while Redis refuses, and Redis is given back, time after time
+        for word in REFUSED:
+            until(lambda: _at_work(tiny, days))
+            _ends_while_redis_says(word, tiny, _at_work(tiny, days)[0])
+
+        # Then the run is complete, each step of it was run once, and no worker died
+        record = tiny.ended(run_id, seconds=120)
+        assert record.state is RunState.COMPLETE
+        assert record.endings == 1
+        assert {step.attempt for step in tiny.ledger.step_records(run_id)} == {1}
+        assert [len(tiny.scripts(each)) for each in days] == [1] * len(days)
+        assert worker.restarts == 0
+
+
+@contextmanager
+def without_its_disk(tiny: Tiny) -> Iterator[None]:
+    """Redis cannot save: a folder is in the place of its file."""
+    in_the_way, client = tiny.place / "dump.rdb", tiny.client
+    in_the_way.mkdir()
+    client.config_set("save", "3600 1000000")
+    client.bgsave()
+    until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
+    try:
+        yield
+    finally:
+        in_the_way.rmdir()
+        client.bgsave()
+        until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "ok")
+        client.config_set("save", "")
+
+
+@contextmanager
+def without_its_primary(tiny: Tiny) -> Iterator[None]:
+    """Redis is a replica that answers nothing, as long as its primary is away."""
+    tiny.client.config_set("replica-serve-stale-data", "no")
+    try:
+        with replica(tiny.client):
+            yield
+    finally:
+        tiny.client.config_set("replica-serve-stale-data", "yes")
+
+
+@contextmanager
+def unblocking(tiny: Tiny) -> Iterator[None]:
+    """Redis ends the call by which the worker waits for a message."""
+
+    def unblocked() -> bool:
+        waits = [each["id"] for each in tiny.client.client_list() if each["cmd"] == "brpop"]
+        return sum(tiny.client.execute_command("CLIENT UNBLOCK", one, "ERROR") for one in waits) > 0
+
+    until(unblocked)
+    yield
+
+
+REFUSED = {
+    "OOM": lambda tiny: full(tiny.client),
+    "READONLY": lambda tiny: replica(tiny.client),
+    "MISCONF": without_its_disk,
+    "MASTERDOWN": without_its_primary,
+    "UNBLOCKED": unblocking,
+}
+"""Redis's word → a block in which it says it."""
+
+
+def _at_work(tiny: Tiny, days: list[date]) -> list[date]:
+    """Days of which a script works and has not been let go."""
+    return [each for each in days if tiny.ticks(each) and tiny.is_held(each)]
+
+
+def _ends_while_redis_says(word: str, tiny: Tiny, day_of_it: date) -> None:
+    """Let a step end while Redis refuses, until its worker was told so several times."""
+
+    def told() -> int:
+        return int(tiny.client.info("errorstats").get(f"errorstat_{word}", {}).get("count", 0))
+
+    before, times = told(), 1 if word == "UNBLOCKED" else 4
+    with REFUSED[word](tiny):
+        tiny.let_go(day_of_it)
+        until(lambda: told() >= before + times)
 
 
 def test_reading_a_run_writes_nothing(shop: Shop, client: redis.Redis, refuses: object) -> None:
@@ -181,6 +274,24 @@ def test_a_run_whose_plan_or_steps_are_gone_is_lost_by_name(
     assert "planner enqueue --gaps --start 2025-03-11" in told["text"]
     reconcile(shop.context)
     assert len(heard.read_text().splitlines()) == 1
+
+
+def test_a_fleet_calls_a_run_lost_whose_steps_an_evicting_redis_dropped(tiny: Tiny) -> None:
+    # Given a run of which one step is at work, and another waits
+    day_of_it, other = tiny.days(2)
+    tiny.hold(day_of_it)
+    run_id = tiny.enqueue([day_of_it, other], ["a", "b"])
+    until(lambda: tiny.ticks(day_of_it))
+
+    # When all that Redis knew of them is gone
+    tiny.client.delete(run_key(run_id, "steps"))
+    tiny.let_go(day_of_it)
+
+    # Then the run has ended, by name, and holds nothing
+    record = tiny.ended(run_id)
+    assert record.state is RunState.FAILED
+    assert record.note.startswith("lost: Redis has dropped")
+    assert run_id not in tiny.ledger.held(record.pipeline, record.warehouse_id).values()
 
 
 def test_a_run_that_is_gone_before_its_time_is_named(shop: Shop, client: redis.Redis) -> None:

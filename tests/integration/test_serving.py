@@ -7,16 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import redis
 
 from planner.commands.runs import _print_status
 from planner.pipeline.load import SHIPPED
 from planner.plan.plan import Plan
 from planner.plan.states import RunState, StepState
 from tests.integration.bad import Run
+from tests.integration.mart import DAYS, Mart
 from tests.integration.shop import RUN, Shop, day
 from tests.integration.tiny import Tiny
 from tests.waiting import until
+from worker.janitor import Janitor
 from worker.ledger.slots import KEY, Member, members_now, sign_on
+from worker.messages import lanes
+from worker.messages.later import Delivery
 from worker.processes.children import supervised
 from worker.reconciler import reconcile
 from worker.run.control import resume
@@ -28,6 +33,25 @@ from worker.step.errors import Requeue
 from worker.step.visit import visit
 
 SALES = (SHIPPED / "sales.toml").read_text(encoding="utf-8")
+POLLED = """
+name = "polled"
+[[seasons]]
+name = "2025"
+year = 2025
+start = 2025-01-01
+end = 2025-12-31
+[[phases]]
+name = "raw"
+tables = [{name = "shop_raw.orders", date = "order_date", entities = {store = "store_id"}}]
+[[phases]]
+name = "orders"
+after = ["raw"]
+tables = [{name = "shop_raw.orders2", date = "order_date", entities = {store = "store_id"}}]
+[[phases.runners]]
+kind = "http_batch"
+url = "http://127.0.0.1:1"
+"""
+"""A pipeline whose phase is done by a service."""
 STEP = f"{day(11)}/sessionise"
 
 
@@ -87,7 +111,8 @@ def test_each_lack_has_words_of_its_own(shop: Shop, plan: Plan, member: Member) 
     assert told() == "no worker is there: start some with `planner up`"
     assert told(member) == ""
     assert "the worker there (elsewhere) has another pipeline file than sales" in told(other_file)
-    assert "the 2 workers there (elsewhere)" in told(other_file, other_file)
+    assert "the 2 workers there (elsewhere) have another pipeline" in told(other_file, other_file)
+    assert "the 2 workers there (elsewhere) have another warehouse" in told(*[other_place] * 2)
     assert "restart `planner up` there" in told(other_file)
     assert "has another warehouse than local:" in told(other_place)
     assert told(few_queues) == (
@@ -126,6 +151,30 @@ def test_what_is_sent_is_said_to_wait_before_it_is_sent(run: Run) -> None:
 
     assert "Nothing will run yet: no worker is there: start some with `planner up`." in told.err
     assert "! workers: none is there → no worker is there" in run("doctor").out
+
+
+def test_resume_and_retry_say_that_no_worker_has_the_file_before_anything_is_sent(
+    mart: Mart, client: redis.Redis
+) -> None:
+    mart.lose("trend", DAYS[2])
+    run_id = mart.command("enqueue", "--gaps", "--yes", "--json").json["run_id"]
+    warehouse = mart.settings.warehouse
+    other = Member(
+        host="elsewhere",
+        files=("/srv/mart.toml",),
+        made=(("mart", "of before"),),
+        warehouse=warehouse,
+        warehouse_id="",
+        queues=(),
+    )
+    sign_on(client, "worker-1@elsewhere", 1, seconds=600, has=other)
+    lacks = "Nothing will run yet: the worker there (elsewhere) has another pipeline file than mart"
+
+    assert mart.command("pause", run_id).code == 0
+    assert lacks in mart.command("resume", run_id).err
+
+    assert "cancelled" in mart.command("cancel", run_id).out
+    assert lacks in mart.command("retry", run_id).err
 
 
 def test_doctor_names_a_worker_with_another_file(run: Run, shop: Shop, member: Member) -> None:
@@ -192,6 +241,23 @@ def test_a_file_that_is_broken_is_left_out_and_the_others_serve(
     assert [each.name for each in own.every_pipeline()] == ["other", "sales"]
     assert visit(own, RUN, STEP, worker="me") == "succeeded"
     assert "broken.toml is not TOML" in caplog.text
+
+
+def test_visits_to_a_service_of_a_file_that_comes_later_come_first_too(
+    shop: Shop, files: Path, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "turns", lanes.Turns({"final"}))
+    own = worker(pipeline=str(files / "sales.toml"), pipelines=files)
+    delivery = Delivery(own.redis, [])
+    janitor = Janitor(own, "worker-1@h", 1, delivery)
+    janitor._takes_all = False  # no worker is there to be told of more queues
+    janitor._sign_on(60)
+    assert lanes.turns.lists(["sessionise", "orders"])[0].startswith("sessionise")
+
+    (files / "polled.toml").write_text(POLLED)
+    janitor._sign_on(60)
+
+    assert lanes.turns.lists(["sessionise", "orders"])[0].startswith("orders")
 
 
 def test_a_run_of_another_pipeline_is_controlled_by_its_own_file(

@@ -114,6 +114,19 @@ def test_an_end_that_the_file_sets_is_the_calendars(make: Make) -> None:
     assert "take `end` out of the pipeline file, or move it" in done.out
 
 
+def test_days_before_the_first_rows_are_told_once_and_not_counted(make: Make) -> None:
+    shop = make(calendar="start = 2023-01-01")
+    shop.fill_all(jan(1), jan(10))
+
+    found = shop.gaps(now=noon(jan(11)))
+
+    assert (
+        "before 2024-01-01, from 2023-01-01: the sources hold nothing, and nothing is due"
+        in found.err
+    )
+    assert "legitimately empty: orders: none" in found.err
+
+
 # -- late, missing and partial sources -------------------------------------------------------------
 
 

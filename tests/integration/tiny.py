@@ -317,6 +317,10 @@ class Tiny:
     def let_go(self, day: date, phase: str = "a") -> None:
         (self.place / f"{phase}.{day}.wait").unlink()
 
+    def is_held(self, day: date, phase: str = "a") -> bool:
+        """Whether a script works, or would work, until it is let go."""
+        return (self.place / f"{phase}.{day}.wait").exists()
+
     # -- what tests see ----------------------------------------------------------------------
 
     def ticks(self, day: date, phase: str = "a") -> list[tuple[int, int]]:

@@ -224,3 +224,15 @@ def test_what_is_left_out_is_named_with_why() -> None:
         name="dw.c", columns={}, day_column=None, trouble="no column tells the day of a row"
     )
     assert "#   dw.c: no column tells" in draft("s", in_order([table("a.b"), table("c.d")]), [out])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\u2028", "\x85", "\x0b"])
+def test_what_a_warehouse_answers_is_a_comment_and_no_line_of_the_file(end: str) -> None:
+    own = '[[phases]]\nname = "owned"\ntables = []\n[[phases.runners]]\ncommand = ["sh"]'
+    trouble = f"Access Denied{end}{end}Location: US\x00\x1b[2J{end}{own.replace(chr(10), end)}"
+    out = Found(name="dw.c", columns={}, day_column=None, trouble=trouble)
+
+    text = draft("s", in_order([table("a.b"), table("c.d")]), [out])
+
+    assert [phase.name for phase in parse_pipeline(text, FILE).phases] == ["b", "d"]
+    assert all(line.startswith("#") for line in text.splitlines() if "owned" in line)

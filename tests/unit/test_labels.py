@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sql.errors import WarehouseRefused
-from sql.labels import billed_per_date, labels_text, per_date
+from sql.labels import billed_per_date, billed_per_step, labels_text, per_date
 
 
 def test_a_script_is_handed_labels_that_bigquery_takes() -> None:
@@ -40,3 +40,5 @@ def test_what_is_no_location_gets_into_no_statement(location: str) -> None:
     nothing: Any = None
     with pytest.raises(WarehouseRefused, match="is not a location"):
         billed_per_date(nothing, location, "mart", ["daily"])
+    with pytest.raises(WarehouseRefused, match="is not a location"):
+        billed_per_step(nothing, location, "run-1", 0.0)

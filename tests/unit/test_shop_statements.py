@@ -29,7 +29,7 @@ def columns(table: str) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("statement", STATEMENTS)
+@pytest.mark.parametrize("statement", [*STATEMENTS, "shop/store_forecast"])
 def test_a_statement_gives_the_tables_columns_in_their_order(statement: str) -> None:
     """`INSERT ROW` goes by position in BigQuery, and by name in the local warehouse."""
     source = parse_one(load(statement), read="bigquery").args["using"].unnest()

@@ -23,10 +23,10 @@ from planner.plan.command import Command
 from planner.plan.cost import cost_of
 from planner.plan.made import Fingerprint, Made, MadeBy
 from planner.report.commands import write_commands
+from planner.report.costs import write_costs
 from planner.report.history import (
     FoundGap,
     create_statements,
-    write_costs,
     write_gaps,
     write_run,
 )
@@ -39,7 +39,7 @@ from sql.days import SHARDS, SUFFIX, days_of
 from sql.differences import Side, differences_query
 from sql.errors import WarehouseRefused
 from sql.keeping import Source, prints, restore_query
-from sql.labels import billed_per_date
+from sql.labels import billed_per_date, billed_per_step
 from sql.listed import listed_query
 from sql.statements import HERE, load
 from sql.warehouse import Condition, GradeColumns, Table
@@ -81,6 +81,7 @@ BUILT = {
     "ids",
     "kept",
     "labelled",
+    "labelled_run",
     "listed",
     "partitions",
     "prints",
@@ -149,8 +150,10 @@ def test_the_analyzer_accepts_what_sums_labelled_jobs() -> None:
 
     warehouse: Any = Records()
     assert billed_per_date(warehouse, "US", "mart", ["daily"]) == {}
-    [(statement, parameters)] = asked
-    analyze({}, statement, parameters)
+    assert billed_per_step(warehouse, "US", "run-1", time.time()) == {}
+    assert len(asked) == 2
+    for statement, parameters in asked:
+        analyze({}, statement, parameters)
 
 
 @pytest.mark.parametrize("kind", ["DATE", "DATETIME", "TIMESTAMP"])
@@ -317,7 +320,9 @@ def test_the_analyzer_accepts_the_run_history() -> None:
     report = make_report(seasons=1)
     write_run(Asking(), "ops", report)
     write_commands(Asking(), "ops", report.run_id, report.pipeline, [COMMAND])
-    billed = report.model_copy(update={"billed": cost_of(10 << 20, 6.25)})
+    (first, *_) = report.steps
+    one = (first.model_copy(update={"billed": 5 << 20}),)
+    billed = report.model_copy(update={"billed": cost_of(10 << 20, 6.25), "steps": one})
     write_costs(Asking(), "ops", billed)
     write_gaps(
         Asking(), "ops", "nba", [gap], counted=SCOPE, detected=datetime.now(UTC), now=time.time()

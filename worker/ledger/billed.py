@@ -5,6 +5,9 @@ An attempt whose worker is killed tells nothing of what it asked, so the sum is 
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 from planner.plan.states import RunState
 from worker.ledger.connection import Connected, script
 from worker.ledger.keys import BILLED, run_key, step_key
@@ -22,6 +25,26 @@ class BilledLedger(Connected):
             pipe.hincrby(step_key(run.id, step_id), "billed", billed)
         pipe.hincrby(run_key(run.id), "billed", billed)
         return int(pipe.execute()[-1])
+
+    def note_labelled(
+        self, run: RunRecord, billed: Mapping[str, int], unknown: Mapping[str, str]
+    ) -> None:
+        """Note what jobs with the labels of steps were billed in all, a part of what each step was;
+        and phase → why none tells that of it. Noted again, only what is more is added. By one
+        process at a time: the one that ends the run."""
+        pipe = self.client.pipeline(transaction=False)
+        for step_id in billed:
+            pipe.hget(step_key(run.id, step_id), "labelled")
+        known = dict(zip(billed, (int(size or 0) for size in pipe.execute()), strict=True))
+        more = {step: max(0, size - known[step]) for step, size in billed.items()}
+        pipe = self.client.pipeline()  # a process that dies here adds all of it, or nothing
+        for step_id, size in more.items():
+            pipe.hset(step_key(run.id, step_id), "labelled", known[step_id] + size)
+            pipe.hincrby(step_key(run.id, step_id), "billed", size)
+        pipe.hincrby(run_key(run.id), "billed", sum(more.values()))
+        pipe.hincrby(BILLED, run.pipeline, sum(more.values()))
+        pipe.hset(run_key(run.id), "unbilled", json.dumps(dict(unknown)))
+        pipe.execute()
 
     def limit_dollars(self, run_id: str, dollars: float) -> None:
         """Let a run be billed as much as this, from now on."""

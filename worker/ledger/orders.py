@@ -40,4 +40,17 @@ class Orders:
     """When its steps may begin; None: at any time."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What a run that goes on is told anew; None is as it was."""
+
+    priority: Priority | None = None
+    max_slots: int | None = None
+    hours: Hours | None = None
+
+    def __bool__(self) -> bool:
+        return self != UNCHANGED
+
+
+UNCHANGED = Changes()
 PLAIN = Orders()

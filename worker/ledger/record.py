@@ -29,6 +29,7 @@ from planner.plan.hours import Hours
 from planner.plan.states import RUN_ENDED, Priority, RunState, StepState
 from planner.text import printable
 from worker.ledger.connection import is_wrong_type
+from worker.ledger.keys import realm_of
 
 MISMATCHES = "misfits"
 """The field `config_mismatches`: its name before 0.2, so that counting survives an
@@ -104,7 +105,7 @@ class RunHeader(Record):
     keep: bool = False
     """Whether what tables hold is kept before the run writes it."""
     keep_dataset: str = ""
-    keep_days: int = 1
+    keep_days: Annotated[int, Field(ge=1, le=3650)] = 1
     max_dollars: float | None = None
     """The run is paused when it was billed more."""
     priority: Priority = Priority.NORMAL
@@ -151,6 +152,16 @@ class RunRecord(RunHeader, RunEnding):
     """How often in a row only workers with another pipeline file came to end it."""
     billed: int = 0
     """Bytes that the warehouse billed for it, as far as its workers came to tell."""
+    unbilled: Annotated[dict[str, str], BeforeValidator(_parsed)] = Field(default_factory=dict)
+    """Phase → why what its runner's jobs were billed is not in it, since it last ended."""
+
+    @property
+    def lease_prefixes(self) -> tuple[str, ...]:
+        """What its leases are named after: its pipeline and warehouse, which workers compare with
+        their own, and not what Redis calls its realm. A run of before, whose workers may know no
+        realm, holds both names."""
+        realm = realm_of(self.pipeline, self.warehouse_id)
+        return (realm,) if self.realm else tuple(dict.fromkeys([realm, self.pipeline]))
 
     @property
     def is_ended(self) -> bool:
@@ -195,9 +206,10 @@ class StepRecord(Record):
     worked: float = 0.0
     """Seconds at work: all attempts, and batches that a service worked on for it, but no pause
     between attempts."""
-
     billed: int = 0
     """Bytes that the warehouse billed for it, in all attempts that came to tell."""
+    labelled: int = 0
+    """Of these, what jobs of its script, service or package's runner were, by their labels."""
 
     @property
     def moved(self) -> float:

@@ -9,6 +9,7 @@ fewest steps share one. A run's priority decides how many turns its lane has; no
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from itertools import cycle
 from time import monotonic
 from typing import Any
@@ -28,6 +29,20 @@ TURNS = (
 )
 """Whose turn it is to be looked at first: four of seven, two and one."""
 ALL = tuple(sorted(lane for lanes in LANES.values() for lane in lanes))
+
+
+_of_task: ContextVar[int | None] = ContextVar("lane_of_task", default=None)
+
+
+def follow(lane: int | None) -> None:
+    """Send what the task of this process sends, until it has ended, to its run's lane as it is now:
+    its own message may be older than the priority that the run was given since."""
+    _of_task.set(lane)
+
+
+def followed() -> int | None:
+    """The lane of the run whose task is at work here; None without one."""
+    return _of_task.get()
 
 
 def list_of(queue: str, lane: int) -> str:
@@ -53,6 +68,10 @@ class Turns:
         self._turns = cycle(TURNS)
         self._first = next(self._turns)
         self._lanes = {priority: list(lanes) for priority, lanes in LANES.items()}
+
+    def lead(self, queues: Collection[str]) -> None:
+        """From now on messages of these queues are short visits: a pipeline file may come later."""
+        self._leading = frozenset(queues)
 
     def lists(self, queues: Sequence[str]) -> list[str]:
         """The lists of some queues, in the order in which a free slot looks at them now.

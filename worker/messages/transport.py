@@ -39,7 +39,7 @@ from kombu.utils.json import dumps
 
 from worker.ledger.awaited import Awaited
 from worker.messages.held import HOLDER
-from worker.messages.lanes import list_of
+from worker.messages.lanes import followed, list_of
 from worker.messages.later import put_off
 from worker.processes.identity import owner
 
@@ -142,7 +142,9 @@ class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 def _put(channel: Any, queue: str, message: dict[str, Any], **options: Any) -> None:
-    """Send a message, or delay it as its header says, or withhold it."""
+    """Send a message, or delay it as its header says, or withhold it; in its run's lane."""
+    if (lane := followed()) is not None:
+        message = {**message, "properties": {**message["properties"], "priority": lane}}
     withheld = _withheld.get()
     if withheld is not None:
         withheld.append((queue, message))

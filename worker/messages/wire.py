@@ -33,6 +33,9 @@ _stock_restore = kombu_redis.QoS.restore_by_tag
 KEEPS_DELIVERED = ("append", "ack", "reject", "restore_visible", "restore_by_tag")
 """What kombu does with its keys for delivered messages."""
 
+OWN_TASKS = ("backfill.step", "backfill.finalize")
+"""What messages may ask for. Celery brings tasks of its own, such as `celery.map`, and none of ours
+sends one."""
 NEVER_SENT = ("timelimit", "eta", "expires")
 """Headers that Celery acts on before a task runs. No message of ours has any of them: a step's
 time-out is in the pipeline file, and delays are Redis'."""
@@ -67,6 +70,8 @@ class Consumer(StockConsumer):  # type: ignore[misc]
 
 def _check(headers: Any) -> None:
     """Raises `ValueError` for a message that Celery should not act on."""
+    if headers.get("task") not in OWN_TASKS:
+        raise ValueError(f"it asks for {headers.get('task')!r:.100}")
     for name in NEVER_SENT:
         value = headers.get(name)
         if value is not None and value not in ([None, None], (None, None)):

@@ -11,14 +11,15 @@ from planner.errors import FleetError, UsageError
 from planner.pipeline.lookback import upstream
 from planner.plan.states import DATE_UNDONE, RUN_CANCELLABLE, STEP_ENDED, RunState, StepState
 from planner.report.report import NOT_COUNTED, Report
-from worker.ledger.orders import PLAIN, Orders
+from worker.ledger.orders import PLAIN, UNCHANGED, Changes, Orders
 from worker.ledger.record import RunRecord
 from worker.ledger.runs import StillHeld
 from worker.run.enqueue import send_steps
 from worker.run.finalize import finalize
+from worker.run.sharing import share_anew
 from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
-from worker.step.mismatch import WAREHOUSE, mismatch
+from worker.step.mismatch import KEEPING, WAREHOUSE, mismatch
 from worker.step.visit import visit
 
 
@@ -33,14 +34,19 @@ def resume(
     *,
     force_service: bool = False,
     max_dollars: float | None = None,
+    changes: Changes = UNCHANGED,
 ) -> None:
     """Go on with a paused run, or with one whose planner died while sending it.
 
     The reconciler sends the steps without a message. `force_service` adds to the run's orders,
-    and `max_dollars` replaces its limit.
+    `max_dollars` replaces its limit, and `changes` how it shares the fleet: with those, a run that
+    goes on is taken, too.
     """
-    _require_match(context, context.ledger.require(run_id))
+    run = context.ledger.require(run_id)
+    _require_match(context, run)
     _move(context, run_id, RunState.RUNNING, RunState.PAUSED, RunState.INCOMPLETE, doing="resumed")
+    if changes:
+        share_anew(context, run, changes)
     context.ledger.forget_note(run_id)
     if max_dollars is not None:
         context.ledger.limit_dollars(run_id, max_dollars)
@@ -152,12 +158,10 @@ def _require_match(context: Context, run: RunRecord) -> None:
     other = mismatch(context, run)
     if other is None:
         return
-    if other is WAREHOUSE:
-        here, name = run.warehouse, "BACKFILL_WAREHOUSE"
-    else:
-        here, name = f"the file of {run.pipeline} as it was then", "BACKFILL_PIPELINE"
+    made_with = {WAREHOUSE: run.warehouse, KEEPING: run.keep_dataset}
+    here = made_with.get(other, f"the file of {run.pipeline} as it was then")
     raise UsageError(
-        f"{run.id} was made with {here}: set {name} to that, here and for workers, or "
+        f"{run.id} was made with {here}: set {other.setting} to that, here and for workers, or "
         f"`planner cancel {run.id}` and make a new plan with `planner enqueue --gaps`."
     )
 

@@ -116,7 +116,7 @@ def _compared(context: Context, run: RunRecord, kept: Mapping[Place, Kept]) -> I
             comparison=Comparison(
                 table=table,
                 key=spec.key,
-                sources=tuple(keeper.sources(table, places)) if places else (),
+                sources=tuple(keeper.sources(table, places, run.id)) if places else (),
                 days=frozenset(of),
             ),
         )

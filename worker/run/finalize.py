@@ -16,7 +16,8 @@ from planner.plan.made import Made
 from planner.plan.plan import Plan
 from planner.plan.states import STEP_ENDED, DateState, RunState
 from planner.report.commands import write_commands
-from planner.report.history import gaps_after, write_costs, write_gaps, write_run
+from planner.report.costs import write_costs
+from planner.report.history import gaps_after, write_gaps, write_run
 from planner.report.made import write_made
 from planner.report.message import run_ended
 from planner.report.report import Report
@@ -29,6 +30,7 @@ from worker.processes.secrets import redacted
 from worker.processes.tracing import write_run_span
 from worker.run.diff import with_changes
 from worker.run.final_count import final_count, held_up
+from worker.run.labelled import note_labelled
 from worker.run.lost import LOST, end_if_lost, lose
 from worker.run.made import made_by, save_made
 from worker.run.notify import notify
@@ -103,6 +105,7 @@ def _conclude(
     context: Context, run: RunRecord, plan: Plan, counted: Counts | str, lease: Lease
 ) -> str:
     """End the run by what was counted; or without a count, for the reason given instead."""
+    note_labelled(context, run, plan)
     dates = context.ledger.all_dates(run.id)
     standing = Standing(
         plan=plan,
@@ -156,7 +159,7 @@ def with_billed(context: Context, report: Report) -> Report:
     if run is None or not run.billed:
         return report
     cost = cost_of(run.billed, context.settings.dollars_per_tib)
-    return report.model_copy(update={"billed": cost})
+    return report.model_copy(update={"billed": cost, "unbilled": run.unbilled})
 
 
 def _ending(standing: Standing, publication: Publication | None) -> RunEnding:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 
 from planner.errors import UsageError
+from planner.pipeline.calendar import Calendar
 from planner.pipeline.phase import Phase
 from planner.pipeline.tables import TableSpec
 from planner.plan.plan import Plan
 from planner.settings import Settings
+from planner.text import date_runs
 from sql.keeping import whole
 from worker.ledger.kept import Kept, Place
 from worker.ledger.orders import Orders
 from worker.ledger.record import RunRecord
 from worker.step.context import Context
-from worker.step.mismatch import is_here
+from worker.step.mismatch import is_here, keeps_here
+
+SHOWN = 6  # of dates, in an error
 
 
 def with_keeping(orders: Orders, settings: Settings) -> Orders:
@@ -25,8 +29,7 @@ def with_keeping(orders: Orders, settings: Settings) -> Orders:
     The local warehouse keeps unless told not to, since that costs nothing. BigQuery's copies cost
     storage and need a dataset, so there naming one is what turns it on.
     """
-    is_local = settings.warehouse.startswith("local:")
-    if not settings.keep or not (is_local or settings.keep_dataset):
+    if not settings.keep or not (settings.is_local or settings.keep_dataset):
         return orders
     return replace(
         orders,
@@ -53,6 +56,33 @@ def require_kept(context: Context, run: RunRecord) -> None:
             f"{run.id} kept nothing of what it wrote over: it was begun with --no-keep, with "
             "BACKFILL_KEEP=false, without BACKFILL_KEEP_DATASET on BigQuery, or by a version "
             "before this one."
+        )
+    if not keeps_here(context, run):
+        raise UsageError(
+            f"{run.id} kept in {run.keep_dataset!r} what it wrote over, and BACKFILL_KEEP_DATASET "
+            f"is {context.settings.keep_dataset or ''!r}: set that of the run, if it is yours."
+        )
+
+
+def require_planned(context: Context, run: RunRecord, kept: Collection[Place]) -> None:
+    """Raises `UsageError` for a date that the run cannot have written, whoever noted that it did:
+    what is put back is of a step of its plan, and of a season of the pipeline file."""
+    plan = context.plan(run.id)
+    if plan is None:
+        raise UsageError(
+            f"Redis does not hold the plan of {run.id}, which tells what it could write, so "
+            "nothing was put back."
+        )
+    planned = {(step.phase, day) for _, step in plan.steps() for day in step.dates}
+    calendar = Calendar(pipeline=context.pipeline)
+    beyond = {
+        day for name, _, day in kept if (name, day) not in planned or not calendar.covers(day)
+    }
+    if beyond:
+        raise UsageError(
+            f"Redis says that {run.id} wrote {date_runs(beyond, shown=SHOWN)}, and there is no "
+            f"step of it, or no season in {context.settings.pipeline}. Nothing was put back: leave "
+            "these dates out with --dates, or set BACKFILL_PIPELINE to the file as it was."
         )
 
 

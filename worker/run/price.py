@@ -24,7 +24,7 @@ from sql.labels import Maker
 from sql.warehouse import Parameters, Warehouse
 from worker.ledger.orders import Orders
 from worker.run.keep import with_keeping
-from worker.run.labelled import billed_before
+from worker.run.labelled import billed_before, runner_of
 from worker.step.context import Context
 
 QUERIES_TO_KEEP = 2
@@ -47,10 +47,9 @@ def with_price(context: Context, plan: Plan) -> Plan:
     for name in dict.fromkeys(step.phase for _, step in plan.steps()):
         steps = [step for _, step in plan.steps() if step.phase == name]
         phase = context.pipeline.by_name[name]
-        runner = plan.runners[name].number - 1 if name in plan.runners else 0
-        spec = phase.runners[runner]
+        number, spec = runner_of(context, plan, name)
         if not isinstance(spec, SqlRunner):
-            others[name, runner + 1] = len({day for step in steps for day in step.dates})
+            others[name, number] = len({day for step in steps for day in step.dates})
             continue
         try:
             billed += _billed(context, warehouse, phase, spec, steps, plan.values)
@@ -62,6 +61,7 @@ def with_price(context: Context, plan: Plan) -> Plan:
     earlier = billed_before(context, warehouse, others)
     parts = {
         "counting": cost_of(plan.cost.counting.bytes + warehouse.billed, dollars),
+        "recounts": cost_of(plan.cost.recounts.bytes + earlier.asking, dollars),
         "statements": cost_of(billed, dollars),
         "scripts": cost_of(earlier.bytes, dollars) if earlier.is_known else None,
         "keeping": keeping,

@@ -42,19 +42,21 @@ def lacking(context: Context, run: RunRecord | Plan, queues: Collection[str] = (
     known = [member for member in members.values() if member is not None]
     if len(known) < len(members):
         return []
-    who = f"the {counted(len(known), 'worker')} there" if len(known) > 1 else "the worker there"
+    many = len(known) > 1
+    who = f"the {counted(len(known), 'worker')} there" if many else "the worker there"
+    have = "have" if many else "has"
     hosts = ", ".join(sorted({member.host for member in known}))
     have_file = [each for each in known if each.has_file(run) or _takes_up(context, each, run)]
     if not have_file:
         return [
-            f"{who} ({hosts}) has another pipeline file than {run.pipeline} as the run was planned "
-            "with: restart `planner up` there with the planner's BACKFILL_PIPELINE, or put that "
-            "file into the folder of its BACKFILL_PIPELINES"
+            f"{who} ({hosts}) {have} another pipeline file than {run.pipeline} as the run was "
+            "planned with: restart `planner up` there with the planner's BACKFILL_PIPELINE, or put "
+            "that file into the folder of its BACKFILL_PIPELINES"
         ]
     fit = [member for member in have_file if member.has_warehouse(run)]
     if not fit:
         return [
-            f"{who} ({hosts}) has another warehouse than {run.warehouse}: restart `planner up` "
+            f"{who} ({hosts}) {have} another warehouse than {run.warehouse}: restart `planner up` "
             "there with the planner's BACKFILL_WAREHOUSE"
         ]
     return [

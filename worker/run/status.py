@@ -96,13 +96,17 @@ def _billed_json(
 ) -> dict[str, Any]:
     """What the warehouse billed so far: in all, and for the steps of each phase."""
     phases: Counter[str] = Counter()
+    labelled: Counter[str] = Counter()
     for step in steps:
         phases[phase_of(step.id)] += step.billed
+        labelled[phase_of(step.id)] += step.labelled
     cost = cost_of(record.billed, context.settings.dollars_per_tib)
     return {
         **cost.as_json(),
         "max_dollars": record.max_dollars,
         "phases": {phase: billed for phase, billed in phases.items() if billed},
+        "labelled": {phase: billed for phase, billed in labelled.items() if billed},
+        "unknown": record.unbilled,
     }
 
 

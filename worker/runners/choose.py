@@ -77,7 +77,10 @@ def runner_for(phase: Phase, beside: Path, number: int | None = None) -> tuple[i
     if number is None:
         absent = choose(phase, beside).absent
         raise NoRunner(f"no runner of {phase.name} exists: {'; '.join(absent)}")
-    return number, running(phase.runners[number])
+    spec = phase.runner(number)
+    if spec is None:
+        raise NoRunner(f"{phase.name} has no runner {number + 1}: it has {len(phase.runners)}")
+    return number, running(spec)
 
 
 def running(spec: RunnerSpec) -> Runner:

@@ -18,6 +18,7 @@ import httpx
 from planner.address import masked
 from planner.pipeline.runners import HttpBatchRunner
 from planner.text import printable
+from sql.labels import labels_text
 from worker.processes.secrets import redacted
 from worker.runners.answers import (
     Batch,
@@ -52,6 +53,8 @@ PROBE_SECONDS = 5.0  # for all that is asked of a service before a run
 STATUS_SECONDS = 30.0  # for a status to be answered
 TOKEN_SECONDS = 150.0  # for a token beside the answer, and for another when it is refused
 LOST_LOOKS_MAX = 5  # looks in a row that failed, before the step fails
+
+LABELS_HEADER = "X-Backfill-Labels"  # of a start: for the jobs that it begins in BigQuery
 
 ADVICE = {
     401: "the token was refused, also a new one: see where the pipeline file takes it from",
@@ -147,7 +150,10 @@ class HttpBatch:
         if not job.note({**job.checkpoint, "starting": True}):
             return Stopped(why=LEASE_LOST)
         path, timeout = self.spec.start_path, self.spec.start_timeout_seconds
-        response = self._ask(job, timeout, lambda c: c.post(path, json=body, timeout=timeout))
+        told = {LABELS_HEADER: labels_text(job.labels)}
+        response = self._ask(
+            job, timeout, lambda c: c.post(path, json=body, headers=told, timeout=timeout)
+        )
         return self._started(job, response)
 
     def _started(self, job: Job, response: httpx.Response) -> Outcome:

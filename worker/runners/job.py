@@ -51,7 +51,8 @@ class Job:
     values: Mapping[str, str] = field(default_factory=dict)
     """What the run sets; runners use those that they declare."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    """For jobs that it begins in BigQuery: by them later plans know what they were billed."""
+    """For jobs that it begins in BigQuery: by them the run and later plans know what they were
+    billed. `sql.labels.job_labels` gives them as BigQuery takes them."""
 
     @property
     def start(self) -> date:

@@ -31,21 +31,28 @@ from worker.ledger.runs import is_run_id
 from worker.serve.gaps import OpenGaps
 from worker.serve.guard import Guard
 from worker.serve.index_look import IndexLook
+from worker.serve.patience import CONNECTIONS_MAX
 from worker.serve.reader import Reader, Readers, trouble_of
 from worker.serve.run_look import RunLook
 from worker.serve.seen import Seen
 from worker.step.context import Context
 
 ANSWER_SECONDS = 5.0  # a page that is opened while Redis hangs says so after this
-LISTENERS_MAX = 1000
 T = TypeVar("T")
 INDEX = "/"
 NO_RUN = "There is no such run: the list of runs is at /.\n"
 
 
-def make_app(context: Context, gaps: OpenGaps | None, password: str | None) -> Guard:
-    """The app. `gaps` are counted elsewhere; None: they are not."""
-    site = Site(context, gaps)
+def make_app(
+    context: Context,
+    gaps: OpenGaps | None,
+    password: str | None,
+    *,
+    connections: int = CONNECTIONS_MAX,
+) -> Guard:
+    """The app. `gaps` are counted elsewhere; None: they are not. Half of the connections may
+    listen to events."""
+    site = Site(context, gaps, listeners_max=connections // 2)
     routes = [
         Route("/", site.index),
         Route("/events", site.index_events),
@@ -62,8 +69,9 @@ def make_app(context: Context, gaps: OpenGaps | None, password: str | None) -> G
 class Site:
     """What the addresses answer."""
 
-    def __init__(self, context: Context, gaps: OpenGaps | None) -> None:
+    def __init__(self, context: Context, gaps: OpenGaps | None, *, listeners_max: int) -> None:
         self._context = context
+        self._listeners_max = listeners_max
         self._gaps = gaps
         self._readers = Readers()
 
@@ -180,7 +188,7 @@ class Site:
         return self._context.ledger.report(run_id) if record.state in RUN_ENDED else None
 
     def _events(self, request: Request, reader: Reader) -> Response:
-        if self._readers.listeners >= LISTENERS_MAX:
+        if self._readers.listeners >= self._listeners_max:
             return PlainTextResponse("Too many readers.\n", 503, {"Retry-After": "60"})
         since = request.headers.get("last-event-id") or request.query_params.get("since", "")
         if request.method == "HEAD":

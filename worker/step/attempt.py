@@ -204,8 +204,8 @@ class Attempt:
     def _ranges(self, checkpoint: Checkpoint) -> list[Range]:
         """Consecutive dates together at first; each alone once something went wrong."""
         dates = self._ready(checkpoint)
-        runner = self.phase.runners[checkpoint.which or 0]
-        if runner.takes_one_date or self.number > 1:
+        runner = self.phase.runner(checkpoint.which or 0)
+        if self.number > 1 or (runner is not None and runner.takes_one_date):
             return [(day,) for day in dates]
         return self._consecutive(dates)
 

@@ -67,6 +67,14 @@ class Context:
             root._read_files()
         return root._others.get(wanted, self)
 
+    def naming(self, phase: str) -> Context:
+        """The context of a file that names a phase, its own first; this one without any."""
+        if phase in self.pipeline.by_name or self.settings.pipelines is None:
+            return self
+        self._read_files()
+        others = self._others.values()
+        return next((other for other in others if phase in other.pipeline.by_name), self)
+
     def every_pipeline(self) -> list[Pipeline]:
         """What runs can be served by, its own first: the files as they are, and as they were."""
         self._read_files()

@@ -20,6 +20,8 @@ from sql.keeping import Keeper, whole
 from sql.warehouse import Cell
 from worker.ledger.kept import Kept, Left, Place
 from worker.ledger.ledger import Ledger
+from worker.ledger.record import RunRecord
+from worker.step.context import Context
 
 NOTHING = Cell(rows=0)
 
@@ -130,3 +132,17 @@ def marks_of(warehouse: Warehouse, spec: TableSpec, dates: Collection[date]) -> 
     """
     versions = warehouse.versions(spec.table, min(dates), max(dates))
     return {day: "|".join(versions[day]) for day in dates if day in versions}
+
+
+def keeping_of(context: Context, run: RunRecord, phase: Phase) -> Keeping | None:
+    """What keeps rows that a run writes over; None where it keeps none."""
+    if not run.keep:
+        return None
+    return Keeping(
+        ledger=context.ledger,
+        warehouse=context.warehouse.labelled(plan_id=run.plan_id, phase=phase.name),
+        run_id=run.id,
+        phase=phase,
+        dataset=run.keep_dataset,
+        days=run.keep_days,
+    )

@@ -23,17 +23,27 @@ class Mismatch:
     """What a step or a finalization waits for instead."""
     reason: str
     """Why it ends without, when none came for long."""
+    setting: str
+    """What tells a worker's from the run's."""
 
 
 PIPELINE = Mismatch(
     waits_for="a worker with the plan's pipeline file",
     reason="every worker's pipeline file differs from the plan's: start workers and planner "
     "with the same BACKFILL_PIPELINE",
+    setting="BACKFILL_PIPELINE",
 )
 WAREHOUSE = Mismatch(
     waits_for="a worker with the run's warehouse",
     reason="every worker's warehouse differs from the run's: start workers and planner with the "
     "same BACKFILL_WAREHOUSE",
+    setting="BACKFILL_WAREHOUSE",
+)
+KEEPING = Mismatch(
+    waits_for="a worker with the run's BACKFILL_KEEP_DATASET",
+    reason="every worker's BACKFILL_KEEP_DATASET differs from the run's: start workers and planner "
+    "with the same, or run it with --no-keep",
+    setting="BACKFILL_KEEP_DATASET",
 )
 
 
@@ -48,8 +58,16 @@ def mismatch(context: Context, run: RunRecord, plan: Plan | None = None) -> Mism
     if names != {context.pipeline.name} or run.pipeline_checksum != context.pipeline.checksum:
         return PIPELINE
     with suppress(WarehouseError):
-        return None if is_here(context, run) else WAREHOUSE
-    return None
+        if not is_here(context, run):
+            return WAREHOUSE
+    return None if keeps_here(context, run) else KEEPING
+
+
+def keeps_here(context: Context, run: RunRecord) -> bool:
+    """Whether a run keeps rows where this context does: who writes to Redis must not choose where
+    they are copied to, or from. The local warehouse keeps them where they are."""
+    is_kept_there = run.keep and not context.settings.is_local
+    return not is_kept_there or run.keep_dataset == (context.settings.keep_dataset or "")
 
 
 def is_here(context: Context, made: RunRecord | Plan | Owed | Made) -> bool:

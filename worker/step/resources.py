@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 from planner.pipeline.phase import Phase
@@ -14,11 +14,12 @@ from worker.ledger.record import RunRecord
 
 def resources_of(run: RunRecord, step: Step, phase: Phase, dates: Sequence[date]) -> list[Resource]:
     """The lease on each date, slots of run and phase, and a turn to write each limited table."""
-    name, limit = f"{run.realm or run.pipeline}:{step.phase}", phase.concurrency
+    names, limit = [f"{each}:{step.phase}" for each in run.lease_prefixes], phase.concurrency
+    full = f"a slot of {phase.name} ({limit} at once)"
     return [
         *_of_run(run),
-        *(Resource(name=f"{name}:{day}", full="another step of its dates") for day in dates),
-        Resource(name=name, capacity=limit, full=f"a slot of {phase.name} ({limit} at once)"),
+        *leases_of(run, ((step.phase, day) for day in dates)),
+        *(Resource(name=name, capacity=limit, full=full) for name in names),
         *(
             Resource(
                 name=f"writers:{table_key(run.warehouse, spec.name)}",
@@ -28,6 +29,15 @@ def resources_of(run: RunRecord, step: Step, phase: Phase, dates: Sequence[date]
             for spec in phase.tables
             if spec.writers is not None
         ),
+    ]
+
+
+def leases_of(run: RunRecord, pairs: Iterable[tuple[str, date]]) -> list[Resource]:
+    """The lease on each phase and date."""
+    return [
+        Resource(name=f"{each}:{phase}:{day}", full="another step of its dates")
+        for phase, day in pairs
+        for each in run.lease_prefixes
     ]
 
 

@@ -7,7 +7,7 @@ visit handles one delivery. It returns (the chain goes on), or raises `Requeue` 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property, partial
@@ -28,7 +28,7 @@ from worker.step.billed import note_billed
 from worker.step.context import Context
 from worker.step.ended import Ended, OverBudget
 from worker.step.errors import AttemptFailed, OtherWorker, Requeue, StepFailed, Waiting, Working
-from worker.step.keep import Keeping
+from worker.step.keep import keeping_of
 from worker.step.log import write_log
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX, Mismatch, mismatch
 from worker.step.resources import resources_of, services_of
@@ -192,30 +192,15 @@ class Visit:
             checkpoint=taken.started.checkpoint,
             plan_id=self.run.plan_id,
             values=self.run.values,
-            keeping=self._keeping,
+            keeping=keeping_of(self.context, self.run, self.phase),
             in_run=states,
-        )
-
-    @property
-    def _keeping(self) -> Keeping | None:
-        """What keeps rows that the run writes over; None where it keeps none."""
-        if not self.run.keep:
-            return None
-        return Keeping(
-            ledger=self.context.ledger,
-            warehouse=self.context.warehouse.labelled(
-                plan_id=self.run.plan_id, phase=self.phase.name
-            ),
-            run_id=self.run.id,
-            phase=self.phase,
-            dataset=self.run.keep_dataset,
-            days=self.run.keep_days,
         )
 
     def _give_up(self, taken: Taken, ready: Sequence[date]) -> str:
         """Settle a step that kills its workers."""
         why = f"gave up: {CRASHES_MAX} workers died while they ran it"
-        lost = self._keeping.given_up(ready) if self._keeping else {}
+        keeping = keeping_of(self.context, self.run, self.phase)
+        lost = keeping.given_up(ready) if keeping else {}
         return self._settlement_of(taken).settle(
             token=taken.lease.token,
             state=StepState.FAILED,
@@ -372,8 +357,15 @@ class Visit:
         return wait(self.context, self.run, self.id, what, kind, awaited)
 
 
-def visit(context: Context, run_id: str, step_id: str, *, worker: str) -> str:
-    """Handle one delivery of a step's message. See `Visit.make`."""
+def visit(
+    context: Context,
+    run_id: str,
+    step_id: str,
+    *,
+    worker: str,
+    on_run: Callable[[RunRecord], None] = lambda run: None,
+) -> str:
+    """Handle one delivery of a step's message; `on_run` is told its run. See `Visit.make`."""
     look = context.ledger.look(run_id, step_id)
     chunk = look.chunk if look else None
     if look is not None and chunk is None:
@@ -385,6 +377,7 @@ def visit(context: Context, run_id: str, step_id: str, *, worker: str) -> str:
             f"{step_id} was not run: {run_id} is forgotten, since Redis was emptied. "
             "`planner enqueue --gaps` plans its dates anew."
         )
+    on_run(look.run)
     context = context.serving(look.run)
     return Visit(
         context=context,

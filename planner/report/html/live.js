@@ -60,14 +60,14 @@
   const figures = (status) => {
     const steps = status.steps, total = Object.values(steps).reduce((a, b) => a + b, 0);
     const planned = status.estimate.planned_seconds;
-    const limit = status.billed.max_dollars;
+    const limit = status.billed.max_dollars, unknown = Object.keys(status.billed.unknown).join(", ");
     return [
       [`${steps.succeeded}`, `of ${total} steps succeeded`],
       [`${steps.running}`, "at work"],
       [`${steps.failed + steps.blocked}`, "failed or blocked", steps.failed + steps.blocked ? "bad" : ""],
       [time(status.estimate.spent_seconds), planned ? `so far; planned ${time(planned)}` : "so far"],
       [band(status), "left, about", status.estimate.drifts ? "bad" : ""],
-      [`$${status.billed.dollars.toFixed(4)}`, `billed so far${limit === null ? "" : ` of $${limit} at most`}`],
+      [`$${status.billed.dollars.toFixed(4)}`, `billed so far${limit === null ? "" : ` of $${limit} at most`}${unknown && `; unknown for ${unknown}`}`],
     ].map(([value, label, look]) => {
       const item = make("li", look || "");
       item.append(make("b", "", value), make("span", "", label));

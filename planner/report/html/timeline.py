@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from planner.plan.cost import readable
 from planner.report.html.markup import Markup, el
-from planner.report.report import Report, StepRow
+from planner.report.report import Report, StepRow, billed_text
 from planner.text import counted, date_runs, duration, moment
 
 LANE_PIXELS = 12
@@ -128,7 +127,7 @@ def _bar(bar: Bar, lane: int, phase: int, first: float, span: float) -> list[Mar
         f"{moment(bar.start)}, for {duration(bar.end - bar.start)}"
         + (f", attempt {row.attempt}" if row.attempt > 1 else ""),
         row.worker,
-        f"billed {readable(row.billed)}" if row.billed else "",
+        billed_text("billed", row.billed, row.labelled) if row.billed else "",
         row.error[:ERROR_CHARS],
     ]
     good = row.state == "succeeded"

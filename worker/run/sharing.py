@@ -1,0 +1,25 @@
+"""What a run that goes on is told anew of how it shares the fleet."""
+
+from __future__ import annotations
+
+from worker.ledger.orders import Changes
+from worker.ledger.record import RunRecord
+from worker.run.enqueue import free_lane
+from worker.step.context import Context
+
+
+def share_anew(context: Context, run: RunRecord, changes: Changes) -> None:
+    """Write changes down, and let what waits in Redis come by and look at them.
+
+    Steps at work go on to their end, whatever the run is told.
+    """
+    from worker.app import queue_names  # Celery costs 126 ms to import
+    from worker.messages.lanes import lists_of
+    from worker.messages.mailbox import call_in, change_lane
+
+    is_other = changes.priority not in (None, run.priority)
+    lane = free_lane(context, changes.priority) if is_other and changes.priority else run.lane
+    context.ledger.share_anew(run.id, changes, lane=lane)
+    queues = queue_names(context.pipeline)
+    change_lane(context.redis, run.id, queues, old=run.lane, new=lane)
+    call_in(context.redis, lists_of(queues), {run.id})
