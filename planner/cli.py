@@ -84,7 +84,7 @@ COMMANDS = (
     ),
     Lazy(
         "watch:watch",
-        "Watch a run until it ends. Ctrl-C stops watching, not the run.",
+        "Watch a run, or a restore, until it ends. Ctrl-C stops watching, not the run.",
         f"planner watch {RUN}",
     ),
     Lazy(

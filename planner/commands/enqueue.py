@@ -74,7 +74,7 @@ def enqueue(
     if plan is None and not (gaps or options.writes_anew):
         raise UsageError("Say what to enqueue: --gaps, --redo, --changed, or --plan FILE.")
     filed = None if plan is None else _read(plan, options, gaps=gaps)
-    context = open_context()
+    context = _open(no_keep=no_keep)
     asked = this_command(as_)
     orders = Orders(force_service=force_service, deadline_seconds=deadline, asked=asked)
     orders = sharing.orders(replace(orders, max_dollars=max_dollars), context.pipeline.timezone)
@@ -91,7 +91,7 @@ def enqueue(
     say_who_lacks_what(context, source.plan)
     _confirm(source.plan, yes=yes, json=json)
     check_dollars(source.plan.cost, max_dollars)
-    orders = orders if no_keep else with_keeping(orders, context.settings)
+    orders = with_keeping(orders, context.settings)
     with err.status("Sending …"):
         run_id, sent = send(context, source.plan, source.replan, orders)
     if run_id is None:
@@ -102,6 +102,14 @@ def enqueue(
         print_json({"run_id": run_id, **sent.as_json()})
     if wait:
         _wait(context, run_id, sent, json=json)
+
+
+def _open(*, no_keep: bool) -> Context:
+    """The context; --no-keep stands in the place of the setting, so that the price knows of it."""
+    context = open_context()
+    if no_keep:
+        context.settings = context.settings.model_copy(update={"keep": False})
+    return context
 
 
 def _say_sent(run_id: str) -> None:

@@ -171,7 +171,10 @@ def price_lines(cost: PlanCost) -> list[str]:
     told = ", ".join(f"{what} {part}" for what, part in parts.items() if part)
     lines = [f"The run is billed about {cost.run}: {told}."]
     if cost.keeping is None:
-        lines.append("Nothing is kept of what is written over: BACKFILL_KEEP_DATASET names where.")
+        lines.append(
+            "Nothing is kept of what is written over, by --no-keep or BACKFILL_KEEP=false, or "
+            "since no BACKFILL_KEEP_DATASET names where."
+        )
     lines += [f"not in it: {phase}, unknown: {why}" for phase, why in cost.unknown.items()]
     return lines
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,11 @@ from planner.commands.context import open_run
 from planner.commands.output import err, note, out, print_json
 from planner.commands.who import this_command
 from planner.errors import Exit, UsageError
+from planner.plan.states import RestoreState
+from planner.text import counted
+
+if TYPE_CHECKING:
+    from worker.ledger.restores import RestoreRecord
 
 
 def restore(
@@ -46,10 +51,30 @@ def restore(
             note("Nothing was put back.")
             raise typer.Exit(Exit.DONE)
     with err.status("Putting back …"):
-        report = do(context, run, phase=phase, dates=dates, over=over, asked=this_command(as_))
+        report = do(
+            context,
+            run,
+            phase=phase,
+            dates=dates,
+            over=over,
+            asked=this_command(as_),
+            follow=_say,
+        )
     if json:
         print_json(report.as_json())
         return
     for line in restore_lines(report):
         out.print(line, markup=False, soft_wrap=True)
-    note(f"Written to {context.settings.folder('reports') / run / report.restore_id}.md.")
+    path = context.settings.folder("reports") / run / report.restore_id
+    note(f"Written to {path}.md, and as a page: {path.name}.html.")
+
+
+def _say(record: RestoreRecord) -> None:
+    """Say how a restore stands, beside its result."""
+    if record.advice:
+        note(f"{record.id} failed: {record.advice}")
+    elif record.state is RestoreState.RUNNING and record.done:
+        note(f"{len(record.done)} of {record.tables}: {record.done[-1].line}")
+    elif record.state is RestoreState.RUNNING:
+        tables = counted(record.tables, "table")
+        note(f"{record.id} begins: {tables}. `planner status {record.id}` follows it elsewhere.")

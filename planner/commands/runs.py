@@ -12,7 +12,14 @@ import typer
 from planner.commands import options as opt
 from planner.commands.context import open_context, required_ledger
 from planner.commands.output import count_table, note, out, print_json
-from planner.commands.restores import restore_exit, restore_row, show_report, show_status
+from planner.commands.restores import (
+    restore_exit,
+    restore_row,
+    restored_line,
+    restores_of,
+    show_report,
+    show_status,
+)
 from planner.commands.run_status import cause_lines_of, log_lines_of, run_exit, sharing_of
 from planner.errors import Exit, FleetError, UsageError
 from planner.plan.cost import Cost
@@ -89,10 +96,13 @@ def status(run: opt.RunId, json: opt.Json = False) -> None:
 
         reconcile(context)
     found = status_json(context, record)
+    restores = restores_of(context, run)
     if json:
-        print_json(found)
+        print_json({**found, "restores": {each.id: str(each.state) for each in restores}})
     else:
         _print_status(found)
+        for each in restores:
+            out.print(restored_line(each), markup=False, soft_wrap=True)
     raise typer.Exit(run_exit(record) if record.is_ended else Exit.DONE)
 
 
@@ -116,7 +126,7 @@ def report(
     context = open_context()
     ledger = required_ledger(context)
     if (restore := ledger.restore(run)) is not None:
-        show_report(context, restore, json=json)
+        show_report(context, restore, json=json, handoff=handoff)
         return
     record = ledger.require(run)
     context = context.serving(record)
@@ -143,6 +153,8 @@ def report(
         out.print(Markdown(render_markdown(found)))
     else:
         out.print(render_markdown(found), markup=False, soft_wrap=True)
+    for each in restores_of(context, run):
+        note(restored_line(each))
     note(f"Written to {context.settings.folder('reports') / run}: open report.html in a browser.")
 
 

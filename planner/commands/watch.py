@@ -17,9 +17,10 @@ from rich.table import Table
 from rich.text import Text
 
 from planner.commands import options as opt
-from planner.commands.context import open_run
+from planner.commands.context import open_context, required_ledger
 from planner.commands.ending import print_ending
 from planner.commands.output import err, out, print_json
+from planner.commands.restores import follow_restore, restore_exit, show_status
 from planner.commands.run_status import run_exit
 from planner.commands.strips import strip_lines
 from planner.pipeline.windows import Window
@@ -49,8 +50,13 @@ DATE_MARKS: dict[DateState, Mark | None] = {
 
 
 def watch(run: opt.RunId, json: opt.Json = False) -> None:
-    """Watch a run until it ends. Ctrl-C stops watching, not the run."""
-    context, _ = open_run(run)
+    """Watch a run, or a restore, until it ends. Ctrl-C stops watching, not the run."""
+    context = open_context()
+    if required_ledger(context).restore(run) is not None:
+        restore = follow_restore(context, run)
+        show_status(restore, json=json)
+        raise typer.Exit(restore_exit(restore))
+    context = context.serving(context.ledger.require(run))
     record = follow(context, run, quiet=json)
     if json:
         from worker.run.status import status_json

@@ -98,6 +98,41 @@ class Evidence:
         return cell.entities[entity], cell.fingerprints[entity]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Alike:
+    """`Evidence.is_alike` of all days at once, so that none is compared anew for each table that is
+    measured by another."""
+
+    pipeline: Pipeline
+    evidence: Evidence
+    days: tuple[date, ...]
+    _prints: dict[tuple[Place, str], list[tuple[int, int]]] = field(default_factory=dict)
+    _columns: dict[tuple[Place, str], list[bool]] = field(default_factory=dict)
+
+    def column(self, place: Place, entity: str) -> list[bool]:
+        """Day by day, whether a table holds just the ids it is measured by."""
+        if (place, entity) not in self._columns:
+            own, column = self.prints(place, entity), [True] * len(self.days)
+            for other in self.pipeline.measures[place, entity]:
+                theirs, above = self.prints(other, entity), self.column(other, entity)
+                column = [
+                    so_far and is_alike and mine == other_print
+                    for so_far, is_alike, mine, other_print in zip(
+                        column, above, own, theirs, strict=True
+                    )
+                ]
+            self._columns[place, entity] = column
+        return self._columns[place, entity]
+
+    def prints(self, place: Place, entity: str) -> list[tuple[int, int]]:
+        """Day by day, how many ids a table holds, and their fingerprint."""
+        if (place, entity) not in self._prints:
+            self._prints[place, entity] = [
+                self.evidence.print_of(place, entity, day) for day in self.days
+            ]
+        return self._prints[place, entity]
+
+
 def unsure(
     pipeline: Pipeline, evidence: Evidence, phases: Iterable[str], days: Collection[date]
 ) -> dict[Place, list[date]]:
@@ -109,17 +144,22 @@ def unsure(
     period hold does not add up, so the ids of every one are asked for.
     """
     found: dict[Place, list[date]] = {}
+    alike = _Alike(pipeline=pipeline, evidence=evidence, days=tuple(days))
     places = [(name, spec.name) for name in phases for spec in pipeline.by_name[name].tables]
     for place in places:  # grows meanwhile
         grain = pipeline.by_name[place[0]].grain
         entities = pipeline.compared_by_ids(place)
         for entity in entities:
             places += [o for o in pipeline.measures[place, entity] if o not in places]
+        columns = [(entity, alike.column(place, entity)) for entity in entities]
         dates = [
             day
-            for day in days
+            for n, day in enumerate(alike.days)
             if (entities and not grain.is_daily and grain.is_date(day))
-            or any(_is_unsure(pipeline, evidence, place, entity, day) for entity in entities)
+            or any(
+                not column[n] and _is_unsure(pipeline, evidence, place, entity, day)
+                for entity, column in columns
+            )
             or (entities and is_accepted(pipeline, evidence.accepts, place[0], day))
         ]
         if dates:

@@ -117,12 +117,13 @@ class Kinds:
                 yield None
                 continue
             is_counted = cell.duplicates or table in self._by_rows or not is_sourced
+            numbers = [
+                (pair[0], pair[1] and prints.setdefault(pair, len(prints) + 1))
+                for pair in cell.fingerprints.items()
+            ]
             yield (
                 cell.rows if is_counted else bool(cell.rows),
                 tuple(cell.entities.items()),
-                tuple(
-                    (pair[0], pair[1] and prints.setdefault(pair, len(prints) + 1))
-                    for pair in cell.fingerprints.items()
-                ),
+                tuple(numbers),
                 is_counted and (cell.duplicates, tuple(cell.filled.items())),
             )

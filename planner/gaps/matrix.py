@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from planner.data import Data
 from planner.pipeline.calendar import Calendar
+from planner.pipeline.windows import Picked
 
 if TYPE_CHECKING:
     from planner.gaps.gaps import Assessment
@@ -89,7 +90,11 @@ class _Sums:
 
 
 def _in_order(days: Iterable[date], scope: Window) -> list[date]:
-    return sorted(day for day in days if day in scope)
+    if isinstance(scope, Picked):
+        return sorted(day for day in days if day in scope)
+    found = sorted(days)
+    first, after = _ends(found, scope)
+    return found[first:after]
 
 
 def _within(days: list[date], window: Window) -> int:

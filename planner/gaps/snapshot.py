@@ -12,7 +12,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from planner.data import Data
-from planner.gaps.gaps import Assessment, GapReason, SkipReason, recomputed
+from planner.gaps.gaps import Assessment, GapReason, SkipReason, count_due
 from planner.pipeline.windows import DAY, Window
 
 if TYPE_CHECKING:
@@ -25,6 +25,10 @@ PLANNED: Literal["planned"] = "planned"
 
 State = Literal["complete", "planned"] | GapReason | SkipReason
 """Complete, why it is short, why nothing is expected, or that a plan writes it."""
+
+
+Standing = tuple[State, int, int]
+"""A state, and what is expected and found: what a stretch says of each of its days."""
 
 
 class Stretch(NamedTuple):
@@ -84,7 +88,7 @@ def snapshot(
     within = Window(
         start=max(window.start, assessment.window.start), end=min(window.end, assessment.window.end)
     )
-    return Snapshot(
+    return Snapshot.unchecked(
         window=within,
         phases={
             phase.name: tuple(
@@ -102,10 +106,19 @@ def _stretches(
     window: Window,
     recompute: Mapping[date, GapReason],
 ) -> Iterator[Stretch]:
-    return joined(
-        Stretch(day, 1, *_standing(pipeline, assessment, phase, day, recompute))
-        for day in window.days()
-    )
+    stands = _Stands(pipeline, assessment, phase, recompute)
+    days, start = 0, window.start
+    last: Standing | None = None
+    for day in window.days():
+        standing = stands.on(day)
+        if standing == last:
+            days += 1
+            continue
+        if last is not None:
+            yield Stretch(start, days, *last)
+        last, start, days = standing, day, 1
+    if last is not None:
+        yield Stretch(start, days, *last)
 
 
 def joined(stretches: Iterable[Stretch]) -> Iterator[Stretch]:
@@ -122,35 +135,44 @@ def joined(stretches: Iterable[Stretch]) -> Iterator[Stretch]:
         yield last
 
 
-def _standing(
-    pipeline: Pipeline,
-    assessment: Assessment,
-    phase: str,
-    day: date,
-    recompute: Mapping[date, GapReason],
-) -> tuple[State, int, int]:
-    orphan = assessment.orphans.get(phase, {}).get(day)
-    if orphan is not None:
-        return orphan.reason, orphan.expected, orphan.found
-    empty = assessment.empty[phase].get(day)
-    if empty is not None:
-        return empty.reason, 0, 0
-    gap = assessment.gaps[phase].get(day)
-    expected, found = _counts(pipeline, assessment, phase, day)
-    if gap is not None:
-        # Short of another entity: the figures are those of the shortest table.
-        counts = (expected, found) if found < expected else (gap.expected, gap.found)
-        return gap.reason, *counts
-    if day in assessment.accepted.get(phase, ()):
-        return SkipReason.ACCEPTED, expected, found
-    return recompute.get(day, COMPLETE), expected, found
+class _Stands:
+    """How one phase stands, day by day."""
 
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        assessment: Assessment,
+        phase: str,
+        recompute: Mapping[date, GapReason],
+    ) -> None:
+        self.orphans = assessment.orphans.get(phase, {})
+        self.empty, self.gaps = assessment.empty[phase], assessment.gaps[phase]
+        self.accepted = assessment.accepted.get(phase, ())
+        self.recompute = recompute
+        self.held, self.expected = assessment.held.get(phase), assessment.expected[phase]
+        self.phase, self.entity = pipeline.by_name[phase], pipeline.entity
 
-def _counts(pipeline: Pipeline, assessment: Assessment, phase: str, day: date) -> tuple[int, int]:
-    """Expected and found on a date: the pipeline's entity, else what the phase's table counts."""
-    held = assessment.held.get(phase)
-    if held is not None:
-        # A source has nothing before it, so what it holds is what is expected of it.
-        return assessment.expected[phase][day].get(pipeline.entity, held[day]), held[day]
-    usual = recomputed(pipeline.by_name[phase], day, assessment, GapReason.CASCADE)
-    return usual.expected, usual.found
+    def on(self, day: date) -> Standing:
+        if day in self.orphans:
+            orphan = self.orphans[day]
+            return orphan.reason, orphan.expected, orphan.found
+        if day in self.empty:
+            return self.empty[day].reason, 0, 0
+        gap = self.gaps.get(day)
+        expected, found = self._counts(day)
+        if gap is not None:
+            # Short of another entity: the figures are those of the shortest table.
+            counts = (expected, found) if found < expected else (gap.expected, gap.found)
+            return gap.reason, *counts
+        if day in self.accepted:
+            return SkipReason.ACCEPTED, expected, found
+        return self.recompute.get(day, COMPLETE), expected, found
+
+    def _counts(self, day: date) -> tuple[int, int]:
+        """Expected and found: the pipeline's entity, else what the phase's table counts."""
+        if self.held is not None:
+            # A source has nothing before it, so what it holds is what is expected of it.
+            held = self.held[day]
+            return self.expected[day].get(self.entity, held), held
+        usual = count_due(self.phase, self.expected.get(day, {}))
+        return usual, usual

@@ -73,7 +73,7 @@ def below(assessment: Assessment, pipeline: Pipeline, phase: str, day: date) -> 
         standing(assessment, other.name, later)
         for other in pipeline.phases
         if phase in other.after
-        for later in reach(day, other)
+        for later in sorted(reach([day], other))
     ]
 
 

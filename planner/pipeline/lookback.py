@@ -15,9 +15,15 @@ if TYPE_CHECKING:
 
 def lookback(day: date, phase: Phase) -> Window:
     """The days a date of `phase` is computed from: its window, or its period."""
+    return Window.known(*ends(day, phase))
+
+
+def ends(day: date, phase: Phase) -> tuple[date, date]:
+    """The first and the last day that a date of `phase` is computed from."""
     if phase.reads_its_period:
-        return phase.grain.period(day)
-    return Window.known(moved(day, -phase.days_before), moved(day, phase.days_after))
+        period = phase.grain.period(day)
+        return period.start, period.end
+    return moved(day, -phase.days_before), moved(day, phase.days_after)
 
 
 def upstream(day: date, phase: Phase) -> Iterator[tuple[str, date]]:
@@ -29,12 +35,20 @@ def upstream(day: date, phase: Phase) -> Iterator[tuple[str, date]]:
             yield name, past
 
 
-def reach(changed: date, phase: Phase) -> Iterator[date]:
-    """The dates of `phase` that are computed from the upstream date `changed`."""
+def reach(changed: Collection[date], phase: Phase) -> set[date]:
+    """The dates of `phase` that are computed from any of the upstream dates `changed`."""
     if phase.reads_its_period:
-        return iter([phase.grain.date_of(changed)])
-    first, last = moved(changed, -phase.days_after), moved(changed, phase.days_before)
-    return phase.grain.dates(Window.known(first, last))
+        return {phase.grain.date_of(day) for day in changed}
+    if phase.grain.is_daily and not (phase.days_before or phase.days_after):
+        return set(changed)
+    before, after = phase.days_before, phase.days_after
+    found: set[date] = set()
+    done = date.min.toordinal() - 1
+    for number in sorted(day.toordinal() for day in changed):  # windows overlap
+        last = min(number + before, date.max.toordinal())
+        found.update(map(date.fromordinal, range(max(number - after, done + 1), last + 1)))
+        done = last
+    return {day for day in found if phase.grain.is_date(day)}
 
 
 def closing_day(day: date, phase: Phase, pipeline: Pipeline) -> date:

@@ -37,7 +37,7 @@ class Window(Model):
     @classmethod
     def known(cls, start: date, end: date) -> Self:
         """The window between two days that no person wrote: a planner makes thousands of them."""
-        return cls.model_construct(start=start, end=end)
+        return cls.unchecked(start=start, end=end)
 
     def __contains__(self, day: object) -> bool:
         return isinstance(day, date) and self.start <= day <= self.end

@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from planner.gaps.gaps import FLAWS, Assessment, Gap, GapReason, recomputed
-from planner.pipeline.lookback import lookback
+from planner.pipeline.lookback import ends
 
 if TYPE_CHECKING:
     from planner.pipeline.phase import Phase
@@ -23,9 +23,10 @@ def can_recompute(assessment: Assessment, phase: Phase, day: date) -> bool:
     window is known."""
     if day in assessment.accepted.get(phase.name, ()):
         return False
-    needed, known = lookback(day, phase), assessment.window
-    is_known = known.start <= needed.start and needed.end <= known.end
-    return is_known and assessment.is_full(phase.name, day)
+    if not assessment.is_full(phase.name, day):
+        return False
+    known, (first, last) = assessment.window, ends(day, phase)
+    return known.start <= first and last <= known.end
 
 
 def asked_for(
@@ -85,11 +86,11 @@ def can_write_anew(assessment: Assessment, phase: Phase, day: date) -> bool:
 def _asked(gap: Gap, reasons: Collection[GapReason]) -> Gap:
     """The gap by the worst of the reasons that are asked for; the worst of all may be another."""
     named = [finding.reason for finding in gap.findings if finding.reason in reasons]
-    return replace(
-        gap,
-        reason=gap.reason if gap.reason in reasons else named[0],
-        asked=tuple(dict.fromkeys(reason for reason in named if reason in FLAWS)),
-    )
+    reason = gap.reason if gap.reason in reasons else named[0]
+    asked = tuple(dict.fromkeys(each for each in named if each in FLAWS))
+    if (reason, asked) == (gap.reason, gap.asked):
+        return gap
+    return replace(gap, reason=reason, asked=asked)
 
 
 def limited(

@@ -169,10 +169,11 @@ def _decide(
         if phase.name in phases:
             decided.skipped.extend(_doubtful(pipeline, assessment, phase, scope, wanted))
             decided.skipped.extend(_flawed(assessment, phase, scope, wanted))
+            asked = _in_question(assessment, phase, decided, in_flight)
             for day, gap in sorted(wanted.items()):
-                skipped = _left_out(phase, day, exclude) or _skipped(
-                    assessment, phase, day, decided, in_flight
-                )
+                skipped = _left_out(phase, day, exclude)
+                if skipped is None and day in asked:
+                    skipped = _skipped(assessment, phase, day, decided, in_flight)
                 if skipped is None:
                     taken[day] = gap
                 else:
@@ -218,6 +219,8 @@ def _with_owed(short: Mapping[date, Gap], owed: Collection[date]) -> dict[date, 
 
     Such a date is not only short: it was half done, and none of the rows it has can be kept.
     """
+    if not owed:
+        return dict(short)
     return {
         day: replace(gap, reason=GapReason.CASCADE)
         if day in owed and gap.reason not in RECOMPUTE
@@ -242,11 +245,9 @@ def _cascade_open(assessment: Assessment, phase: Phase, decided: _Decided) -> It
             yield day
 
 
-def _resting_on_change(phase: Phase, decided: _Decided) -> Iterator[date]:
+def _resting_on_change(phase: Phase, decided: _Decided) -> set[date]:
     """The dates of a phase whose lookback window holds a changed upstream date."""
-    for name in phase.after:
-        for changed in decided.changed(name):
-            yield from reach(changed, phase)
+    return reach({day for name in phase.after for day in decided.changed(name)}, phase)
 
 
 def _unsettled(
@@ -287,6 +288,26 @@ def _left_out(phase: Phase, day: date, exclude: Collection[date]) -> Skipped | N
         return None
     detail = "--exclude names it"
     return Skipped(phase=phase.name, date=day, reason=SkipReason.LEFT_OUT, detail=detail)
+
+
+def _in_question(
+    assessment: Assessment, phase: Phase, decided: _Decided, in_flight: InFlight
+) -> set[date]:
+    """The dates of a phase of which `_skipped` may say anything: those that are held, and those
+    that are computed from a date that is held, unready or not ready. Of most plans, there are few
+    of them, and the windows of all others need not be gone through."""
+    held: dict[str, set[date]] = {}
+    for name, day in in_flight:
+        held.setdefault(name, set()).add(day)
+    doubted: set[date] = set()
+    for name in phase.after:
+        doubted |= held.get(name, set())
+        doubted.update(day for day in assessment.empty[name] if assessment.unready(name, day))
+        doubted |= decided.left.get(name, frozenset())
+        todo = decided.todo.get(name, {})
+        gaps = assessment.gaps[name].items()
+        doubted.update(day for day, gap in gaps if gap.reason in SHORT and day not in todo)
+    return held.get(phase.name, set()) | reach(doubted, phase)
 
 
 def _skipped(

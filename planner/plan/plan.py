@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from planner.data import Data
 from planner.gaps.counted import gate_phases
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 LATER = ("asked", "values", "pinned")
 """Fields that the checksum covers only where they say something."""
+TOGETHER = 256  # chunks that are written as JSON at once
 
 
 class Task(Data):
@@ -195,7 +196,7 @@ class Plan(Data):
         return digest.hexdigest()
 
     def _canonical(self) -> Iterator[str]:
-        """Its content as one JSON text with sorted keys, a chunk at a time: all chunks at once, as
+        """Its content as one JSON text with sorted keys, some chunks at a time: all at once, as
         plain values, would be the largest thing that a planner holds."""
         content = self.model_dump(mode="json", exclude={"checksum", "chunks"})
         for name in LATER:
@@ -204,9 +205,11 @@ class Plan(Data):
         for n, name in enumerate(sorted({*content, "chunks"})):
             yield f'{"," if n else "{"}"{name}":'
             if name == "chunks":
-                for place, chunk in enumerate(self.chunks):
-                    yield f"{',' if place else '['}{_sorted(chunk.model_dump(mode='json'))}"
-                yield "]" if self.chunks else "[]"
+                yield "["
+                for place in range(0, len(self.chunks), TOGETHER):
+                    some = _CHUNKS.dump_python(self.chunks[place : place + TOGETHER], mode="json")
+                    yield f"{',' if place else ''}{_sorted(some)[1:-1]}"
+                yield "]"
             else:
                 yield _sorted(content[name])
         yield "}"
@@ -214,6 +217,9 @@ class Plan(Data):
     def as_json(self) -> dict[str, Any]:
         """The documented shape: the plan with `steps_total`."""
         return {**super().as_json(), "steps_total": self.steps_total}
+
+
+_CHUNKS: TypeAdapter[Any] = TypeAdapter(tuple[PlannedChunk, ...])
 
 
 def _sorted(content: Any) -> str:
@@ -338,24 +344,21 @@ def _planned(
     todo: Mapping[str, Mapping[date, Gap]],
 ) -> PlannedChunk:
     steps = [
-        Step(
+        Step.unchecked(
             phase=phase,
             start=chunk.dates[0],
             end=chunk.dates[-1],
-            tasks=tuple(
-                Task(
-                    date=day,
-                    reason=todo[phase][day].reason,
-                    tables=todo[phase][day].tables,
-                    expected=dict(expected[phase][day]),
-                    flaws=todo[phase][day].asked,
-                )
-                for day in chunk.dates
-            ),
+            tasks=tuple(_task(todo[phase][day], expected[phase][day]) for day in chunk.dates),
         )
         for phase in chunk.phases
     ]
-    return PlannedChunk(id=chunk.id, dates=chunk.dates, steps=tuple(steps))
+    return PlannedChunk.unchecked(id=chunk.id, dates=chunk.dates, steps=tuple(steps))
+
+
+def _task(gap: Gap, due: Expected) -> Task:
+    return Task.unchecked(
+        date=gap.date, reason=gap.reason, tables=gap.tables, expected=due, flaws=gap.asked
+    )
 
 
 def new_id(kind: str, now: datetime) -> str:

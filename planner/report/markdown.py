@@ -16,16 +16,16 @@ from planner.report.report import (
     change_lines,
     code_lines,
     command_lines,
+    keep_lines,
     loss_lines,
     phase_times,
     publication_lines,
     remark_lines,
     verdict,
 )
-from planner.text import counted, date_runs, duration, moment, printable
+from planner.text import JOINER, counted, date_runs, duration, moment, printable
 
 SHORT_SHOWN = 10  # dates that the recount found short; what failed lists every date
-JOINER = "\N{WORD JOINER}"  # has no width
 _LINK = re.compile(r"(?i)(https?|ftp|mailto|xmpp|\bwww)([:.])")
 """What GitHub and others make a link of, wherever it stands: it is none with an escaped sign."""
 _MENTION = re.compile(r"@(?=\w)")
@@ -53,7 +53,7 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"- reason: {plain(report.reason)}"
     chosen = choice_lines(report.values, report.pinned)
     lines = (*command_lines(report), *chosen, *code_lines(report), *billed_lines(report))
-    for line in lines:
+    for line in (*lines, *keep_lines(report)):
         yield f"- {plain(line)}"
     yield f"- ended: {moment(report.ended)}, after {duration(report.ended - report.created)}"
     yield ""

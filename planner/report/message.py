@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from planner.data import Data
 from planner.gaps.matrix import Count
 from planner.report.advice import enqueue_command, next_steps
 from planner.report.causes import cause_lines, causes
 from planner.report.report import Report, verdict
-from planner.text import counted, date_runs, duration
+from planner.text import counted, date_runs, duration, printable, quiet
 
 CAUSES_MOST = 5
 LINES_MOST = 40
 RUNS_SHOWN = 6  # stretches of dates in one message
 
 
+def _quiet(text: str) -> str:
+    return quiet(printable(text))
+
+
+Quiet = Annotated[str, AfterValidator(_quiet)]
+"""Text that holds what others said: chats make links and mentions of it."""
+
+
 class Message(Data):
     """One message, as it goes to a command or a web hook."""
 
     event: str
-    """`run_ended`, `run_stalled`, `run_drifts`, `gave_up` or `source_late`."""
+    """`run_ended`, `restore_ended`, `run_stalled`, `run_drifts`, `gave_up` or `source_late`."""
     run_id: str
     """Empty where it is about no run."""
     pipeline: str
     state: str
-    """Of the run."""
-    title: str
-    text: str
+    """Of the run, or of the restore."""
+    title: Quiet
+    text: Quiet
     """Title, what happened, causes and what to do, in lines; what Slack and its like show."""
 
 
@@ -53,6 +64,21 @@ def run_ended(report: Report) -> Message:
         state=report.state,
         title=title,
         text="\n".join(lines[:LINES_MOST]),
+    )
+
+
+def restore_ended(
+    restore_id: str, run_id: str, pipeline: str, state: str, lines: Iterable[str]
+) -> Message:
+    """That a restore of a run has ended, and how, in `lines`."""
+    title = f"{pipeline}: {restore_id}, of {run_id}, {state}"
+    return Message(
+        event="restore_ended",
+        run_id=restore_id,
+        pipeline=pipeline,
+        state=state,
+        title=title,
+        text="\n".join([title, *lines][:LINES_MOST]),
     )
 
 

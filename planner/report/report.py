@@ -176,6 +176,8 @@ class Report(Data):
     """What the warehouse billed: steps, and the counts at the end. None: nothing, or not told."""
     unbilled: dict[str, str] = Field(default_factory=dict)
     """Phase → why what its runner's jobs were billed is not in it."""
+    kept_until: float | None = None
+    """Until when what it wrote over can be put back; seconds since the epoch. None: never."""
     changes: tuple[TableChange, ...] = ()
     """How rows that were complete before differ from what they were, of a run that kept them."""
     code: tuple[CodeSeen, ...] = ()
@@ -328,6 +330,16 @@ def billed_text(name: str, billed: int, labelled: int) -> str:
     """What was billed under a name, and what of it is known by the labels of jobs alone."""
     of_these = f" (of these {readable(labelled)} by jobs with its labels)" if labelled else ""
     return f"{name} {readable(billed)}{of_these}"
+
+
+def keep_lines(report: Report) -> list[str]:
+    """Until when what the run wrote over can be put back, and how."""
+    if report.kept_until is None:
+        return []
+    until = moment(report.kept_until)
+    return [
+        f"kept: what it wrote over, until {until}: `planner restore {report.run_id}` puts it back"
+    ]
 
 
 def change_lines(report: Report) -> list[str]:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 
 from pydantic import Field
 
 from planner.data import Data
-from planner.files import write_whole
 from planner.pipeline.model import RunId
 from planner.plan.command import Command
 from planner.plan.cost import Cost
 from planner.report.advice import enqueue_command
-from planner.report.markdown import plain
 from planner.text import counted, date_runs, moment
 
 
@@ -29,6 +25,14 @@ class Restored(Data):
     """What the dates held when the restore began."""
     rows: int
     """What they hold now: what they held before the run, by count and by ids."""
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        return (
+            f"{self.phase}, {self.table}: {counted(len(self.dates), 'date')} "
+            f"({date_runs(self.dates, shown=6)}), {self.rows_before} rows before, {self.rows} now"
+        )
 
 
 class RestoreReport(Data):
@@ -65,11 +69,7 @@ def restore_lines(report: RestoreReport) -> Iterator[str]:
         f"{report.restore_id}: {counted(report.phase_dates, 'phase-date')} of {report.run_id} "
         "hold what they held before it, by count and by ids."
     )
-    for each in report.tables:
-        yield (
-            f"  {each.phase}, {each.table}: {counted(len(each.dates), 'date')} "
-            f"({date_runs(each.dates, shown=6)}), {each.rows_before} rows before, {each.rows} now"
-        )
+    yield from (f"  {each.line}" for each in report.tables)
     if report.billed is not None:
         yield f"  billed: {report.billed}"
     for line in report.not_kept:
@@ -81,24 +81,13 @@ def restore_lines(report: RestoreReport) -> Iterator[str]:
         )
 
 
-def restore_markdown(report: RestoreReport) -> str:
-    """The report as a file."""
-    lines = [f"# Restore of {report.run_id}", "", f"Ended {moment(report.ended)}.", ""]
+def restore_markdown(report: RestoreReport, *, level: int = 1) -> str:
+    """The report as a file, or as a part of one, with a heading of that level."""
+    from planner.report.markdown import plain  # which imports all reports
+
+    lines = [f"{'#' * level} Restore of {report.run_id}", "", f"Ended {moment(report.ended)}.", ""]
     told = [line.strip() for line in restore_lines(report)]
     if report.asked is not None:
         told.append(f"asked by: {report.asked.line}: {report.asked.text}")
     lines += [f"- {plain(line)}" for line in told]
     return "\n".join(lines) + "\n"
-
-
-def save_restore(folder: Path, report: RestoreReport) -> Path:
-    """Write the report beside those of its run, as Markdown and JSON; the first one's path."""
-    found = folder / report.run_id / f"{report.restore_id}.md"
-    write_whole(found.with_suffix(".json"), restore_json(report))
-    write_whole(found, restore_markdown(report))
-    return found
-
-
-def restore_json(report: RestoreReport) -> str:
-    """The report under its documented keys."""
-    return json.dumps(report.as_json(), indent=1)

@@ -61,7 +61,12 @@ def test_a_click_tells_all_of_a_date_and_lights_what_it_rests_on_and_what_rests_
 
     window = lookback(day, phase)
     assert lit(seen, "lit-above") == len(phase.after) * ((window.end - window.start).days + 1)
-    below = [d for each in PIPELINE.phases if phase.name in each.after for d in reach(day, each)]
+    below = [
+        d
+        for each in PIPELINE.phases
+        if phase.name in each.after
+        for d in sorted(reach([day], each))
+    ]
     assert lit(seen, "lit-below") == len(below) > 0
     panel = seen.page.locator("#panel")
     told = panel.text_content() or ""

@@ -136,6 +136,10 @@ def test_a_dry_run_asks_once_per_statement_and_size(mart: Mart, server: BigQuery
     tables = (2 + 3) * 2
     assert plan.cost.statements == cost_of(tables * MINIMUM_BYTES_BILLED, 6.25)
     assert plan.cost.unknown == {}
+    # Keeping: a count and a look into the records for each of four steps; and of each table what
+    # was kept and what is there
+    assert plan.cost.keeping == cost_of((4 * 2 + 2 * 2) * MINIMUM_BYTES_BILLED, 6.25)
+    assert f"keeping and comparing rows {plan.cost.keeping}" in price_lines(plan.cost)[0]
     page = render_plan(plan, mart.context.pipeline, command="planner enqueue --redo")
     assert f"{plan.cost.statements}</b><span>is what its statements are billed" in page
     assert "unknown</b><span>is what" not in page
@@ -201,6 +205,23 @@ def test_a_plan_above_the_limit_is_not_sent(mart: Mart, server: BigQueryServer, 
     assert "--max-dollars allows $0.001: nothing was sent" in done.err
     assert mart.ledger.runs() == []
     assert "The run is billed about" in done.err
+
+
+@pytest.mark.parametrize(
+    ("more", "variables"), [(("--no-keep",), {}), ((), {"BACKFILL_KEEP": "false"})]
+)
+def test_what_is_not_kept_is_not_priced(
+    mart: Mart, server: BigQueryServer, more: tuple[str, ...], variables: dict[str, str]
+) -> None:
+    asked = ("enqueue", "--redo", "--all", "--phases", "daily", "--yes", *more)
+
+    done = mart.command(*asked, **variables)
+
+    assert done.code == 0, done.err
+    assert "Nothing is kept of what is written over, by --no-keep" in done.err
+    assert "keeping and comparing" not in done.err
+    (run,) = mart.ledger.runs()
+    assert run.keep is False
 
 
 def test_a_plan_file_above_the_limit_is_not_sent(
@@ -280,6 +301,7 @@ def test_a_script_is_priced_by_what_the_jobs_with_its_labels_were_billed(
         ({"app": "other"}, None),
     ],
 )
+@pytest.mark.quick(0, 1, 7)
 def test_jobs_without_one_of_the_labels_tell_nothing(
     mart: Mart, server: BigQueryServer, labels: dict[str, str], bytes_told: int | None
 ) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from planner.plan.states import RunState
 from planner.report.advice import next_steps
 from planner.report.history import create_statements
 from planner.report.markdown import render_markdown
+from planner.report.message import Message
 from planner.report.report import Report
 from planner.sandbox.workers import environment_of
 from sql.errors import KeptExpired, WarehouseRefused, WarehouseUnreachable
@@ -31,6 +35,7 @@ from tests.commands import Done
 from tests.integration.mart import DAILY, DAYS, RUN, SCOPE, STATEMENTS, Mart
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.orders import Orders
+from worker.ledger.restores import RestoreRecord
 from worker.run.keep import prepare, with_keeping
 from worker.run.plan import Wanted, plan_gaps
 from worker.run.restore import restore
@@ -76,7 +81,13 @@ def run(mart: Mart, plan: Plan, *, keep: bool = True) -> Report:
 def test_every_table_is_as_it_was_row_for_row(mart: Mart) -> None:
     before = rows(mart)
     mart.says("daily", TWICE)
-    assert run(mart, redo(mart, "daily")).state == "complete"
+    done = run(mart, redo(mart, "daily"))
+    assert done.state == "complete"
+    # Until when they can be put back stands in its report
+    assert done.started is not None
+    days = ((done.kept_until or 0) - done.started) / 86_400
+    assert days == pytest.approx(mart.settings.keep_days, abs=0.01)
+    assert f"`planner restore {RUN}` puts it back" in render_markdown(done).replace("\\", "")
     assert rows(mart)["daily"] != before["daily"]
     assert rows(mart)["trend"] != before["trend"]
 
@@ -160,6 +171,29 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+def typed(mart: Mart, line: str, answer: str) -> tuple[int, str]:
+    """A line as it is typed into a shell at a terminal, with the answer to what it asks; its exit
+    code, and what the terminal shows."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    screen, terminal = pty.openpty()
+    shell = subprocess.Popen(
+        ["sh", "-c", line],
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        env={**os.environ, **environment_of(mart.settings), "PATH": path, "COLUMNS": "200"},
+        cwd=mart.place,
+    )
+    os.close(terminal)
+    os.write(screen, f"{answer}\n".encode())
+    said = b""
+    with suppress(OSError):  # what reading gives once the shell has ended
+        while part := os.read(screen, 4096):
+            said += part
+    os.close(screen)
+    return shell.wait(), said.decode()
+
+
 @pytest.mark.parametrize("how", ["raises", pytest.param("is killed", marks=pytest.mark.slow)])
 def test_a_script_that_deletes_and_dies_names_the_command_that_puts_its_rows_back(
     mart: Mart, say: Callable[..., Done], monkeypatch: pytest.MonkeyPatch, how: str
@@ -183,7 +217,9 @@ def test_a_script_that_deletes_and_dies_names_the_command_that_puts_its_rows_bac
     everywhere = [step.command for step in next_steps(report) if "restore" in step.command]
     assert everywhere == [f"planner restore {RUN} --phase daily --dates {DAYS[0]}..{DAYS[-1]}"]
     assert everywhere[0] in render_markdown(report)
-    for asked in (named, *everywhere):
+    code, said = typed(mart, named, "y")
+    assert (code, f"Replace what {RUN} wrote by what was there before?" in said) == (0, True), said
+    for asked in everywhere:
         done = say(*asked.split()[1:], "--yes")
         assert done.code == 0, done.err
 
@@ -248,17 +284,22 @@ def test_a_restore_that_was_killed_in_the_middle_is_begun_again_and_ends_right(
     assert half["daily"] == before["daily"]
     assert half["trend"] != before["trend"]
 
-    # Then it is told as interrupted, with the command that goes on
+    # Then it is told as interrupted, with what it had done and the command that goes on
     (row,) = [each for each in say("runs", "--json").json["runs"] if each["run_id"] != RUN]
     assert (row["state"], row["reason"]) == ("interrupted", f"restore of {RUN}")
     told = say("status", row["run_id"])
     assert (told.code, f"put back with `planner restore {RUN}`" in told.out) == (4, True)
+    assert f"restore of {RUN}, 0 of 2 tables" in told.out  # killed before it could note the first
     assert f"put back with `planner restore {RUN}`" in say("report", row["run_id"]).err
+    assert say("status", RUN, "--json").json["restores"] == {row["run_id"]: "interrupted"}
 
     # And that ends what it began, at once
     done = say("restore", RUN, "--yes")
     assert done.code == 0, done.err
     assert rows(mart) == before
+    assert re.search(r"restore-\S+ begins: 2 tables\. `planner status restore-", done.err)
+    assert "1 of 2: daily, m.daily: 4 dates" in done.err
+    assert "2 of 2: trend, m.trend: 4 dates" in done.err
 
 
 def test_a_restore_is_told_where_runs_are(mart: Mart, say: Callable[..., Done]) -> None:
@@ -293,6 +334,19 @@ def test_a_restore_is_told_where_runs_are(mart: Mart, say: Callable[..., Done]) 
     status = say("status", done["restore_id"], "--json")
     assert (status.code, status.json["state"], status.json["report"]) == (0, "restored", done)
     assert f"8 phase-dates of {RUN} hold what they held" in say("report", done["restore_id"]).out
+    # The run itself says that what it wrote is there no more
+    assert f"restored: {done['restore_id']} put back 2 of 2 tables" in say("status", RUN).out
+    assert f"restored: {done['restore_id']} put back" in say("report", RUN).err
+    # Its report is a page too, and a note for the next on duty
+    folder = mart.settings.home_dir / "reports" / RUN
+    page = (folder / f"{done['restore_id']}.html").read_text()
+    assert "<td>m.daily</td>" in page
+    assert "hold what they held before it" in page
+    duty = mart.place / "duty.md"
+    assert say("report", done["restore_id"], "--handoff", str(duty)).code == 0
+    assert duty.read_text().startswith(f"## Restore of {RUN}")
+    watched = say("watch", done["restore_id"])
+    assert (watched.code, "put back: daily, m.daily: 4 dates" in watched.err) == (0, True)
     assert "is a restore, which has no steps" in say("retry", done["restore_id"]).err
 
 
@@ -300,6 +354,8 @@ def test_a_restore_that_failed_says_why_and_how_it_goes_on(
     mart: Mart, say: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(mart, redo(mart, "daily"))
+    seen: list[RestoreRecord] = []
+    messages: list[Message] = []
 
     def fails(*arguments: object) -> None:
         raise WarehouseUnreachable("No answer")
@@ -307,14 +363,60 @@ def test_a_restore_that_failed_says_why_and_how_it_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr("worker.run.restore.are_equal", lambda *arguments: frozenset())
         patched.setattr("worker.run.restore.put_back", fails)
+        patched.setattr(
+            "worker.run.restore_note.notify", lambda context, told, once: messages.append(told)
+        )
         with pytest.raises(WarehouseUnreachable):
-            restore(mart.context, RUN, phase="daily", dates=DAYS[:2], over=True)
+            restore(
+                mart.context,
+                RUN,
+                phase="daily",
+                dates=DAYS[:2],
+                over=True,
+                follow=seen.append,
+            )
 
     (record,) = mart.ledger.restores()
     assert (record.state, record.why) == ("failed", "No answer")
     again = f"planner restore {RUN} --phase daily --dates {DAYS[0]}..{DAYS[1]} --over"
     told = say("status", record.id)
     assert (told.code, f"with `{again}`" in told.out) == (4, True)
+    (message,) = messages
+    assert (message.event, message.state, message.run_id) == (
+        "restore_ended",
+        "failed",
+        record.id,
+    )
+    assert f"with `{again}`" in message.text
+    assert [each.state for each in seen] == ["running", "failed"]
+
+
+def test_a_restore_can_be_followed_from_elsewhere_and_is_told_when_it_has_ended(
+    mart: Mart, say: Callable[..., Done]
+) -> None:
+    mart.says("daily", TWICE)
+    run(mart, redo(mart, "daily"))
+    hook = mart.place / "told.json"
+    mart.settings = mart.settings.model_copy(update={"notify": f"tee {hook}"})
+    mart.context = Context(mart.settings, patient=False)
+    told: list[Done] = []
+
+    def look(record: RestoreRecord) -> None:
+        if record.state == "running" and len(record.done) == 1:
+            told.append(say("status", record.id))
+            told.append(say("runs"))
+
+    report = restore(mart.context, RUN, follow=look)
+
+    status, runs = told
+    assert status.code == 0
+    assert f"running; restore of {RUN}, 1 of 2 tables" in status.out
+    assert "put back: daily, m.daily: 4 dates" in status.out
+    assert "running" in runs.out
+    message = json.loads(hook.read_text())
+    assert (message["event"], message["state"]) == ("restore_ended", "restored")
+    assert message["run_id"] == report.restore_id
+    assert "8 phase-dates" in message["text"]
 
 
 def test_a_retry_keeps_what_was_there_before_the_run(mart: Mart) -> None:
@@ -344,7 +446,8 @@ def test_files_that_somebody_removed_are_told_before_anything_is_written(mart: M
 
 
 def test_a_run_that_keeps_nothing_says_so(mart: Mart) -> None:
-    run(mart, redo(mart, "daily"), keep=False)
+    report = run(mart, redo(mart, "daily"), keep=False)
+    assert report.kept_until is None
 
     with pytest.raises(UsageError, match="kept nothing of what it wrote over"):
         restore(mart.context, RUN)

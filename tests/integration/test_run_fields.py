@@ -24,6 +24,7 @@ def test_the_model_names_every_field_that_is_written(shop: Shop) -> None:
     shop.ledger.move(RUN, RunState.PAUSED, [RunState.RUNNING])
     shop.ledger.move(RUN, RunState.RUNNING, [RunState.PAUSED])
     shop.ledger.add_billed(shop.ledger.require(RUN), step, 10 << 20)
+    shop.ledger.note_labelled(shop.ledger.require(RUN), {step: 10 << 20}, {"aggregate": "why"})
     shop.ledger.note_end_waits(RUN, "waits", config_mismatch=True)
     shop.ledger.client.hset(KEY, "deadline", "1")
     assert shop.ledger.require(RUN).state is RunState.CANCELLING

@@ -35,7 +35,7 @@ def test_a_run_is_in_the_history_once(shop: Shop, monkeypatch: pytest.MonkeyPatc
     planner = CliRunner()
     assert "✗ run history" in planner.invoke(app, ["doctor"]).output
     assert planner.invoke(app, ["history", "--create"]).exit_code == 0
-    assert planner.invoke(app, ["doctor"]).output.count("✓ run history: ops.") == 5
+    assert planner.invoke(app, ["doctor"]).output.count("✓ run history: ops.") == 6
     keep_history(shop)
     shop.lose_sessions(day(11))
     span = ["--start", str(SCOPE.start), "--end", str(SCOPE.end)]

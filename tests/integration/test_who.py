@@ -73,6 +73,33 @@ def test_every_command_that_touched_a_run_is_in_its_log(mart: Mart, say: Say) ->
         (n, each["by"]) for n, each in enumerate(told, start=1)
     ]
 
+    # And a retry and a restore are told after them
+    assert say("retry", run, "--as", "linus").code == 0
+    mart.run_id = run
+    assert mart.end().state == "complete"
+    done = say("restore", run, "--yes", "--as", "grace")
+    assert done.code == 0, done.err
+    told = say("log", run, "--json").json["commands"]
+    assert [(each["text"].split()[1], each["by"]) for each in told] == [
+        ("enqueue", ME),
+        ("pause", "ada ***"),
+        ("resume", ME),
+        ("cancel", "ada"),
+        ("retry", "linus"),
+        ("restore", "grace"),
+    ]
+
+
+def test_a_run_that_the_schedule_sent_says_so(mart: Mart, say: Say) -> None:
+    mart.lose("trend", DAYS[2])
+
+    done = say("heal", "--days", "3660", "--json")
+
+    assert done.json["run_id"], done
+    (command,) = say("log", done.json["run_id"], "--json").json["commands"]
+    assert (command["by"], command["login"]) == ("schedule", getpass.getuser())
+    assert command["text"] == "planner heal --days 3660 --json"
+
 
 def test_a_run_that_is_not_there_has_no_log(say: Say) -> None:
     for command in ("log", "pause", "cancel"):

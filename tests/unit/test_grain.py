@@ -82,7 +82,7 @@ def test_a_date_reads_its_period_or_the_window_that_the_file_names(
     assert phase.grain.is_date(on)
     assert lookback(on, phase) == Window(start=period[0], end=period[1])
     for each in lookback(on, phase).days():
-        assert on in list(reach(each, phase))
+        assert on in reach([each], phase)
 
 
 def rollups(**options: Any) -> Any:

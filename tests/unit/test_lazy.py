@@ -8,7 +8,7 @@ from pathlib import Path
 
 CALL = """
 import sys
-from planner.cli import main
+from planner.__main__ import main
 sys.argv[0] = "planner"
 try:
     main()
@@ -25,6 +25,14 @@ JUDGING = {
     "planner.plan.choose", "planner.validation.judge", "sql.coverage",
 }  # fmt: skip
 """What a plan takes to make, and its steps do not take to read."""
+
+SPARED = {
+    "redis.asyncio.client",
+    "redis.asyncio.cluster",
+    "opentelemetry.sdk.metrics",
+    "rich.panel",
+    "planner.report.markdown",
+}
 
 
 def imported(place: Path, *arguments: str) -> tuple[str, set[str]]:
@@ -48,15 +56,17 @@ def test_help_imports_no_command_and_no_model(tmp_path: Path) -> None:
     ours = {name for name in modules if name.partition(".")[0] in ("planner", "worker", "sql")}
     assert ours == {
         "planner",
+        "planner.__main__",
         "planner.cli",
         "planner.commands",
         "planner.commands.lazy",
         "planner.commands.output",
+        "planner.commands.spared",
         "planner.commands.streams",
         "planner.errors",
         "planner.text",
     }
-    assert not modules & {"pydantic", "redis", *HEAVY}
+    assert not modules & {"pydantic", "redis", "markdown_it", *HEAVY}
 
 
 def test_asking_for_runs_imports_no_warehouse_and_no_celery(tmp_path: Path) -> None:
@@ -64,9 +74,41 @@ def test_asking_for_runs_imports_no_warehouse_and_no_celery(tmp_path: Path) -> N
         code, modules = imported(tmp_path, *arguments)
 
         assert code == "3", "there is no fleet here"
-        # redis imports OpenTelemetry's SDK where that is installed, and the SDK imports psutil.
-        theirs = {"psutil"} if "opentelemetry" in modules else set()
-        assert not modules & ((HEAVY | JUDGING) - theirs)
+        assert "redis" in modules
+        assert not modules & (HEAVY | JUDGING | SPARED)
+
+
+def test_what_redis_is_spared_is_there_when_it_is_used(tmp_path: Path) -> None:
+    code = """
+from planner.commands import spared
+spared.install()
+import redis
+assert "redis.asyncio.client" not in __import__("sys").modules
+assert redis.asyncio.Redis.__module__ == "redis.asyncio.client"
+from redis.asyncio.cluster import RedisCluster
+import kombu.transport.redis, celery.backends.redis
+import opentelemetry.sdk.metrics
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+
+    assert done.returncode == 0
+
+
+def test_a_help_is_shown_without_a_parser_of_markdown_which_others_still_get() -> None:
+    code = """
+import io, sys
+from planner.__main__ import main
+from typer.testing import CliRunner
+from planner.cli import app
+shown = CliRunner().invoke(app, ["gaps", "--help"])
+assert "--json" in shown.output, shown.output
+assert "rich.markdown" not in sys.modules
+from rich.markdown import Markdown
+assert Markdown("*so*").parsed
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+
+    assert done.returncode == 0
 
 
 def test_the_version_is_told_without_importing_anything_else(tmp_path: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import date
+from typing import Any
+from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +16,7 @@ from planner.gaps.gaps import GapReason, Skipped, SkipReason
 from planner.pipeline.lookback import with_lookback
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
+from planner.plan import choose as choose_module
 from planner.plan.choose import Repair, choose
 from tests.unit import examples as eg
 from tests.unit import worlds
@@ -307,6 +311,35 @@ def test_a_date_computed_from_what_another_run_holds_is_left_too() -> None:
     assert {each.run_id for each in repair.skipped} == {"run-1"}
 
 
+def test_a_date_that_reads_a_complete_one_which_another_run_holds_is_left() -> None:
+    of = eg.rolling(2)
+    cover = eg.covered(of, days(0, 9))
+    eg.empty(cover, "report", day(6), day(7))
+
+    repair = decide(of, cover, window(0, 9), in_flight={("clean", day(4)): "run-1"})
+
+    assert dates(repair) == {"report": [day(7)]}
+    assert left(repair) == {("report", day(6), SkipReason.IN_FLIGHT)}
+
+
+def test_a_date_that_reads_one_whose_rows_may_still_come_is_left() -> None:
+    of = eg.rolling(2)
+    cover = eg.covered(of, days(0, 9))
+    eg.empty(cover, "report", day(6), day(7))
+    found = eg.judge(of, cover, window(0, 9))
+    is_open = Skipped(phase="clean", date=day(4), reason=SkipReason.OPEN)
+
+    repair = choose(
+        of,
+        replace(found, empty={**found.empty, "clean": {day(4): is_open}}),
+        scope=window(0, 9),
+        phases=worlds.phases_of(of),
+    )
+
+    assert dates(repair) == {"report": [day(7)]}
+    assert ("report", day(6), SkipReason.OPEN) in left(repair)
+
+
 def test_a_complete_date_that_another_run_holds_and_that_turns_stale_is_owed() -> None:
     of = eg.rolling(1)
     cover = eg.covered(of, days(0, 9))
@@ -573,3 +606,27 @@ def test_whatever_is_wrong_after_a_partial_repair_is_on_the_books_and_repaired_n
 
     # Then it is as if it had been built in one piece
     assert values == whole
+
+
+@bounded
+@given(data=st.data(), broken=worlds.broken_worlds(), chance=st.randoms(use_true_random=False))
+def test_only_dates_in_question_need_their_windows_looked_at(
+    data: st.DataObject,
+    broken: tuple[World, eg.Cover, list[tuple[str, date]]],
+    chance: random.Random,
+) -> None:
+    world, cover, _ = broken
+    found = world.judge(cover)
+    pairs = [(name, each) for name in found.gaps for each in found.window.days()]
+    options: dict[str, Any] = {
+        "scope": worlds.SCOPE,
+        "phases": data.draw(st.sets(st.sampled_from(worlds.phases_of(world.pipeline)))),
+        "cascade": data.draw(st.booleans()),
+        "in_flight": dict.fromkeys(chance.sample(pairs, chance.randrange(4)), "run-other"),
+    }
+
+    fast = choose(world.pipeline, found, **options)
+
+    everything = set(found.window.days())
+    with patch.object(choose_module, "_in_question", lambda *_: everything):
+        assert choose(world.pipeline, found, **options) == fast

@@ -20,7 +20,7 @@ from planner.errors import BadRecord
 from planner.pipeline.model import RunId
 from planner.plan.command import Command
 from planner.plan.states import RestoreState
-from planner.report.restored import RestoreReport
+from planner.report.restored import Restored, RestoreReport
 from worker.ledger.connection import Connected, now
 from worker.ledger.keys import RESTORES, restore_key
 from worker.ledger.record import Moment, reading
@@ -54,8 +54,21 @@ class RestoreRecord(Data):
     ended: Moment | None = None
     why: str = ""
     """Why it failed."""
+    done: tuple[Restored, ...] = ()
+    """Tables that are put back so far."""
     report: RestoreReport | None = None
     """None unless it is restored."""
+
+    @property
+    def advice(self) -> str:
+        """What to do about one that did not end well; empty for others."""
+        if self.state not in (RestoreState.INTERRUPTED, RestoreState.FAILED):
+            return ""
+        why = self.why or "Its process is gone"
+        return (
+            f"{why.removesuffix('.')}. No table is half restored; what is left is put back with "
+            f"`{self.again}`."
+        )
 
 
 class RestoreLedger(Connected):

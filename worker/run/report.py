@@ -6,7 +6,7 @@ Reads the ledger and writes nothing; `worker.run.finalize` does.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -23,12 +23,14 @@ from planner.report.report import Remark, Report, StepRow, Validation
 from planner.validation.counts import Counts
 from planner.validation.judge import judge
 from worker.ledger.record import RunRecord, StepRecord
+from worker.ledger.runs import KEEP_SECONDS
 from worker.run.failures import failures
 from worker.run.final_count import uncounted
 from worker.run.validation import Pair, losses, orphans, validate
 from worker.step.context import Context
 from worker.step.recount import OWN_WORD
 
+DAY_SECONDS = 86_400
 UNCOUNTED = "The run ended without its final count, and what it shows after is what was before"
 
 
@@ -130,6 +132,7 @@ def report_of(
         orphans=orphans(assessment, reach) if assessment else (),
         remarks=standing.remarks,
         code=context.ledger.code(run.id),
+        kept_until=_kept_until(run, rows),
     )
 
 
@@ -170,6 +173,15 @@ def _to_recompute(
         phase: {d: why for d, why in days.items() if dates.get((phase, d)) is not DateState.DONE}
         for phase, days in found.items()
     }
+
+
+def _kept_until(run: RunRecord, rows: Iterable[StepRow]) -> float | None:
+    """The warehouse keeps from the first write on; the ledger tells where for a month after the
+    end."""
+    begun = [row.started for row in rows if row.started is not None]
+    if not run.keep or not begun:
+        return None
+    return min(begun) + min(run.keep_days * DAY_SECONDS, KEEP_SECONDS)
 
 
 def _foreseen(plan: Plan) -> dict[str, float] | None:

@@ -36,7 +36,7 @@ from worker.ledger.record import RunRecord
 from worker.ledger.restores import RestoreRecord
 from worker.run.keep import SHOWN, require_kept, require_planned, specs_of
 from worker.run.made import save_restored
-from worker.run.restore_note import note_restored, noted, tell
+from worker.run.restore_note import Follow, noted, tell
 from worker.step.context import Context
 from worker.step.keep import marks_of
 from worker.step.resources import leases_of
@@ -66,16 +66,19 @@ def restore(
     dates: Collection[date] | None = None,
     over: bool = False,
     asked: Command | None = None,
+    follow: Follow = lambda record: None,
 ) -> RestoreReport:
     """Put back what a run's dates held before it.
 
-    `phase` means that phase alone. `over`: also over rows that were written since the run. Raises
+    `phase` means that phase alone. `over`: also over rows that were written since the run. `follow`
+    is shown how it stands, once it writes. Raises
     `UsageError` where nothing was kept, or something was written since; `FleetError` where
     something holds a date; `WarehouseError`, of which `KeptExpired` says that it is too late.
     Nothing is written before all of that is known, and a restore that was refused is noted nowhere.
     """
     run = _require(context, run_id)
-    return _Restore(context=context, run=run, over=over, asked=asked).make(phase, dates)
+    of = _Restore(context=context, run=run, over=over, asked=asked, follow=follow)
+    return of.make(phase, dates)
 
 
 def _require(context: Context, run_id: str) -> RunRecord:
@@ -95,6 +98,7 @@ class _Restore:
     run: RunRecord
     over: bool
     asked: Command | None
+    follow: Follow
 
     @cached_property
     def id(self) -> str:
@@ -122,15 +126,16 @@ class _Restore:
                 parts = [self._part(*of) for of in specs_of(self.context, self.run, can_be)]
                 self._refuse_written_since(parts)
                 record = self._record(len(parts), phase, dates)
-                with noted(self.context, record, lease):
-                    found = [self._put_back(part, lease) for part in parts]
+                with noted(self.context, record, lease, self.follow) as noting:
+                    for part in parts:
+                        noting.put_back(self._put_back(part, lease))
                     owed = self._note_owed(pairs)
                     self._note_made({(name, day) for name, _, day in can_be})
-                    report = self._report(record.begun, found, _not_kept(known), owed)
-                    note_restored(self.context, record, report)
+                    report = self._report(noting.record, _not_kept(known), owed)
+                    noting.end(report)
         finally:
             lease.release()
-        tell(self.context, self.run, report)
+        tell(self.context, self.run, noting.record, report)
         return report
 
     def _record(
@@ -298,7 +303,7 @@ class _Restore:
         for phase in pipeline.phases:
             for name, day in sorted(changed):
                 if name in phase.after:
-                    later = {(phase.name, each) for each in reach(day, phase)}
+                    later = {(phase.name, each) for each in reach([day], phase)}
                     for pair in (later & written) - set(pairs):
                         found[phase.name].add(pair[1])
                         changed.add(pair)
@@ -325,8 +330,7 @@ class _Restore:
 
     def _report(
         self,
-        begun: float,
-        tables: Iterable[Restored],
+        record: RestoreRecord,
         not_kept: tuple[str, ...],
         owed: Mapping[str, Collection[date]],
     ) -> RestoreReport:
@@ -337,9 +341,9 @@ class _Restore:
             pipeline=self.run.pipeline,
             warehouse=self.run.warehouse,
             over=self.over,
-            begun=begun,
+            begun=record.begun,
             ended=self.context.ledger.now(),
-            tables=tuple(tables),
+            tables=record.done,
             not_kept=not_kept,
             to_recompute={name: tuple(sorted(days)) for name, days in owed.items()},
             asked=self.asked,

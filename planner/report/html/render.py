@@ -24,6 +24,7 @@ from planner.report.report import (
     billed_lines,
     change_lines,
     code_lines,
+    keep_lines,
     loss_lines,
     publication_lines,
     remark_lines,
@@ -157,6 +158,7 @@ def _header(report: Report, *, is_served: bool) -> Markup:
     if report.commands:
         facts.insert(0, ("asked by", report.commands[0].line))
     facts += [("billed", line.removeprefix("billed: ")) for line in billed_lines(report)]
+    facts += [("kept", line.removeprefix("kept: ")) for line in keep_lines(report)]
     facts += [("code", line.removeprefix("code: ")) for line in code_lines(report)]
     look = "good" if report.state == "complete" else "bad"
     return join(
