@@ -20,6 +20,7 @@ from planner.doctor.calendar import check_calendar
 from planner.doctor.exclusions import check_exclusions
 from planner.doctor.ids import check_ids
 from planner.doctor.listings import check_listings
+from planner.doctor.locations import check_locations
 from planner.doctor.names import none_of
 from planner.doctor.tables import Check, check_audits, check_tables
 from planner.errors import Exit
@@ -96,6 +97,7 @@ def _tables(context: Context) -> Iterator[Check]:
     for what, checks in (
         ("calendar", check_calendar(tables, pipeline, today=today)),
         ("tables", check_tables(tables, pipeline, today=today)),
+        ("locations", check_locations(tables, pipeline)),
         ("lists of days", check_listings(tables, pipeline)),
         ("audits", check_audits(tables, pipeline)),
         ("exclusions", check_exclusions(tables, pipeline)),
