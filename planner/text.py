@@ -25,6 +25,16 @@ def printable(text: str) -> str:
     return _CONTROL.sub(MARK, _STYLE.sub("", text))
 
 
+JOINER = "\N{WORD JOINER}"  # has no width
+_LIVE = re.compile(r"(?i)(?:\b(?:https?|ftp|mailto|xmpp|www)(?=[:.])|@(?=\w)|<|\](?=\())")
+
+
+def quiet(text: str) -> str:
+    """The text for a chat, in whichever of their markups: no address in it is a link, and no name a
+    mention."""
+    return _LIVE.sub(lambda found: found[0] + JOINER, text)
+
+
 ID_CHARS = 80  # of an id in a message; JSON has all of it
 
 

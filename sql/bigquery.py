@@ -70,8 +70,7 @@ WRITE_RIGHTS = ("bigquery.tables.getData", "bigquery.tables.updateData")
 A = TypeVar("A")
 T = TypeVar("T")
 
-# INFORMATION_SCHEMA.PARTITIONS promises no freshness [BigQuery documentation].
-RECORDS_LAG_SECONDS = 90.0
+RECORDS_LAG_SECONDS = 90.0  # INFORMATION_SCHEMA.PARTITIONS promises no freshness
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -318,7 +317,8 @@ class BigQueryWarehouse:
         return self._meter.bytes
 
     def location(self, table: str) -> str | None:
-        return self._table(table).location or self._location
+        known = self._locations.get(table.rpartition(".")[0])  # no dataset moves
+        return known or self._table(table).location or self._location
 
     def cancel(self) -> None:
         self._jobs.cancel()

@@ -34,8 +34,8 @@ _PATIENCE: Mapping[str, tuple[float, float]] = {
     "notFound": (30.0, 600.0),
     "": (30.0, 1800.0),
 }
-# Rows are in the buffer for up to 90 minutes
-# [https://cloud.google.com/bigquery/docs/streaming-data-into-bigquery#dataavailability].
+# Rows cannot be changed for 30 minutes, nor copied for up to 90
+# [https://docs.cloud.google.com/bigquery/docs/data-manipulation-language#limitations].
 _BUFFERED = "streaming buffer"
 _BUFFER_PATIENCE = (300.0, 7200.0)
 _LOGIN = "Run `gcloud auth application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS."
@@ -150,7 +150,7 @@ def _verdict(error: GoogleAPICallError) -> tuple[type[WarehouseError], str]:
     """
     reason, code = reason_of(error), int(error.code or 0)
     if _BUFFERED in _said(error).lower():
-        return WarehouseUnreachable, "Rows that are streamed in cannot be changed for 90 minutes."
+        return WarehouseUnreachable, "Rows that are streamed in cannot be changed for 30 minutes."
     if any(words in _said(error).lower() for words in _CONTENDED):
         return WarehouseUnreachable, "Another statement writes the table: try again later."
     match reason or code:

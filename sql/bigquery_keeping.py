@@ -2,8 +2,8 @@
 
 Copies are not billed as queries, and their storage is, until they expire. A run has one table of
 copies for each table that it writes, so that a destination sees one change per date: BigQuery
-allows 100,000 copy jobs a day in a project, and thousands of changes of a partitioned table
-[https://cloud.google.com/bigquery/quotas#copy_jobs]. Copies stay in the location of their table.
+allows 100,000 copy jobs a day in a project, and 30,000 modified partitions of a table
+[https://docs.cloud.google.com/bigquery/quotas#copy_jobs]. Copies stay where their table is.
 """
 
 from __future__ import annotations
@@ -65,8 +65,9 @@ class BigQueryKeeper:
 
     def keep(self, table: Table, days: Collection[date], run_id: str) -> Mapping[date, str]:
         about = self._warehouse._table(table.name)
-        is_pseudo = table.date.upper() == PARTITION_DATE or is_sharded(table.name)
-        if is_pseudo or not is_by_day(about, table, columns_of(about)):
+        if table.date.upper() == PARTITION_DATE:
+            raise Unsupported(f"{table.name} is dated by its loading, which is not put back")
+        if is_sharded(table.name) or not is_by_day(about, table, columns_of(about)):
             raise Unsupported(f"{table.name} is not partitioned by the day of {table.date}")
         copy = self._copy_of(table, run_id)
         with self._warehouse._in_our_words():

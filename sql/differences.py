@@ -53,18 +53,32 @@ def differences_query(
             for side in measuring
         ]
     statement = load("differences").format(sides="\nUNION ALL\n".join(sides))
-    if spans:
-        ordered = [spans[day] for day in sorted(dates)]
-        values["span_starts"] = [first for first, _ in ordered]
-        values["span_ends"] = [last for _, last in ordered]
-        values["first_read"] = min(first for first, _ in ordered)
-        values["last_read"] = max(last for _, last in ordered)
-    return statement, {
-        **values,
+    return statement, {**values, **_when(dates, spans), "ids_shown": ids_shown}
+
+
+def ids_query(
+    table: Table, entity: str, dates: Collection[date], *, spans: Spans | None = None
+) -> tuple[str, Parameters]:
+    """The statement that lists the ids of one table, and its parameters: for tables that no
+    statement can read together. Columns of the answer: `date`, `entity`, `id`, which may be NULL.
+    """
+    values: dict[str, Scalar | Sequence[Scalar]] = {}
+    statement = _ids(Side(table=table), entity, values, is_spanning=bool(spans))
+    return statement, {**values, **_when(dates, spans)}
+
+
+def _when(dates: Collection[date], spans: Spans | None) -> Parameters:
+    bounds = {"first_date": min(dates), "last_date": max(dates)}
+    if not spans:
+        return {"dates": sorted(dates), **bounds}
+    ordered = [spans[day] for day in sorted(dates)]
+    return {
         "dates": sorted(dates),
-        "first_date": min(dates),
-        "last_date": max(dates),
-        "ids_shown": ids_shown,
+        **bounds,
+        "span_starts": [first for first, _ in ordered],
+        "span_ends": [last for _, last in ordered],
+        "first_read": min(first for first, _ in ordered),
+        "last_read": max(last for _, last in ordered),
     }
 
 

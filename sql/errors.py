@@ -44,8 +44,8 @@ class WarehouseUnreachable(WarehouseError):
 class LostWrite(WarehouseUnreachable):
     """A statement was sent, and whether it has written is not known: ask before it is sent again.
 
-    BigQuery ends a query after six hours, so that is how long its job may be asked about
-    [https://cloud.google.com/bigquery/quotas#query_jobs].
+    An attempt of a query ends after six hours, so that is how long its job may be asked about; ours
+    have a time limit far below [https://docs.cloud.google.com/bigquery/quotas#query_jobs].
     """
 
     pause_seconds = 10.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,9 @@ NO_DOWNLOADS = {"autoinstall_known_extensions": False, "allow_community_extensio
 """How DuckDB is opened: it refuses a statement that would fetch code, and run it."""
 
 
+_FRAMES = re.compile(r"\n\s+0: ")
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
     """Say as ours what the libraries say as theirs."""
@@ -23,6 +27,13 @@ def refusals() -> Iterator[None]:
     except CommitFailedError:
         raise
     except (duckdb.IOException, OSError) as error:
-        raise WarehouseUnreachable(f"The local warehouse cannot be read: {error}") from error
+        raise WarehouseUnreachable(f"The local warehouse cannot be read: {_said(error)}") from error
     except (duckdb.Error, DeltaError, pa.ArrowException) as error:
-        raise WarehouseRefused(f"The local warehouse refuses the statement: {error}") from error
+        raise WarehouseRefused(
+            f"The local warehouse refuses the statement: {_said(error)}"
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    """Without the frames of a library's stack, which RUST_BACKTRACE adds."""
+    return _FRAMES.split(str(error), maxsplit=1)[0]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ from sql.warehouse import Parameters
 COMMIT_TRIES = 40
 COMMIT_PAUSE_SECONDS = 0.02  # first pause; doubles, with jitter
 COMMIT_PAUSE_MAX_SECONDS = 1.0
+
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between)
 
 Select = Callable[[Query], pa.Table]
 """Answers a query."""
@@ -63,12 +66,12 @@ def write(tables: DeltaFolder, statement: str, parameters: Parameters, select: S
         case exp.Create():
             return _create(tables, tree)
         case exp.Merge() if source:
-            _, gone = replacement_of(tree)
-            return _add(tables, table_name(tree.this), select(source), literal(gone, parameters))
+            gone = literal(_with_moments(replacement_of(tree)[1], select), parameters)
+            return _add(tables, table_name(tree.this), select(source), gone)
         case exp.Insert() if source:
             return _insert(tables, tree, select(source))
         case exp.Delete():
-            return _delete(tables, tree, parameters)
+            return _delete(tables, tree, parameters, select)
     raise Unsupported(
         f"The local warehouse does not run {tree.key.upper()}: "
         "write CREATE TABLE, MERGE … ON FALSE, INSERT … SELECT or DELETE … WHERE."
@@ -122,13 +125,38 @@ def _add(tables: DeltaFolder, name: str, new: pa.Table, gone: str | None) -> int
     return int(rows.num_rows)
 
 
-def _delete(tables: DeltaFolder, tree: exp.Delete, parameters: Parameters) -> int:
+def _delete(tables: DeltaFolder, tree: exp.Delete, parameters: Parameters, select: Select) -> int:
     where = tree.args.get("where")
     if where is None:
         raise Unsupported("DELETE needs a WHERE.")
-    gone = literal(where.this, parameters)
+    gone = literal(_with_moments(where.this, select), parameters)
     commit(tables, table_name(tree.this), lambda table: table.delete(gone))
     return 0
+
+
+def _with_moments(condition: exp.Expr, select: Select) -> exp.Expr:
+    """A condition whose constant moments are values of the type that Delta's columns have: its
+    engine counts in nanoseconds else, and compares them with no column."""
+    condition = condition.copy()
+    for compared in list(condition.find_all(*_COMPARISONS)):
+        for side, constant in compared.args.items():
+            if not isinstance(constant, exp.Expr) or constant.find(exp.Column, exp.Query):
+                continue
+            if isinstance(constant, exp.Literal | exp.Parameter):
+                continue  # a parameter is no moment
+            query = query_of(exp.select(exp.alias_(constant.copy(), "value")))
+            value = select(query)["value"][0].as_py()
+            if isinstance(value, datetime):
+                compared.set(side, _moment(value))
+    return condition
+
+
+def _moment(value: datetime) -> exp.Expr:
+    zone = 'Some("UTC")' if value.tzinfo else "None"
+    if value.tzinfo:
+        value = value.astimezone(UTC)
+    kind = f"Timestamp(Microsecond, {zone})"
+    return exp.func("arrow_cast", *map(exp.Literal.string, (value.isoformat(" "), kind)))
 
 
 def commit(tables: DeltaFolder, name: str, make: Callable[[DeltaTable], object]) -> None:

@@ -54,9 +54,9 @@ def partitioning_of(about: bigquery.Table) -> Partitioning:
 
 
 def is_partitioned_by(about: bigquery.Table, column: str) -> bool:
-    """Whether a table is partitioned by `column`, and each partition holds whole days."""
+    """Whether a table is partitioned by the hours, days, months or years of `column`."""
     by = about.time_partitioning
-    if by is None or by.type_ == bigquery.TimePartitioningType.HOUR:
+    if by is None:
         return False
     return (by.field or next(iter(pseudo_columns(about)), "")).lower() == column.lower()
 
@@ -89,7 +89,7 @@ def records_query(
     return load("partitions").format(dataset=quote_dataset(names[0]), named=named), {
         "table_names": shorts if exact else [short.lower() for short in shorts],
         "first_partition": start.isoformat()[:4],
-        "last_partition": end.isoformat().replace("-", ""),
+        "last_partition": end.strftime("%Y%m%d23"),
     }
 
 
@@ -133,9 +133,10 @@ def by_day(
 
 
 def partitions_of(day: date) -> Iterator[str]:
-    """The ids that the partition of `day` can have, by granularity: year, month, day."""
+    """The ids that the partitions of `day` can have, by granularity: year, month, day, hour."""
     digits = day.isoformat().replace("-", "")
     yield from (digits[:4], digits[:6], digits)
+    yield from (f"{digits}{hour:02}" for hour in range(24))
 
 
 def version_of(modified: datetime | None, rows: int | None) -> str:
@@ -146,8 +147,8 @@ def version_of(modified: datetime | None, rows: int | None) -> str:
 def versions_of(
     held: Mapping[date, Iterable[date]], rows: Iterable[Mapping[str, Any]]
 ) -> dict[date, tuple[str, ...]]:
-    """Date → the version of each partition that its rows are in, from the answer of
-    `partitions.sql`. `held`: date → the days of UTC that it is in.
+    """Date → one mark of all partitions that its rows are in, from the answer of `partitions.sql`:
+    what is written need not be in each of them. `held`: date → the days of UTC that it is in.
     """
     written = {
         row["partition_id"]: version_of(row["last_modified_time"], row["total_rows"])
@@ -162,7 +163,7 @@ def versions_of(
         )
         for day, utc_days in held.items()
     }
-    return {day: versions for day, versions in found.items() if versions}
+    return {day: ("|".join(versions),) for day, versions in found.items() if versions}
 
 
 def quote_dataset(table: str) -> str:

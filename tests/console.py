@@ -60,9 +60,10 @@ def pages(root: Path) -> dict[str, list[Block]]:
 
 
 def plain(line: str) -> str:
-    """A line without what is another one every day: numbers, ids, folders, widths and ticks."""
+    """A line without what is another one every day: numbers, ids, hosts, folders, widths, ticks."""
     line = re.sub(r"(run|plan)-\w+-\w+", "RUN", line)
     line = re.sub(r"logs are in .*", "logs", line)
+    line = re.sub(r"@[\w.-]+", "@HOST", line)
     return re.sub(r"[\d,/✓✗… ]+", " ", line).strip()
 
 

@@ -27,7 +27,7 @@ from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunRecord
 from worker.messages.aside import put_aside
 from worker.messages.lanes import lists_of
-from worker.messages.mailbox import FINAL, call_in, chunks_with_messages, correct_times
+from worker.messages.mailbox import FINAL, call_in, correct_times, steps_with_messages
 from worker.messages.transport import send_only
 from worker.run.control import settle_idle
 from worker.run.finalize import finalize
@@ -80,8 +80,12 @@ def reconcile(context: Context) -> list[Resent]:
             call_in(context.redis, queues, cancelling)
             for run in active:
                 _tell_if_slow(context, run)
-            there = chunks_with_messages(context.redis, queues)
-            return [each for run in active for each in _reconcile_one(context, run, there)]
+            there = steps_with_messages(context.redis, queues)
+            return [
+                each
+                for run in active
+                for each in _reconcile_one(context, run, there.get(run.id, set()))
+            ]
     finally:
         lease.release()
 
@@ -96,8 +100,9 @@ def _tell_if_slow(context: Context, run: RunRecord) -> None:
             log.warning("%s: could not see whether it stands still: %s", run.id, error)
 
 
-def _reconcile_one(context: Context, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:
-    """Reconcile a run; an error of one does not keep the others from it."""
+def _reconcile_one(context: Context, run: RunRecord, there: set[str]) -> list[Resent]:
+    """Reconcile a run, of which the steps `there` have messages; an error of one does not keep the
+    others from it."""
     try:
         return _reconcile_run(context, run, there)
     except FleetError as error:  # such as the plan of another version
@@ -111,7 +116,7 @@ def _reconcile_one(context: Context, run: RunRecord, there: set[tuple[str, str]]
     return []
 
 
-def _reconcile_run(context: Context, run: RunRecord, there: set[tuple[str, str]]) -> list[Resent]:
+def _reconcile_run(context: Context, run: RunRecord, there: set[str]) -> list[Resent]:
     context = context.serving(run)
     states = context.ledger.steps(run.id)
     if run.state is RunState.CANCELLING and lacking(context, run):
@@ -127,12 +132,24 @@ def _reconcile_run(context: Context, run: RunRecord, there: set[tuple[str, str]]
         return []
     # The plan is not read: it is large, and as a rule nothing is lost.
     wanted = {chunk_of(step) for step, at in states.items() if at not in STEP_ENDED} or {FINAL}
-    missing = {each for each in wanted if (run.id, each) not in there}
-    lost = _lost_long_enough(context, run.id, missing)
+    lost = _lost_long_enough(context, run.id, wanted - _awaited(there, states))
     sent = [each for each in sorted(lost) if _send(context, run, each, states)]
     for each in sent:
         log.warning("%s: resent: %s", run.id, each or "the finalization")
     return [Resent(run_id=run.id, chunk=each) for each in sent]
+
+
+def _awaited(there: set[str], states: Mapping[str, StepState]) -> set[str]:
+    """Chunks that a message moves on, or FINAL, by the steps that have messages.
+
+    The message of a step that has settled does so within moments: when its process hangs, or its
+    worker has lost sight of that, it stays with the worker for as long as that lives.
+    """
+    return {
+        FINAL if each == FINAL else chunk_of(each)
+        for each in there
+        if each == FINAL or states.get(each) not in STEP_ENDED
+    }
 
 
 def _send(context: Context, run: RunRecord, chunk_id: str, states: Mapping[str, StepState]) -> bool:

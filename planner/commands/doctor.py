@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from planner.doctor.calendar import check_calendar
 from planner.doctor.exclusions import check_exclusions
 from planner.doctor.ids import check_ids
 from planner.doctor.listings import check_listings
+from planner.doctor.locations import check_locations
 from planner.doctor.names import none_of
 from planner.doctor.tables import Check, check_audits, check_tables
 from planner.errors import Exit
@@ -95,6 +97,7 @@ def _tables(context: Context) -> Iterator[Check]:
     for what, checks in (
         ("calendar", check_calendar(tables, pipeline, today=today)),
         ("tables", check_tables(tables, pipeline, today=today)),
+        ("locations", check_locations(tables, pipeline)),
         ("lists of days", check_listings(tables, pipeline)),
         ("audits", check_audits(tables, pipeline)),
         ("exclusions", check_exclusions(tables, pipeline)),
@@ -143,8 +146,7 @@ def _home(home: Path) -> Check:
 def _disk(settings: Settings) -> Check:
     """What runs have left on it, how long it stays, and whether there is room for more."""
     home = settings.home_dir
-    left = [path for kind in ("logs", "reports") for path in (home / kind).rglob("*")]
-    size = sum(path.lstat().st_size for path in left)
+    size = sum(_size(home / kind) for kind in ("logs", "reports"))
     free = shutil.disk_usage(next(path for path in (home, *home.parents) if path.exists())).free
     few = f"{readable(free)} are free: make room, or set BACKFILL_HOME to another disk"
     return Check(
@@ -154,6 +156,16 @@ def _disk(settings: Settings) -> Check:
         "(BACKFILL_KEEP_DAYS)",
         warning=few if free < DISK_LEAST else "",
     )
+
+
+def _size(folder: Path) -> int:
+    """Of the files in a folder; a worker may be tidying them away."""
+    size = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                size += os.lstat(os.path.join(place, name)).st_size
+    return size
 
 
 def _warehouse(context: Context) -> Check:

@@ -5,13 +5,23 @@ Their one-line helps stand in `planner/cli.py`; a test holds them to the docstri
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
+from inspect import cleandoc
 from typing import Any, ClassVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from planner.commands import spared
+
+
+def flowing(text: str) -> str:
+    """A text whose paragraphs are a line each, so that a terminal of any width breaks them well."""
+    return "\n\n".join(
+        part if re.search(r"\n[ -]", part) else " ".join(part.split())
+        for part in cleandoc(text).split("\n\n")
+    )
 
 
 class Told(TyperCommand):
@@ -43,7 +53,10 @@ class Lazy(TyperCommand):
             app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             epilog = "\n".join(["Such as:", *self.examples]) if self.examples else None
             app.command(name=self.name, epilog=epilog, cls=Told)(found)
-        return typer.main.get_command(app)
+        command = typer.main.get_command(app)
+        for each in (command, *getattr(command, "commands", {}).values()):
+            each.help = flowing(each.help or "")
+        return command
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         """Import the command, and let it read its arguments."""

@@ -74,7 +74,9 @@ def _log(context: Context, run_id: str, record: StepRecord, lines: int) -> dict[
 
 
 def _last(path: Path, lines: int) -> list[str]:
-    """The last lines of a file; none where it is not."""
+    """The last lines of a file; none where it is not, or where a script has put another thing."""
+    if not path.is_file():
+        return []
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return [line.rstrip("\n") for line in deque(file, maxlen=lines)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from contextlib import closing, suppress
 from types import FrameType
 from typing import Annotated
@@ -20,9 +21,14 @@ from planner.pipeline.pipeline import Pipeline
 from planner.settings import Settings
 from planner.text import nearest
 
+READY_SECONDS = 30.0  # for workers to import all that they need, also on a machine that is busy
+LOOK_SECONDS = 0.1
+
 
 def up(
-    workers: Annotated[int, typer.Option("--workers", "-n", min=1, max=256)] = 2,
+    workers: Annotated[
+        int, typer.Option("--workers", "-n", min=1, max=256, help="How many steps at once.")
+    ] = 2,
     queues: Annotated[
         str | None,
         typer.Option("-Q", "--queues", parser=opt.parse_names, help="Only these queues (phases)."),
@@ -53,10 +59,11 @@ def up(
                     "broker": masked(settings.redis_url),
                 }
             )
-        up = "1 worker is up" if workers == 1 else f"{workers} workers are up"
-        err.print(f"{up}; logs are in {settings.folder('logs')}", markup=False)
-        note("In another terminal: planner enqueue --gaps. Ctrl-C stops the fleet.")
         try:
+            state = "up" if _are_there(settings, workers) else "starting"
+            told = "1 worker is" if workers == 1 else f"{workers} workers are"
+            err.print(f"{told} {state}; logs are in {settings.folder('logs')}", markup=False)
+            note("In another terminal: planner enqueue --gaps. Ctrl-C stops the fleet.")
             _say_what_it_would_lose(settings)
             threading.Event().wait()
         except KeyboardInterrupt:
@@ -71,6 +78,26 @@ def _check_queues(pipeline: Pipeline, queues: str) -> None:
     for name in (name.strip() for name in queues.split(",")):
         if name not in known:
             raise UsageError(f"There is no queue {name!r}; {nearest(name, known, what='queues')}")
+
+
+def _are_there(settings: Settings, workers: int) -> bool:
+    """Wait until the workers have registered, so that the next command finds them; for a while.
+
+    With a Redis of the user's own, others' workers are there too, and theirs may be long in coming.
+    """
+    import redis
+
+    from worker.ledger.connection import connect
+    from worker.ledger.slots import slots_now
+
+    if not settings.is_embedded:
+        return True
+    until = time.monotonic() + READY_SECONDS
+    with closing(connect(settings, patient=False)) as client, suppress(redis.RedisError):
+        while (there := slots_now(client)) < workers and time.monotonic() < until:
+            time.sleep(LOOK_SECONDS)
+        return there >= workers
+    return False
 
 
 def _say_what_it_would_lose(settings: Settings) -> None:

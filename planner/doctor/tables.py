@@ -23,6 +23,9 @@ from sql.warehouse import Partitioning, Warehouse
 CREDENTIALS = "GOOGLE_APPLICATION_CREDENTIALS"
 """The variable that gives a process other credentials than ours."""
 
+NO_DAY = date(9000, 1, 1)
+"""A date without rows: what has a version on it has one version for all dates."""
+
 _MADE_BY_HAND = (
     "make it, a Delta Lake table in the folder of its name, partitioned by its date "
     '(docs/operations.md, "A local table of one\'s own", has ten lines of Python)'
@@ -72,7 +75,7 @@ def _table(
         found = warehouse.partitioning(spec.name)
         odd = _undated(warehouse, spec, today=today)
         if phase.after and spec.written_at is None:
-            odd = "; ".join(filter(None, (odd, _unproved(warehouse, spec, found, today=today))))
+            odd = "; ".join(filter(None, (odd, _unproved(warehouse, spec))))
     except TableNotFound:
         return Check(
             what=what,
@@ -96,16 +99,16 @@ def _undated(warehouse: Warehouse, spec: TableSpec, *, today: date) -> str:
         )
 
 
-def _unproved(warehouse: Warehouse, spec: TableSpec, found: Partitioning, *, today: date) -> str:
+def _unproved(warehouse: Warehouse, spec: TableSpec) -> str:
     """That versions do not tell which dates were recomputed; empty where they do."""
     try:
-        warehouse.versions(spec.table, today, today)
+        is_of_all = bool(warehouse.versions(spec.table, NO_DAY, NO_DAY))
     except Unsupported:
         return (
             "nothing versions its rows, so a recomputation is not proved (`written_at` would "
             "prove it)"
         )
-    if found.column is None:
+    if is_of_all:
         return (
             "one version covers all its dates, so a write of one makes every date look recomputed "
             "(`written_at` would prove it)"

@@ -23,10 +23,9 @@ from planner.report.report import (
     remark_lines,
     verdict,
 )
-from planner.text import counted, date_runs, duration, moment, printable
+from planner.text import JOINER, counted, date_runs, duration, moment, printable
 
 SHORT_SHOWN = 10  # dates that the recount found short; what failed lists every date
-JOINER = "\N{WORD JOINER}"  # has no width
 _LINK = re.compile(r"(?i)(https?|ftp|mailto|xmpp|\bwww)([:.])")
 """What GitHub and others make a link of, wherever it stands: it is none with an escaped sign."""
 _MENTION = re.compile(r"@(?=\w)")

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from planner.data import Data
 from planner.gaps.matrix import Count
 from planner.report.advice import enqueue_command, next_steps
 from planner.report.causes import cause_lines, causes
 from planner.report.report import Report, verdict
-from planner.text import counted, date_runs, duration
+from planner.text import counted, date_runs, duration, printable, quiet
 
 CAUSES_MOST = 5
 LINES_MOST = 40
 RUNS_SHOWN = 6  # stretches of dates in one message
+
+
+def _quiet(text: str) -> str:
+    return quiet(printable(text))
+
+
+Quiet = Annotated[str, AfterValidator(_quiet)]
+"""Text that holds what others said: chats make links and mentions of it."""
 
 
 class Message(Data):
@@ -27,8 +38,8 @@ class Message(Data):
     pipeline: str
     state: str
     """Of the run, or of the restore."""
-    title: str
-    text: str
+    title: Quiet
+    text: Quiet
     """Title, what happened, causes and what to do, in lines; what Slack and its like show."""
 
 

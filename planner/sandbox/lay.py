@@ -14,14 +14,25 @@ from pathlib import Path
 from planner.errors import UsageError
 from planner.files import make_folder, write_whole
 from planner.pipeline.load import SHIPPED, load_pipeline
+from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
-from planner.sandbox.punch import Hole
-from planner.sandbox.shop import build_shop, first_day, punch_shop
+from planner.sandbox.punch import Hole, column_of, delete_rows, ids_of
+from planner.sandbox.shop import build_shop, first_day
 from sql import load
 from sql.local import LocalWarehouse
 
 FILE, TABLES, SQL, JOBS, SERVICE = "shop.toml", "warehouse", "sql", "jobs", "service"
-HOLES, SEED = 6, 1
+SEED = 1
+HOLES = (
+    ("daily", 0.2, False),
+    ("daily", 0.7, False),
+    ("weekly", 0.8, True),
+    ("weekly", 0.9, False),
+    ("monthly", 0.5, False),
+    ("forecast", 0.4, False),
+)
+"""Phase, how far along its dates, and whether the date loses all of its stores, or one: of the same
+kinds on whichever day the shop is laid down."""
 
 _LAID = Path(__file__).with_name("laid")
 _HEAD = """\
@@ -56,9 +67,28 @@ def lay_shop(folder: Path, *, until: date) -> list[Hole]:
         warehouse.run(load("shop/create/store_forecast"), {})
         span = {"start_date": days.start, "end_date": days.end}
         warehouse.run(load("shop/store_forecast"), span)
-        return punch_shop(warehouse, shop, seed=SEED, holes=HOLES)
+        return [_hole(warehouse, shop, *each) for each in HOLES]
     finally:
         warehouse.close()
+
+
+def _hole(
+    warehouse: LocalWarehouse, shop: Pipeline, name: str, share: float, is_whole: bool
+) -> Hole:
+    (spec,) = shop.by_name[name].tables
+    days = sorted(warehouse.coverage(spec.table, date.min, date.max))
+    day = days[int(share * len(days))]
+    stores = ids_of(warehouse, spec, shop.entity, day)
+    lost = stores if is_whole else stores[-1:]
+    column = column_of(spec, shop.entity)
+    return Hole(
+        phase=name,
+        tables=(spec.name,),
+        start=day,
+        end=day,
+        entity=None if is_whole else str(lost[0]),
+        rows=delete_rows(warehouse, spec, day, day, column, lost),
+    )
 
 
 def _write_files(folder: Path, start: date) -> None:

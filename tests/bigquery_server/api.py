@@ -7,6 +7,9 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from sqlglot import exp, parse_one
+from sqlglot.errors import SqlglotError
+
 from sql.days import PARTITION_DATE, SUFFIX
 from sql.errors import TableNotFound
 from tests.bigquery_server import copies, encode
@@ -128,11 +131,11 @@ class Api:
             # Refused at once, and forgotten: a dry run has no id to ask about.
             job.finish(answer=self.jobs.execute(job, warehouse))
             return job.resource()
-        at = self._inferred(configuration)
-        if at != self._location and job.location != at:
-            raise ApiError(
-                "notFound", f"Not found: Table p:d.t was not found in location {job.location}"
-            )
+        for at in self._places(configuration):
+            if at != job.location:
+                raise ApiError(
+                    "notFound", f"Not found: Table p:d.t was not found in location {job.location}"
+                )
         self.jobs.begin(job)
         self.jobs.wait(job, warehouse, seconds=0)
         # As BigQuery does: the first answer says RUNNING, an error is found by asking again.
@@ -194,10 +197,18 @@ class Api:
 
     def _inferred(self, configuration: Json) -> str:
         """Where BigQuery runs a job that names no location: where its tables are."""
-        text = str(configuration.get("query", {}).get("query", "")).replace("`", "")
-        return next(
-            (at for name, at in self._locations.items() if f"{name}." in text), self._location
-        )
+        return next(iter(self._places(configuration)), self._location)
+
+    def _places(self, configuration: Json) -> list[str]:
+        """Where the tables of a statement are, each place once."""
+        try:
+            tree = parse_one(str(configuration.get("query", {}).get("query", "")), read="bigquery")
+        except SqlglotError:
+            return []
+        datasets = [table.db for table in tree.find_all(exp.Table) if table.db]
+        places = [self._locations.get(name, self._location) for name in datasets]
+        about_jobs = [name for name in datasets if name.lower().startswith("region-")]
+        return [] if about_jobs else [*dict.fromkeys(places)]
 
     def _waited(
         self,
@@ -309,10 +320,7 @@ class Api:
             "lastModifiedTime": str(int(layout.modified.timestamp() * 1000)),
         }
         if layout.partition:
-            answer["timePartitioning"] = {
-                "type": layout.granularity,
-                **({} if layout.partition == PARTITION_DATE else {"field": layout.partition}),
-            }
+            answer |= _partitioning(layout)
             answer["requirePartitionFilter"] = f"{dataset}.{table}" in self._filtered
         if layout.streamed:
             answer["streamingBuffer"] = {
@@ -328,3 +336,12 @@ class Api:
             return warehouse.layout(warehouse.folder_name(f"{project}.{dataset}.{table}", project))
         except TableNotFound:
             raise ApiError("notFound", f"Not found: Table {project}:{dataset}.{table}") from None
+
+
+def _partitioning(layout: Layout) -> Json:
+    """By what a table is partitioned, as tables.get has it."""
+    if layout.granularity == "RANGE":
+        numbers = {"start": "0", "end": "1000", "interval": "1"}
+        return {"rangePartitioning": {"field": layout.partition, "range": numbers}}
+    field = {} if layout.partition == PARTITION_DATE else {"field": layout.partition}
+    return {"timePartitioning": {"type": layout.granularity, **field}}

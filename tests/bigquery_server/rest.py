@@ -45,6 +45,7 @@ class BigQueryServer:
     require_partition_filter: tables (`dataset.table`) of which BigQuery would refuse a query
     without a constant filter on the column that partitions them. read_only: tables of which it says
     that their rows may be read and not changed. shown: views, external tables and snapshots.
+    by_hour: tables that are partitioned by the hour of a TIMESTAMP, and that column.
     expect_unknown: whether to end quietly although something was asked that it does not know; else
     the end of `with` raises `AssertionError`, unless another exception is under way.
     """
@@ -61,10 +62,12 @@ class BigQueryServer:
         require_partition_filter: Collection[str] = (),
         read_only: Collection[str] = (),
         shown: Mapping[str, Shown] = MappingProxyType({}),
+        by_hour: Mapping[str, str] = MappingProxyType({}),
         expect_unknown: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self.shown = shown
+        self.by_hour = by_hour
         self.expect_unknown = expect_unknown
         self.requests: deque[Request] = deque(maxlen=REQUESTS_KEPT)
         """The newest requests, oldest first."""
@@ -209,6 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
         self._warehouse = ServedWarehouse(self.server.bigquery.folder)
         self._warehouse.shown = self.server.bigquery.shown
+        self._warehouse.by_hour = self.server.bigquery.by_hour
 
     def finish(self) -> None:
         self._warehouse.close()

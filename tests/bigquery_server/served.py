@@ -17,8 +17,11 @@ from sql.days import SUFFIX, is_sharded
 from sql.delta_tables import newest_shard, shards
 from sql.errors import TableNotFound, Unsupported, WarehouseRefused
 from sql.local import LocalWarehouse
+from sql.statements import quote_column, quote_table
 from sql.warehouse import Parameters
 
+_BY = {"DATE": "DAY", "INT64": "RANGE"}
+"""Type of the column that partitions a Delta table → what the served one is partitioned by."""
 _PARTITIONS = "INFORMATION_SCHEMA.PARTITIONS"
 TABLES_READ = 1000  # by a query of them [BigQuery documentation]
 _PARTITIONS_COLUMNS = pa.schema(
@@ -33,6 +36,16 @@ _PARTITIONS_COLUMNS = pa.schema(
         "storage_tier": pa.string(),
     }
 )
+
+
+Part = date | datetime | int | None
+"""What tells one partition of a table from another."""
+_PART_TYPES = {
+    "HOUR": pa.timestamp("us", tz="UTC"),
+    "RANGE": pa.int64(),
+}
+"""By granularity; of all others a DATE."""
+_HOURS = "SELECT TIMESTAMP_TRUNC({by}, HOUR) AS at, COUNT(*) AS held FROM {table} GROUP BY at"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,15 +65,15 @@ class Layout:
     required: frozenset[str]
     """Columns that are NOT NULL."""
     partition: str | None
-    """The DATE column that partitions it; None for a table in one piece. `_PARTITIONDATE`: it is
-    partitioned by the day of loading, and has no such column."""
-    partitions: Mapping[date | None, Partition]
-    """By date; a table in one piece has its only one under None."""
+    """The column that partitions it: a DATE, of ranges an INT64; None for a table in one piece.
+    `_PARTITIONDATE`: it is partitioned by the day of loading, and has no such column."""
+    partitions: Mapping[Part, Partition]
+    """By date, hour or number; a table in one piece has its only one under None."""
     created: datetime
     kind: str = "TABLE"
     """BigQuery's; of anything else there are no records of partitions."""
     granularity: str = "DAY"
-    """BigQuery's: or MONTH."""
+    """BigQuery's: or MONTH, or HOUR; RANGE: by the numbers of a column."""
     streamed: frozenset[date] = frozenset()
     """Dates whose rows are still in the streaming buffer: found by queries, under no date in the
     records."""
@@ -73,7 +86,7 @@ class Layout:
     def rows_streamed(self) -> int:
         return sum(self.partitions[day].rows for day in self.streamed)
 
-    def partition_id(self, day: date | None) -> str | None:
+    def partition_id(self, day: Part) -> str | None:
         """As BigQuery has it: NULL for a table in one piece, `__NULL__` for the rows without a
         date.
         """
@@ -83,6 +96,10 @@ class Layout:
             return "__NULL__"
         if day in self.streamed:
             return "__UNPARTITIONED__"
+        if isinstance(day, int):
+            return str(day)
+        if self.granularity == "HOUR":
+            return f"{day:%Y%m%d%H}"
         return f"{day:%Y%m}" if self.granularity == "MONTH" else f"{day:%Y%m%d}"
 
     @property
@@ -109,6 +126,9 @@ class ServedWarehouse(LocalWarehouse):
     """What was there by then is in the records, however they lag."""
     shown: Mapping[str, Shown] = MappingProxyType({})
     """`dataset.table` → what it is, of all that is no table."""
+    by_hour: Mapping[str, str] = MappingProxyType({})
+    """`dataset.table` → the TIMESTAMP that partitions it by hour, which Delta cannot. Any write
+    moves the time of every hour."""
 
     def resolved(self, tree: exp.Expr, project: str) -> exp.Expr:
         """`tree` with its tables named as their folders are: `d.t` and `project.d.t` are one."""
@@ -176,10 +196,9 @@ class ServedWarehouse(LocalWarehouse):
         columns = self.columns(name)
         fields = pa.schema(table.schema().to_arrow())
         by = next(
-            (column for column in table.metadata().partition_columns if columns[column] == "DATE"),
-            None,
+            (each for each in table.metadata().partition_columns if columns[each] in _BY), None
         )
-        found: dict[date | None, Partition] = {}
+        found: dict[Part, Partition] = {}
         log = self._log(name, table)
         for action in pa.table(table.get_add_actions(flatten=True)).to_pylist():
             day = action[f"partition.{by}"] if by else None
@@ -191,13 +210,21 @@ class ServedWarehouse(LocalWarehouse):
                 modified=max(modified, old.modified) if old else modified,
             )
         created = table.metadata().created_time or 0
-        return Layout(
+        layout = Layout(
             columns=columns,
             required=frozenset(field.name for field in fields if not field.nullable),
             partition=by,
             partitions=found,
             created=datetime.fromtimestamp(created / 1000, UTC),
+            granularity=_BY[columns[by]] if by else "DAY",
         )
+        return self._hourly(name, layout) if name in self.by_hour else layout
+
+    def _hourly(self, name: str, layout: Layout) -> Layout:
+        by = self.by_hour[name]
+        hours = self.rows(_HOURS.format(by=quote_column(by), table=quote_table(name)), {})
+        parts = {row["at"]: Partition(rows=row["held"], modified=layout.modified) for row in hours}
+        return replace(layout, partition=by, partitions=parts, granularity="HOUR")
 
     def rows_where(self, layout: Layout, condition: exp.Expr, parameters: Parameters) -> int:
         """How many rows are in the partitions for which `condition` holds. It names no column
@@ -206,7 +233,9 @@ class ServedWarehouse(LocalWarehouse):
         assert layout.partition is not None
         partitions = pa.table(
             {
-                layout.partition: pa.array(list(layout.partitions), pa.date32()),
+                layout.partition: pa.array(
+                    list(layout.partitions), _PART_TYPES.get(layout.granularity, pa.date32())
+                ),
                 "partition_rows": pa.array(
                     [part.rows for part in layout.partitions.values()], pa.int64()
                 ),

@@ -22,6 +22,7 @@ import psutil
 import pytest
 import redis
 
+from planner.plan.plan import chunk_of
 from planner.plan.states import RunState
 from planner.sandbox.coordinator import Coordinator
 from tests.chaos.harness import (
@@ -47,7 +48,7 @@ from worker.app import queue_names
 from worker.ledger.record import StepRecord
 from worker.messages.lanes import lists_of
 from worker.messages.later import waiting
-from worker.messages.mailbox import chunks_with_messages
+from worker.messages.mailbox import steps_with_messages
 from worker.processes.children import Child, supervised
 from worker.processes.embedded_redis import find_redis_server
 from worker.processes.workers import run_workers, worker_process
@@ -407,8 +408,8 @@ def test_clocks_are_off_by_an_hour(broken: Sandbox) -> None:
 def are_sent(sandbox: Sandbox, run_id: str, chunks: int) -> bool:
     """Whether so many chunks of a run have a message."""
     lists = lists_of(queue_names(sandbox.pipeline))
-    there = chunks_with_messages(sandbox.ledger.client, lists)
-    return sum(run == run_id for run, _ in there) >= chunks
+    there = steps_with_messages(sandbox.ledger.client, lists)
+    return len({chunk_of(step) for step in there.get(run_id, ())}) >= chunks
 
 
 @pytest.mark.slow

@@ -214,6 +214,7 @@ def test_every_job_has_labels_limits_and_typed_parameters(server: BigQueryServer
         assert job["configuration"]["query"]["maximumBytesBilled"] == "50000000"
         assert job["configuration"]["jobTimeoutMs"] == "90000"
         assert job["configuration"]["query"]["useLegacySql"] is False
+        assert job["configuration"]["query"]["useQueryCache"] is False
         assert job["jobReference"]["location"] == (  # of its tables, or the one that is set
             "EU" if "SELECT @n" in job["configuration"]["query"]["query"] else "US"
         )

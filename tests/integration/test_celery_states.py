@@ -8,6 +8,8 @@ By the result backend and by task events, which is all that Flower knows.
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from datetime import date
 
@@ -72,7 +74,8 @@ def held_d(fleet: Tiny) -> Iterator[tuple[date, Lease]]:
     fleet.spoil(day, "b")
     lease = Lease(fleet.client, [Resource(name=f"{fleet.context.realm}:d:{day}")], seconds=60)
     assert lease.acquire()
-    yield day, lease
+    with lease.kept_alive():  # the fleet's leases expire after 2 s: it would be evicted
+        yield day, lease
     lease.release()
 
 
@@ -171,7 +174,29 @@ def test_killed_between_settling_and_sending(fleet: Tiny) -> None:
     expected = {"a": "succeeded", "b": "failed", "d": "succeeded", "c": "blocked"}
     assert fleet.states(run_id) == {f"{day}/{phase}": to for phase, to in expected.items()}
     assert record.endings == 1
+    until(lambda: results(fleet, run_id, day)["b"] == {"FAILURE"})  # its message came again
     never_a_success(fleet, run_id)
+
+
+def test_hanging_between_settling_and_sending(fleet: Tiny) -> None:
+    """Its worker holds the failed step's message for ever: that is no sign of what is left."""
+    (day,) = fleet.days(1)
+    fleet.spoil(day, "b")
+    (fleet.place / "freezes_before_rest").touch()
+
+    run_id, frozen = fleet.enqueue([day]), fleet.place / "frozen"
+    try:
+        record = fleet.ended(run_id)
+    finally:
+        if frozen.exists():
+            os.kill(int(frozen.read_text()), signal.SIGKILL)
+
+    assert frozen.exists()
+
+    expected = {"a": "succeeded", "b": "failed", "d": "succeeded", "c": "blocked"}
+    assert fleet.states(run_id) == {f"{day}/{phase}": to for phase, to in expected.items()}
+    assert record.endings == 1
+    assert "SUCCESS" not in results(fleet, run_id, day)["b"]
 
 
 @pytest.mark.parametrize("is_forgotten", [True, False])

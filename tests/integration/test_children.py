@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 import redis
 
@@ -123,6 +124,7 @@ def test_up_ends_with_what_its_workers_cannot_start_with(
     assert told in done.err
 
 
+@pytest.mark.slow
 def test_up_and_its_workers_say_by_what_their_redis_would_lose_runs(
     client: redis.Redis, redis_settings: Settings, tmp_path: Path
 ) -> None:
@@ -135,7 +137,7 @@ def test_up_and_its_workers_say_by_what_their_redis_would_lose_runs(
     try:
         with told.open("wb") as err:
             up = subprocess.Popen(
-                [sys.executable, "-m", "planner", "up", "--workers", "1"],
+                [sys.executable, "-m", "planner", "up", "--workers", "2"],
                 env={**os.environ, **environment_of(settings)},
                 cwd=tmp_path,
                 stderr=err,
@@ -144,13 +146,35 @@ def test_up_and_its_workers_say_by_what_their_redis_would_lose_runs(
         for place in (told, worker):
             for lack in ("maxmemory-policy is allkeys-lru", "writes nothing to its disk"):
                 until(lambda lack=lack, place=place: place.exists() and lack in place.read_text())
+        _one_dies_whose_log_cannot_be_opened(up, told, worker)
     finally:
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("appendonly", "yes")
         up.terminate()
-        assert up.wait(30) == 0
-    for place in (told, worker):
-        assert sum("Redis: it" in line for line in place.read_text().splitlines()) == 2
+        assert up.wait(60) == 0
+    assert sum("Redis: it" in line for line in told.read_text().splitlines()) == 2
+
+
+def _one_dies_whose_log_cannot_be_opened(
+    up: subprocess.Popen[bytes], told: Path, log: Path
+) -> None:
+    """`up` says so, starts its other worker again all the same, and that one too as soon as it can
+    be."""
+    log.rename(log.with_name("away"))
+    log.mkdir()
+    for each in [_worker_of(up, number) for number in (1, 2)]:
+        each.kill()
+    until(lambda: "worker-1 died of signal 9 and cannot be started again" in told.read_text())
+    until(lambda: "worker-2 died of signal 9 and was started again" in told.read_text())
+    log.rmdir()
+    until(lambda: "worker-1 is not there and was started again" in told.read_text())
+    until(lambda: "ready." in log.read_text())
+
+
+def _worker_of(up: subprocess.Popen[bytes], number: int) -> psutil.Process:
+    children = psutil.Process(up.pid).children()
+    (found,) = (each for each in children if f"worker-{number}@%h" in each.cmdline())
+    return found
 
 
 @pytest.fixture(params=["with a launcher", "without"])

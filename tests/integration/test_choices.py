@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import date
 from functools import partial
 from pathlib import Path
 
 import pytest
-import redis
 
 from planner.errors import BadPipeline
 from planner.pipeline.load import load_pipeline
 from planner.plan.parse import read_plan
 from planner.report.markdown import render_markdown
-from planner.settings import Settings
 from tests.commands import Done
-from tests.integration.mart import DAILY, DAYS, STATEMENTS, Mart
+from tests.integration.mart import DAILY, DAYS, RUN, STATEMENTS, MakeMart, Mart
+from worker.ledger.keys import run_key
 from worker.runners.environment import fill
 from worker.step.context import Context
 
@@ -31,9 +31,9 @@ def rated(rate: str) -> str:
 
 
 @pytest.fixture
-def mart(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Mart:
+def mart(make_mart: MakeMart) -> Mart:
     """`daily` has two runners: one multiplies by a value, the other adds a hundred."""
-    made = Mart(tmp_path, redis_settings.redis_url)
+    made = make_mart()
     file = Path(made.settings.pipeline)
     second = '[[phases.runners]]\nkind = "sql"\nstatements = ["hundred"]'
     own = f'statements = ["daily"]\n{VALUES}\n{second}'
@@ -214,6 +214,19 @@ def test_a_declaration_that_cannot_be_is_refused(mart: Mart, values: str, says: 
         load_pipeline(str(file))
 
     assert says in str(refused.value)
+
+
+def test_a_value_that_redis_holds_has_to_match_when_it_is_used(mart: Mart) -> None:
+    mart.lose("daily", DAYS[1])
+    mart.begin(mart.plan())
+    forged = json.dumps({"rate": "1); DROP TABLE m.daily; --"})
+    mart.ledger.client.hset(run_key(RUN), "values", forged)
+
+    mart.go_on(["daily"])
+
+    assert "does not match [0-9]" in mart.problem(DAYS[1], "daily")
+    assert paid(mart, DAYS[1]) == []
+    assert paid(mart, DAYS[0]) == [1, 2, 3, 4]
 
 
 def test_what_is_put_in_is_not_looked_at_again() -> None:

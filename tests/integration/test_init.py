@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from planner.doctor.tables import check_tables
 from planner.pipeline.load import load_pipeline
+from planner.sandbox.lay import HOLES, lay_shop
 from sql.local import LocalWarehouse
 from tests.bigquery_server.rest import BigQueryServer
 from tests.commands import Done, planner
@@ -135,6 +137,19 @@ def test_a_shop_to_try_is_laid_down_with_holes_and_what_fills_them(tmp_path: Pat
     assert (again.code, "exists in" in again.err) == (2, True)
     tables = command(tmp_path, "init", "--example", "shop", "--tables", "a.b,c.d")
     assert (tables.code, "name neither" in tables.err) == (2, True)
+
+
+@pytest.mark.parametrize("until", ["2026-11-27", "2027-02-28", "2027-03-01", "2027-05-30"])
+def test_a_shop_to_try_has_the_same_kinds_of_holes_on_any_day(tmp_path: Path, until: str) -> None:
+    holes = lay_shop(tmp_path, until=date.fromisoformat(until))
+
+    assert [(hole.phase, hole.entity is None) for hole in holes] == [
+        (phase, is_whole) for phase, _, is_whole in HOLES
+    ]
+    assert len({(hole.phase, hole.start) for hole in holes}) == len(HOLES)
+    weeks = [hole.start for hole in holes if hole.phase == "weekly"]
+    days = [hole.start for hole in holes if hole.phase == "daily"]
+    assert all(not 0 <= (week - day).days < 7 for week in weeks for day in days)
 
 
 def test_an_example_that_there_is_not_is_refused(tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from planner.sandbox.workers import environment_of
 from tests.commands import Done, planner
 from tests.integration.shop import RUN, Shop, day, lose_what_is_written
+from worker.serve.tail import last_lines, log_file
 from worker.step.errors import Requeue
 
 
@@ -58,3 +62,32 @@ def test_a_step_that_is_none_is_named(shop: Shop) -> None:
 
     assert done.code == 2
     assert "did you mean '2025-03-04/sessionise'?" in done.err
+
+
+@pytest.mark.parametrize("what", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_what_stands_in_the_place_of_a_log_is_not_waited_for(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, what: Callable[[Path], object]
+) -> None:
+    shop.lose_sessions(day(4))
+    shop.register(shop.plan())
+    step = f"{day(4)}/sessionise"
+    path = log_file(shop.context, RUN, step)
+    path.parent.mkdir(parents=True)
+    what(path)
+
+    assert logs(shop, step, "--json").json["logs"][0]["lines"] == []
+    assert last_lines(path) == []
+
+
+def test_a_log_gives_a_terminal_no_orders(shop: Shop) -> None:
+    shop.lose_sessions(day(4))
+    shop.register(shop.plan())
+    step = f"{day(4)}/sessionise"
+    path = log_file(shop.context, RUN, step)
+    path.parent.mkdir(parents=True)
+    path.write_text("\x1b]0;owned\x07\x1b[2J[red]x[/red] \x9b31m\n", encoding="utf-8")
+
+    told = logs(shop, step)
+
+    assert "[red]x[/red]" in told.out
+    assert not {"\x1b", "\x9b", "\x07"} & set(told.out + told.err)

@@ -117,6 +117,7 @@ def test_a_web_hook_is_sent_it_signed_and_again_when_it_refuses(shop: Shop, hook
 
 
 @pytest.mark.parametrize("notify", ["false", "/nowhere/at/all", "hook"])
+@pytest.mark.quick("false", "hook")
 def test_what_cannot_be_told_changes_no_run_and_is_logged(
     shop: Shop, hook: Hook, caplog: pytest.LogCaptureFixture, notify: str
 ) -> None:
@@ -184,6 +185,20 @@ def test_what_takes_the_message_cannot_hold_up_the_worker_that_tells(
     # What it started is ended with it
     assert not [each for each in psutil.Process().children(recursive=True) if each.is_running()
                 and "sleep" in each.name()]  # fmt: skip
+
+
+def test_what_a_command_that_ends_well_leaves_behind_is_not_waited_for(shop: Shop) -> None:
+    """It may be a mailer that goes on by itself; it holds nothing of ours open."""
+    mark = f"{20 + time.time() % 1:.9f}"
+    set_up(shop, notify=f"sh -c 'sleep {mark} & exit 0'")
+    began = time.monotonic()
+
+    assert module.notify(shop.context, source_late("sales", "orders", [day(4)]), once="1")
+
+    assert time.monotonic() - began < 10
+    for each in psutil.process_iter(["cmdline"]):
+        if each.info["cmdline"] == ["sleep", mark]:
+            each.kill()
 
 
 def test_a_run_that_stands_still_is_told_of_once(shop: Shop, hook: Hook) -> None:

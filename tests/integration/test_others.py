@@ -100,6 +100,7 @@ def test_files_are_for_their_owner_whatever_the_umask(tmp_path: Path) -> None:
             client = connect(settings, patient=False)
             client.set("a", 1)
             client.bgrewriteaof()
+            assert client.config_get("port") == {"port": "0"}
             made = {path: path.stat().st_mode for path in settings.home_dir.rglob("*")}
     finally:
         os.umask(before)

@@ -301,6 +301,7 @@ def test_a_script_is_priced_by_what_the_jobs_with_its_labels_were_billed(
         ({"app": "other"}, None),
     ],
 )
+@pytest.mark.quick(0, 1, 7)
 def test_jobs_without_one_of_the_labels_tell_nothing(
     mart: Mart, server: BigQueryServer, labels: dict[str, str], bytes_told: int | None
 ) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -9,11 +12,13 @@ import pytest
 from planner.plan.states import RunState
 from tests.commands import planner
 from tests.integration.ledgers import end, rename
+from tests.integration.shop import Shop
 from tests.integration.tiny import Tiny
 from tests.waiting import until
-from worker.ledger.slots import sign_off, sign_on
+from worker import janitor
+from worker.ledger.slots import KEY, sign_off, sign_on
 from worker.messages.lanes import list_of
-from worker.messages.later import deliver, put_off, waiting
+from worker.messages.later import Delivery, deliver, put_off, waiting
 from worker.reconciler import LOOKED, reconcile_in_turn
 from worker.step.context import Context
 
@@ -68,6 +73,49 @@ def test_a_fleet_looks_twice_in_the_time_that_the_setting_says_however_many_it_i
     assert 0 < idle.client.pttl(LOOKED) <= 3600 * 1e3 / 2
     idle.client.delete(LOOKED)
     end(idle.ledger, run_id)
+
+
+def test_a_turn_that_fails_does_not_end_the_thread_that_heals(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*ignored: object) -> None:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(janitor.orphans, "reap", fails)
+    monkeypatch.setattr(janitor, "tidy_daily", fails)
+    settings = shop.context.settings.model_copy(update={"reconcile_seconds": 0.2})
+    context = Context(settings, patient=False)
+    thread = janitor.Janitor(context, "worker-1@h", 1, Delivery(context.redis, []))
+    thread._takes_all = False  # it tells no worker of queues
+    thread.start()
+    try:
+        for _ in range(3):
+            until(lambda: context.redis.zcard(KEY))
+            context.redis.delete(KEY)
+    finally:
+        thread.stop()
+        thread.join(10)
+    assert "a turn of the janitor failed" in caplog.text
+
+
+def test_a_process_that_is_forked_during_a_turn_does_not_hang() -> None:
+    """A pool process that dies is replaced by a fork: of what the janitor's thread holds then, it
+    has a copy that is never given back."""
+    lock, begun = threading.Lock(), threading.Event()
+
+    def turn() -> None:
+        with lock:
+            begun.set()
+            time.sleep(0.5)  # so long the lock is held
+
+    thread = threading.Thread(target=janitor.Janitor._quietly, args=(turn,))
+    thread.start()
+    begun.wait()
+    pid = os.fork()
+    if not pid:
+        os._exit(not lock.acquire(timeout=2))
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_a_chunk_goes_on_where_it_was(idle: Tiny) -> None:

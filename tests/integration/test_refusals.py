@@ -237,6 +237,7 @@ def test_reading_a_run_writes_nothing(shop: Shop, client: redis.Redis, refuses: 
 
 @pytest.mark.parametrize("what", ["plan", "steps", "some steps"])
 @pytest.mark.parametrize("who", ["the reconciler", "the finalization"])
+@pytest.mark.quick("the reconciler-plan", "the finalization-steps")
 def test_a_run_whose_plan_or_steps_are_gone_is_lost_by_name(
     shop: Shop, client: redis.Redis, tmp_path: Path, what: str, who: str
 ) -> None:
@@ -273,6 +274,24 @@ def test_a_run_whose_plan_or_steps_are_gone_is_lost_by_name(
     assert "planner enqueue --gaps --start 2025-03-11" in told["text"]
     reconcile(shop.context)
     assert len(heard.read_text().splitlines()) == 1
+
+
+def test_a_fleet_calls_a_run_lost_whose_steps_an_evicting_redis_dropped(tiny: Tiny) -> None:
+    # Given a run of which one step is at work, and another waits
+    day_of_it, other = tiny.days(2)
+    tiny.hold(day_of_it)
+    run_id = tiny.enqueue([day_of_it, other], ["a", "b"])
+    until(lambda: tiny.ticks(day_of_it))
+
+    # When all that Redis knew of them is gone
+    tiny.client.delete(run_key(run_id, "steps"))
+    tiny.let_go(day_of_it)
+
+    # Then the run has ended, by name, and holds nothing
+    record = tiny.ended(run_id)
+    assert record.state is RunState.FAILED
+    assert record.note.startswith("lost: Redis has dropped")
+    assert run_id not in tiny.ledger.held(record.pipeline, record.warehouse_id).values()
 
 
 def test_a_run_that_is_gone_before_its_time_is_named(shop: Shop, client: redis.Redis) -> None:

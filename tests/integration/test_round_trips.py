@@ -9,6 +9,7 @@ import redis
 
 from planner.settings import Settings
 from tests.bench.worlds import PHASES, RUN, Sized, idle_attempts, round_trips
+from tests.integration.mart import DAYS, Mart
 from tests.integration.shop import RUN as SHOP_RUN
 from tests.integration.shop import Shop, day
 from worker.ledger.followed import PENDING_AT_ONCE, Followed
@@ -132,6 +133,25 @@ def test_status_and_runs_take_as_many_round_trips_for_many_steps_as_for_few(
 
     # The run, states, steps, plan, dates, problems, workers, code; the names of runs, and all
     assert counts == [10, 10]
+
+
+def test_a_thousand_runs_are_listed_in_a_few_round_trips(mart: Mart, client: redis.Redis) -> None:
+    mart.lose("trend", DAYS[2])
+    mart.begin(mart.plan())
+    fields, created = client.hgetall(f"backfill:run:{mart.run_id}"), mart.ledger.now()
+    pipe = client.pipeline(transaction=False)
+    for n in range(1000):
+        pipe.hset(f"backfill:run:run-{n}", mapping=fields)
+        pipe.zadd("backfill:runs", {f"run-{n}": created})
+    pipe.execute()
+    mart.ledger.runs()  # knows the script
+
+    with round_trips() as sent:
+        listed = [*mart.ledger.runs(), *mart.ledger.restores()]
+
+    assert len(listed) == 1001
+    assert len(sent) <= 4
+    assert len(mart.command("runs", "--json").json["runs"]) == 1001
 
 
 def test_a_run_that_is_watched_is_read_whole_once_and_then_what_moved(

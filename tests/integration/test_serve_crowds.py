@@ -20,6 +20,7 @@ from tests.integration.served import served
 from tests.integration.shop import Shop
 from tests.waiting import until
 from worker.serve import patience
+from worker.serve.app import make_app
 from worker.serve.patience import patient
 
 MOST = 20
@@ -121,6 +122,20 @@ def test_who_reads_slowly_gets_the_whole_answer(monkeypatch: pytest.MonkeyPatch)
             got += len(block)
 
     assert got > size
+
+
+def test_half_of_the_connections_may_listen(shop: Shop) -> None:
+    """The others are for pages, and for who comes."""
+    app = make_app(shop.context, None, None, connections=4)
+    events = GET.replace(b"GET / ", b"GET /events ")
+    with serving(app) as (at, _), ExitStack() as stack:
+        for listener in connected(stack, at, 2, events):
+            assert listener.recv(65_536).startswith(b"HTTP/1.1 200")
+
+        (late,) = connected(stack, at, 1, events)
+        assert late.recv(65_536).startswith(b"HTTP/1.1 503")
+
+        assert httpx.get(f"http://{at[0]}:{at[1]}/", timeout=10).status_code == 200
 
 
 @pytest.mark.slow

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
+import subprocess
+import sys
 import time
 from typing import Any, NoReturn
 
@@ -13,6 +17,7 @@ from planner.gaps.gaps import GapReason
 from planner.gaps.survey import survey
 from planner.plan.states import DateState, RunState, StepState
 from planner.report.report import Report
+from planner.sandbox.workers import environment_of
 from sql.local import LocalWarehouse
 from tests.integration.ledgers import end
 from tests.integration.shop import PIPELINE, RUN, SCOPE, TOUCH, Shop, day, drain
@@ -296,6 +301,7 @@ def test_a_run_is_ended_once_with_one_report(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("is_done", [True, False])
+@pytest.mark.quick("False")
 def test_a_finalizer_of_the_round_before_does_not_end_a_retry(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, is_done: bool
 ) -> None:
@@ -399,19 +405,22 @@ def test_a_stale_date_that_a_plan_leaves_out_is_still_stale_in_its_report(shop: 
 def test_what_a_killed_worker_wrote_is_believed_when_the_next_writes_nothing(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Given a date that has to be recomputed, and a worker that dies between writing and recount
+    # Given a date that has to be recomputed, and a process killed between writing and recount
     shop.lose_sessions(day(11))
     step = f"{day(11)}/aggregate"
     shop.register(shop.plan())
     shop.visit(f"{day(11)}/sessionise")
-
-    def die(attempt: Attempt, *arguments: object) -> NoReturn:
-        raise SystemExit
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Attempt, "_recount", die)
-        with pytest.raises(SystemExit):
-            shop.visit(step)
+    killed = f"""
+import os, signal
+from worker.step.attempt import Attempt
+from worker.step.context import context_here
+from worker.step.visit import visit
+Attempt._recount = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+visit(context_here(), {RUN!r}, {step!r}, worker="another")
+"""
+    environment = {**os.environ, **environment_of(shop.context.settings)}
+    done = subprocess.run([sys.executable, "-c", killed], env=environment, check=False)
+    assert done.returncode == -signal.SIGKILL
     assert shop.states()[step] is StepState.RUNNING
 
     # When the next one finds that there is nothing to write

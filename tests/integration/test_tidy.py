@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
+from planner.commands import doctor
+from planner.plan.cost import readable
 from planner.plan.states import RunState
 from sql import Table
 from tests.integration.shop import RUN, Shop, day
@@ -57,6 +59,23 @@ def test_what_is_older_than_it_is_kept_goes(shop: Shop, home: Path) -> None:
     tidy(shop.context)
 
     assert files(home) == {str(each.relative_to(home)) for each in (young, owed, made)}
+
+
+def test_the_doctor_says_what_is_there_and_how_long_it_stays(
+    shop: Shop, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(home / "logs/run-new/c.p.log")
+    settings = shop.context.settings.model_copy(update={"keep_days": 14})
+
+    check = doctor._disk(settings)
+    assert "of logs and reports, each kept for 14 days (BACKFILL_KEEP_DAYS)" in check.detail
+
+    # A worker that tidies at the same moment is no error
+    def gone(path: str) -> None:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(doctor.os, "lstat", gone)
+    assert doctor._disk(settings).detail.startswith(f"{readable(0)} of logs")
 
 
 def test_a_run_that_goes_on_keeps_its_logs_however_old(shop: Shop, home: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 import pytest
@@ -123,9 +123,11 @@ def test_doctor_advises_a_date_that_the_product_takes(column: str, advice: str) 
     assert check.advice.startswith(advice)
 
 
-def test_a_partition_of_an_hour_holds_no_whole_day() -> None:
-    assert not is_partitioned_by(about("TIMESTAMP", type="HOUR", field="sold"), "sold")
-    assert is_partitioned_by(about("TIMESTAMP", type="YEAR", field="sold"), "sold")
+@pytest.mark.parametrize("granularity", ["HOUR", "DAY", "MONTH", "YEAR"])
+def test_partitions_are_of_one_column(granularity: str) -> None:
+    found = about("TIMESTAMP", type=granularity, field="sold")
+    assert is_partitioned_by(found, "Sold")
+    assert not is_partitioned_by(found, "loaded")
 
 
 @pytest.mark.parametrize(
@@ -146,17 +148,29 @@ def test_the_days_of_utc_that_a_day_is_in(kind: str, zone: str, days: list[int])
     assert [day.day for day in utc_days(table, DAY)] == days
 
 
-def test_a_day_has_the_versions_of_all_partitions_that_it_is_in() -> None:
-    written = datetime(2026, 3, 9, tzinfo=UTC)
-    rows = [
-        {"partition_id": f"202603{day}", "last_modified_time": written, "total_rows": int(day)}
-        for day in ("08", "09")
-    ]
+@pytest.mark.parametrize("hours", [("",), ("00", "23")], ids=["by day", "by hour"])
+def test_a_day_has_one_mark_of_all_partitions_that_it_is_in(hours: tuple[str, ...]) -> None:
+    # Given a day that is in two of UTC, one that is in one, and one without rows
     days = [date(2026, 3, 8), date(2026, 3, 9), date(2026, 3, 20)]
+    held = {days[0]: days[:2], days[1]: days[1:2], days[2]: days[2:]}
 
-    found = versions_of({days[0]: days[:2], days[1]: days[1:2], days[2]: days[2:]}, rows)
+    def marks(**written: datetime) -> dict[date, tuple[str, ...]]:
+        rows = [
+            {
+                "partition_id": f"{day:%Y%m%d}{hour}",
+                "last_modified_time": written.get(f"on_{day.day}_{hour}", datetime(2026, 3, 9)),
+                "total_rows": 1,
+            }
+            for day in days[:2]
+            for hour in hours
+        ]
+        return versions_of(held, rows)
 
-    assert {day: [each.split()[-1] for each in marks] for day, marks in found.items()} == {
-        days[0]: ["8", "9"],
-        days[1]: ["9"],
-    }
+    before = marks()
+    assert list(before) == days[:2]
+    assert {len(each) for each in before.values()} == {1}
+
+    # When one of its partitions is written, then nothing of its mark is left
+    after = marks(**{f"on_8_{hours[-1]}": datetime(2026, 3, 10)})
+    assert set(before[days[0]]).isdisjoint(after[days[0]])
+    assert before[days[1]] == after[days[1]]

@@ -65,6 +65,11 @@ DIFFERENT: dict[str, tuple[Any, Any]] = {
     "FARM_FINGERPRINT('a')": (-5528939962900187677, 6280914505603508067),
     "EXTRACT(ISOWEEK FROM DATE '2024-01-07')": (1, ERROR),
     "IEEE_DIVIDE(1, 0)": (float("inf"), ERROR),
+    "TO_JSON_STRING(NUMERIC '1.25')": ('"1.25"', "1.250000000"),
+    "TO_JSON_STRING(TIMESTAMP '2024-01-01 10:00:00+00')": (
+        '"2024-01-01T10:00:00Z"',
+        '"2024-01-01 10:00:00+00"',
+    ),
 }
 """Expression → what it is in GoogleSQL, and here."""
 

@@ -135,6 +135,31 @@ def test_every_command_has_examples_that_exist() -> None:
                 parse(shlex.split(line))
 
 
+def singles() -> Iterator[tuple[str, Any]]:
+    """Every command of the help, those of groups too, by its name."""
+    for lazy in COMMANDS:
+        command = lazy.load()
+        for below, each in getattr(command, "commands", {"": command}).items():
+            if not (lazy.hidden or each.hidden):
+                yield f"{lazy.name} {below}".strip(), each
+
+
+def test_every_option_says_what_it_does() -> None:
+    silent = [
+        f"{name} {option.name}"
+        for name, command in singles()
+        for option in command.params
+        if not (getattr(option, "help", "") or getattr(option, "hidden", False))
+    ]
+    assert silent == []
+
+
+def test_a_help_is_broken_by_the_terminal_and_not_by_the_code() -> None:
+    for name, command in singles():
+        for part in command.help.split("\n\n"):
+            assert "\n" not in part or re.search(r"\n[ -]", part), f"{name}: {part}"
+
+
 def test_every_command_is_listed_as_it_says_of_itself() -> None:
     for command in COMMANDS:
         told = inspect.cleandoc(command.load().help).partition("\n\n")[0].replace("\n", " ")

@@ -17,6 +17,7 @@ from planner.commands.output import SafeConsole, count_table, matrix_table
 from planner.report.handoff import handoff_note
 from planner.report.html.render import render_page
 from planner.report.markdown import plain, render_markdown
+from planner.report.message import run_ended, run_stalled
 from planner.text import MARK, printable
 from tests.reports import make_report
 from tests.unit.worlds import bounded
@@ -127,6 +128,23 @@ def test_any_text_can_be_shown_and_what_is_shown_is_not_changed_again(text: str)
     assert orders_in(shown) == []
     assert shown.encode().decode() == shown
     assert printable(shown) == shown
+
+
+LIVE = (
+    "see https://evil.example <http://a.b|here> [x](http://c.d) <!channel> <@U1> @everyone www.e.f"
+)
+
+
+def test_text_of_others_is_no_link_and_no_mention_in_a_message() -> None:
+    message = run_ended(make_report(error=f"{HOSTILE} {LIVE}", reason=LIVE))
+    stalled = run_stalled("run-1", "shop", seconds=60, waits=LIVE)
+
+    for told in (message.title, message.text, stalled.text):
+        assert orders_in(told) == []
+        for live in ("http:", "https:", "](", "<!", "<@", "<h", "@everyone", "www."):
+            assert live not in told, live
+    assert "see https\u2060://evil.example" in stalled.text
+    assert "planner retry" in message.text  # what is to be copied is as it was
 
 
 def test_text_of_others_is_no_link_and_no_mention_in_markdown() -> None:

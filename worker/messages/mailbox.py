@@ -1,4 +1,4 @@
-"""What is in the broker: which runs and chunks still have a message, queued or delivered.
+"""What is in the broker: which runs and steps still have a message, queued or delivered.
 
 Reads kombu's private keys, one list per queue and the hash `unacked` of delivered messages, and the
 delayed messages of `worker.messages.later`. Depends on the pinned kombu, as
@@ -15,7 +15,6 @@ from typing import Any
 import redis
 from kombu.transport.redis import Channel
 
-from planner.plan.plan import chunk_of
 from worker.messages.lanes import list_of
 from worker.messages.later import waiting, wake
 
@@ -23,12 +22,16 @@ AT_ONCE = 500  # messages per round trip
 UNACKED = "unacked"  # kombu's name for the hash of delivered messages
 UNACKED_INDEX = "unacked_index"  # and for when each was delivered, by its worker's clock
 AHEAD_SECONDS = 5.0  # a worker's clock so much ahead of Redis' is wrong
-FINAL = ""  # the finalization, where a chunk would stand
+FINAL = ""  # the finalization, where a step would stand
 
 
-def chunks_with_messages(client: redis.Redis, queues: Iterable[str]) -> set[tuple[str, str]]:
-    """(run, chunk) of every message, and (run, FINAL) where the run's finalization has one."""
-    return {whose for raw in _raw(client, queues) if (whose := _whose(raw)) is not None}
+def steps_with_messages(client: redis.Redis, queues: Iterable[str]) -> dict[str, set[str]]:
+    """Run → the step of every message, and FINAL where the run's finalization has one."""
+    found: dict[str, set[str]] = {}
+    for whose in map(_whose, _raw(client, queues)):
+        if whose is not None:
+            found.setdefault(whose[0], set()).add(whose[1])
+    return found
 
 
 def call_in(client: redis.Redis, queues: Iterable[str], runs: Collection[str]) -> None:
@@ -76,7 +79,7 @@ def correct_times(client: redis.Redis) -> None:
 
 
 def _whose(raw: str) -> tuple[str, str] | None:
-    """(run, chunk) of a message, or (run, FINAL); None for any other message."""
+    """(run, step) of a message, or (run, FINAL); None for any other message."""
     try:
         message = json.loads(raw)
         if isinstance(message, list):  # delivered: [message, exchange, routing key]
@@ -87,7 +90,7 @@ def _whose(raw: str) -> tuple[str, str] | None:
         return None
     if task == "backfill.finalize":
         return run_id, FINAL
-    return (run_id, chunk_of(rest[0])) if rest else None
+    return (run_id, rest[0]) if rest else None
 
 
 def _raw(client: redis.Redis, queues: Iterable[str]) -> Iterator[str]:

@@ -22,6 +22,8 @@ def log_file(context: Context, run_id: str, step_id: str) -> Path:
 def last_lines(path: Path) -> list[str]:
     """The last lines of a file; none where it is not, or cannot be read."""
     try:
+        if not path.is_file():  # a pipe would be waited for
+            return []
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - TAIL_BYTES))
