@@ -57,6 +57,7 @@ IMPORTED = [
     "typer._adapters",
     "tzdata",
     "pytest",  # the main module of `pytest -n 0`, which each of its forks would import anew
+    "tests.warm",
 ]
 """Not `worker.app`: it reads the settings when it is imported."""
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import json
 import os
 import re
 import shutil
 import signal
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -21,6 +23,7 @@ import psutil
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from planner.__main__ import GARBAGE
 from planner.pipeline.load import SHIPPED, load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from planner.sandbox.boxscores import generate_boxscores
@@ -36,7 +39,7 @@ from worker.step.context import Context
 
 # The same examples every time, so that a build never turns red by chance: some in `make test`, more
 # in `make test-all`. To look for new ones: pytest tests/unit --hypothesis-profile search
-hypothesis_settings.register_profile("steady", deadline=None, derandomize=True, max_examples=30)
+hypothesis_settings.register_profile("steady", deadline=None, derandomize=True, max_examples=10)
 hypothesis_settings.register_profile("many", deadline=None, derandomize=True, max_examples=200)
 hypothesis_settings.register_profile("search", deadline=None, max_examples=2000)
 hypothesis_settings.load_profile("steady")
@@ -61,13 +64,30 @@ def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+def built_once(factory: pytest.TempPathFactory, name: str, fill: Callable[[Path], object]) -> Path:
+    """A folder that the first process of a test run fills, and the others find."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder, begun = root / name, root / f"{name}-begun"
+    with open(root / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            shutil.rmtree(begun, ignore_errors=True)
+            fill(begun)
+            begun.rename(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warehouse with every phase complete, built in one piece. Not to be written to."""
-    folder = tmp_path_factory.mktemp("whole") / "warehouse"
     season = load_pipeline("nba").seasons[0]
-    build(folder, generate_boxscores([season], seed=7), until=BUILT_UNTIL)
-    return folder
+    return built_once(
+        tmp_path_factory,
+        "whole",
+        lambda folder: build(folder, generate_boxscores([season], seed=7), until=BUILT_UNTIL),
+    )
 
 
 @dataclass(kw_only=True)
@@ -204,13 +224,51 @@ def fleet(started: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     return started
 
 
-TOGETHER = ("fleet", "tiny", "idle", "guarded", "browser", "built")
-"""Fixtures that cost seconds: all tests with one of them run in one process, where it is made."""
+TOGETHER = ("tiny", "fleet", "idle", "guarded", "browser", "built")
+"""Fixtures that cost seconds, and are shared by files."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For `--dist loadgroup`, which runs every other test wherever there is room."""
+@pytest.hookimpl(tryfirst=True)  # before `-m "not slow"` chooses
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Groups for `--dist loadgroup`, which runs every other test wherever there is room."""
+    rows: defaultdict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        for name in TOGETHER:
-            if name in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(name))
+        group = _group(item)
+        if group and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(group))
+        if item.get_closest_marker("quick"):
+            rows[item.nodeid.partition("[")[0]].append(item)
+    is_whole = not any("[" in argument for argument in config.args)
+    for test, of_test in rows.items():
+        _leave_rows(test, of_test, is_whole=is_whole)
+
+
+def _group(item: pytest.Item) -> str:
+    """Tests that run in one process, where what they share is made once; empty for any."""
+    for name in TOGETHER:
+        if name in item.fixturenames:  # type: ignore[attr-defined]
+            return name
+    made = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
+    of_module = any(fixture.scope == "module" for fixtures in made for fixture in fixtures[-1:])
+    return item.nodeid.partition("::")[0] if of_module else ""
+
+
+def _leave_rows(test: str, rows: list[pytest.Item], *, is_whole: bool) -> None:
+    """Mark the rows of a test as slow that its `quick` does not name, by number or id."""
+    marker = rows[0].get_closest_marker("quick")
+    assert marker is not None
+    ids: list[str] = [row.callspec.id for row in rows]  # type: ignore[attr-defined]
+    unknown = {*marker.args} - {*ids} - {*range(len(ids))}
+    if unknown and is_whole:
+        raise pytest.UsageError(f"{test} has no row {unknown}")
+    for number, (name, row) in enumerate(zip(ids, rows, strict=True)):
+        if number not in marker.args and name not in marker.args:
+            row.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected is no garbage: to look through it took a tenth of the CPU
+    time of a test run."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)

@@ -1,4 +1,4 @@
-"""What a full gap scan over five seasons asks of BigQuery: `make cost` writes it to docs/cost.md.
+"""What a full gap scan over all seasons asks of BigQuery: `make cost` writes it to docs/cost.md.
 
 Counted at the REST server for tests. Beside it, on the same server and tables, stands a suite of
 statements that was run by hand before: read from a document outside this repository, where it is
@@ -138,7 +138,7 @@ def table(pipeline: Pipeline, mine: Asked, theirs: Asked | None) -> str:
 
 
 def main() -> None:
-    """Build five seasons, scan them, and write the figures down."""
+    """Build the seasons, scan them, and write the figures down."""
     pipeline = load_pipeline("nba")
     statements = statements_of(BY_HAND.read_text(encoding="utf-8")) if BY_HAND.is_file() else []
     with tempfile.TemporaryDirectory() as place:

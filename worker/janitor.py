@@ -45,6 +45,27 @@ SILENT_TURNS_MAX = 3  # missed renewals after which a worker's entry expires
 LOOK_SECONDS = 1.0  # how soon the death of another worker of this host is noticed
 
 
+FORK_SECONDS = 5.0  # a fork waits for a turn of the janitor so long: Redis may be away for days
+
+_turn = threading.RLock()
+"""Held while the janitor acts. A process that is forked meanwhile has a copy of every lock that the
+janitor holds then, and no thread that gives it back: it would hang at its first step, for ever."""
+
+_waited: list[bool] = []
+
+
+def _before_fork() -> None:
+    _waited.append(_turn.acquire(timeout=FORK_SECONDS))
+
+
+def _after_fork() -> None:
+    if _waited.pop():
+        _turn.release()
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
+
+
 class Janitor(threading.Thread):
     """Reconciles twice per `BACKFILL_RECONCILE_SECONDS`, and keeps its worker registered.
 
@@ -73,7 +94,7 @@ class Janitor(threading.Thread):
             self._quietly(self._look)
             if time.monotonic() >= next_turn:
                 self._quietly(partial(self._sign_on, pause))
-                reconcile_quietly(self._process_context)
+                self._quietly(partial(reconcile_quietly, self._process_context))
                 self._quietly(partial(tidy_daily, self._process_context))
                 next_turn = time.monotonic() + pause
         with suppress(redis.RedisError):
@@ -84,7 +105,8 @@ class Janitor(threading.Thread):
     def _quietly(act: Callable[[], object]) -> None:
         """An error is only logged: without this thread a fleet heals nothing any more."""
         try:
-            act()
+            with _turn:
+                act()
         except (OSError, FleetError) as error:
             log.warning("%s", error)
         except Exception:

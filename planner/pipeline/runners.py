@@ -239,6 +239,7 @@ class HttpBatchRunner(RunnerSpec):
     """Where the token is found that is sent as `Authorization: Bearer`."""
     api_key: Secret | None = None
     """Where the key is found that is sent as `X-API-Key`."""
+    # One that is known works up to nine minutes before it answers.
     start_timeout_seconds: float = Field(default=600, gt=0)
     """How long the answer to the start may take."""
     poll_seconds: float = Field(default=30, gt=0)

@@ -22,7 +22,17 @@ from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql import open_warehouse
 from tests.commands import Done, planner
-from tests.integration.mart import DAILY, DAYS, NEGATIVE, REPLACE, SCOPE, STATEMENTS, TREND, Mart
+from tests.integration.mart import (
+    DAILY,
+    DAYS,
+    NEGATIVE,
+    REPLACE,
+    SCOPE,
+    STATEMENTS,
+    TREND,
+    Mart,
+    build_mart,
+)
 from tests.integration.test_complete import FLAWED, KINDS, spoil
 from worker.processes.embedded_redis import embedded_broker
 from worker.processes.workers import run_workers
@@ -84,13 +94,13 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Floor]:
     place = tmp_path_factory.mktemp("floor")
     home = Settings(_env_file=None, home=place / "home")  # type: ignore[call-arg]
     with embedded_broker(home):
-        mart = Mart(place, home.redis_url, daily=FLAWED, audit=NEGATIVE)
+        build_mart(place / "whole")
+        mart = Mart(place, home.redis_url, whole=place / "whole", daily=FLAWED, audit=NEGATIVE)
         file = place / "mart.toml"
         text = file.read_text()
         text = text.replace('statements = ["daily"]', 'statements = ["others_before", "daily"]')
         text = text.replace('statements = ["trend"]', 'statements = ["trend", "others_after"]')
         file.write_text(text)
-        shutil.copytree(place / "warehouse", place / "whole")
         settings = mart.settings
         with run_workers(settings, workers=2, environment=environment_of(settings)):
             yield Floor(mart=mart, whole=place / "whole")

@@ -178,3 +178,18 @@ def test_what_counting_is_billed_is_said_as_the_page_shows_it(tmp_path: Path) ->
 
     assert done.code == 0, done.err
     assert command.shown == [line for line in done.err.splitlines() if line in command.shown]
+
+
+def test_a_csv_file_becomes_a_table_by_the_code_of_operations(tmp_path: Path) -> None:
+    (code,) = [b.text for b in blocks(ROOT / "docs/operations.md") if b.kind == "python"]
+    (tmp_path / "games.csv").write_text("day,game\n2026-03-01,a\n2026-03-02,b\n")
+    code = code.replace('"games.csv"', f'"{tmp_path}/games.csv"').replace('"DIR/', f'"{tmp_path}/')
+
+    exec(compile(code, "operations.md", "exec"), {})
+
+    local = LocalWarehouse(tmp_path)
+    rows = local.rows("SELECT day, game FROM raw.games ORDER BY day", {})
+    local.close()
+    assert [(row["day"], row["game"]) for row in rows] == [
+        (date(2026, 3, 1), "a"), (date(2026, 3, 2), "b")
+    ]  # fmt: skip

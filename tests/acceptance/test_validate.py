@@ -153,6 +153,7 @@ def test_a_question_is_printed_without_asking_the_warehouse(sandbox: Sandbox) ->
         (["compare", "nba.toml", "nba.toml"], 2, "is not a baseline"),
     ],
 )
+@pytest.mark.quick(0, 3, 6)
 def test_bad_input_is_one_line(
     arguments: list[str], code: int, said: str, sandbox: Sandbox
 ) -> None:

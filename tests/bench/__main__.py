@@ -17,12 +17,12 @@ from planner.settings import Settings
 from tests.bench import (
     afar,
     commands,
-    fleet,
     idle,
     makespan,
     planning,
     publish,
     script,
+    steps,
     takeover,
     visits,
     warehouse,
@@ -33,10 +33,10 @@ from tests.bench.rows import Row, World, say
 from worker.processes.embedded_redis import embedded_broker
 
 ROWS: Mapping[str, Callable[[World], Iterator[Row]]] = {
-    "steps": fleet.steps,
-    "delayed": fleet.delayed,
+    "steps": steps.rows,
+    "delayed": steps.delayed,
     "visits": visits.rows,
-    "memory": fleet.memory,
+    "memory": steps.memory,
     "publish": publish.rows,
     "plan": planning.rows,
     "recount": warehouse.recounts,

@@ -10,7 +10,7 @@ from pathlib import Path
 from planner.plan.states import STEP_ENDED
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
-from tests.bench.fleet import environment_for, send, with_slots
+from tests.bench.fleet import LIMIT_SECONDS, environment_for, send, with_slots
 from tests.bench.rows import Figures, Row, World, at_most, say, short
 from tests.bench.worlds import RUN, Sized
 from tests.waiting import until
@@ -91,7 +91,7 @@ def makespan(
     with_slots(worker, slots)
     steps = f"backfill:run:{RUN}:steps"
     with supervised([worker]):
-        until(lambda: client.zcard("backfill:slots"), seconds=60)
+        until(lambda: client.zcard("backfill:slots"), seconds=LIMIT_SECONDS)
         began = time.monotonic()
         send(RUN, chunks * len(STEP_SECONDS), environment)
         until(lambda: STEP_ENDED.issuperset(client.hvals(steps)), seconds=600)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tests.bench.largest import forget_largest, largest
 from tests.bench.rows import Figures, Row, World, at_least, beside, limited, say, short
 from tests.bench.worlds import PHASES, RUN
 
@@ -87,7 +88,7 @@ def _ours() -> tuple[float, object]:
     context = Context(load_settings(), patient=False)
     plan = Plan.model_validate_json(Path(os.environ["BENCH_PLAN"]).read_bytes())
     context.redis.flushall()
-    _forget_largest()
+    forget_largest()
     begun = time.process_time()
     context.ledger.register(RUN, plan)
     send_run(context, RUN, plan)
@@ -99,29 +100,17 @@ def _bare(chains: int) -> tuple[float, object]:
 
     client = bare.app.backend.client
     client.flushall()
-    _forget_largest()
+    forget_largest()
     begun = time.process_time()
     bare.send(chains, len(PHASES))
     return time.process_time() - begun, client
-
-
-def _forget_largest() -> None:
-    """What it took to read the plan is another question."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def _largest() -> float:
-    """This process alone: `getrusage` also tells what it was before it became this program."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1e3
 
 
 def main(who: str, chains: int) -> None:
     """Publish, and print."""
     seconds, client = _ours() if who == "ours" else _bare(chains)
     held = client.info("memory")["used_memory_dataset"] / 1e6  # type: ignore[attr-defined]
-    print(json.dumps((chains / seconds, _largest(), held)))
+    print(json.dumps((chains / seconds, largest(), held)))
 
 
 if __name__ == "__main__":

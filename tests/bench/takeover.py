@@ -58,7 +58,7 @@ def _takeover(tiny: Tiny, *, other_host: bool) -> list[float]:
         for day in days:
             tiny.holder(day)
         stack.enter_context(supervised([survivor]))
-        until(lambda: tiny.client.zcard("backfill:slots") == VICTIMS + 1)
+        until(lambda: tiny.client.zcard("backfill:slots") == VICTIMS + 1, seconds=LIMIT_SECONDS)
         for victim in victims:
             _kill(victim)
         seconds = _begun_again(tiny, days)

@@ -16,7 +16,7 @@ from worker.processes.embedded_redis import embedded_broker
 from worker.step.visit import visit
 
 SIZES = (100, 1_000, 10_000, 100_000)
-ROUNDS = 7
+ROUNDS = 11
 OF_ROUND = (SIZES[0] - 1) * len(PHASES) // ROUNDS  # visits: the smallest plan has no more
 REGISTER_SECONDS = 300.0  # for Redis to take the largest plan, which a busy machine lets wait
 

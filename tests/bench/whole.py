@@ -105,7 +105,7 @@ def whole(settings: Settings, place: Path, *, real: bool) -> Whole:
     command = [PLANNER, "enqueue", *asked, "--chunk-dates", "1", "--yes"]
     ledger = Ledger(client)
     with run_workers(of_run, workers=WORKERS, environment={**environment, **patched}) as workers:
-        until(lambda: client.zcard("backfill:slots") == WORKERS)
+        until(lambda: client.zcard("backfill:slots") == WORKERS, seconds=LIMIT_SECONDS)
         server = psutil.Process(int(client.info("server")["process_id"]))
         mains = [psutil.Process(each.process.pid) for each in workers if each.process]
         fleet = [server, *mains, *(child for main in mains for child in main.children())]

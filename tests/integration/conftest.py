@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ import redis
 
 from planner.settings import Settings
 from tests.commands import Done
+from tests.conftest import built_once
 from tests.integration.bad import Run, runner
 from tests.integration.bench import Bench
 from tests.integration.browser import browser, open_page
-from tests.integration.mart import Mart
+from tests.integration.mart import MakeMart, Mart, build_mart
 from tests.integration.shop import Shop, build_shop
 from tests.integration.tiny import Tiny
 from worker.ledger.connection import connect
@@ -52,9 +54,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tiny]:
 @pytest.fixture(scope="session")
 def built_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shop's warehouse with every phase complete. Not to be written to."""
-    folder = tmp_path_factory.mktemp("shop") / "whole"
-    build_shop(folder)
-    return folder
+    return built_once(tmp_path_factory, "shop", build_shop)
 
 
 @pytest.fixture
@@ -64,10 +64,24 @@ def shop(built_shop: Path, tmp_path: Path, client: redis.Redis, redis_settings: 
     return Shop(tmp_path, built_shop, redis_settings.redis_url)
 
 
+@pytest.fixture(scope="session")
+def built_mart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A mart's warehouse with every phase complete. Not to be written to."""
+    return built_once(tmp_path_factory, "mart", build_mart)
+
+
 @pytest.fixture
-def mart(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Mart:
+def make_mart(
+    built_mart: Path, tmp_path: Path, client: redis.Redis, redis_settings: Settings
+) -> MakeMart:
+    """Makes one in which everything is complete, with options of its pipeline file."""
+    return partial(Mart, tmp_path, redis_settings.redis_url, whole=built_mart)
+
+
+@pytest.fixture
+def mart(make_mart: MakeMart) -> Mart:
     """One in which everything is complete."""
-    return Mart(tmp_path, redis_settings.redis_url)
+    return make_mart()
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ beside the pipeline file, so that a test can let one of them do too little, or t
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+import shutil
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -94,12 +95,37 @@ SELECT DISTINCT day FROM m.daily WHERE day BETWEEN @start_date AND @end_date AND
 """An audit of `daily`."""
 
 
+def build_mart(folder: Path) -> None:
+    """A warehouse in which everything is complete."""
+    folder.mkdir(parents=True)
+    warehouse = LocalWarehouse(folder)
+    for table in ("sales", "daily", "trend"):
+        columns = "day DATE, store STRING, player STRING, paid INT64"
+        warehouse.run(f"CREATE TABLE m.{table} ({columns}) PARTITION BY day", {})
+    fill(warehouse)
+    warehouse.close()
+
+
+def fill(warehouse: LocalWarehouse) -> None:
+    """Write every row of every table."""
+    for statement in (REPLACE.format(table="sales", select=SALES), *STATEMENTS.values()):
+        warehouse.run(statement, {"start_date": DAYS[0], "end_date": DAYS[-1]})
+
+
 class Mart:
     """A warehouse in which everything is complete, and a ledger."""
 
     def __init__(
-        self, place: Path, redis_url: str, *, more: str = "", daily: str = "", audit: str = ""
+        self,
+        place: Path,
+        redis_url: str,
+        *,
+        whole: Path,
+        more: str = "",
+        daily: str = "",
+        audit: str = "",
     ) -> None:
+        """Its warehouse is a copy of `whole`, as `build_mart` makes it."""
         self.place = place
         self.run_id = RUN
         (place / "mart.toml").write_text(PIPELINE.format(more=more, daily=daily))
@@ -115,22 +141,15 @@ class Mart:
             home=place / "home",
             poll_max_seconds=0.05,
         )
-        (place / "warehouse").mkdir(parents=True)
+        shutil.copytree(whole, place / "warehouse")
         self.warehouse = LocalWarehouse(place / "warehouse")
-        for table in ("sales", "daily", "trend"):
-            self.sql(
-                f"CREATE TABLE m.{table} (day DATE, store STRING, player STRING, paid INT64) "
-                "PARTITION BY day"
-            )
-        self.rebuild()
         self.warehouse.identify()
         self.context = Context(self.settings, patient=False)
         self.ledger = self.context.ledger
 
     def rebuild(self) -> None:
         """Every row of every table."""
-        for statement in (REPLACE.format(table="sales", select=SALES), *STATEMENTS.values()):
-            self.sql(statement, start_date=DAYS[0], end_date=DAYS[-1])
+        fill(self.warehouse)
 
     def says(self, name: str, statement: str) -> None:
         """What a phase's statement is from now on."""
@@ -203,3 +222,6 @@ class Mart:
         asked = {"warehouse": "bigquery:shop", "keep_dataset": "safe"}
         self.settings = self.settings.model_copy(update=asked)
         self.context = Context(self.settings, patient=False)
+
+
+MakeMart = Callable[..., Mart]

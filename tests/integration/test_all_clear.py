@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import redis
 
 from planner.gaps.gaps import Finding, GapReason
 from planner.plan.states import RunState
@@ -15,23 +14,26 @@ from planner.report.advice import next_steps
 from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown
 from planner.sandbox.workers import environment_of
-from planner.settings import Settings
 from tests.commands import Done, planner
-from tests.integration.mart import DAILY, DAYS, NEGATIVE, REPLACE, RUN, SCOPE, STATEMENTS, Mart
+from tests.integration.mart import (
+    DAILY,
+    DAYS,
+    NEGATIVE,
+    REPLACE,
+    RUN,
+    SCOPE,
+    STATEMENTS,
+    MakeMart,
+    Mart,
+)
 from worker.run import control
 
-MakeMart = Callable[..., Mart]
 Say = Callable[..., Done]
 KEY = 'key = ["store", "player"]'
 OFF = "INSERT INTO m.daily SELECT @day AS day, @store AS store, 'p1' AS player, 0 AS paid"
 TWICE = "INSERT INTO m.daily SELECT * FROM m.daily WHERE day = @day"
 NOTHING = "DELETE FROM m.daily WHERE FALSE"
 SPAN = ("--start", str(SCOPE.start), "--end", str(SCOPE.end))
-
-
-@pytest.fixture
-def make(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> MakeMart:
-    return lambda **options: Mart(tmp_path, redis_settings.redis_url, **options)
 
 
 @pytest.fixture
@@ -56,10 +58,10 @@ def again(mart: Mart, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_retry_does_not_forgive_duplicates_that_the_run_made(
-    make: MakeMart, monkeypatch: pytest.MonkeyPatch
+    make_mart: MakeMart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a run whose script appended, so that its step failed
-    mart = make(daily=KEY)
+    mart = make_mart(daily=KEY)
     mart.lose("daily", DAYS[1], "s4")
     mart.says("daily", f"INSERT INTO m.daily {DAILY}")
     assert mart.run(mart.plan()).state == "failed"
@@ -75,9 +77,9 @@ def test_a_retry_does_not_forgive_duplicates_that_the_run_made(
 
 
 def test_a_retry_that_removes_duplicates_succeeds(
-    make: MakeMart, monkeypatch: pytest.MonkeyPatch
+    make_mart: MakeMart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mart = make(daily=KEY)
+    mart = make_mart(daily=KEY)
     mart.lose("daily", DAYS[1], "s4")
     mart.says("daily", f"INSERT INTO m.daily {DAILY}")
     mart.run(mart.plan())
@@ -91,9 +93,9 @@ def test_a_retry_that_removes_duplicates_succeeds(
 # -- flaws that were asked for ---------------------------------------------------------------------
 
 
-def test_every_flaw_that_was_asked_for_has_to_go(make: MakeMart) -> None:
+def test_every_flaw_that_was_asked_for_has_to_go(make_mart: MakeMart) -> None:
     # Given a date with two flaws, and a statement that mends one of them
-    mart = make(daily=KEY)
+    mart = make_mart(daily=KEY)
     mart.sql(OFF, day=DAYS[1], store="off")
     mart.sql(TWICE, day=DAYS[1])
     distinct = (
@@ -110,8 +112,8 @@ def test_every_flaw_that_was_asked_for_has_to_go(make: MakeMart) -> None:
     )
 
 
-def test_a_partial_date_loses_the_surplus_that_was_asked_for(make: MakeMart) -> None:
-    mart = make()
+def test_a_partial_date_loses_the_surplus_that_was_asked_for(make_mart: MakeMart) -> None:
+    mart = make_mart()
     mart.lose("daily", DAYS[1], "s2")
     mart.sql(OFF, day=DAYS[1], store="x")
     mart.says("daily", f"INSERT INTO m.daily {DAILY} AND store = 's2'")
@@ -122,9 +124,9 @@ def test_a_partial_date_loses_the_surplus_that_was_asked_for(make: MakeMart) -> 
     assert mart.problem(DAYS[1], "daily").startswith("still surplus on 2024-01-02")
 
 
-def test_a_flaw_that_comes_back_after_its_recount_does_not_pass(make: MakeMart) -> None:
+def test_a_flaw_that_comes_back_after_its_recount_does_not_pass(make_mart: MakeMart) -> None:
     # Given a date that lacks a store and holds another, and a run that mends both
-    mart = make()
+    mart = make_mart()
     foreign = OFF.replace("m.daily", "m.trend")
     mart.lose("trend", DAYS[3], "s2")
     mart.sql(foreign, day=DAYS[3], store="x")
@@ -140,8 +142,8 @@ def test_a_flaw_that_comes_back_after_its_recount_does_not_pass(make: MakeMart) 
     assert (short.date, short.reason) == (DAYS[3], "surplus")
 
 
-def test_a_flaw_that_was_not_asked_for_fails_no_step(make: MakeMart) -> None:
-    mart = make()
+def test_a_flaw_that_was_not_asked_for_fails_no_step(make_mart: MakeMart) -> None:
+    mart = make_mart()
     mart.lose("daily", DAYS[1], "s2")
     mart.sql(OFF, day=DAYS[1], store="x")
     mart.says("daily", f"INSERT INTO m.daily {DAILY} AND store = 's2'")
@@ -160,8 +162,8 @@ def out(tmp_path: Path) -> str:
     return str(tmp_path / "plan.json")
 
 
-def test_a_plan_file_is_taken_over_a_flaw_upstream(make: MakeMart, say: Say, out: str) -> None:
-    mart = make()
+def test_a_plan_file_is_taken_over_a_flaw_upstream(make_mart: MakeMart, say: Say, out: str) -> None:
+    mart = make_mart()
     mart.sql(OFF, day=DAYS[1], store="off")
     mart.lose("trend", DAYS[1])
 
@@ -173,10 +175,10 @@ def test_a_plan_file_is_taken_over_a_flaw_upstream(make: MakeMart, say: Say, out
 
 @pytest.mark.parametrize("asked", ["duplicate", pytest.param("surplus", marks=pytest.mark.slow)])
 def test_a_plan_file_for_a_flaw_that_is_gone_is_refused(
-    make: MakeMart, say: Say, out: str, asked: str
+    make_mart: MakeMart, say: Say, out: str, asked: str
 ) -> None:
     # Given a plan for one flaw, and a date that has only another, or none, when it is sent
-    mart = make(daily=KEY)
+    mart = make_mart(daily=KEY)
     mart.sql(TWICE if asked == "duplicate" else OFF, day=DAYS[1], store="off")
     assert say(mart, "plan", "--out", out, "--reasons", asked, *SPAN).code == 0
     mart.sql(STATEMENTS["daily"], start_date=DAYS[1], end_date=DAYS[1])
@@ -191,8 +193,10 @@ def test_a_plan_file_for_a_flaw_that_is_gone_is_refused(
     assert mart.ledger.runs() == []
 
 
-def test_a_plan_file_for_a_flaw_that_is_there_is_taken(make: MakeMart, say: Say, out: str) -> None:
-    mart = make(daily=KEY)
+def test_a_plan_file_for_a_flaw_that_is_there_is_taken(
+    make_mart: MakeMart, say: Say, out: str
+) -> None:
+    mart = make_mart(daily=KEY)
     mart.sql(TWICE, day=DAYS[1])
     assert say(mart, "plan", "--out", out, "--reasons", "duplicate", *SPAN).code == 0
 
@@ -200,10 +204,10 @@ def test_a_plan_file_for_a_flaw_that_is_there_is_taken(make: MakeMart, say: Say,
 
 
 def test_a_plan_file_for_rows_that_came_with_a_flaw_is_refused(
-    make: MakeMart, say: Say, out: str
+    make_mart: MakeMart, say: Say, out: str
 ) -> None:
     """A script that appends would double them."""
-    mart = make()
+    mart = make_mart()
     mart.lose("trend", DAYS[3])
     assert say(mart, "plan", "--out", out, *SPAN).code == 0
     mart.sql(STATEMENTS["trend"], start_date=DAYS[3], end_date=DAYS[3])
@@ -218,8 +222,8 @@ def test_a_plan_file_for_rows_that_came_with_a_flaw_is_refused(
 # -- what no phase writes, and what is in two ------------------------------------------------------
 
 
-def test_a_flaw_of_a_source_is_no_all_clear(make: MakeMart, say: Say) -> None:
-    mart = make()
+def test_a_flaw_of_a_source_is_no_all_clear(make_mart: MakeMart, say: Say) -> None:
+    mart = make_mart()
     pipeline = Path(mart.settings.pipeline)
     text = pipeline.read_text()
     first = text.index('entities = { store = "store" } }')
@@ -237,8 +241,8 @@ def test_a_flaw_of_a_source_is_no_all_clear(make: MakeMart, say: Say) -> None:
     assert "Nothing to do." not in sent.out
 
 
-def test_the_command_for_stale_dates_takes_them(make: MakeMart, say: Say) -> None:
-    mart = make()
+def test_the_command_for_stale_dates_takes_them(make_mart: MakeMart, say: Say) -> None:
+    mart = make_mart()
     mart.sql(STATEMENTS["daily"], start_date=DAYS[3], end_date=DAYS[3])
 
     shown = say(mart, "gaps", "--stale", *SPAN)
@@ -250,8 +254,8 @@ def test_the_command_for_stale_dates_takes_them(make: MakeMart, say: Say) -> Non
     assert say(mart, *command, "--yes").out.count(" is on its way") == 1
 
 
-def test_a_table_in_two_phases_has_the_audits_of_both(make: MakeMart) -> None:
-    mart = make()
+def test_a_table_in_two_phases_has_the_audits_of_both(make_mart: MakeMart) -> None:
+    mart = make_mart()
     mart.says("negative", NEGATIVE)
     pipeline = Path(mart.settings.pipeline)
     pipeline.write_text(
@@ -274,8 +278,8 @@ def test_a_table_in_two_phases_has_the_audits_of_both(make: MakeMart) -> None:
     assert not gaps["daily"]
 
 
-def test_a_date_whose_source_was_emptied_is_not_to_be_retried(make: MakeMart) -> None:
-    mart = make()
+def test_a_date_whose_source_was_emptied_is_not_to_be_retried(make_mart: MakeMart) -> None:
+    mart = make_mart()
     mart.retries(2)
     mart.lose("daily", DAYS[1])
     plan = mart.plan()
@@ -306,8 +310,8 @@ HOSTILE = {
 }
 
 
-def test_ids_are_shown_on_one_line(make: MakeMart, say: Say) -> None:
-    mart = make()
+def test_ids_are_shown_on_one_line(make_mart: MakeMart, say: Say) -> None:
+    mart = make_mart()
     for store in HOSTILE:
         mart.sql(OFF, day=DAYS[1], store=store)
     mart.lose("daily", DAYS[1], "s2")
@@ -344,8 +348,8 @@ def test_an_id_reads_as_one_word(text: str, shown: str) -> None:
     assert finding.named == shown
 
 
-def test_control_characters_of_others_are_not_in_the_page(make: MakeMart) -> None:
-    mart = make()
+def test_control_characters_of_others_are_not_in_the_page(make_mart: MakeMart) -> None:
+    mart = make_mart()
     mart.lose("daily", DAYS[1])
     mart.says("daily", NOTHING)
     report = mart.run(mart.plan())
@@ -375,10 +379,11 @@ def test_control_characters_of_others_are_not_in_the_page(make: MakeMart) -> Non
         pytest.param(" ", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.quick(1, 3, 7)
 def test_doctor_marks_an_audit_that_cannot_run_and_goes_on(
-    make: MakeMart, say: Say, audit: str
+    make_mart: MakeMart, say: Say, audit: str
 ) -> None:
-    mart = make(daily='audits = ["negative"]', audit=audit)
+    mart = make_mart(daily='audits = ["negative"]', audit=audit)
 
     shown = say(mart, "doctor")
     told = say(mart, "validate", *SPAN)
@@ -391,8 +396,9 @@ def test_doctor_marks_an_audit_that_cannot_run_and_goes_on(
 
 
 @pytest.mark.parametrize("reasons", ["nonsense", "stale", "orphan", "DUPLICATE", "\x1b[2J", "; --"])
-def test_a_reason_that_is_none_is_told(make: MakeMart, say: Say, reasons: str) -> None:
-    mart = make()
+@pytest.mark.quick(0, 4)
+def test_a_reason_that_is_none_is_told(make_mart: MakeMart, say: Say, reasons: str) -> None:
+    mart = make_mart()
     mart.lose("daily", DAYS[1])
 
     for command in (["plan"], ["enqueue", "--gaps", "--yes"]):

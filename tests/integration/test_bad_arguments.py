@@ -140,12 +140,20 @@ BEFORE_ANYTHING: dict[str, list[list[str]]] = {
 """What is wrong → command lines that are refused as bad usage, before anything happens."""
 
 
+FIFTH = 5
+"""Of so many command lines `make test` takes one: of twelve hostile words an option meets two or
+three."""
+
+
+@pytest.mark.parametrize(
+    "share", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, FIFTH))]
+)
 @pytest.mark.parametrize("what", BEFORE_ANYTHING)
 def test_what_cannot_be_used_is_refused_in_words_and_nothing_is_done(
-    run: Run, place: Path, client: redis.Redis, what: str
+    run: Run, place: Path, client: redis.Redis, what: str, share: int
 ) -> None:
     before = everything(place, client)
-    for arguments in BEFORE_ANYTHING[what]:
+    for arguments in BEFORE_ANYTHING[what][share::FIFTH]:
         told = run(*arguments)
 
         shown = [word[:40] for word in arguments]

@@ -64,6 +64,7 @@ def twice(plan: dict[str, Any]) -> dict[str, Any]:
         lambda plan: {**plan, "pipeline": "another"},
     ],
 )
+@pytest.mark.quick(0, 4, 8, "twice")
 def test_a_plan_that_was_made_by_hand_is_read_as_if_by_an_enemy(
     run: Run, place: Path, client: redis.Redis, plan: dict[str, Any], tmp_path: Path, change: Any
 ) -> None:
@@ -80,6 +81,7 @@ def test_a_plan_that_was_made_by_hand_is_read_as_if_by_an_enemy(
 
 @pytest.mark.parametrize("name", ["plan_id", "pipeline"])
 @pytest.mark.parametrize("word", [UP, ESCAPE, "[/]", LINES])
+@pytest.mark.quick(0, 3)
 def test_ids_in_a_plan_are_ids(
     run: Run, plan: dict[str, Any], tmp_path: Path, name: str, word: str
 ) -> None:

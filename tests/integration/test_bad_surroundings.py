@@ -82,6 +82,7 @@ def test_settings_in_a_file_are_settings(
 @pytest.mark.parametrize(
     "arguments", [["gaps"], ["plan"], ["enqueue", "--gaps"], ["validate", "--save", "x"], ["up"]]
 )
+@pytest.mark.quick(0, 4, 8, 9, 13)
 def test_a_home_that_cannot_be_made_is_named(
     run: Run, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, home: str, arguments: list[str]
 ) -> None:
@@ -130,6 +131,7 @@ def no_redis(
             client.acl_deluser("somebody")
 
 
+@pytest.mark.quick("nobody", "a web server")
 def test_without_redis_every_command_says_so(
     run: Run, place: Path, client: redis.Redis, monkeypatch: pytest.MonkeyPatch, no_redis: str
 ) -> None:

@@ -247,6 +247,8 @@ def repaired(
         if visits.step().state in ("succeeded", "failed", "blocked"):
             break
         visits.visit()
+    if case.passes:
+        assert visits.step().failures == 0, "what passes spends no retry"
     meet("final count")
     for n in range(100):
         if n == HEALED_AFTER and case.passes:

@@ -70,6 +70,7 @@ def rows(local: LocalWarehouse) -> object:
     ids=lambda fault: fault.reason,
 )
 @pytest.mark.parametrize("how", ["before", "after", "cut", "in the job"])
+@pytest.mark.quick(0, 7, 14, 21)
 def test_a_passing_fault_of_an_insert_writes_once(
     warehouse: BigQueryWarehouse,
     server: BigQueryServer,

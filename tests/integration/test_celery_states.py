@@ -184,10 +184,14 @@ def test_hanging_between_settling_and_sending(fleet: Tiny) -> None:
     fleet.spoil(day, "b")
     (fleet.place / "freezes_before_rest").touch()
 
+    run_id, frozen = fleet.enqueue([day]), fleet.place / "frozen"
     try:
-        record = fleet.ended(run_id := fleet.enqueue([day]))
+        record = fleet.ended(run_id)
     finally:
-        os.kill(int((fleet.place / "frozen").read_text()), signal.SIGKILL)
+        if frozen.exists():
+            os.kill(int(frozen.read_text()), signal.SIGKILL)
+
+    assert frozen.exists()
 
     expected = {"a": "succeeded", "b": "failed", "d": "succeeded", "c": "blocked"}
     assert fleet.states(run_id) == {f"{day}/{phase}": to for phase, to in expected.items()}

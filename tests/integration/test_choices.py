@@ -9,15 +9,13 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import redis
 
 from planner.errors import BadPipeline
 from planner.pipeline.load import load_pipeline
 from planner.plan.parse import read_plan
 from planner.report.markdown import render_markdown
-from planner.settings import Settings
 from tests.commands import Done
-from tests.integration.mart import DAILY, DAYS, RUN, STATEMENTS, Mart
+from tests.integration.mart import DAILY, DAYS, RUN, STATEMENTS, MakeMart, Mart
 from worker.ledger.keys import run_key
 from worker.runners.environment import fill
 from worker.step.context import Context
@@ -33,9 +31,9 @@ def rated(rate: str) -> str:
 
 
 @pytest.fixture
-def mart(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Mart:
+def mart(make_mart: MakeMart) -> Mart:
     """`daily` has two runners: one multiplies by a value, the other adds a hundred."""
-    made = Mart(tmp_path, redis_settings.redis_url)
+    made = make_mart()
     file = Path(made.settings.pipeline)
     second = '[[phases.runners]]\nkind = "sql"\nstatements = ["hundred"]'
     own = f'statements = ["daily"]\n{VALUES}\n{second}'

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 from deltalake import DeltaTable
 
 from planner.cli import main
@@ -20,7 +19,6 @@ from planner.pipeline.windows import Window
 from planner.report.advice import APPENDS, next_steps
 from planner.report.markdown import render_markdown
 from planner.report.report import Report
-from planner.settings import Settings
 from planner.validation.baseline import Baseline, baseline_of
 from planner.validation.counts import count_tables
 from sql.warehouse import Parameters
@@ -34,24 +32,13 @@ from tests.integration.mart import (
     STATEMENTS,
     STORES,
     TREND,
+    MakeMart,
     Mart,
 )
 from worker.run.finalize import finalize
 from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
 from worker.step.visit import visit
-
-MakeMart = Callable[..., Mart]
-
-
-@pytest.fixture
-def make(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> MakeMart:
-    return lambda **options: Mart(tmp_path, redis_settings.redis_url, **options)
-
-
-@pytest.fixture
-def mart(make: MakeMart) -> Mart:
-    return make()
 
 
 def commands(report: Report) -> list[str]:
@@ -88,8 +75,8 @@ def test_a_source_that_shrank_asks_for_less(mart: Mart) -> None:
     assert remark == "upstream holds 3 stores now, and 4 when the plan was made"
 
 
-def test_a_store_under_another_id_is_lacking_and_too_many(make: MakeMart) -> None:
-    mart = make(
+def test_a_store_under_another_id_is_lacking_and_too_many(make_mart: MakeMart) -> None:
+    mart = make_mart(
         more="criteria = ["
         '{ name = "stores", kind = "entities", phase = "daily", against = "sales" }]'
     )
@@ -114,8 +101,8 @@ def validated(mart: Mart) -> Baseline:
     return baseline_of(counts, warehouse="here", now=datetime.now(UTC))
 
 
-def test_a_script_that_appends_makes_duplicates_and_has_failed(make: MakeMart) -> None:
-    mart = make(daily='key = ["store", "player"]')
+def test_a_script_that_appends_makes_duplicates_and_has_failed(make_mart: MakeMart) -> None:
+    mart = make_mart(daily='key = ["store", "player"]')
     mart.retries(2)
     mart.lose("sales", DAYS[1], "s4")
     mart.lose("daily", DAYS[1], "s3")
@@ -144,8 +131,8 @@ def test_a_script_that_appends_makes_duplicates_and_has_failed(make: MakeMart) -
     assert [step.phase for _, step in asked.steps() if step.start == DAYS[1]] == ["daily", "trend"]
 
 
-def test_a_column_without_values_is_unfilled(make: MakeMart) -> None:
-    mart = make(daily="filled = { paid = 0.9 }")
+def test_a_column_without_values_is_unfilled(make_mart: MakeMart) -> None:
+    mart = make_mart(daily="filled = { paid = 0.9 }")
     mart.lose("daily", DAYS[1])
     mart.sql(
         "INSERT INTO m.daily SELECT day, store, player, IF(store = 's1', paid, NULL) AS paid "
@@ -172,9 +159,9 @@ def test_a_row_too_many_between_is_not_expected_below(mart: Mart) -> None:
 
 
 @pytest.mark.parametrize("complete", [True, False])
-def test_a_criterion_does_not_switch_every_date_off(make: MakeMart, complete: bool) -> None:
+def test_a_criterion_does_not_switch_every_date_off(make_mart: MakeMart, complete: bool) -> None:
     rows = '{ name = "rows", kind = "rows", phase = "daily", minimum = 1 }'
-    mart = make(more=f"criteria = [{rows}]\n" + ("" if complete else "complete = false"))
+    mart = make_mart(more=f"criteria = [{rows}]\n" + ("" if complete else "complete = false"))
     mart.lose("trend", DAYS[1])
 
     found = validated(mart)
@@ -351,9 +338,9 @@ def rows(mart: Mart) -> list[list[tuple[object, ...]]]:
 @pytest.mark.parametrize(
     "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
 )
-def test_a_repair_of_flaws_equals_a_rebuild(make: MakeMart, seed: int) -> None:
+def test_a_repair_of_flaws_equals_a_rebuild(make_mart: MakeMart, seed: int) -> None:
     # Given a mart, and holes of every kind, none of which a number of distinct ids would show
-    mart = make(daily=FLAWED, audit=NEGATIVE)
+    mart = make_mart(daily=FLAWED, audit=NEGATIVE)
     whole, chance = rows(mart), random.Random(seed)
     kinds = chance.sample(KINDS, k=len(DAYS))
     for day, kind in zip(DAYS, kinds, strict=True):
@@ -394,15 +381,16 @@ def test_a_repair_of_flaws_equals_a_rebuild(make: MakeMart, seed: int) -> None:
         ({"more": 'compare = { shop = "count" }'}, "compare: no table counts 'shop'"),
     ],
 )
+@pytest.mark.quick(0, 2, 3, 7)
 def test_what_cannot_be_judged_by_is_refused_in_a_line(
-    make: MakeMart,
+    make_mart: MakeMart,
     options: dict[str, str],
     said: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Exit code 2, and no table is touched."""
-    mart = make(**options)
+    mart = make_mart(**options)
     before = rows(mart)
     monkeypatch.setenv("BACKFILL_WAREHOUSE", mart.settings.warehouse)
     monkeypatch.setenv("BACKFILL_PIPELINE", mart.settings.pipeline)
@@ -421,8 +409,8 @@ def test_what_cannot_be_judged_by_is_refused_in_a_line(
     assert mart.ledger.runs() == []
 
 
-def test_a_script_that_says_so_had_nothing_to_change(make: MakeMart) -> None:
-    mart = make()
+def test_a_script_that_says_so_had_nothing_to_change(make_mart: MakeMart) -> None:
+    mart = make_mart()
     unchanged = (
         'kind = "script"\ncommand = ["echo", "all is as it was"]\n'
         'outcomes = [{ output = "as it was", then = "unchanged" }]'

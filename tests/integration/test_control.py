@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.integration.tiny import Tiny
 from tests.waiting import until
 
@@ -36,6 +38,7 @@ def test_a_deadline_ends_what_runs_with_all_its_processes(tiny: Tiny) -> None:
     assert (str(record.state), record.stopped_by, record.endings) == ("complete", "", 2)
 
 
+@pytest.mark.slow
 def test_a_retry_takes_what_is_not_done_with_new_attempts(tiny: Tiny) -> None:
     # Given a run with a failed and a blocked step
     (day,) = tiny.days(1)

@@ -62,6 +62,7 @@ def forge(client: redis.Redis, run_id: str, part: str, field: str | None, value:
 
 
 @pytest.mark.parametrize(("part", "field", "value"), FORGED, ids=range(len(FORGED)))
+@pytest.mark.quick(0, 6, 7, 10, 13, 14, 17)
 def test_a_forged_field_is_told_in_words(
     run: Run,
     client: redis.Redis,

@@ -139,6 +139,15 @@ def say(request: pytest.FixtureRequest) -> Iterator[Say]:
         ("LOADED", "UTC"),
     ],
 )
+@pytest.mark.quick(
+    "local-DATE-America/New_York",
+    "local-TIMESTAMP-America/New_York",
+    "local-SHARDS-America/New_York",
+    "bigquery-DATETIME-America/New_York",
+    "bigquery-TIMESTAMP-Asia/Tokyo",
+    "bigquery-SHARDS-America/New_York",
+    "bigquery-LOADED-UTC",
+)
 def test_a_source_is_counted_by_day(tmp_path: Path, say: Say, kind: str, zone: str) -> None:
     shop = Shop(tmp_path, kind, zone)
 
@@ -197,6 +206,7 @@ def test_validate_counts_moments_too(tmp_path: Path, say: Say) -> None:
         ("Pacific/Kiritimati", date(2026, 3, 8)),
     ],
 )
+@pytest.mark.quick(0, 2, 3, 5)
 def test_days_around_a_change_of_clocks_hold_what_they_should(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str, change: date
 ) -> None:
@@ -355,6 +365,7 @@ reason = "stocktaking"
 
 
 @pytest.mark.parametrize("kind", ["DATE", "DATETIME", "TIMESTAMP", "SHARDS"])
+@pytest.mark.quick("local-TIMESTAMP", "bigquery-SHARDS")
 def test_weeks_hold_the_moments_of_their_days(tmp_path: Path, say: Say, kind: str) -> None:
     # Given weeks until the 1st and the 8th by the clocks of New York, of which one lost a sale
     shop = Shop(tmp_path, kind, "America/New_York")

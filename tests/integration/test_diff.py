@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-import redis
 
 from planner.report.markdown import render_markdown
 from planner.report.report import Report
-from planner.settings import Settings
 from tests.bigquery_server.rest import BigQueryServer
-from tests.integration.mart import DAILY, DAYS, REPLACE, RUN, Mart
+from tests.integration.mart import DAILY, DAYS, REPLACE, RUN, MakeMart, Mart
 from tests.integration.test_restore import redo, run
 from worker.run.diff import chosen, diff
 from worker.run.restore import restore
@@ -28,8 +25,8 @@ KEYED = 'key = ["store", "player"]'
 
 
 @pytest.fixture
-def mart(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> Mart:
-    return Mart(tmp_path, redis_settings.redis_url, daily=KEYED)
+def mart(make_mart: MakeMart) -> Mart:
+    return make_mart(daily=KEYED)
 
 
 @pytest.fixture(params=["local", pytest.param("bigquery", marks=pytest.mark.slow)])

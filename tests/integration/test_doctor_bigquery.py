@@ -64,6 +64,7 @@ def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Examine
 @pytest.mark.parametrize(
     ("pipeline", "schema", "tables"), [("nba", PLANNED, 10), ("nba-live", LIVE, 14)]
 )
+@pytest.mark.quick(0)
 def test_a_shipped_pipeline_fits_its_tables(
     examine: Examine, pipeline: str, schema: Path, tables: int
 ) -> None:

@@ -135,7 +135,7 @@ def naive(content: Rows, low: dict[str, Any], how: str, day: date) -> dict[str, 
     return found
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(content=warehouses, low=options, how=st.sampled_from(["ids", "count"]))
 def test_a_judgement_is_that_of_sets_over_all_rows(
     content: Rows, low: dict[str, Any], how: str

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
-import redis
 
 from planner.gaps.gaps import GapReason
 from planner.gaps.survey import survey
 from planner.plan.choose import choose
-from planner.settings import Settings
-from tests.integration.mart import DAYS, REPLACE, SALES, SCOPE, STATEMENTS, Mart
+from tests.integration.mart import DAYS, REPLACE, SALES, SCOPE, STATEMENTS, MakeMart
 
-MakeMart = Callable[..., Mart]
 TWICE = "INSERT INTO m.daily SELECT * FROM m.daily WHERE day = @day"
 
 HALF_EMPTY = REPLACE.format(
@@ -23,15 +17,10 @@ HALF_EMPTY = REPLACE.format(
 )
 
 
-@pytest.fixture
-def make(tmp_path: Path, client: redis.Redis, redis_settings: Settings) -> MakeMart:
-    return lambda **options: Mart(tmp_path, redis_settings.redis_url, **options)
-
-
 @pytest.mark.parametrize("store", ["s3", ""])
-def test_what_is_right_is_no_surplus_where_upstream_lacks(make: MakeMart, store: str) -> None:
+def test_what_is_right_is_no_surplus_where_upstream_lacks(make_mart: MakeMart, store: str) -> None:
     """`trend` is right; `daily`, by whose players it is measured, lost rows."""
-    mart = make()
+    mart = make_mart()
     mart.lose("daily", DAYS[1], store)
 
     found = mart.assess()
@@ -40,8 +29,8 @@ def test_what_is_right_is_no_surplus_where_upstream_lacks(make: MakeMart, store:
     assert not found.gaps["trend"]
 
 
-def test_a_surplus_is_told_once_upstream_is_whole(make: MakeMart) -> None:
-    mart = make()
+def test_a_surplus_is_told_once_upstream_is_whole(make_mart: MakeMart) -> None:
+    mart = make_mart()
     mart.sql(
         "INSERT INTO m.trend SELECT @day AS day, 's1' AS store, 'p9' AS player, 0 AS paid",
         day=DAYS[1],
@@ -54,9 +43,9 @@ def test_a_surplus_is_told_once_upstream_is_whole(make: MakeMart) -> None:
     assert mart.assess().gaps["trend"][DAYS[1]].reason is GapReason.SURPLUS
 
 
-def test_a_flaw_does_not_hide_that_a_date_is_stale(make: MakeMart) -> None:
+def test_a_flaw_does_not_hide_that_a_date_is_stale(make_mart: MakeMart) -> None:
     # Given a date with duplicates, whose source was written after it
-    mart = make(daily='key = ["store", "player"]')
+    mart = make_mart(daily='key = ["store", "player"]')
     mart.sql(TWICE, day=DAYS[2])
     mart.sql(REPLACE.format(table="sales", select=SALES), start_date=DAYS[2], end_date=DAYS[2])
     pipeline, warehouse = mart.context.pipeline, mart.context.warehouse
@@ -70,9 +59,11 @@ def test_a_flaw_does_not_hide_that_a_date_is_stale(make: MakeMart) -> None:
     assert set(repair.todo["trend"]) == {DAYS[2], DAYS[3]}
 
 
-def test_more_rows_of_which_the_same_share_has_no_value_are_no_new_flaw(make: MakeMart) -> None:
+def test_more_rows_of_which_the_same_share_has_no_value_are_no_new_flaw(
+    make_mart: MakeMart,
+) -> None:
     # Given a column that was half empty when rows were missing, and is so when they are there
-    mart = make(daily="filled = { paid = 0.9 }")
+    mart = make_mart(daily="filled = { paid = 0.9 }")
     mart.sql(HALF_EMPTY, start_date=DAYS[0], end_date=DAYS[-1])
     mart.sql(STATEMENTS["daily"], start_date=DAYS[0], end_date=DAYS[-1])
     mart.lose("daily", DAYS[1], "s3")
@@ -84,8 +75,8 @@ def test_more_rows_of_which_the_same_share_has_no_value_are_no_new_flaw(make: Ma
     assert report.state == "complete"
 
 
-def test_more_rows_without_a_value_are_a_new_flaw(make: MakeMart) -> None:
-    mart = make(daily="filled = { paid = 0.9 }")
+def test_more_rows_without_a_value_are_a_new_flaw(make_mart: MakeMart) -> None:
+    mart = make_mart(daily="filled = { paid = 0.9 }")
     mart.sql(HALF_EMPTY, start_date=DAYS[0], end_date=DAYS[-1])
     mart.lose("daily", DAYS[1], "s1")
 

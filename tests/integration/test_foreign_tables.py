@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from datetime import date
@@ -9,12 +10,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pyarrow import csv, parquet
 
 from sql.errors import TableNotFound, WarehouseError, WarehouseRefused
 from sql.local import LocalWarehouse
 from sql.warehouse import Condition, Table
 from tests.integration.foreign import Foreign, column
 
+DOCS = Path(__file__).parents[2] / "docs/operations.md"
 DAY, OTHER = date(2024, 1, 1), date(2024, 1, 2)
 GAMES = Table(name="raw.games", date="day", entities={"game": "game"})
 COLUMNS = [column("day", "date"), column("game", "string")]
@@ -195,3 +198,26 @@ def test_a_table_that_was_replaced_between_two_looks_is_the_new_one(
     for n in range(versions):
         anew.add(anew.file(f"new-{n}.parquet", games(f"g{n}")), {"day": "2024-01-02"}, 1)
     assert counted(warehouse) == {OTHER: (versions, versions)}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_the_documented_table_of_ones_own_is_counted(
+    warehouse: LocalWarehouse, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    # Given the lines of the documentation, and a file to make a table from
+    monkeypatch.chdir(warehouse.folder)
+    Path("games.csv").write_text("day,game\n2024-01-01,g1\n2024-01-01,g2\n2024-01-02,g3\n")
+    parquet.write_table(csv.read_csv("games.csv"), "games.parquet")
+    section = DOCS.read_text(encoding="utf-8").partition("## A local table of one's own")[2]
+    lines = section.partition("```python\n")[2].partition("```")[0].replace('"DIR/', '"')
+    assert len(lines.splitlines()) <= 10
+    if kind == "parquet":
+        for told, other in re.findall(r"^(.*?)  # or: (.*)$", lines, re.MULTILINE):
+            name, is_value, _ = told.partition(" = ")
+            other = f"{name} = {other}" if is_value else other
+            lines = lines.replace(told, other)
+
+    exec(lines, {})  # as a reader would
+
+    assert counted(warehouse) == {DAY: (2, 2), OTHER: (1, 1)}
+    assert warehouse.partitioning("raw.games").column == "day"

@@ -32,6 +32,7 @@ FOREIGN = date(1999, 12, 31)
     ],
     ids=str,
 )
+@pytest.mark.quick(0, 3)
 def test_dates_that_are_not_the_step_s_are_not_run(tmp_path: Path, forged: dict[str, Any]) -> None:
     bench = Bench(place=tmp_path)
 

@@ -67,6 +67,7 @@ def test_a_file_that_is_named(
         ("BACKFILL_BROKER_URL", "unix://{path}", {0, 1, 2, 3}),
     ],
 )
+@pytest.mark.quick(0, 6, 12, 13)
 def test_a_setting(
     variable: str,
     value: str,

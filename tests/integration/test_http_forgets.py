@@ -82,6 +82,7 @@ class Looks:
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.quick(0)
 def test_a_batch_whose_workers_write_on_is_waited_for(
     bench: Bench, service: Service, answer: Answer
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_batch_whose_workers_write_on_is_waited_for(
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.quick(0)
 def test_a_batch_that_is_silent_is_started_once_more_and_the_report_says_so(
     bench: Bench, service: Service, answer: Answer
 ) -> None:

@@ -224,6 +224,7 @@ SHAPE_2 = {"status": "completed", "batch_id": "b1", "completed_players": 9, "sou
 
 
 @pytest.mark.parametrize("answer", [(200, SHAPE_2), NO_BATCH, (404, {"status": "not_found"})])
+@pytest.mark.quick(0)
 def test_whatever_the_status_says_the_recount_decides(
     bench: Bench, serve: Any, answer: Answer
 ) -> None:

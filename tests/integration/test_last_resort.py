@@ -35,6 +35,7 @@ def said(
 
 @pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
 @pytest.mark.parametrize("arguments", [("settings",), ("settings", "--json"), ("gaps", "--help")])
+@pytest.mark.quick(0)
 def test_an_output_that_is_full_is_told(arguments: tuple[str, ...]) -> None:
     with FULL.open("w") as full:
         done = said(*arguments, out=full.fileno())
@@ -78,6 +79,7 @@ def test_a_mistake_has_a_code_of_its_own(
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("gaps", "--help"), ("settings", "--json")])
+@pytest.mark.quick(1)
 def test_a_reader_that_goes_away_is_no_gap(arguments: tuple[str, ...]) -> None:
     ours, theirs = os.pipe()
     os.close(ours)
@@ -89,6 +91,7 @@ def test_a_reader_that_goes_away_is_no_gap(arguments: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.quick(0, 1)
 def test_an_output_that_is_closed_is_none(tmp_path: Path, closed: str) -> None:
     done = subprocess.run(
         ["sh", "-c", f"exec {PLANNER} settings {closed}"],
@@ -154,6 +157,7 @@ def test_a_file_that_does_not_fit_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("settings",), ("gaps",), ("runs",), ("validate",)])
+@pytest.mark.quick(1)
 def test_a_machine_that_knows_ascii_alone_is_told(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:

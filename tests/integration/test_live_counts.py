@@ -92,6 +92,7 @@ def check(assessment: Assessment, counts: dict[date, Counts], cut: list[date]) -
 
 
 @pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.quick(0)
 def test_a_made_up_season_has_the_gaps_that_were_made(seed: int, tmp_path: Path) -> None:
     cut = {60, 61, 90}
     counts = made_up(SEASON.start, 120, seed=seed, cut=cut)
@@ -136,6 +137,7 @@ def test_as_five_phases_it_has_the_same_gaps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nba-live", "nba-live-phases"])
+@pytest.mark.quick("nba-live")
 def test_the_printed_query_finds_what_is_not_graded(name: str, tmp_path: Path) -> None:
     """Who did not play is voided, and not due: a share of 0.9 is. NULL is not void."""
     counts = made_up(SEASON.start, 50, seed=4, cut={45})
@@ -165,6 +167,7 @@ def test_the_printed_query_finds_what_is_not_graded(name: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["nba-live", "nba-live-phases"])
+@pytest.mark.quick("nba-live")
 def test_a_game_that_was_put_off_is_accepted_by_the_block_that_is_printed(
     name: str, tmp_path: Path
 ) -> None:

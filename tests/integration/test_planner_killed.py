@@ -36,6 +36,7 @@ def dies(moment: str) -> None:
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.quick("before it registers", "before it sends")
 def test_a_planner_that_is_killed_leaves_nothing_or_an_incomplete_run(
     shop: Shop, moment: str
 ) -> None:

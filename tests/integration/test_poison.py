@@ -82,6 +82,7 @@ def test_junk_among_delivered_messages_is_dropped(tiny: Tiny) -> None:
 
 
 @pytest.mark.parametrize("key", ["a", "backfill:later:a"])
+@pytest.mark.quick("a")
 def test_a_key_of_another_type_is_put_aside(tiny: Tiny, key: str) -> None:
     until(lambda: tiny.client.exists("backfill:slots"))  # the worker has declared its queues
     restarts = tiny.worker.restarts
@@ -99,6 +100,7 @@ def test_a_key_of_another_type_is_put_aside(tiny: Tiny, key: str) -> None:
 
 @pytest.mark.parametrize("key", ["unacked", "unacked_index"])
 @pytest.mark.parametrize("moment", ["idle", "running"])
+@pytest.mark.quick("idle-unacked", "running-unacked_index")
 def test_a_key_of_another_type_for_delivered_messages_ends_no_worker(
     tiny: Tiny, key: str, moment: str
 ) -> None:
@@ -118,6 +120,7 @@ def test_a_key_of_another_type_for_delivered_messages_ends_no_worker(
     assert tiny.client.type(key) in ("hash", "zset", "none")
 
 
+@pytest.mark.slow
 def test_a_key_of_another_type_ends_no_worker_that_starts(tiny: Tiny) -> None:
     until(lambda: tiny.client.exists("backfill:slots"))
     restarts = tiny.worker.restarts

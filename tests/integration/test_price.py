@@ -301,6 +301,7 @@ def test_a_script_is_priced_by_what_the_jobs_with_its_labels_were_billed(
         ({"app": "other"}, None),
     ],
 )
+@pytest.mark.quick(0, 1, 7)
 def test_jobs_without_one_of_the_labels_tell_nothing(
     mart: Mart, server: BigQueryServer, labels: dict[str, str], bytes_told: int | None
 ) -> None:
@@ -393,6 +394,10 @@ def test_what_a_script_was_billed_is_added_after_the_run_by_the_labels_of_its_jo
     assert {row["step"]: row["bytes_labelled"] for row in rows} == labelled
     assert {row["step"]: row["bytes_billed"] for row in rows} == told["steps"]
     assert {row["unknown"] for row in rows} == {""}
+    # And the same again is priced as it was billed, within a tenth
+    again = planned(mart).cost
+    assert again is not None
+    assert abs(again.run.bytes - report.billed.bytes) <= report.billed.bytes / 10, again
     # And asked for again, nothing is added
     record = mart.ledger.require(RUN)
     note_labelled(mart.context, record, plan)

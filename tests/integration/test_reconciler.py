@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -93,6 +96,26 @@ def test_a_turn_that_fails_does_not_end_the_thread_that_heals(
         thread.stop()
         thread.join(10)
     assert "a turn of the janitor failed" in caplog.text
+
+
+def test_a_process_that_is_forked_during_a_turn_does_not_hang() -> None:
+    """A pool process that dies is replaced by a fork: of what the janitor's thread holds then, it
+    has a copy that is never given back."""
+    lock, begun = threading.Lock(), threading.Event()
+
+    def turn() -> None:
+        with lock:
+            begun.set()
+            time.sleep(0.5)  # so long the lock is held
+
+    thread = threading.Thread(target=janitor.Janitor._quietly, args=(turn,))
+    thread.start()
+    begun.wait()
+    pid = os.fork()
+    if not pid:
+        os._exit(not lock.acquire(timeout=2))
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def test_a_chunk_goes_on_where_it_was(idle: Tiny) -> None:

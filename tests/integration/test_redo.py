@@ -106,6 +106,7 @@ def test_a_retry_of_a_redo_has_to_write_its_dates_anew_too(mart: Mart, say: Say)
         (("--all",), DAYS),
     ],
 )
+@pytest.mark.quick(0, 3)
 def test_dates_are_named_in_every_way(
     mart: Mart, say: Say, chosen: tuple[str, ...], days: list[date]
 ) -> None:

@@ -237,6 +237,7 @@ def test_reading_a_run_writes_nothing(shop: Shop, client: redis.Redis, refuses: 
 
 @pytest.mark.parametrize("what", ["plan", "steps", "some steps"])
 @pytest.mark.parametrize("who", ["the reconciler", "the finalization"])
+@pytest.mark.quick("the reconciler-plan", "the finalization-steps")
 def test_a_run_whose_plan_or_steps_are_gone_is_lost_by_name(
     shop: Shop, client: redis.Redis, tmp_path: Path, what: str, who: str
 ) -> None:

@@ -177,6 +177,16 @@ def test_resume_and_retry_say_that_no_worker_has_the_file_before_anything_is_sen
     assert lacks in mart.command("retry", run_id).err
 
 
+def test_log_and_logs_of_a_run_need_no_pipeline_file(mart: Mart) -> None:
+    mart.lose("trend", DAYS[2])
+    run_id = mart.command("enqueue", "--gaps", "--yes", "--json").json["run_id"]
+    elsewhere = {"BACKFILL_PIPELINE": str(mart.place / "of-another-pipeline.toml")}
+
+    assert "planner enqueue --gaps" in mart.command("log", run_id, **elsewhere).out
+    told = mart.command("logs", run_id, f"{DAYS[2]}/trend", **elsewhere)
+    assert f"No log of {DAYS[2]}/trend is here" in told.err
+
+
 def test_doctor_names_a_worker_with_another_file(run: Run, shop: Shop, member: Member) -> None:
     there(shop, member)
 

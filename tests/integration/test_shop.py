@@ -82,7 +82,8 @@ def test_a_shop_that_is_built_in_one_piece_has_no_gaps(shop: Shop) -> None:
     assert (complete["weekly"], complete["monthly"]) == (17, 4)
 
 
-@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
 def test_repair_equals_rebuild_in_every_grain(shop: Shop, seed: int) -> None:
     # Given holes in days, weeks and months: whole ones, and single stores
     holes = punch_shop(shop.warehouse, PIPELINE, seed=seed, holes=9)

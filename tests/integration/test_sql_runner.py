@@ -104,6 +104,7 @@ SPEC = SqlRunner(kind="sql", statements=("fill",))
         "access denied",
     ],
 )
+@pytest.mark.quick(0, 3, 4, 7, 8, 11, 12)
 def test_what_may_pass_is_tried_again_and_what_is_too_much_is_halved(
     warehouse: BigQueryWarehouse,
     server: BigQueryServer,

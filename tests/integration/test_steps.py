@@ -301,6 +301,7 @@ def test_a_run_is_ended_once_with_one_report(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("is_done", [True, False])
+@pytest.mark.quick("False")
 def test_a_finalizer_of_the_round_before_does_not_end_a_retry(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, is_done: bool
 ) -> None:

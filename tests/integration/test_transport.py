@@ -319,3 +319,31 @@ def test_a_visibility_heartbeat_that_fails_says_so_once(caplog: pytest.LogCaptur
 
     told = [each for each in caplog.records if each.levelno >= logging.WARNING]
     assert ["visibility heartbeat" in each.getMessage() for each in told] == [True]
+
+
+def test_a_channel_makes_one_client_for_all_that_it_does(broker: Settings) -> None:
+    script = """
+        import kombu
+        from kombu.transport.redis import Channel
+        from worker.messages import transport
+        connection = kombu.Connection(URL)
+        channel = connection.default_channel
+
+        def client():
+            with channel.conn_or_acquire() as client:
+                assert client.ping()
+                return client
+
+        assert client() is not client(), "stock makes it anew"
+        Channel._create_client = transport._create_client
+        first = client()
+        assert client() is first
+        channel._disconnect_pools()  # as after a lost connection, and in a forked process
+        assert client().connection_pool is channel.pool is not first.connection_pool
+        assert client() is not first
+    """
+    url = broker.redis_url.replace("unix://", "redis+socket://", 1)
+    code = f"URL = {url!r}\n{textwrap.dedent(script)}"
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[2])
+
+    assert done.returncode == 0

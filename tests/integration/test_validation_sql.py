@@ -232,6 +232,7 @@ def test_sql_and_python_agree_about_nothing_at_all(tmp_path: Path) -> None:
     warehouse.close()
 
 
+@pytest.mark.slow
 def test_sql_and_python_agree_about_a_calendar_without_seasons(tmp_path: Path) -> None:
     """Its warm-up is that of its start, and none of each year."""
     plain_years = plan_pipeline().model_copy(
@@ -340,6 +341,7 @@ def lacking(old: str, new: str) -> Pipeline:
     ],
 )
 @pytest.mark.parametrize("kind", ["local", "bigquery"])
+@pytest.mark.quick(0, 5)
 def test_what_is_not_there_is_named_with_what_is(
     kind: str, old: str, new: str, said: str, whole: Path, request: pytest.FixtureRequest
 ) -> None:

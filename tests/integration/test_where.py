@@ -90,6 +90,8 @@ CASES: list[tuple[str, Any, Holds]] = [
 ]
 case = pytest.mark.parametrize(("column", "condition", "holds"), CASES)
 
+pytestmark = pytest.mark.xdist_group("analyzer")
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -507,6 +507,7 @@ def test_a_source_that_is_empty_all_season_is_said_first(make: Make) -> None:
 
 
 @pytest.mark.parametrize("calendar", [OPEN_END, LEAGUE])
+@pytest.mark.quick(0)
 def test_a_source_without_any_row_is_said_first(make: Make, calendar: str) -> None:
     """Nothing below it holds any either, so nothing tells whether anything is due."""
     shop, now = make(calendar=calendar), noon(jan(40))

@@ -82,6 +82,7 @@ ROWS = {
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+@pytest.mark.quick("a source that has stopped")
 def test_a_source_is_judged_in_bigquery(tmp_path: Path, row: Row) -> None:
     shop = AllYear(tmp_path, orders=row.orders)
     shop.fill_all(jan(1), jan(20))

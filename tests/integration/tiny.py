@@ -43,6 +43,7 @@ from worker.step.context import Context
 FIRST = date(2024, 1, 1)
 DAYS = 120
 GAMES = 2  # per date
+LOG_LINES = 80  # of a worker whose run does not end
 ALL = ("a", "b", "d", "c")
 PATCHES = Path(__file__).with_name("patches")
 
@@ -159,6 +160,7 @@ class Tiny:
                 "CROSS JOIN UNNEST(GENERATE_ARRAY(1, @games)) AS game",
                 {"first": FIRST, "last": FIRST + timedelta(days=DAYS - 1), "games": GAMES},
             )
+        self.context.warehouse.identify()  # as when a run is sent: its dates are told apart by it
         scope = Window(start=FIRST, end=FIRST + timedelta(days=DAYS - 1))
         self._health = survey(self.context.warehouse, self.context.pipeline, scope)
 
@@ -351,8 +353,19 @@ class Tiny:
 
     def ended(self, run_id: str, *, seconds: float = 40) -> RunRecord:
         """The record of a run's end."""
-        until(lambda: self.ledger.require(run_id).is_ended, seconds=seconds)
+        try:
+            until(lambda: self.ledger.require(run_id).is_ended, seconds=seconds)
+        except AssertionError as error:
+            error.add_note(self._how_it_stands(run_id))
+            raise
         return self.ledger.require(run_id)
+
+    def _how_it_stands(self, run_id: str) -> str:
+        """What is to be known of a run that does not end: its folder is gone soon."""
+        log = self.worker.log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        held = [str(each.get("shadow")) for each in self.messages()]
+        steps = [str(each) for each in self.ledger.step_records(run_id)]
+        return "\n".join([*steps, f"messages that a worker holds: {held}", *log])
 
     def states(self, run_id: str) -> dict[str, str]:
         return {step: str(state) for step, state in self.ledger.steps(run_id).items()}

@@ -8,8 +8,11 @@ import pytest
 
 from tests.bench import page
 from tests.bench.__main__ import ROWS, main
+from tests.bench.peers.__main__ import PEERS, _row
 from tests.bench.rows import Figures, Row, at_least, at_most, beside, limited
+from tests.bench.whole import Whole
 
+SHIPPED = page.PAGE
 ORDER = ["steps", "visits", "idle"]
 
 
@@ -19,6 +22,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.write_text("# Title\n\n<!-- bench -->\n<!-- end of bench -->\n\nProse.\n")
     monkeypatch.setattr(page, "PAGE", path)
     return path
+
+
+def test_the_page_has_the_rows_of_every_benchmark() -> None:
+    text = SHIPPED.read_text(encoding="utf-8").partition("<!-- end of bench -->")[0]
+    names = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert list(dict.fromkeys(names)) == [*ROWS]
 
 
 def test_rows_that_are_measured_again_replace_their_own_alone(place: Path) -> None:
@@ -42,6 +51,15 @@ def test_a_row_of_a_benchmark_that_is_no_more_is_dropped(place: Path) -> None:
     page.write("bench", "idle", [Row(question="what", here="3")], load=1, order=["idle"])
     page.write("bench", "steps", [Row(question="what", here="3")], load=1, order=["steps"])
     assert "`idle`" not in place.read_text()
+
+
+def test_a_peer_has_a_row_of_both_sides() -> None:
+    own, other = [Whole(wall=60, cpu=10)], [Whole(wall=600, cpu=200)]
+    row = _row(PEERS["airflow"], "Airflow 3", own, other)
+    assert row.here == "10.0 ms CPU, 60.0 ms by the clock"
+    assert row.beside.startswith("Airflow 3 (LocalExecutor, 16 slots) 200 ms CPU, 600 ms by")
+    assert row.beside.endswith(": 20.0 × the CPU")
+    assert (row.mark, row.met) == ("≥ 25 ×", "missed: 0.80 of the mark")
 
 
 def test_a_row_says_whether_its_mark_is_met_and_by_how_much_it_is_missed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -20,10 +21,19 @@ LIVE = Path(__file__).parents[1] / "live_schema"
 TODAY = date(2026, 7, 1)
 
 
+@pytest.fixture(scope="module")
+def live_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The live tables, empty. Not to be written to."""
+    folder = tmp_path_factory.mktemp("live")
+    made(folder, [path.read_text() for path in sorted(LIVE.glob("*.sql"))]).close()
+    return folder
+
+
 @pytest.fixture
-def live(tmp_path: Path) -> Warehouse:
-    """The live tables, empty."""
-    return made(tmp_path, [path.read_text() for path in sorted(LIVE.glob("*.sql"))])
+def live(live_tables: Path, tmp_path: Path) -> Warehouse:
+    """Live tables to change."""
+    shutil.copytree(live_tables, tmp_path, dirs_exist_ok=True)
+    return open_warehouse(f"local:{tmp_path}")
 
 
 def made(folder: Path, statements: list[str]) -> Warehouse:

@@ -79,7 +79,8 @@ def test_there_is_always_a_next_step_and_it_is_said_once() -> None:
 def test_dates_left_to_recompute_that_no_failure_explains_are_a_next_step() -> None:
     report = make_report().model_copy(update={"failures": ()})
 
-    assert next_steps(report)[-1].command == "planner enqueue --gaps"
+    command = next_steps(report)[-1].command
+    assert command == "planner enqueue --gaps --start 2022-12-13 --end 2023-01-10"
 
 
 def test_a_season_without_any_source_is_named_and_not_called_complete() -> None:

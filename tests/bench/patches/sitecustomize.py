@@ -33,13 +33,15 @@ if "worker" in sys.orig_argv and {"celery", "worker"} & {*sys.orig_argv[2:5]}:
         attempt.Attempt.make = _make
 
         if _sleeps:
-            _stock_wait = visit.Visit._wait
 
-            def _wait(self, *arguments, **options):
-                self.context.redis.incr("bench:looks")
-                return _stock_wait(self, *arguments, **options)
+            def _counted(stock):
+                def _wait(context, *arguments, **options):
+                    context.redis.incr("bench:looks")
+                    return stock(context, *arguments, **options)
 
-            visit.Visit._wait = _wait
+                return _wait
+
+            visit.wait, visit.wait_for_lease = map(_counted, (visit.wait, visit.wait_for_lease))
 
     if os.environ.get("BENCH_TRIPS"):
         from redis.connection import AbstractConnection

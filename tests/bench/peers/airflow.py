@@ -30,6 +30,7 @@ def airflow(bin_dir: Path, home: Path) -> Orchestrator:
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__PARALLELISM": str(SLOTS),
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # seconds: a machine may be busy
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
     }
     program = str(bin_dir / "airflow")

@@ -1,6 +1,6 @@
 """Thirty dates of four tasks that do nothing, in Airflow. Read by its own interpreter."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import dag, task
 
@@ -15,6 +15,8 @@ NAMES = ("first", "second", "third", "fourth")
     max_active_runs=16,
     max_active_tasks=16,
     is_paused_upon_creation=True,
+    # On a busy machine its API may not answer in time.
+    default_args={"retries": 5, "retry_delay": timedelta(seconds=1)},
 )
 def noop():
     def nothing():
