@@ -272,3 +272,8 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE)
+
+
+def pytest_unconfigure() -> None:
+    """What is frozen would be told of as leaked by bindings that count theirs at the exit."""
+    gc.unfreeze()

@@ -11,6 +11,7 @@ from pathlib import Path
 from planner.errors import BadPipeline
 from planner.pipeline.load import SHIPPED, load_pipeline, shipped
 from planner.pipeline.pipeline import Pipeline
+from planner.text import printable
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def look(setting: str, folder: Path | None) -> tuple[list[tuple[str, Pipeline]],
         try:
             pipeline = load_pipeline(path)
         except BadPipeline as error:
-            troubles.append(f"a pipeline file is left out: {' '.join(str(error).split())}")
+            troubles.append(f"a pipeline file is left out: {error}")
             continue
         other, checksum = named.setdefault(pipeline.name, (path, pipeline.checksum))
         if checksum != pipeline.checksum:
@@ -51,7 +52,8 @@ def look(setting: str, folder: Path | None) -> tuple[list[tuple[str, Pipeline]],
                 "dates: give one of them another name"
             )
         found.append((path, pipeline))
-    return found, [*troubles, *open_to_all(path for path, _ in found)]
+    troubles += open_to_all(path for path, _ in found)
+    return found, [printable(" ".join(trouble.split())) for trouble in troubles]
 
 
 def open_to_all(paths: Iterable[str]) -> list[str]:

@@ -83,11 +83,10 @@ def pipeline_path(setting: str) -> Path:
         is_there = is_another = False
     if not is_there and (why := _closed(setting)):
         raise BadPipeline(f"The pipeline file {setting!r} cannot be read: {why}.")
-    if not is_there and is_another:
-        raise BadPipeline(f"{setting!r} is no file: set BACKFILL_PIPELINE to a TOML file.")
     if not is_there:
+        other = ", only something else of that name" if is_another else ""
         raise BadPipeline(
-            f"There is no pipeline file {setting!r}: set BACKFILL_PIPELINE to a TOML file, "
+            f"There is no pipeline file {setting!r}{other}: set BACKFILL_PIPELINE to a TOML file, "
             f"or to one that ships: {', '.join(shipped())}."
         )
     return path

@@ -74,6 +74,7 @@ def test_a_name_that_is_no_text_breaks_no_log(
         assert [each.name for _, each in pipeline_files("sales", tmp_path)] == ["sales"]
 
     assert len(caplog.records) == 3
+    assert all(each.message.isprintable() for each in caplog.records)
     assert "Logging error" not in capfd.readouterr().err
 
 
