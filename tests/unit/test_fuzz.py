@@ -60,14 +60,16 @@ HOSTILE: list[Any] = [
         "x\ty",
         "[red]",
         "<script>",
-        "\ud800",
     ),
     *(date(1, 1, 1), date(9999, 12, 31), datetime(2024, 1, 1), clock(1)),
     *([], {}, [[]], [{}], {"": ""}, {"name": {}}, [1, "a", None]),
 ]
 OTHERS = st.integers() | st.floats() | st.text(max_size=20)
+HALF = "\ud800"  # of a character: an escape in JSON, refused by whatever reads TOML
 PARTS = st.sampled_from(HOSTILE) | OTHERS
-JSON_PARTS = st.sampled_from([p for p in HOSTILE if not isinstance(p, date | clock)]) | OTHERS
+JSON_PARTS = (
+    st.sampled_from([*(p for p in HOSTILE if not isinstance(p, date | clock)), HALF]) | OTHERS
+)
 
 
 @contextmanager
