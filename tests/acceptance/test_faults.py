@@ -109,6 +109,7 @@ def test_a_plan_without_anything_to_run_it_is_refused(fleet: Sandbox, tmp_path: 
     assert fleet.differences() == []
 
 
+@pytest.mark.slow
 def test_the_doctor_finds_a_whole_sandbox_well(fleet: Sandbox) -> None:
     done = fleet.planner("doctor")
 

@@ -460,8 +460,8 @@ def test_the_stand_ins_behave_as_the_scripts_were_seen_to(start: Callable[..., L
     assert run_job(live, export, "--date", str(other))[0] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("headers", [{"X-API-Key": SECRET}, {"Authorization": f"Bearer {SECRET}"}])
-@pytest.mark.quick(0)
 def test_the_stand_in_of_the_service_takes_either_header(
     headers: dict[str, str], start: Callable[..., Live]
 ) -> None:

@@ -117,6 +117,7 @@ def test_one_answer_alone(sandbox: Sandbox) -> None:
     assert "criteria" not in table.out
 
 
+@pytest.mark.slow
 def test_a_season_that_holds_makes_the_exit_code_0(make_sandbox: Callable[..., Sandbox]) -> None:
     sandbox = make_sandbox()
     # Two months are no season, so its rows and playoffs are not asked for.

@@ -76,6 +76,7 @@ def test_a_retry_does_not_forgive_duplicates_that_the_run_made(
     assert mart.problem(DAYS[1], "daily").startswith("new duplicate on 2024-01-02")
 
 
+@pytest.mark.slow
 def test_a_retry_that_removes_duplicates_succeeds(
     make_mart: MakeMart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -310,6 +311,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.slow
 def test_ids_are_shown_on_one_line(make_mart: MakeMart, say: Say) -> None:
     mart = make_mart()
     for store in HOSTILE:

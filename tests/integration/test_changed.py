@@ -150,6 +150,7 @@ def test_the_history_tells_it_where_the_home_is_another(mart: Mart, say: Say) ->
     assert told.json["unknown"] == []
 
 
+@pytest.mark.slow
 def test_a_version_is_a_reason_and_decides_alone(mart: Mart, say: Say) -> None:
     settle(mart, "run-a", "daily", "trend")
     file = Path(mart.settings.pipeline)

@@ -67,6 +67,7 @@ def paid(mart: Mart, day: date) -> list[int]:
         ),
     ],
 )
+@pytest.mark.quick(1, 2)
 def test_a_run_uses_what_was_chosen(
     mart: Mart,
     say: Say,
@@ -155,6 +156,7 @@ def test_a_plan_whose_value_was_edited_is_refused(mart: Mart, say: Say) -> None:
         (("--dates", str(DAYS[1]), "--exclude", str(DAYS[2])), "--dates, --exclude"),
     ],
 )
+@pytest.mark.quick(0)
 def test_a_plan_file_takes_nothing_beside_it_that_shapes_a_plan(
     mart: Mart, say: Say, given: tuple[str, ...], named: str
 ) -> None:

@@ -171,6 +171,7 @@ def test_a_criterion_does_not_switch_every_date_off(make_mart: MakeMart, complet
     assert not complete or not found.holds
 
 
+@pytest.mark.slow
 def test_a_worker_of_another_warehouse_waits_and_counts_nothing(mart: Mart, tmp_path: Path) -> None:
     mart.lose("daily", DAYS[1])
     mart.begin(mart.plan())

@@ -8,6 +8,7 @@ from tests.integration.tiny import Tiny
 from tests.waiting import until
 
 
+@pytest.mark.slow
 def test_a_deadline_ends_what_runs_with_all_its_processes(tiny: Tiny) -> None:
     # Given a run with a step that goes on, and one that is done
     long, short = tiny.days(2)

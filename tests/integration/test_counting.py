@@ -454,6 +454,7 @@ def test_every_job_says_which_plan_and_phase_it_is_for(
     assert labels == [mine, mine, mine, {"app": "backfill-fleet"}]
 
 
+@pytest.mark.slow
 def test_a_scan_of_all_seasons_asks_two_queries_per_dataset_and_one_per_table_at_most(
     whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,11 +140,9 @@ def say(request: pytest.FixtureRequest) -> Iterator[Say]:
     ],
 )
 @pytest.mark.quick(
-    "local-DATE-America/New_York",
     "local-TIMESTAMP-America/New_York",
     "local-SHARDS-America/New_York",
     "bigquery-DATETIME-America/New_York",
-    "bigquery-TIMESTAMP-Asia/Tokyo",
     "bigquery-SHARDS-America/New_York",
     "bigquery-LOADED-UTC",
 )
@@ -163,6 +161,7 @@ def test_a_source_is_counted_by_day(tmp_path: Path, say: Say, kind: str, zone: s
     assert [line for line in checked.out.splitlines() if "✗ sales" in line] == []
 
 
+@pytest.mark.quick("local")
 def test_what_has_no_days_is_refused_by_every_command_alike(tmp_path: Path, say: Say) -> None:
     shop = Shop(tmp_path, "STRING", "UTC")
     why = "s.sales is counted by 'sold', which is a STRING: name a DATE, DATETIME or TIMESTAMP"
@@ -176,6 +175,7 @@ def test_what_has_no_days_is_refused_by_every_command_alike(tmp_path: Path, say:
     assert why in line
 
 
+@pytest.mark.quick("local")
 def test_what_has_no_days_is_refused_though_the_table_is_empty(tmp_path: Path, say: Say) -> None:
     shop = Shop(tmp_path, "STRING", "UTC")
     shop.run("DELETE FROM s.sales WHERE TRUE")
@@ -186,6 +186,7 @@ def test_what_has_no_days_is_refused_though_the_table_is_empty(tmp_path: Path, s
     assert "which is a STRING" in " ".join(done.err.split())
 
 
+@pytest.mark.quick("local")
 def test_validate_counts_moments_too(tmp_path: Path, say: Say) -> None:
     done = say(Shop(tmp_path, "TIMESTAMP", "America/New_York"), "validate", *SPAN, "--json")
 
@@ -259,6 +260,7 @@ def test_a_table_that_is_loaded_by_day_has_records_and_versions_by_day(
         warehouse.close()
 
 
+@pytest.mark.quick("local")
 def test_a_list_of_dates_is_all_that_gaps_and_plan_see(tmp_path: Path, say: Say) -> None:
     shop = Shop(tmp_path, "DATE", "UTC")
     shop.run("DELETE FROM m.daily WHERE day < DATE '2026-03-09'")
@@ -283,6 +285,7 @@ def test_a_list_of_dates_is_all_that_gaps_and_plan_see(tmp_path: Path, say: Say)
         assert why in " ".join(done.err.replace("│", " ").split())
 
 
+@pytest.mark.quick("local")
 def test_gaps_that_a_list_of_dates_passes_over_are_not_recorded_as_healed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, say: Say
 ) -> None:
@@ -302,6 +305,7 @@ def test_gaps_that_a_list_of_dates_passes_over_are_not_recorded_as_healed(
     ]
 
 
+@pytest.mark.quick("local")
 def test_dates_that_a_plan_leaves_out_are_told(tmp_path: Path, say: Say) -> None:
     shop = Shop(tmp_path, "DATE", "UTC")
     shop.run("DELETE FROM m.daily WHERE day < DATE '2026-03-04'")
@@ -365,7 +369,7 @@ reason = "stocktaking"
 
 
 @pytest.mark.parametrize("kind", ["DATE", "DATETIME", "TIMESTAMP", "SHARDS"])
-@pytest.mark.quick("local-TIMESTAMP", "bigquery-SHARDS")
+@pytest.mark.quick("local-TIMESTAMP")
 def test_weeks_hold_the_moments_of_their_days(tmp_path: Path, say: Say, kind: str) -> None:
     # Given weeks until the 1st and the 8th by the clocks of New York, of which one lost a sale
     shop = Shop(tmp_path, kind, "America/New_York")
@@ -417,6 +421,7 @@ def test_a_mart_of_moments_has_one_version(tmp_path: Path) -> None:
     assert versions[FIRST]
 
 
+@pytest.mark.quick("local")
 def test_a_printed_question_says_what_it_takes_dates_for(tmp_path: Path, say: Say) -> None:
     done = say(Shop(tmp_path, "SHARDS", "UTC"), "validate", *SPAN, "--print", "counts")
 

@@ -76,6 +76,7 @@ def test_the_report_has_one_line_per_phase(done: Mart) -> None:
     assert line in told.replace("\\_", "_")
 
 
+@pytest.mark.slow
 def test_what_was_put_back_differs_in_nothing(done: Mart) -> None:
     restore(done.context, RUN)
     record = done.ledger.require(RUN)

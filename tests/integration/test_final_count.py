@@ -61,6 +61,7 @@ def ended_without(shop: Shop, why: str) -> None:
     assert shop.ledger.held("sales", shop.context.warehouse.identity) == {}
 
 
+@pytest.mark.slow
 def test_a_warehouse_that_refuses_the_count_fails_the_run(shop: Shop) -> None:
     done(shop)
     shutil.rmtree(folder(shop) / "shop_reports" / "store_daily")
@@ -154,6 +155,7 @@ def test_an_error_that_nobody_foresaw_ends_the_run_after_a_few_tries(
 
 
 @pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.quick(1)
 def test_a_run_in_which_nothing_runs_is_cancelled_at_once(shop: Shop, begun: bool) -> None:
     # Given a run of two steps, and no worker
     shop.lose_sessions(day(11))

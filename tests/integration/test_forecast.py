@@ -17,6 +17,7 @@ from worker.run.forecast import Forecast, history, outlook
 
 
 @pytest.mark.parametrize("where", ["files", "ledger"])
+@pytest.mark.quick("ledger")
 def test_a_plan_foresees_what_the_last_run_took(shop: Shop, where: str) -> None:
     # Given a pipeline file without figures, nobody at work, and a run that has ended
     shop.lose_sessions(day(11))

@@ -120,6 +120,7 @@ def test_holes_in_every_grain_are_repaired_as_if_built_anew(built: tuple[Till, C
     assert not any(till.assess(context).gaps.values())
 
 
+@pytest.mark.slow
 def test_a_month_that_is_not_over_is_open(
     built: tuple[Till, Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,7 +140,7 @@ def held(shop: AllYear, table: str) -> dict[date, int]:
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
-@pytest.mark.quick("a day that is not closed", "a source that is partial", "an accepted loss")
+@pytest.mark.quick("a source that is partial")
 def test_a_run_of_all_gaps_leaves_it_alone(
     row: Row,
     tmp_path: Path,

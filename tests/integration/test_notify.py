@@ -118,7 +118,7 @@ def test_a_web_hook_is_sent_it_signed_and_again_when_it_refuses(shop: Shop, hook
 
 
 @pytest.mark.parametrize("notify", ["false", "/nowhere/at/all", "hook"])
-@pytest.mark.quick("false", "hook")
+@pytest.mark.quick("hook")
 def test_what_cannot_be_told_changes_no_run_and_is_logged(
     shop: Shop, hook: Hook, caplog: pytest.LogCaptureFixture, notify: str
 ) -> None:

@@ -99,6 +99,7 @@ def dates_of(visits: Visits, phase: str) -> dict[date, DateState]:
 # -- scripts -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_exit_0_without_rows_fails_after_its_retries_and_blocks_what_comes_after(
     bench: Bench,
 ) -> None:
@@ -114,6 +115,7 @@ def test_exit_0_without_rows_fails_after_its_retries_and_blocks_what_comes_after
     assert bench.days_of(TABLES[0]) == bench.days_of(TABLES[1]) == []
 
 
+@pytest.mark.slow
 def test_exit_0_with_some_dates_lets_them_proceed_and_quarantines_the_others(
     bench: Bench,
 ) -> None:
@@ -134,6 +136,7 @@ def test_exit_0_with_some_dates_lets_them_proceed_and_quarantines_the_others(
     assert bench.days_of(TABLES[1]) == good
 
 
+@pytest.mark.slow
 def test_death_by_a_signal_costs_one_retry(bench: Bench) -> None:
     visits = Visits(bench=bench, runners=bench.script("signal:once"))
 
@@ -145,6 +148,7 @@ def test_death_by_a_signal_costs_one_retry(bench: Bench) -> None:
     assert bench.days_of() == list(DAYS)
 
 
+@pytest.mark.slow
 def test_a_time_out_of_several_processors_goes_on_where_it_got(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,6 +241,7 @@ def test_503_blocks_the_step_with_the_services_message(bench: Bench, service: Se
     assert bench.days_of() == []
 
 
+@pytest.mark.slow
 def test_a_start_that_takes_too_long_is_not_made_twice(bench: Bench, service: Service) -> None:
     # Given a service that works before it answers, longer than we wait
     answered, running = threading.Event(), threading.Event()

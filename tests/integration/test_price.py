@@ -251,6 +251,7 @@ def test_what_nothing_tells_is_said_to_be_unknown(mart: Mart, server: BigQuerySe
     assert {day for _, step in plan.steps() for day in step.dates} == set(DAYS)
 
 
+@pytest.mark.slow
 def test_a_script_is_priced_by_what_the_jobs_with_its_labels_were_billed(
     mart: Mart, server: BigQueryServer
 ) -> None:
@@ -416,6 +417,7 @@ def test_what_a_script_was_billed_is_added_after_the_run_by_the_labels_of_its_jo
         (SCRIPT, True, "were billed cannot be read: .* roles/bigquery.resourceViewer may read it"),
     ],
 )
+@pytest.mark.quick(0)
 def test_what_no_label_tells_after_a_run_is_unknown_and_said_so(
     mart: Mart, server: BigQueryServer, say: Say, script: str, denied: bool, why: str
 ) -> None:

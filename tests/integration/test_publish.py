@@ -145,6 +145,7 @@ def test_a_cancelled_run_publishes_nothing(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("waits", [DAYS[2], DAYS[-1]])
+@pytest.mark.quick(0)
 def test_a_run_that_is_cancelled_stops_publishing(bench: Bench, waits: date) -> None:
     # Given a run that is publishing, and a script that takes its time over one date
     (bench.place / "waits").write_text(str(waits))
@@ -206,6 +207,7 @@ def test_what_cannot_be_meant_is_refused(bench: Bench, old: str, new: str, told:
         _ = bench.context(text.replace(old, new)).pipeline
 
 
+@pytest.mark.slow
 def test_the_report_is_read_again(bench: Bench) -> None:
     visits = broken(bench)
     visits.to_the_end()

@@ -198,6 +198,7 @@ def test_what_is_filled_in_one_piece_has_no_gaps(shop: Shop) -> None:
     assert health.empty["load"][TILL_TEST].reason == "excluded"
 
 
+@pytest.mark.slow
 def test_a_repair_is_a_rebuild_row_for_row(shop: Shop) -> None:
     # Given days that stopped at the load, days of which a store or a report is lost
     shop.lose("shop_analytics.sessions", days("06-10", "06-12"))

@@ -72,6 +72,7 @@ def shop(
     return Shop(tmp_path, whole, redis_settings.redis_url)
 
 
+@pytest.mark.slow
 def test_a_shop_that_is_built_in_one_piece_has_no_gaps(shop: Shop) -> None:
     found = shop.say("gaps", "--json")
 
@@ -104,6 +105,7 @@ def test_repair_equals_rebuild_in_every_grain(shop: Shop, seed: int) -> None:
     assert shop.say("gaps").code == 0
 
 
+@pytest.mark.slow
 def test_stores_that_are_open_owe_receipts(shop: Shop) -> None:
     """By the opening hours: open until the tills are late, and then a finding of each store."""
     day_after = datetime(2026, 5, 2, 3, 59, tzinfo=UTC)  # 05:59 in Berlin

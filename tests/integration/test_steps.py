@@ -184,6 +184,7 @@ def test_two_runs_never_hold_one_date(shop: Shop) -> None:
     assert shop.plan().is_empty  # a plan made now leaves them to the run that holds them
 
 
+@pytest.mark.slow
 def test_finalization_happens_once_and_frees_the_dates(shop: Shop) -> None:
     shop.lose_sessions(day(11))
     ids = shop.register(shop.plan())

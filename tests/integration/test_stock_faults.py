@@ -46,6 +46,7 @@ def test_the_versions_that_were_taken_apart() -> None:
     assert (celery.__version__, kombu.__version__) == ("5.7.0", "5.7.0")
 
 
+@pytest.mark.slow
 def test_row_1_a_link_in_the_middle_fails(tiny: Tiny) -> None:
     # Given two chunks whose second link fails, and one that is well
     bad, worse, good = tiny.days(3)
@@ -62,6 +63,7 @@ def test_row_1_a_link_in_the_middle_fails(tiny: Tiny) -> None:
 
 
 @pytest.mark.parametrize("failing", ["b", "d"])
+@pytest.mark.quick("d")
 def test_row_2_one_of_two_parallel_steps_fails(tiny: Tiny, failing: str) -> None:
     """Two phases after one, and one after both: no group in the chain, and the other one runs."""
     (day,) = tiny.days(1)
@@ -92,6 +94,7 @@ def test_row_3_several_errbacks_finalize_once(tiny: Tiny) -> None:
 
 
 @pytest.mark.parametrize("last", [False, True])
+@pytest.mark.quick("True")
 def test_row_4_retries_are_used_up_after_polls(tiny: Tiny, last: bool) -> None:
     """A link that waits for another chunk, then fails, is tried again, and gives up."""
     (day,) = tiny.days(1)
@@ -152,6 +155,7 @@ def test_rows_7_and_8_never_happen(row: str) -> None:
     assert what not in names | attributes
 
 
+@pytest.mark.slow
 def test_row_9_a_time_limit_in_the_middle_of_a_chain(tiny: Tiny) -> None:
     (day,) = tiny.days(1)
     tiny.lose(day, "t")
@@ -178,6 +182,7 @@ def test_row_10_a_step_outlives_the_visibility_timeout(tiny: Tiny) -> None:
     assert len(tiny.scripts(day)) == 1
 
 
+@pytest.mark.slow
 def test_row_11_connections_are_cut_under_a_running_step(tiny: Tiny) -> None:
     (day,) = tiny.days(1)
     tiny.hold(day)
@@ -256,6 +261,7 @@ def test_rows_15_and_18_a_pool_process_is_killed_and_its_script_has_children(tin
     assert tiny.ledger.step(run_id, f"{day}/a").attempt == 2
 
 
+@pytest.mark.slow
 def test_row_16_a_worker_is_killed_with_all_its_processes(tiny: Tiny) -> None:
     # Given a step whose script has a child in a session of its own
     (day,) = tiny.days(1)

@@ -298,6 +298,7 @@ def bigquery(whole: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BigQueryW
         warehouse.close()
 
 
+@pytest.mark.slow
 def test_bigquery_answers_the_same(bigquery: BigQueryWarehouse, whole: Path) -> None:
     scope = Window(start=date(2021, 10, 19), end=date(2021, 11, 30))
     local = LocalWarehouse(whole)

@@ -84,6 +84,7 @@ def test_a_season_that_is_asked_for_is_judged_alone(make: Make) -> None:
     assert shop.gaps("--season", "2024", now=noon(jan(40))).code == 0
 
 
+@pytest.mark.slow
 def test_a_calendar_without_seasons_has_an_open_end(make: Make) -> None:
     # Given two years, of which the last day that is over is not done
     shop = make()
@@ -193,6 +194,7 @@ def test_a_hole_in_a_source_is_missing(make: Make) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_source_is_late_when_the_file_says_so(make: Make) -> None:
     # Given a source that may take 36 hours from the end of a day
     shop = make(orders='expects = { days = "daily", late_after = "36h" }')
@@ -410,6 +412,7 @@ def test_a_day_that_is_not_closed_is_left_alone(make: Make) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_day_ends_at_the_midnight_of_the_files_time_zone(make: Make) -> None:
     shop = make(calendar='start = 2024-01-01\ntimezone = "America/New_York"')
     shop.fill_all(jan(1), jan(9))
@@ -422,6 +425,7 @@ def test_a_day_ends_at_the_midnight_of_the_files_time_zone(make: Make) -> None:
     assert (ahead.code, "is in the future" in ahead.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_phase_closes_no_sooner_than_what_it_reads(make: Make) -> None:
     shop = make(orders='closes_after = "12h"')
     shop.fill_all(jan(1), jan(9))

@@ -20,7 +20,7 @@ from planner.plan.choose import choose
 from planner.report.history import open_gaps
 from tests.unit import examples as eg
 from tests.unit.examples import day, days, window
-from tests.unit.worlds import DAYS, SCOPE, World, bounded, phases_of, worlds
+from tests.unit.worlds import DAYS, SCOPE, World, bounded, costly, phases_of, worlds
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def naive_gone(world: World, coverage: eg.Cover, phase: str, on: date) -> bool:
     return any(each.end < first and each.start <= on < first for each in below)
 
 
-@bounded
+@costly
 @given(data=st.data())
 def test_a_plan_never_takes_what_is_open_unjudged_or_computed_from_what_is_gone(
     data: st.DataObject,

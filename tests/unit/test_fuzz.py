@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from planner.errors import BadPipeline, BadPlan, UsageError
@@ -165,6 +165,7 @@ def check(of: Pipeline) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 @given(data=st.data())
+@pytest.mark.quick("sales")
 def test_a_spoiled_pipeline_file_is_read_or_refused(
     name: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -179,6 +180,7 @@ def test_a_spoiled_pipeline_file_is_read_or_refused(
 
 @pytest.mark.parametrize("name", FILES)
 @given(data=st.data())
+@pytest.mark.quick("nba", "shop")
 def test_a_damaged_pipeline_is_read_or_refused(
     name: str,
     data: st.DataObject,
@@ -324,7 +326,7 @@ def test_whoever_makes_a_plan_by_hand_makes_it_whole(plan: Plan, data: st.DataOb
         assert all(step.phase.isascii() and step.phase.isprintable() for step in chunk.steps)
 
 
-@settings(max_examples=30)
+@worlds.costly
 @given(broken=worlds.broken_worlds())
 def test_a_plan_comes_back_from_its_file(
     broken: tuple[World, eg.Cover, list[Any]], tmp_path_factory: pytest.TempPathFactory

@@ -13,7 +13,7 @@ from sql.warehouse import Cell
 from tests.unit import examples as eg
 from tests.unit import worlds
 from tests.unit.examples import cell, day, days, window
-from tests.unit.worlds import World, bounded
+from tests.unit.worlds import World, costly
 
 DAY = day(5)
 
@@ -288,7 +288,7 @@ def test_a_phase_holds_what_all_its_tables_hold() -> None:
 # -- properties ------------------------------------------------------------------------------
 
 
-@bounded
+@costly
 @given(broken=worlds.broken_worlds())
 def test_every_phase_and_date_is_exactly_one_of_complete_short_and_empty(
     broken: tuple[World, eg.Cover, list[tuple[str, date]]],
@@ -308,7 +308,7 @@ def test_every_phase_and_date_is_exactly_one_of_complete_short_and_empty(
     assert worlds.cells_of(assessment.gaps) == set(short)
 
 
-@bounded
+@costly
 @given(data=st.data(), broken=worlds.broken_worlds())
 def test_a_date_is_judged_alike_whatever_else_is_looked_at(
     data: st.DataObject, broken: tuple[World, eg.Cover, list[tuple[str, date]]]

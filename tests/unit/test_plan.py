@@ -24,7 +24,7 @@ from planner.plan.plan import LATER, Plan, make_plan, step_id
 from tests.unit import examples as eg
 from tests.unit import worlds
 from tests.unit.examples import day, days, window
-from tests.unit.worlds import World, bounded
+from tests.unit.worlds import World, bounded, costly
 
 
 def planned(of: Pipeline, cover: eg.Cover, scope: Window, **options: Any) -> Plan:
@@ -236,7 +236,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 # -- properties ------------------------------------------------------------------------------
 
 
-@bounded
+@costly
 @given(data=st.data(), broken=worlds.broken_worlds())
 def test_every_plan_survives_the_file(
     data: st.DataObject, broken: tuple[World, eg.Cover, list[tuple[str, date]]]
@@ -289,7 +289,7 @@ def test_a_plan_with_one_part_exchanged_is_refused(plan: Plan, data: st.DataObje
     assert read == plan
 
 
-@bounded
+@costly
 @given(data=st.data(), broken=worlds.broken_worlds())
 def test_every_gap_is_in_one_step_or_is_left_with_a_reason(
     data: st.DataObject, broken: tuple[World, eg.Cover, list[tuple[str, date]]]

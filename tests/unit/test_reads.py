@@ -23,7 +23,7 @@ from planner.plan.simulate import Work, elapsed
 from tests.unit import examples as eg
 from tests.unit import worlds
 from tests.unit.examples import day, days, window
-from tests.unit.worlds import SCOPE, Cells, World, bounded
+from tests.unit.worlds import SCOPE, Cells, World, bounded, costly
 
 SMOOTH = {"reads": {"from": -1, "to": 2}}
 
@@ -179,7 +179,7 @@ def naive(
         taken, owed = ready, again - ready
 
 
-@bounded
+@costly
 @given(st.data(), worlds.broken_worlds(), st.randoms(use_true_random=False))
 def test_a_plan_in_order_is_what_a_fixpoint_over_days_says(
     data: st.DataObject, broken: tuple[World, eg.Cover, Cells], chance: random.Random
@@ -198,7 +198,7 @@ def test_a_plan_in_order_is_what_a_fixpoint_over_days_says(
     in_order(world, chunks, chance)
 
 
-@bounded
+@costly
 @given(st.data(), worlds.broken_worlds())
 def test_what_is_accepted_is_never_run_and_holds_up_nothing(
     data: st.DataObject, broken: tuple[World, eg.Cover, Cells]

@@ -21,7 +21,7 @@ from planner.plan.choose import Repair, choose
 from tests.unit import examples as eg
 from tests.unit import worlds
 from tests.unit.examples import day, days, window
-from tests.unit.worlds import World, bounded
+from tests.unit.worlds import World, costly
 
 
 def dates(repair: Repair) -> dict[str, list[date]]:
@@ -434,7 +434,7 @@ def test_a_gap_on_the_first_day_there_is_can_be_repaired() -> None:
 # -- properties ------------------------------------------------------------------------------
 
 
-@bounded
+@costly
 @given(broken=worlds.broken_worlds(), chance=st.randoms(use_true_random=False))
 def test_after_a_repair_of_everything_nothing_is_short(
     broken: tuple[World, eg.Cover, list[tuple[str, date]]], chance: random.Random
@@ -455,7 +455,7 @@ def test_after_a_repair_of_everything_nothing_is_short(
     assert not any(world.judge(cover).gaps.values())
 
 
-@bounded
+@costly
 @given(data=st.data(), broken=worlds.broken_worlds(), chance=st.randoms(use_true_random=False))
 def test_a_second_plan_finds_only_what_the_first_one_left(
     data: st.DataObject,
@@ -496,7 +496,7 @@ def test_a_second_plan_finds_only_what_the_first_one_left(
     assert second.owed == first.owed
 
 
-@bounded
+@costly
 @given(data=st.data(), world=worlds.worlds(), chance=st.randoms(use_true_random=False))
 def test_whatever_a_plan_takes_is_computed_as_if_in_one_piece(
     data: st.DataObject, world: World, chance: random.Random
@@ -545,7 +545,7 @@ def history(data: st.DataObject, world: World) -> tuple[eg.Cover, worlds.Values]
     return cover, values
 
 
-@bounded
+@costly
 @given(data=st.data(), world=worlds.worlds(), chance=st.randoms(use_true_random=False))
 def test_a_repair_of_everything_is_a_rebuild(
     data: st.DataObject, world: World, chance: random.Random
@@ -564,7 +564,7 @@ def test_a_repair_of_everything_is_a_rebuild(
     assert values == world.rebuilt()
 
 
-@bounded
+@costly
 @given(data=st.data(), world=worlds.worlds(), chance=st.randoms(use_true_random=False))
 def test_whatever_is_wrong_after_a_partial_repair_is_on_the_books_and_repaired_next(
     data: st.DataObject, world: World, chance: random.Random
@@ -608,7 +608,7 @@ def test_whatever_is_wrong_after_a_partial_repair_is_on_the_books_and_repaired_n
     assert values == whole
 
 
-@bounded
+@costly
 @given(data=st.data(), broken=worlds.broken_worlds(), chance=st.randoms(use_true_random=False))
 def test_only_dates_in_question_need_their_windows_looked_at(
     data: st.DataObject,

@@ -24,9 +24,12 @@ from tests.unit import examples as eg
 
 DAYS = 18
 SCOPE = eg.window(0, DAYS - 1)
+FEW, MANY = 5, 100  # examples of a costly property: in `make test`, and elsewhere at least
 
 bounded = settings()
 """Of the profile: see `tests/conftest.py`."""
+costly = bounded if bounded.max_examples >= MANY else settings(max_examples=FEW)
+"""As `bounded`, and fewer in `make test`: to make a world and judge it is what costs."""
 
 Values = dict[tuple[str, date], int]
 """Phase and date → what its rows say; absent where they are not complete."""
