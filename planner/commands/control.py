@@ -97,7 +97,7 @@ def retry(
         return
     record = follow(context, run, quiet=json)
     if json:
-        from worker.run.status import status_json
+        from worker.status.status import status_json
 
         print_json(status_json(context, record))
     else:

@@ -27,8 +27,8 @@ def diff(
     Rows are told apart by the table's `key`; without one they are added and removed alone.
     """
     from planner.report.changes import phase_lines, table_lines
-    from worker.run.diff import chosen
-    from worker.run.diff import diff as do
+    from worker.finalization.diff import chosen
+    from worker.finalization.diff import diff as do
 
     context, record = open_run(run)
     with err.status("Comparing …"):

@@ -54,7 +54,7 @@ def doctor(json: opt.Json = False) -> None:
 
 
 def _checks() -> Iterator[Check]:
-    from worker.run.doctor import check_broker, check_runners
+    from worker.status.doctor import check_broker, check_runners
 
     context = open_context()
     yield from _files(context)

@@ -21,8 +21,8 @@ CAUSES_SHOWN = 5  # `planner status` has them all
 
 def print_ending(context: Context, record: RunRecord) -> None:
     """Say why a run did not end well, and what to do next; nothing of one that did."""
-    from worker.run.status import failures_so_far
-    from worker.run.waits import logs_of
+    from worker.status.status import failures_so_far
+    from worker.status.waits import logs_of
 
     if run_exit(record) is Exit.DONE:
         return

@@ -246,7 +246,7 @@ def _wait(context: Context, run_id: str, plan: Plan, *, json: bool) -> NoReturn:
     """Watch the run to its end, which is the exit code."""
     record = follow(context, run_id, quiet=json)
     if json:
-        from worker.run.status import status_json
+        from worker.status.status import status_json
 
         print_json({"run_id": run_id, **plan.as_json(), "status": status_json(context, record)})
     else:

@@ -30,7 +30,7 @@ from planner.plan.plan import new_id
 from planner.text import counted, date_runs, nearest
 
 if TYPE_CHECKING:
-    from worker.run.tried import Tried
+    from worker.status.tried import Tried
     from worker.step.context import Context
 
 RUNS_SHOWN = 3
@@ -103,7 +103,7 @@ def _phase(pipeline: Pipeline, name: str) -> Phase:
 
 def _in_ledger(context: Context, phase: str, day: date) -> tuple[str | None, list[Tried] | None]:
     """The run that holds the date, and the latest that had it to do; None without a ledger."""
-    from worker.run.tried import tried
+    from worker.status.tried import tried
 
     ledger = ledger_if_any(context)
     if ledger is None:

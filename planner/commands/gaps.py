@@ -22,7 +22,7 @@ from planner.commands.output import summary as counted
 from planner.commands.plan import write_page
 from planner.commands.strips import strip_lines
 from planner.errors import Exit, UsageError
-from planner.gaps.evidence import ALL_IDS, IDS_NAMED
+from planner.evidence.evidence import ALL_IDS, IDS_NAMED
 from planner.gaps.gaps import (
     ANEW,
     FLAWS,

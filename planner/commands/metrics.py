@@ -56,7 +56,7 @@ def metrics(
     """
     from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 
-    from worker.run.metrics import FleetMetrics
+    from worker.status.metrics import FleetMetrics
 
     context = open_context()
     required_ledger(context)

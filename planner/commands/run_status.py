@@ -39,6 +39,6 @@ def cause_lines_of(found: dict[str, Any]) -> list[str]:
 
 def log_lines_of(found: dict[str, Any]) -> list[str]:
     """Which logs are on which host, for a terminal, of a status' JSON."""
-    from worker.run.waits import Logs
+    from worker.status.waits import Logs
 
     return [Logs(**each).line(found["run_id"]) for each in found["logs"]]

@@ -25,8 +25,8 @@ from planner.errors import Exit, FleetError, UsageError
 from planner.plan.cost import Cost
 from planner.report.report import billed_text
 from planner.text import counted, duration, moment
-from worker.run.status import sharing_json, shown_state, status_json
-from worker.run.waits import Retrying, Wait
+from worker.status.status import sharing_json, shown_state, status_json
+from worker.status.waits import Retrying, Wait
 
 if TYPE_CHECKING:
     from worker.ledger.record import RunRecord
@@ -140,7 +140,7 @@ def report(
             f"The report of {run} in Redis is none of this version: `planner status {run}` tells "
             "how it ended."
         ) from None
-    from worker.run.report_files import write_report
+    from worker.finalization.report_files import write_report
 
     write_report(context, found)
     if handoff is not None:

@@ -27,11 +27,11 @@ from planner.pipeline.windows import Window
 from planner.plan.states import DateState
 from planner.report.strip import FAILED, RUNNING, WHOLE, Mark, Pair
 from planner.text import duration
-from worker.run.waits import retrying, waits
+from worker.status.waits import retrying, waits
 
 if TYPE_CHECKING:
     from worker.ledger.record import RunRecord, StepRecord
-    from worker.run.forecast import Forecast
+    from worker.status.forecast import Forecast
     from worker.step.context import Context
 
     Show = Callable[[RunRecord, Sequence[StepRecord], Forecast, Sequence[str]], None]
@@ -59,7 +59,7 @@ def watch(run: opt.RunId, json: opt.Json = False) -> None:
     context = context.serving(context.ledger.require(run))
     record = follow(context, run, quiet=json)
     if json:
-        from worker.run.status import status_json
+        from worker.status.status import status_json
 
         print_json(status_json(context, record))
     else:
@@ -71,8 +71,8 @@ def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
     """Show a run until it has ended; the record of its end. With `quiet`, show nothing."""
     from worker.ledger.followed import Followed
     from worker.reconciler import reconcile_in_turn
-    from worker.run.forecast import outlook
-    from worker.run.serving import held_up_by
+    from worker.status.forecast import outlook
+    from worker.status.no_progress import held_up_by
 
     pause = context.settings.reconcile_seconds / 2
     next_reconciliation = time.monotonic() + pause

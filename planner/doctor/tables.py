@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from itertools import chain
 
 from planner.errors import BadPipeline
-from planner.gaps.audits import check_audit
+from planner.evidence.audits import check_audit
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline

@@ -25,7 +25,7 @@ from planner.report.report import Report
 from planner.settings import Settings
 from sql import open_warehouse
 from sql.errors import WarehouseRefused
-from worker.run.finalize import finalize
+from worker.finalization.finalize import finalize
 from worker.run.plan import Wanted, plan_gaps
 from worker.step import visit
 from worker.step.context import Context

@@ -11,9 +11,9 @@ from planner.commands.watch import drift_warning
 from planner.plan.estimate import PhaseEstimate
 from planner.plan.states import RunState
 from tests.integration.shop import RUN, Shop, day, drain
+from worker.finalization.finalize import finalize
 from worker.ledger.slots import sign_off, sign_on
-from worker.run.finalize import finalize
-from worker.run.forecast import Forecast, history, outlook
+from worker.status.forecast import Forecast, history, outlook
 
 
 @pytest.mark.parametrize("where", ["files", "ledger"])

@@ -16,8 +16,8 @@ from planner.plan.states import RunState, StepState
 from tests.integration.shop import RUN, Shop, day, lose_what_is_written
 from tests.integration.tiny import Tiny
 from tests.waiting import until
-from worker.run.finalize import finalize
-from worker.run.status import status_json
+from worker.finalization.finalize import finalize
+from worker.status.status import status_json
 from worker.step.errors import AttemptFailed, Requeue, StepFailed
 from worker.step.log import log_path
 

@@ -10,9 +10,9 @@ from planner.report.message import run_drifts, run_stalled
 from planner.text import counted
 from worker.ledger.keys import run_key
 from worker.ledger.record import RunRecord, StepRecord
-from worker.run.forecast import outlook
-from worker.run.notify import notify
-from worker.run.serving import held_up_by
+from worker.notify import notify
+from worker.status.forecast import outlook
+from worker.status.no_progress import held_up_by
 from worker.step.context import Context
 
 LOOKS = 4  # at all steps of a run, per BACKFILL_STALLED_SECONDS: reading them is not for nothing
