@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from planner.commands import options as opt
-from planner.commands.context import open_run
-from planner.commands.output import err, note, out, print_json
+from planner.console import options as opt
+from planner.console.context import open_run
+from planner.console.output import err, note, out, print_json
 
 
 def diff(

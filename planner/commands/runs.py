@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.commands import options as opt
-from planner.commands.context import open_context, required_ledger
-from planner.commands.output import count_table, note, out, print_json
-from planner.commands.restores import (
+from planner.console import options as opt
+from planner.console.context import open_context, required_ledger
+from planner.console.output import count_table, note, out, print_json
+from planner.console.restores import (
     restore_exit,
     restore_row,
     restored_line,
@@ -20,7 +20,7 @@ from planner.commands.restores import (
     show_report,
     show_status,
 )
-from planner.commands.run_status import cause_lines_of, log_lines_of, run_exit, sharing_of
+from planner.console.run_status import cause_lines_of, log_lines_of, run_exit, sharing_of
 from planner.errors import Exit, FleetError, UsageError
 from planner.plan.cost import Cost
 from planner.report.report import billed_text

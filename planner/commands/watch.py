@@ -16,13 +16,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from planner.commands import options as opt
-from planner.commands.context import open_context, required_ledger
-from planner.commands.ending import print_ending
-from planner.commands.output import err, out, print_json
-from planner.commands.restores import follow_restore, restore_exit, show_status
-from planner.commands.run_status import run_exit
-from planner.commands.strips import strip_lines
+from planner.console import options as opt
+from planner.console.context import open_context, required_ledger
+from planner.console.output import err, out, print_json
+from planner.console.restores import follow_restore, restore_exit, show_status
+from planner.console.run_ending import print_ending
+from planner.console.run_status import run_exit
+from planner.console.strips import strip_lines
 from planner.pipeline.windows import Window
 from planner.plan.states import DateState
 from planner.report.strip import FAILED, RUNNING, WHOLE, Mark, Pair
@@ -71,7 +71,7 @@ def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
     """Show a run until it has ended; the record of its end. With `quiet`, show nothing."""
     from worker.ledger.followed import Followed
     from worker.reconciler import reconcile_in_turn
-    from worker.status.forecast import outlook
+    from worker.status.forecast import forecast
     from worker.status.no_progress import held_up_by
 
     pause = context.settings.reconcile_seconds / 2
@@ -84,7 +84,7 @@ def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
             steps = followed.look()
             if time.monotonic() >= next_forecast or record.is_ended:
                 next_forecast = time.monotonic() + LINE_SECONDS
-                ahead = outlook(context, record, steps)
+                ahead = forecast(context, record, steps)
                 held_up = held_up_by(context, record, steps)
             show(record, steps, ahead, held_up)
             if record.is_ended:

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from planner import clock
-from planner.commands.accept import accept_blocks
+from planner.console.accepted import accept_blocks
 from planner.doctor.exclusions import check_exclusions
 from planner.errors import BadPipeline
 from planner.gaps.gaps import Assessment, GapReason, SkipReason

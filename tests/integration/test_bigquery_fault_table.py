@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from planner.commands.run_status import run_exit
+from planner.console.run_status import run_exit
 from planner.errors import Exit
 from planner.gaps.survey import survey
 from planner.settings import Settings

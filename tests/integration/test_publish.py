@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 
-from planner.commands.run_status import run_exit
+from planner.console.run_status import run_exit
 from planner.errors import BadPipeline
 from planner.plan.states import DateState, RunState
 from planner.report.report import Report

@@ -11,7 +11,7 @@ from planner.text import counted
 from worker.ledger.keys import run_key
 from worker.ledger.record import RunRecord, StepRecord
 from worker.notify import notify
-from worker.status.forecast import outlook
+from worker.status.forecast import forecast
 from worker.status.no_progress import held_up_by
 from worker.step.context import Context
 
@@ -43,7 +43,7 @@ def _tell_if_stalled(context: Context, run: RunRecord, steps: Sequence[StepRecor
 
 
 def _tell_if_drifting(context: Context, run: RunRecord, steps: Sequence[StepRecord]) -> bool:
-    ahead = outlook(context, run, steps)
+    ahead = forecast(context, run, steps)
     if not ahead.drifts or ahead.planned is None or ahead.left is None:
         return False
     expected = ahead.spent + ahead.left

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from planner.commands.output import err
-from planner.commands.run_status import run_exit
+from planner.console.output import err
+from planner.console.run_status import run_exit
 from planner.errors import Exit
 from planner.report.advice import enqueue_command
 from planner.report.causes import Cause, cause_lines, causes

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.commands.output import note, out, print_json
+from planner.console.output import note, out, print_json
 from planner.errors import Exit, UsageError
 from planner.plan.states import RestoreState
 from planner.report.restored import restore_lines, restore_markdown

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from planner import clock
 from planner.address import masked
-from planner.commands.output import err, note
+from planner.console.output import err, note
 from planner.evidence.evidence import IDS_NAMED
 from planner.settings import Settings, load_settings, misspelt
 from sql import TableNotFound, Warehouse
