@@ -23,6 +23,7 @@ from planner.console.restores import (
 from planner.console.run_status import cause_lines_of, log_lines_of, run_exit, sharing_of
 from planner.errors import Exit, FleetError, UsageError
 from planner.plan.cost import Cost
+from planner.plan.states import RunState
 from planner.report.report import billed_text
 from planner.text import counted, duration, moment
 from worker.status.status import sharing_json, shown_state, status_json
@@ -196,7 +197,7 @@ def _print_status(found: dict[str, Any]) -> None:
         codes = ", then ".join(each["code"] for each in found["code"])
         out.print(f"the scripts' code changed during the run: {codes}", markup=False)
     ahead = found["estimate"]
-    if found["state"] in ("running", "paused") and ahead["left_seconds"] is not None:
+    if found["state"] in (RunState.RUNNING, RunState.PAUSED) and ahead["left_seconds"] is not None:
         out.print(f"about {duration(ahead['left_seconds'])} left{_against(ahead)}")
     now = datetime.now(UTC).timestamp()
     for why in found["held_up_by"]:

@@ -24,7 +24,7 @@ from planner.console.run_ending import print_ending
 from planner.console.run_status import run_exit
 from planner.console.strips import strip_lines
 from planner.pipeline.windows import Window
-from planner.plan.states import DateState
+from planner.plan.states import DateState, StepState
 from planner.report.strip import FAILED, RUNNING, WHOLE, Mark, Pair
 from planner.text import duration
 from worker.status.waits import retrying, waits
@@ -127,7 +127,7 @@ def _strips(context: Context, record: RunRecord, steps: Sequence[StepRecord]) ->
     planned = dict(plan.steps())
     over: dict[Pair, Mark] = {pair: mark for pair, mark in marks.items() if mark is not None}
     for step in steps:
-        if step.state == "running" and step.id in planned:
+        if step.state is StepState.RUNNING and step.id in planned:
             at = planned[step.id]
             over |= {(at.phase, d): RUNNING for d in at.dates if marks.get((at.phase, d)) is None}
     reach = Window(start=plan.reach.start, end=plan.reach.end)
@@ -155,7 +155,7 @@ class _Lines:
         if warning and not self._has_warned:
             self._has_warned = True
             err.print(warning, style="yellow", soft_wrap=True, markup=False)
-        failed = sum((step.state == "failed") + step.failures for step in steps)
+        failed = sum((step.state is StepState.FAILED) + step.failures for step in steps)
         if time.monotonic() >= self._next or failed > self._failed or record.is_ended:
             self._next = time.monotonic() + LINE_SECONDS
             self._failed = failed
@@ -186,12 +186,12 @@ def _screen(
     held_up: Sequence[str],
 ) -> RenderableType:
     """Phases × steps, workers, and when the run may end."""
-    now = [step for step in steps if step.state == "running" and not step.parked]
+    now = [step for step in steps if step.state is StepState.RUNNING and not step.parked]
     workers = [f"  {escape(step.worker)}: {escape(step.id)}" for step in now]
     failed = [
         f"[red]  {escape(step.id)}: {escape(step.error)}[/]"
         for step in steps
-        if step.state == "failed"
+        if step.state is StepState.FAILED
     ]
     moment = time.time()
     waiting = [f"[yellow]  it stands still: {escape(why)}[/]" for why in held_up]

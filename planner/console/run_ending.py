@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from planner.console.output import err
 from planner.console.run_status import run_exit
 from planner.errors import Exit
+from planner.plan.states import RunState
 from planner.report.advice import enqueue_command
 from planner.report.causes import Cause, cause_lines, causes
 from planner.text import counted
@@ -49,7 +50,7 @@ def _next(context: Context, record: RunRecord, found: Sequence[Cause]) -> str:
     if len(own) == 1 and not any("planner retry" in each for each in own):
         (command,) = own  # what no retry can help
     remaining = (record.validation or {}).get("remaining", 0)
-    if record.state == "complete" and remaining:
+    if record.state is RunState.COMPLETE and remaining:
         return f"{counted(remaining, 'gap')} of its scope not taken by its plan; next: `{command}`"
     return f"next: mend the cause, then `{command}`"
 

@@ -135,10 +135,7 @@ def _is_written_here(phase: Phase) -> bool:
 
     A service has its own, and so has a script that is given some by its runner's `env`.
     """
-    return any(
-        runner.kind == "sql" or (runner.kind == "script" and CREDENTIALS not in runner.env)
-        for runner in phase.runners
-    )
+    return any(runner.writes_as_worker(CREDENTIALS) for runner in phase.runners)
 
 
 def _columns(spec: TableSpec, columns: Mapping[str, str]) -> tuple[str, str] | None:
