@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.doctor.tables import Check, check_tables
+from planner.doctor.tables import CREDENTIALS, Check, check_tables
 from planner.pipeline.load import SHIPPED, load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from sql import AccessDenied, Warehouse, load, open_warehouse
@@ -181,10 +181,7 @@ def test_records_that_may_not_be_read_are_told_with_what_to_grant(
         ('kind = "sql"\nstatements = ["sales/store_daily"]', True),
         ('kind = "plugin"\nuse = "theirs"', True),
         ('kind = "script"\ncommand = ["fill"]', True),
-        (
-            'kind = "script"\ncommand = ["fill"]\nenv = { GOOGLE_APPLICATION_CREDENTIALS = "${K}" }',
-            False,
-        ),
+        (f'kind = "script"\ncommand = ["fill"]\nenv = {{ {CREDENTIALS} = "${{K}}" }}', False),
         ('kind = "http_batch"\nurl = "http://there"', False),
     ],
 )
