@@ -1,4 +1,4 @@
-"""What keeps workers from a run: none is there, or none has what the run needs."""
+"""Why a run makes no progress: it is paused, no worker is there, or none has what it needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_WORKER = "no worker is there: start some with `planner up`"
 
 
 def held_up_by(context: Context, run: RunRecord, steps: Iterable[StepRecord]) -> list[str]:
-    """Why a run that goes on does not get on: it is paused, or no worker takes its steps.
+    """Why an active run makes no progress: it is paused, or no worker takes its steps.
 
     A worker that does not say what it has, as one of an earlier version, may have all.
     """
@@ -35,7 +35,7 @@ def held_up_by(context: Context, run: RunRecord, steps: Iterable[StepRecord]) ->
 
 
 def lacking(context: Context, run: RunRecord | Plan, queues: Collection[str] = ()) -> list[str]:
-    """What the workers that are there lack for a run, or for a plan that is to be one."""
+    """What the present workers lack for a run, or for a plan that is to be one."""
     members = members_now(context.redis)
     if not members:
         return [NO_WORKER]
