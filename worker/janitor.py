@@ -25,6 +25,7 @@ from planner.pipeline.pipeline import Pipeline
 from planner.settings import load_settings
 from sql.open import identity_of, warehouse_name
 from worker.app import app, queue_names, short_queues
+from worker.context import Context, context_here
 from worker.ledger.connection import connect, forgetful
 from worker.ledger.neighbours import Neighbours
 from worker.ledger.slots import Member, made, sign_off, sign_on
@@ -37,7 +38,6 @@ from worker.processes.children import die_with_parent
 from worker.reconciler import reconcile_quietly
 from worker.run.tidy import tidy_daily
 from worker.runners import orphans
-from worker.step.context import Context, context_here
 
 log = logging.getLogger(__name__)
 

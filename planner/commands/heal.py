@@ -20,8 +20,8 @@ from planner.text import date_runs
 from sql import WarehouseError
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.run.heal import Healed, Limits
-    from worker.step.context import Context
 
 Days = Annotated[
     int, typer.Option("--days", min=1, max=3660, help="Only gaps of the last so many days.")

@@ -15,10 +15,10 @@ from planner.plan.states import RunState
 from planner.report.report import NOT_COUNTED, Short, Validation
 from planner.validation.counts import Counts, count_tables
 from sql import WarehouseError, WarehouseUnreachable
+from worker.context import Context
 from worker.ledger.record import RunRecord
 from worker.processes.secrets import redacted
 from worker.status.no_progress import lacking
-from worker.step.context import Context
 from worker.step.errors import Requeue
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX, mismatch
 

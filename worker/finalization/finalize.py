@@ -23,6 +23,7 @@ from planner.report.message import run_ended
 from planner.report.report import Report
 from planner.validation.counts import Counts
 from sql import TableNotFound, Warehouse, WarehouseError
+from worker.context import Context
 from worker.finalization.diff import with_changes
 from worker.finalization.final_count import final_count, held_up
 from worker.finalization.labelled import note_labelled
@@ -37,7 +38,6 @@ from worker.ledger.record import RunEnding, RunRecord
 from worker.notify import notify
 from worker.processes.secrets import redacted
 from worker.processes.tracing import write_run_span
-from worker.step.context import Context
 from worker.step.errors import Requeue
 from worker.step.mismatch import WAREHOUSE, mismatch
 

@@ -14,12 +14,12 @@ from planner import clock
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.closing import Closing
 from planner.pipeline.publish import Publication, Publish
+from worker.context import Context
 from worker.ledger.lease import Lease
 from worker.processes.secrets import redacted
 from worker.runners.environment import fill
 from worker.runners.job import LEASE_LOST, Job, Ran, Stopped
 from worker.runners.script import Script
-from worker.step.context import Context
 from worker.step.stop import Stop
 
 

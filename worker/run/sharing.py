@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from worker.context import Context
 from worker.ledger.orders import Changes
 from worker.ledger.record import RunRecord
 from worker.run.enqueue import free_lane
-from worker.step.context import Context
 
 
 def share_anew(context: Context, run: RunRecord, changes: Changes) -> None:

@@ -8,9 +8,9 @@ from socket import gethostname
 from planner.plan.plan import Plan, phase_of
 from planner.plan.states import RunState, StepState
 from planner.text import counted, duration
+from worker.context import Context
 from worker.ledger.record import RunRecord, StepRecord
 from worker.ledger.slots import Member, made, members_now
-from worker.step.context import Context
 
 NO_WORKER = "no worker is there: start some with `planner up`"
 

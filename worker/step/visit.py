@@ -16,6 +16,7 @@ from typing import NoReturn
 from planner.pipeline.phase import Phase
 from planner.plan.plan import PlannedChunk, Step, chunk_of, phase_of
 from planner.plan.states import RUN_ENDED, STEP_ENDED, DateState, RunState, StepState
+from worker.context import Context
 from worker.ledger.awaited import Awaited, awaited_date
 from worker.ledger.connection import now
 from worker.ledger.lease import Lease, Resource
@@ -25,7 +26,6 @@ from worker.runners import Park, Stopped, which_of
 from worker.step import gate
 from worker.step.attempt import Attempt
 from worker.step.billed import note_billed
-from worker.step.context import Context
 from worker.step.ended import Ended, OverBudget
 from worker.step.errors import AttemptFailed, OtherWorker, Requeue, StepFailed, Waiting, Working
 from worker.step.keep import keeping_of

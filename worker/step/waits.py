@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from planner.plan.states import RunState
+from worker.context import Context
 from worker.ledger.awaited import Awaited, awaited_resource, awaited_run
 from worker.ledger.lease import Lease
 from worker.ledger.record import RunRecord
-from worker.step.context import Context
 from worker.step.errors import Requeue, Waiting
 
 FIRST_WAIT_SECONDS = 0.25  # then pauses grow up to BACKFILL_POLL_MAX_SECONDS
