@@ -22,6 +22,7 @@ from worker.ledger.record import RunRecord
 from worker.messages import lanes
 from worker.messages.later import GOES_FIRST
 from worker.messages.transport import AWAITED, WAIT
+from worker.processes import pulse
 from worker.processes.logs import tell_of
 from worker.run.finalize import finalize as finalize_run
 from worker.run.tidy import vacuum_daily
@@ -72,9 +73,15 @@ def _follow_lane(run: RunRecord) -> None:
     lanes.follow(run.lane)
 
 
+@signals.task_prerun.connect
+def _limit(**ignored: Any) -> None:
+    pulse.allow()
+
+
 @signals.task_postrun.connect
 def _leave_lane(**ignored: Any) -> None:
     lanes.follow(None)
+    pulse.allow_all()
 
 
 def _send_rest(context: Context, run_id: str, step_id: str) -> None:
