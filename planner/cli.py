@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from planner.commands import streams
-from planner.commands.lazy import Lazy, LazyGroup
-from planner.commands.output import err
+from planner.console import streams
+from planner.console.lazy import Lazy, LazyGroup
+from planner.console.output import err
 from planner.errors import Exit, FleetError
 
 EPILOG = """

@@ -22,6 +22,8 @@ from planner.plan.states import RUN_ACTIVE, STEP_ENDED, RunState, StepState
 from sql import WarehouseError
 from worker.app import app, queue_names
 from worker.canvas import final_message, rest, unsettled
+from worker.finalization.finalize import finalize
+from worker.finalization.lost import end_if_lost
 from worker.ledger.keys import run_key
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunRecord
@@ -30,10 +32,8 @@ from worker.messages.lanes import lists_of
 from worker.messages.mailbox import FINAL, call_in, correct_times, steps_with_messages
 from worker.messages.transport import send_only
 from worker.run.control import settle_idle
-from worker.run.finalize import finalize
-from worker.run.lost import end_if_lost
-from worker.run.serving import lacking
 from worker.run.stalled import tell_if_slow
+from worker.status.no_progress import lacking
 from worker.step.context import Context
 from worker.step.errors import Requeue
 

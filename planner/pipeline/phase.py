@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Self
 
@@ -12,7 +13,7 @@ from planner.pipeline.expects import Expects
 from planner.pipeline.grain import Dated, Every, Grain
 from planner.pipeline.model import Line, Model, Name
 from planner.pipeline.reads import Reads
-from planner.pipeline.runners import Resume, Runner, RunnerSpec, ScriptRunner
+from planner.pipeline.runners import Runner, RunnerSpec
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.timezone import TimeZone
 from planner.pipeline.weekdays import Weekday
@@ -206,8 +207,8 @@ class Phase(Model):
                     f"phase {self.name!r} writes {spec.name!r}: a table in shards can only be read"
                 )
         for runner in self.runners:
-            if isinstance(runner, ScriptRunner) and runner.resume:
-                self._check_resume(runner.resume)
+            if runner.resumes_by:
+                self._check_resume(runner.resumes_by)
         return self
 
     def _check_expected(self, spec: TableSpec) -> None:
@@ -223,8 +224,7 @@ class Phase(Model):
                     f"{nearest(entity, known, what='entities')}"
                 )
 
-    def _check_resume(self, resume: Resume) -> None:
-        named = [name for tables in resume.tables for name in tables]
+    def _check_resume(self, named: Sequence[str]) -> None:
         known = [spec.name for spec in self.tables]
         for name in named:
             if name not in known:

@@ -18,9 +18,9 @@ from planner.sandbox.workers import environment_of
 from tests.commands import planner
 from tests.integration.ledgers import end
 from tests.integration.shop import RUN, Shop, day, drain
+from worker.finalization.finalize import TRIES_MAX, finalize
 from worker.run.control import resume, retry
-from worker.run.finalize import TRIES_MAX, finalize
-from worker.run.status import status_json
+from worker.status.status import status_json
 from worker.step.errors import Requeue
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX
 
@@ -143,7 +143,7 @@ def test_an_error_that_nobody_foresaw_ends_the_run_after_a_few_tries(
         raise ZeroDivisionError("division by zero")
 
     done(shop)
-    monkeypatch.setattr("worker.run.finalize.report_of", broken)
+    monkeypatch.setattr("worker.finalization.finalize.report_of", broken)
     for _ in range(TRIES_MAX - 1):
         with pytest.raises(Requeue):
             finalize(shop.context, RUN)

@@ -15,9 +15,9 @@ from planner.gaps.survey import survey
 from planner.sandbox.workers import environment_of
 from tests.commands import planner
 from tests.integration.shop import SCOPE, Shop, day, drain, lose_what_is_written
+from worker.finalization.finalize import finalize
 from worker.ledger.healing import Healing
 from worker.ledger.lease import Lease, Resource
-from worker.run.finalize import finalize
 from worker.run.heal import Healed, Limits, heal
 
 TODAY = SCOPE.end

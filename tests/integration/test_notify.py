@@ -26,8 +26,8 @@ from planner.report.message import source_late
 from planner.settings import masked_webhook
 from tests.integration.shop import RUN, Shop, day, drain, lose_what_is_written
 from tests.waiting import until
-from worker.run import notify as module
-from worker.run.finalize import finalize
+from worker import notify as module
+from worker.finalization.finalize import finalize
 from worker.run.stalled import tell_if_slow
 
 

@@ -12,10 +12,10 @@ from planner.plan.states import RunState, StepState
 from planner.sandbox.workers import environment_of
 from tests.commands import planner
 from tests.integration.shop import RUN, SCOPE, Shop, day, drain
+from worker.finalization.finalize import finalize
 from worker.ledger.ledger import Ledger
 from worker.run import control
 from worker.run import enqueue as enqueue_module
-from worker.run.finalize import finalize
 from worker.run.plan import owed_now
 
 MOMENTS = {

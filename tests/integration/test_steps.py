@@ -21,10 +21,10 @@ from planner.sandbox.workers import environment_of
 from sql.local import LocalWarehouse
 from tests.integration.ledgers import end
 from tests.integration.shop import PIPELINE, RUN, SCOPE, TOUCH, Shop, day, drain
+from worker.finalization.finalize import finalize
 from worker.ledger.record import RunEnding
 from worker.ledger.runs import StillHeld
 from worker.ledger.steps import Started
-from worker.run.finalize import finalize
 from worker.run.plan import Wanted, owed_now, plan_gaps
 from worker.runners import Ran
 from worker.step import attempt, visit

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from planner.address import OPTIONS
 from planner.cli import COMMANDS, app
-from planner.commands.lazy import Lazy
+from planner.console.lazy import Lazy
 from planner.errors import Exit
 from planner.gaps.gaps import GapReason, SkipReason
 from planner.pipeline.load import FILE_BYTES

@@ -19,9 +19,9 @@ from planner.plan.plan import Plan
 from planner.report.message import gave_up, source_late
 from worker.ledger.healing import DAY_SECONDS, Healing, Pair
 from worker.ledger.orders import Orders
+from worker.notify import notify
 from worker.run.enqueue import enqueue
 from worker.run.keep import with_keeping
-from worker.run.notify import notify
 from worker.run.plan import Wanted, plan_repair
 from worker.step.context import Context
 

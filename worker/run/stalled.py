@@ -10,9 +10,9 @@ from planner.report.message import run_drifts, run_stalled
 from planner.text import counted
 from worker.ledger.keys import run_key
 from worker.ledger.record import RunRecord, StepRecord
-from worker.run.forecast import outlook
-from worker.run.notify import notify
-from worker.run.serving import held_up_by
+from worker.notify import notify
+from worker.status.forecast import forecast
+from worker.status.no_progress import held_up_by
 from worker.step.context import Context
 
 LOOKS = 4  # at all steps of a run, per BACKFILL_STALLED_SECONDS: reading them is not for nothing
@@ -43,7 +43,7 @@ def _tell_if_stalled(context: Context, run: RunRecord, steps: Sequence[StepRecor
 
 
 def _tell_if_drifting(context: Context, run: RunRecord, steps: Sequence[StepRecord]) -> bool:
-    ahead = outlook(context, run, steps)
+    ahead = forecast(context, run, steps)
     if not ahead.drifts or ahead.planned is None or ahead.left is None:
         return False
     expected = ahead.spent + ahead.left

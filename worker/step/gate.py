@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import date
 
 from planner import clock
+from planner.evidence.read import read_evidence
+from planner.evidence.tables import gate_phases
 from planner.gaps.assess import assess
-from planner.gaps.counted import gate_phases
 from planner.gaps.gaps import Assessment, SkipReason
-from planner.gaps.read import read_evidence
 from planner.pipeline.closing import Closing
 from planner.pipeline.lookback import lookback, upstream
 from planner.pipeline.phase import Phase

@@ -7,9 +7,9 @@ from collections.abc import Collection, Container, Sequence
 from datetime import date
 
 from planner import clock
+from planner.evidence.read import read_coverage, read_evidence
 from planner.gaps.assess import assess
 from planner.gaps.gaps import RECOMPUTE, SHORT
-from planner.gaps.read import read_coverage, read_evidence
 from planner.pipeline.closing import Closing
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from planner import clock
+from planner.evidence.read import read_evidence
 from planner.gaps.assess import assess
 from planner.gaps.gaps import OUTDATED, RECOMPUTE, SHORT, Assessment, Finding, GapReason, count_due
-from planner.gaps.read import read_evidence
 from planner.pipeline.closing import Closing
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline

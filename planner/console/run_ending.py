@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from planner.commands.output import err
-from planner.commands.run_status import run_exit
+from planner.console.output import err
+from planner.console.run_status import run_exit
 from planner.errors import Exit
+from planner.plan.states import RunState
 from planner.report.advice import enqueue_command
 from planner.report.causes import Cause, cause_lines, causes
 from planner.text import counted
@@ -21,8 +22,8 @@ CAUSES_SHOWN = 5  # `planner status` has them all
 
 def print_ending(context: Context, record: RunRecord) -> None:
     """Say why a run did not end well, and what to do next; nothing of one that did."""
-    from worker.run.status import failures_so_far
-    from worker.run.waits import logs_of
+    from worker.status.status import failures_so_far
+    from worker.status.waits import logs_of
 
     if run_exit(record) is Exit.DONE:
         return
@@ -49,7 +50,7 @@ def _next(context: Context, record: RunRecord, found: Sequence[Cause]) -> str:
     if len(own) == 1 and not any("planner retry" in each for each in own):
         (command,) = own  # what no retry can help
     remaining = (record.validation or {}).get("remaining", 0)
-    if record.state == "complete" and remaining:
+    if record.state is RunState.COMPLETE and remaining:
         return f"{counted(remaining, 'gap')} of its scope not taken by its plan; next: `{command}`"
     return f"next: mend the cause, then `{command}`"
 

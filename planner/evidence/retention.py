@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 
-from planner.gaps.evidence import Evidence
+from planner.evidence.evidence import Evidence
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 

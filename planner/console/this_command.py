@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from planner.commands.options import LINE_CHARS
+from planner.console.options import LINE_CHARS
 from planner.plan.command import Command
 
 if TYPE_CHECKING:

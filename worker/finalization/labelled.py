@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from planner.pipeline.runners import RunnerSpec, SqlRunner
+from planner.pipeline.runners import RunnerSpec
 from planner.plan.plan import Plan, phase_of
 from sql import WarehouseError
 from sql.billing import MINIMUM_BYTES_BILLED
@@ -19,9 +19,6 @@ from sql.warehouse import Warehouse
 from worker.ledger.record import RunRecord
 from worker.step.context import Context
 from worker.step.mismatch import mismatch
-
-WHERE = {"script": "BACKFILL_LABELS has them", "http_batch": "a start's X-Backfill-Labels has them"}
-"""Kind of runner → where it finds its labels; those of packages are handed them with the job."""
 
 
 @dataclass(kw_only=True)
@@ -89,7 +86,7 @@ def note_labelled(context: Context, run: RunRecord, plan: Plan) -> None:
         context.ledger.note_labelled(run, {}, dict.fromkeys(begun, other.reason))
         return
     makers = {phase: runner_of(context, plan, phase) for phase in begun}
-    others = [phase for phase, (_, spec) in makers.items() if not isinstance(spec, SqlRunner)]
+    others = [phase for phase, (_, spec) in makers.items() if not spec.statement_names]
     unknown: dict[str, str] = {}
     billed: dict[str, int] = {}
     warehouse = context.warehouse.labelled(plan_id=plan.plan_id, phase="final")
@@ -139,5 +136,5 @@ def _unread(error: WarehouseError) -> str:
 
 def _named(context: Context, phase: str, number: int) -> str:
     """A runner, and where it finds the labels."""
-    kind = context.pipeline.by_name[phase].runners[number - 1].kind
-    return f"{kind} runner: {WHERE.get(kind, 'its job has them')}"
+    spec = context.pipeline.by_name[phase].runners[number - 1]
+    return f"{spec.kind} runner: {spec.labels_in}"

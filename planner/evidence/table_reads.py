@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from planner.gaps.counted import tables_to_judge
-from planner.gaps.expectations import listings
+from planner.evidence.expectations import listings
+from planner.evidence.tables import tables_to_judge
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.tables import TableSpec
 

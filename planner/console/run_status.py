@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from planner.errors import Exit
-from planner.plan.states import Priority
+from planner.plan.states import Priority, RunState
 from planner.report.causes import Cause, cause_lines
 from planner.text import counted
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def run_exit(record: RunRecord) -> Exit:
     """The exit code of an ended run."""
-    if record.state == "complete":
+    if record.state is RunState.COMPLETE:
         remaining = (record.validation or {}).get("remaining", 0)
         unpublished = (record.publication or {}).get("failed")
         return Exit.GAPS if remaining or unpublished else Exit.DONE
@@ -39,6 +39,6 @@ def cause_lines_of(found: dict[str, Any]) -> list[str]:
 
 def log_lines_of(found: dict[str, Any]) -> list[str]:
     """Which logs are on which host, for a terminal, of a status' JSON."""
-    from worker.run.waits import Logs
+    from worker.status.waits import Logs
 
     return [Logs(**each).line(found["run_id"]) for each in found["logs"]]

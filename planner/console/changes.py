@@ -5,11 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from planner.commands.output import note, out
+from planner.console.output import note, out
 from planner.text import counted, date_ranges
 
 if TYPE_CHECKING:
-    from planner.commands.groups import Counting
+    from planner.console.option_groups import Counting
     from worker.run.changed import Changes
 
 

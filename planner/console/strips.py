@@ -7,7 +7,7 @@ from datetime import date
 
 from rich.text import Text
 
-from planner.commands.output import out
+from planner.console.output import out
 from planner.gaps.snapshot import Snapshot
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.pipeline import Pipeline

@@ -15,9 +15,9 @@ from planner.pipeline.windows import Window
 from planner.plan.states import RunState, StepState
 from planner.report.message import run_ended
 from planner.report.report import Failure, Report, Short, Validation
+from worker.finalization.report_files import write_report
 from worker.ledger.record import RunRecord
-from worker.run.notify import notify
-from worker.run.report_files import write_report
+from worker.notify import notify
 from worker.step.context import Context
 
 log = logging.getLogger(__name__)

@@ -23,20 +23,20 @@ from planner.report.message import run_ended
 from planner.report.report import Report
 from planner.validation.counts import Counts
 from sql import TableNotFound, Warehouse, WarehouseError
+from worker.finalization.diff import with_changes
+from worker.finalization.final_count import final_count, held_up
+from worker.finalization.labelled import note_labelled
+from worker.finalization.lost import LOST, end_if_lost, lose
+from worker.finalization.made import made_by, save_made
+from worker.finalization.publish import Interrupted, publish
+from worker.finalization.report import Standing, recounts, remarks, report_of
+from worker.finalization.report_files import write_report
 from worker.ledger.connection import now
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunEnding, RunRecord
+from worker.notify import notify
 from worker.processes.secrets import redacted
 from worker.processes.tracing import write_run_span
-from worker.run.diff import with_changes
-from worker.run.final_count import final_count, held_up
-from worker.run.labelled import note_labelled
-from worker.run.lost import LOST, end_if_lost, lose
-from worker.run.made import made_by, save_made
-from worker.run.notify import notify
-from worker.run.publish import Interrupted, publish
-from worker.run.report import Standing, recounts, remarks, report_of
-from worker.run.report_files import write_report
 from worker.step.context import Context
 from worker.step.errors import Requeue
 from worker.step.mismatch import WAREHOUSE, mismatch

@@ -11,12 +11,12 @@ from dataclasses import replace
 from datetime import date
 
 from planner import clock
-from planner.gaps.apart import ids_apart
-from planner.gaps.audits import run_audits
-from planner.gaps.counted import accepting, tables_to_judge
-from planner.gaps.evidence import ALL_IDS, IDS_NAMED, Difference, Evidence, is_accepted, unsure
-from planner.gaps.expectations import with_expectations
-from planner.gaps.listed import read_excluded
+from planner.evidence.audits import run_audits
+from planner.evidence.differing_ids import ids_apart
+from planner.evidence.evidence import ALL_IDS, IDS_NAMED, Difference, Evidence, is_accepted, unsure
+from planner.evidence.excluded_days import read_excluded
+from planner.evidence.expectations import with_expectations
+from planner.evidence.tables import accepting, tables_to_judge
 from planner.pipeline.accept import active
 from planner.pipeline.closing import Closing
 from planner.pipeline.lookback import lookback, with_periods

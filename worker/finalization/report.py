@@ -1,6 +1,6 @@
 """The report of a run: the plan, the ledger and the final count, put together.
 
-Reads the ledger and writes nothing; `worker.run.finalize` does.
+Reads the ledger and writes nothing; `worker.finalization.finalize` does.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from planner.plan.states import DateState, RunState, StepState
 from planner.report.report import Remark, Report, StepRow, Validation
 from planner.validation.counts import Counts
 from planner.validation.judge import judge
+from worker.finalization.final_count import uncounted
+from worker.finalization.validation import Pair, losses, orphans, validate
 from worker.ledger.record import RunRecord, StepRecord
 from worker.ledger.runs import KEEP_SECONDS
-from worker.run.failures import failures
-from worker.run.final_count import uncounted
-from worker.run.validation import Pair, losses, orphans, validate
+from worker.status.failures import failures
 from worker.step.context import Context
 from worker.step.recount import OWN_WORD
 

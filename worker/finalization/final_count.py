@@ -17,7 +17,7 @@ from planner.validation.counts import Counts, count_tables
 from sql import WarehouseError, WarehouseUnreachable
 from worker.ledger.record import RunRecord
 from worker.processes.secrets import redacted
-from worker.run.serving import lacking
+from worker.status.no_progress import lacking
 from worker.step.context import Context
 from worker.step.errors import Requeue
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX, mismatch

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from planner import clock
-from planner.commands.spoken import spoken
+from planner.console.spoken import spoken
 from planner.errors import UsageError
 from planner.gaps.gaps import FLAWS, SHORT, GapReason
 from planner.pipeline.days import day_of, windows_of

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 
-from planner.gaps.evidence import Difference
+from planner.evidence.evidence import Difference
 from sql.differences import Side, Spans, differences_query, ids_query
 from sql.warehouse import Table, Warehouse
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from planner.commands import spared
+from planner.console import unused_imports
 
 
 def flowing(text: str) -> str:
@@ -29,7 +29,7 @@ class Told(TyperCommand):
 
     def format_help(self, *arguments: Any) -> None:
         """Show the help."""
-        spared.import_help()
+        unused_imports.import_help()
         super().format_help(*arguments)
 
 
@@ -74,5 +74,5 @@ class LazyGroup(TyperGroup):
 
     def format_help(self, *arguments: Any) -> None:
         """Show the help."""
-        spared.import_help()
+        unused_imports.import_help()
         super().format_help(*arguments)

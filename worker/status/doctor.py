@@ -19,9 +19,9 @@ from worker.ledger.connection import forgetful, now, require
 from worker.ledger.record import run_record
 from worker.ledger.slots import made, members_now
 from worker.processes.embedded_redis import MENDED, version_of
-from worker.run.serving import NO_WORKER, lacking
 from worker.runners.choose import absence, choose, running
 from worker.runners.environment import Unset
+from worker.status.no_progress import NO_WORKER, lacking
 from worker.step.context import Context
 
 CLOCK_SECONDS = 5.0  # clocks further apart make times in reports look odd

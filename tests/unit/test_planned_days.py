@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from datetime import date
 
-from planner.commands.groups import Planning
+from planner.console.option_groups import Planning
 from planner.gaps.gaps import SHORT, GapReason, Skipped, SkipReason
 from planner.gaps.snapshot import PLANNED
-from planner.plan.outlook import outlook, short_now
 from planner.plan.plan import Plan
+from planner.plan.planned_days import planned_days, short_now
 from tests.reports import make_plan_of
 
 DAY = date(2021, 12, 25)
 
 
 def states(plan: Plan) -> dict[tuple[str, date], str]:
-    after = outlook(plan)
+    after = planned_days(plan)
     return {
         (phase, day): state
         for phase in after.phases

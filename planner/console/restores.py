@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from planner.commands.output import note, out, print_json
+from planner.console.output import note, out, print_json
 from planner.errors import Exit, UsageError
 from planner.plan.states import RestoreState
 from planner.report.restored import restore_lines, restore_markdown
@@ -65,7 +65,7 @@ def show_report(
 ) -> None:
     """The report of a restore that has ended, which is written into files too."""
     from planner.report.handoff import append_note
-    from worker.run.report_files import write_restore_report
+    from worker.finalization.report_files import write_restore_report
 
     if record.report is None:
         more = record.advice or "Its report is written when it has ended."

@@ -14,7 +14,7 @@ OWN = frozenset({SkipReason.FLAWED})
 """Reasons to leave a date that say less than the date's own state."""
 
 
-def outlook(plan: Plan) -> Snapshot:
+def planned_days(plan: Plan) -> Snapshot:
     """The plan's snapshot, with what it writes and what it leaves alone in place of the gaps."""
     changed: dict[str, dict[date, State]] = {name: {} for name in plan.days_before.phases}
     for left in plan.skipped:

@@ -13,10 +13,10 @@ from planner.report.causes import causes, causes_json
 from planner.report.report import Failure
 from planner.text import timestamp
 from worker.ledger.record import RunRecord, StepRecord
-from worker.run.failures import failures
-from worker.run.forecast import Forecast, outlook
-from worker.run.serving import held_up_by
-from worker.run.waits import Retrying, Wait, logs_of, retrying, waits
+from worker.status.failures import failures
+from worker.status.forecast import Forecast, forecast
+from worker.status.no_progress import held_up_by
+from worker.status.waits import Retrying, Wait, logs_of, retrying, waits
 from worker.step.context import Context
 
 STATES = ("pending", "running", "succeeded", "failed", "blocked", "cancelled")
@@ -26,7 +26,7 @@ def status_json(context: Context, record: RunRecord) -> dict[str, Any]:
     """The documented shape of `planner status --json`."""
     steps = context.ledger.step_records(record.id)
     failed = failures_so_far(context, record)
-    so_far = progress_json(context, record, steps, outlook(context, record, steps))
+    so_far = progress_json(context, record, steps, forecast(context, record, steps))
     return {
         **so_far,
         "billed": {

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from planner import clock
 from planner.address import masked
-from planner.commands.output import err, note
-from planner.gaps.evidence import IDS_NAMED
+from planner.console.output import err, note
+from planner.evidence.evidence import IDS_NAMED
 from planner.settings import Settings, load_settings, misspelt
 from sql import TableNotFound, Warehouse
 
@@ -62,7 +62,7 @@ def open_run(run_id: str) -> tuple[Context, RunRecord]:
 
 def say_who_lacks_what(context: Context, run: RunRecord | Plan) -> None:
     """Say, before anything is sent, that no worker which is there can take steps of a run."""
-    from worker.run.serving import lacking
+    from worker.status.no_progress import lacking
 
     for why in lacking(context, run):
         note(f"Nothing will run yet: {why}.")

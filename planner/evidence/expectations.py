@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 
-from planner.gaps.apart import ids_apart
-from planner.gaps.evidence import ALL_IDS, Difference, Evidence
-from planner.gaps.retention import Retention
+from planner.evidence.differing_ids import ids_apart
+from planner.evidence.evidence import ALL_IDS, Difference, Evidence
+from planner.evidence.retention import Retention
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.expects import Listing
 from planner.pipeline.phase import Phase

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from planner.data import Data
+from planner.plan.states import StepState
 from planner.report.causes import signature
 from planner.text import counted, duration
 from worker.ledger.record import RunRecord, StepRecord
@@ -62,7 +63,7 @@ def logs_of(steps: Iterable[StepRecord]) -> list[Logs]:
     """Host → steps that failed there last, or are tried again."""
     by_host: dict[str, list[str]] = {}
     for step in steps:
-        if step.worker and (step.state == "failed" or step.retry_text):
+        if step.worker and (step.state is StepState.FAILED or step.retry_text):
             by_host.setdefault(step.worker.partition("@")[2] or step.worker, []).append(step.id)
     return [Logs(host=host, steps=tuple(ids)) for host, ids in sorted(by_host.items())]
 
@@ -71,7 +72,7 @@ def waits(record: RunRecord, steps: Iterable[StepRecord]) -> list[Wait]:
     """What steps wait for that no worker is at, most steps first; nothing of an ended run."""
     groups: dict[str, list[StepRecord]] = {}
     for step in () if record.is_ended else steps:
-        if (step.state == "pending" or step.parked) and step.waiting:
+        if (step.state is StepState.PENDING or step.parked) and step.waiting:
             groups.setdefault(step.waiting, []).append(step)
     found = [
         Wait(
@@ -88,7 +89,7 @@ def retrying(record: RunRecord, steps: Iterable[StepRecord]) -> list[Retrying]:
     """Attempts that failed and are repeated, by cause, next first; nothing of an ended run."""
     groups: dict[str, list[StepRecord]] = {}
     for step in () if record.is_ended else steps:
-        if step.state == "pending" and step.retry_text and step.again is not None:
+        if step.state is StepState.PENDING and step.retry_text and step.again is not None:
             groups.setdefault(signature(step.retry_text), []).append(step)
     found = []
     for members in groups.values():

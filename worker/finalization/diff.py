@@ -18,10 +18,10 @@ from sql import WarehouseError
 from sql.changes import ChangedRow, Comparison
 from sql.keeping import whole
 from sql.warehouse import Warehouse
+from worker.finalization.kept import require_kept, specs_of
 from worker.ledger.kept import Kept, Place
 from worker.ledger.record import RunRecord
 from worker.processes.secrets import redacted
-from worker.run.keep import require_kept, specs_of
 from worker.step.context import Context
 from worker.step.mismatch import mismatch
 
