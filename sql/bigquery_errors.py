@@ -6,6 +6,7 @@ import concurrent.futures
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import requests
 from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError, RetryError
@@ -56,6 +57,15 @@ _STAYS = ("authError", "required", "stopped", "timeout")
 
 THEIRS = (GoogleAPIError, GoogleAuthError, *_LOST)
 """Everything that a call of the client raises which is not a mistake of ours."""
+
+
+@contextmanager
+def in_our_words(warehouse: str) -> Iterator[None]:
+    """Say as ours, in one line, what the client says as its own while the block runs."""
+    try:
+        yield
+    except THEIRS as error:
+        raise translated(warehouse, error) from None
 
 
 def translated(warehouse: str, error: Exception) -> WarehouseError:

@@ -31,7 +31,7 @@ from worker.ledger.neighbours import Neighbours
 from worker.ledger.slots import Member, made, sign_off, sign_on
 from worker.messages import lanes
 from worker.messages.aside import put_aside
-from worker.messages.held import restore_held
+from worker.messages.delivered import restore_held
 from worker.messages.lanes import lists_of
 from worker.messages.later import Delivery
 from worker.processes import pulse

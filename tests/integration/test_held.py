@@ -20,7 +20,7 @@ from tests.integration.tiny import Tiny
 from tests.waiting import until
 from worker.ledger.neighbours import KEY, Neighbours
 from worker.messages import transport
-from worker.messages.held import HOLDER, restore_held
+from worker.messages.delivered import HOLDER, restore_held
 from worker.messages.lanes import LANES, list_of
 from worker.processes import identity
 from worker.processes.children import supervised

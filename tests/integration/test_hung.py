@@ -14,7 +14,7 @@ from tests.integration.shop import RUN, Shop, day
 from tests.integration.tiny import Tiny
 from tests.waiting import until
 from worker.run.hung import Hangs
-from worker.run.serving import held_up_by
+from worker.status.no_progress import held_up_by
 from worker.step.context import Context
 
 

@@ -19,7 +19,7 @@ these is no longer needed):
   however idle others are.
   → `_put`, which delays it in Redis (`worker/messages/later.py`)
 - A dead worker's message comes back after the visibility timeout, also where its host knows better.
-  → `_append`, which lets a delivered message name its worker (`worker/messages/held.py`)
+  → `_append`, which lets a delivered message name its worker (`worker/messages/delivered.py`)
 - Each operation of a channel makes a client of redis-py, which takes 60 µs, five times a step. It
   holds a pool, and no state of its own. → `_create_client`
 - Revoking a link that is not the last of its chain leaves the chord incomplete for ever.
@@ -41,8 +41,8 @@ from celery.exceptions import TaskRevokedError
 from kombu.utils.json import dumps
 
 from worker.ledger.awaited import Awaited
+from worker.messages.delivered import HOLDER
 from worker.messages.events import EventsTogether
-from worker.messages.held import HOLDER
 from worker.messages.lanes import followed, list_of
 from worker.messages.later import put_off
 from worker.processes import pulse

@@ -121,12 +121,12 @@ class Park:
     seconds: float
     checkpoint: dict[str, Any]
     why: str = "a service works on it"
-    is_held: bool = False
+    is_refused: bool = False
     """Whether the warehouse refuses for now."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class TryLater:
     """The warehouse refuses for now, or does not tell what became of a statement.
 
     The step is parked as long as that is worth it, without spending an attempt.
@@ -158,7 +158,7 @@ class Readiness:
 
 THERE = Readiness(ok=True, detail="is there")
 
-Outcome = Ran | Failed | TooLarge | Partway | Refused | Park | Held | Stopped
+Outcome = Ran | Failed | TooLarge | Partway | Refused | Park | TryLater | Stopped
 
 
 class Runner(Protocol):

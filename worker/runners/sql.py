@@ -30,13 +30,13 @@ from worker.runners.job import (
     LEASE_LOST,
     THERE,
     Failed,
-    Held,
     Job,
     Outcome,
     Ran,
     Readiness,
     Stopped,
     TooLarge,
+    TryLater,
 )
 
 POLL_SECONDS = 0.1  # how soon the end of a statement, or a reason to stop it, is noticed
@@ -66,7 +66,7 @@ class Sql:
             except WarehouseError as error:
                 _log(job, f"{name} {job.start} {job.end}: {redacted(str(error))}")
                 if error.patience_seconds:
-                    return Held(error=error, what=name, checkpoint=noted)
+                    return TryLater(error=error, what=name, checkpoint=noted)
                 return outcome_of(name, error)
             except TimeoutError:
                 told = f"{name}: timed out after {job.phase.timeout_seconds:g} s"

@@ -228,7 +228,7 @@ class Visit:
         parked = {
             "parked": lease.token,
             "checkpoint": json.dumps(park.checkpoint),
-            "waiting": park.why[:ERROR_CHARS] if park.is_held else "",
+            "waiting": park.why[:ERROR_CHARS] if park.is_refused else "",
         }
         self.context.ledger.transition(
             self.run.id, self.id, token=lease.token, state=StepState.RUNNING, fields=parked
