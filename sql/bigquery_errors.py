@@ -52,16 +52,16 @@ _LOST = (
 
 # What Google says of a token that is from the past or the future.
 _CLOCK = ("short-lived token", "check your iat and exp", "token used too early")
-# What asking again does not mend: somebody logs in, or stopped the job.
+# Not retried: a login is needed, or the job was stopped on purpose.
 _STAYS = ("authError", "required", "stopped", "timeout")
 
 THEIRS = (GoogleAPIError, GoogleAuthError, *_LOST)
-"""Everything that a call of the client raises which is not a mistake of ours."""
+"""Everything that a call of the client raises which is no bug of ours."""
 
 
 @contextmanager
 def in_our_words(warehouse: str) -> Iterator[None]:
-    """Say as ours, in one line, what the client says as its own while the block runs."""
+    """Translate the client's errors into ours, each one line, while the block runs."""
     try:
         yield
     except THEIRS as error:

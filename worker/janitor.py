@@ -51,8 +51,8 @@ LOOK_SECONDS = 1.0  # how soon the death of another worker of this host is notic
 FORK_SECONDS = 5.0  # a fork waits for a turn of the janitor so long: Redis may be away for days
 
 _turn = threading.RLock()
-"""Held while the janitor acts. A process that is forked meanwhile has a copy of every lock that the
-janitor holds then, and no thread that gives it back: it would hang at its first step, for ever."""
+"""Held while the janitor acts, and while a process is forked: a fork copies every lock that the
+janitor's thread holds, and no thread of the child would ever release it."""
 
 _waited: list[bool] = []
 
@@ -108,7 +108,7 @@ class Janitor(threading.Thread):
 
     @staticmethod
     def _quietly(act: Callable[[], object]) -> None:
-        """An error is only logged: without this thread a fleet heals nothing any more."""
+        """Log an error and go on: without this thread, lost messages are never resent."""
         try:
             with _turn:
                 act()
@@ -130,14 +130,14 @@ class Janitor(threading.Thread):
             self._neighbours.meet(seconds=seconds)
 
     def _look(self) -> None:
-        """Put back what a neighbour held that has died."""
+        """Requeue the messages of a worker of this host that has died."""
         with suppress(redis.RedisError):
             if self._neighbours.any_died():
                 self._restore()
 
     def _restore(self) -> None:
         orphans.reap()
-        with suppress(redis.RedisError):  # they are visible again after a while
+        with suppress(redis.RedisError):  # the visibility timeout requeues them later
             restore_held(self._process_context.redis)
 
     def _take_up(self, queues: list[str]) -> None:
@@ -172,7 +172,7 @@ _threads: list[Janitor | Delivery] = []
 
 @signals.worker_process_init.connect
 def _die_with_worker(**ignored: Any) -> None:
-    """Make pool processes die with their worker: an orphan would go on with its step."""
+    """Make pool processes die with their worker: an orphaned one would go on writing."""
     prepare = die_with_parent(os.getppid())
     if prepare is not None:
         prepare()

@@ -105,7 +105,7 @@ def _tables(context: Context) -> Iterator[Check]:
     ):
         try:
             yield from checks
-        except WarehouseError as error:  # the others are said all the same
+        except WarehouseError as error:  # the other checks are reported all the same
             yield Check(what=what, ok=False, detail=str(error), advice="see what it says")
 
 

@@ -102,7 +102,7 @@ def heal(
 def _look_again(
     context: Context, limits: Limits, max_bytes: int | None, *, dry_run: bool, json: bool
 ) -> None:
-    """Look once; a warehouse or a broker that does not answer is said, and ends nothing."""
+    """One pass; an unreachable warehouse or broker is reported, and does not end the loop."""
     try:
         _tell(_look(context, limits, max_bytes, dry_run=dry_run), json=json)
     except (FleetError, WarehouseError) as error:

@@ -34,7 +34,7 @@ USUAL = (GapReason.MISSING, GapReason.PARTIAL, GapReason.CASCADE)
 """Reasons that have a column in every plan; others where there are such dates."""
 
 MANY_CHUNKS = 200
-"""From so many on a plan is told to take more dates by one call."""
+"""From so many chunks on, a plan advises to take more dates per call."""
 WEEK = 7
 CHUNK_DATES_MOST = 366
 

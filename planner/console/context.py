@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def settings_here() -> Settings:
-    """The settings; names that look like one and are none are said."""
+    """The settings; variables that look like a misspelt one are reported."""
     for told in misspelt():
         note(told)
     return load_settings()
@@ -61,7 +61,7 @@ def open_run(run_id: str) -> tuple[Context, RunRecord]:
 
 
 def say_who_lacks_what(context: Context, run: RunRecord | Plan) -> None:
-    """Say, before anything is sent, that no worker which is there can take steps of a run."""
+    """Report, before anything is sent, that no worker can take steps of a run."""
     from worker.status.no_progress import lacking
 
     for why in lacking(context, run):

@@ -169,7 +169,7 @@ class Phase(Model):
         return min(limits, default=None)
 
     def runner(self, number: int) -> RunnerSpec | None:
-        """One of its runners, from 0; None where whoever names it does so in vain, as Redis may."""
+        """One of its runners, counted from 0; None for a number that it has no runner of."""
         return self.runners[number] if 0 <= number < len(self.runners) else None
 
     @model_validator(mode="after")

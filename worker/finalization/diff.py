@@ -94,7 +94,7 @@ def with_changes(context: Context, run: RunRecord, plan: Plan, report: Report) -
         return report.model_copy(update={"changes": changes})
     except RedisError:
         raise
-    except Exception as error:  # also a mistake of ours: the run has to end, whatever this meets
+    except Exception as error:  # also a bug of ours: it must not keep the run from ending
         log.exception("%s: its rows are not compared with those before", run.id)
         why = f"rows written anew are not compared with those before: {_told(error)}"
         return report.model_copy(update={"notes": (*report.notes, why)})

@@ -66,7 +66,7 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
 
 
 def _is_away(context: Context, run: RunRecord, error: WarehouseError) -> bool:
-    """Whether a refusal may pass yet, such as that of a table which is being made anew."""
+    """Whether a refusal may still pass, such as that of a table which is being recreated."""
     since = max(
         (step.ended or 0.0)
         for step in context.ledger.step_records(run.id, context.ledger.steps(run.id))

@@ -34,7 +34,7 @@ def save_made(context: Context, made: Made) -> None:
         return
     folder = context.settings.folder("made")
     notes.save(folder, made)
-    with suppress(FleetError):  # a broken note is told by who reads it
+    with suppress(FleetError):  # a broken note is reported where it is read
         notes.merge_older(folder, now=made.ended)
 
 

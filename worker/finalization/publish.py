@@ -25,7 +25,7 @@ from worker.step.stop import Stop
 
 
 class Interrupted(Exception):
-    """Publishing had to stop: the next finalization goes on with it."""
+    """Publishing had to stop: the next finalization resumes it."""
 
 
 def publish(context: Context, run_id: str, repaired: Collection[date], lease: Lease) -> Publication:

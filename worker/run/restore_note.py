@@ -69,7 +69,7 @@ def noted(context: Context, record: RestoreRecord, lease: Lease, follow: Follow)
     try:
         yield noting
     except BaseException as error:
-        with suppress(RedisError):  # then it is told as interrupted
+        with suppress(RedisError):  # it is then shown as interrupted
             why = redacted(str(error)) or type(error).__name__
             noting.note(state=RestoreState.FAILED, ended=ledger.now(), why=why)
             _notify(context, noting.record, [noting.record.advice])

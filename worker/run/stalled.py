@@ -1,4 +1,4 @@
-"""Notices a run that stands still, or takes far longer than planned, and tells people once."""
+"""Notifies once of a run that is stalled, or takes far longer than planned (drift)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOOKS = 4  # at all steps of a run, per BACKFILL_STALLED_SECONDS: reading them i
 
 
 def tell_if_slow(context: Context, run: RunRecord) -> bool:
-    """Tell people that a run stands still, or drifts; whether that was done now."""
+    """Notify that a run is stalled, or drifts; whether that was done now."""
     seconds = context.settings.stalled_seconds
     if not context.settings.notify or run.state is not RunState.RUNNING:
         return False

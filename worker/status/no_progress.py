@@ -1,4 +1,4 @@
-"""What keeps workers from a run: none is there, one hangs, or none has what the run needs."""
+"""Why a run makes no progress: paused, a process hangs, no worker is there or has what it needs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NO_WORKER = "no worker is there: start some with `planner up`"
 
 
 def held_up_by(context: Context, run: RunRecord, steps: Iterable[StepRecord]) -> list[str]:
-    """Why a run that goes on does not get on: it is paused, a process that is at one of its steps
-    hangs, or no worker takes them.
+    """Why an active run makes no progress: it is paused, a process hangs, or no worker takes its
+    steps.
 
     A worker that does not say what it has, as one of an earlier version, may have all.
     """
@@ -42,7 +42,7 @@ def held_up_by(context: Context, run: RunRecord, steps: Iterable[StepRecord]) ->
 
 
 def lacking(context: Context, run: RunRecord | Plan, queues: Collection[str] = ()) -> list[str]:
-    """What the workers that are there lack for a run, or for a plan that is to be one."""
+    """What the present workers lack for a run, or for a plan that is to be one."""
     members = members_now(context.redis)
     if not members:
         return [NO_WORKER]

@@ -1,4 +1,4 @@
-"""What runs did to a phase and date."""
+"""The runs that took a phase and date, and what they did with it. For `planner explain`."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ SETTLE_LOOK_SECONDS = 5.0  # between two recounts while a service's rows may sti
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """What an attempt works on."""
+    """One attempt at a step, and what it works on."""
 
     context: Context
     run_id: str
@@ -107,12 +107,12 @@ class Attempt:
             return self._prepare(checkpoint) or self._run_all(checkpoint)
         except WarehouseError as error:
             return self._uncounted(checkpoint, error)
-        except OSError as error:  # a full disk, and what else befalls a machine
+        except OSError as error:  # such as a full disk
             why = redacted(f"the worker's machine: {error}")
             return Ended(done=(), short=dict.fromkeys(self.dates, why))
         except RedisError:  # nothing can be written down now
             raise
-        except Exception as error:  # a mistake of ours: it must not look like a crash
+        except Exception as error:  # a bug of ours: settled as a failure, since it is no crash
             log.exception("%s: %s", self.run_id, self.step_id)
             why = redacted(f"{type(error).__name__}: {error}. See the worker's log.")
             return Ended(done=(), short=dict.fromkeys(self.dates, why))
@@ -150,8 +150,8 @@ class Attempt:
         return None
 
     def _prepare(self, checkpoint: Checkpoint) -> Ended | Stopped | None:
-        """Look at what the dates rest on, and at what is there; how the attempt ends where it may
-        not go on."""
+        """Count upstream, note and keep what the tables hold; how the attempt ends where that says
+        so."""
         if checkpoint.left is None:
             checkpoint.upstream = short_upstream(
                 self._warehouse, self.context.pipeline, self.phase, self.dates
@@ -168,8 +168,8 @@ class Attempt:
                 outdated=self._outdated,
             )
             self._keep_flaws(checkpoint.before)
-            # Before anything is written: who takes over after a crash compares with this.
-            # Where there is nothing to compare with, there will be nothing then either.
+            # Before anything is written: after a takeover, the next attempt compares with this.
+            # Without rows to compare with, there are none after the takeover either.
             if checkpoint.before != Before() and not self.note(_kept(checkpoint)):
                 return Stopped(why=LEASE_LOST)
         return self._keep(checkpoint)
@@ -385,6 +385,6 @@ def _kept(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _merged(days: Sequence[date], *remarks: Mapping[date, str]) -> dict[date, str]:
-    """All that there is to say of some dates, in one text each."""
+    """All remarks on some dates, one text per date."""
     told = {day: [each[day] for each in remarks if day in each] for day in days}
     return {day: "; ".join(texts) for day, texts in told.items() if texts}
