@@ -6,6 +6,7 @@ import concurrent.futures
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import requests
 from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError, RetryError
@@ -51,11 +52,20 @@ _LOST = (
 
 # What Google says of a token that is from the past or the future.
 _CLOCK = ("short-lived token", "check your iat and exp", "token used too early")
-# What asking again does not mend: somebody logs in, or stopped the job.
+# Not retried: a login is needed, or the job was stopped on purpose.
 _STAYS = ("authError", "required", "stopped", "timeout")
 
 THEIRS = (GoogleAPIError, GoogleAuthError, *_LOST)
-"""Everything that a call of the client raises which is not a mistake of ours."""
+"""Everything that a call of the client raises which is no bug of ours."""
+
+
+@contextmanager
+def in_our_words(warehouse: str) -> Iterator[None]:
+    """Translate the client's errors into ours, each one line, while the block runs."""
+    try:
+        yield
+    except THEIRS as error:
+        raise translated(warehouse, error) from None
 
 
 def translated(warehouse: str, error: Exception) -> WarehouseError:

@@ -34,7 +34,7 @@ IMPORTED = [
     *(f"planner.commands.{each.name}" for each in iter_modules(commands.__path__)),
     "planner.gaps.survey",
     "worker.run.control",
-    "worker.run.doctor",
+    "worker.status.doctor",
     "worker.run.enqueue",
     "worker.step.visit",
     "celery.app.amqp",

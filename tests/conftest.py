@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import gc
 import json
@@ -272,10 +273,6 @@ def _leave_rows(test: str, rows: list[pytest.Item], *, is_whole: bool) -> None:
 def pytest_collection_finish() -> None:
     """What is imported and collected is no garbage: to look through it took a tenth of the CPU
     time of a test run."""
-    gc.collect()
     gc.freeze()
-
-
-def pytest_unconfigure() -> None:
-    """What is frozen would be told of as leaked by bindings that count theirs at the exit."""
-    gc.unfreeze()
+    # What is frozen would be told of as leaked by bindings that count theirs at the exit.
+    atexit.register(gc.unfreeze)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.commands import options as opt
-from planner.commands.context import open_context, required_ledger
-from planner.commands.output import note, out, print_json
+from planner.console import options as opt
+from planner.console.context import open_context, required_ledger
+from planner.console.output import note, out, print_json
 from planner.errors import UsageError
 from planner.plan.states import StepState
 from planner.text import nearest

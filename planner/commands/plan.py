@@ -10,16 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
-from planner.commands import options as opt
-from planner.commands.context import (
+from planner.console import options as opt
+from planner.console.context import (
     ledger_if_any,
     open_context,
     read_assessment,
     read_changes,
 )
-from planner.commands.groups import Planning, grouped
-from planner.commands.output import count_table, note, out, print_json
-from planner.commands.who import this_command
+from planner.console.option_groups import Planning, grouped
+from planner.console.output import count_table, note, out, print_json
+from planner.console.this_command import this_command
 from planner.errors import UsageError
 from planner.files import write_whole
 from planner.gaps.gaps import Assessment, GapReason, SkipReason
@@ -34,7 +34,7 @@ USUAL = (GapReason.MISSING, GapReason.PARTIAL, GapReason.CASCADE)
 """Reasons that have a column in every plan; others where there are such dates."""
 
 MANY_CHUNKS = 200
-"""From so many on a plan is told to take more dates by one call."""
+"""From so many chunks on, a plan advises to take more dates per call."""
 WEEK = 7
 CHUNK_DATES_MOST = 366
 

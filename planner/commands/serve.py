@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.commands import options as opt
-from planner.commands.context import open_context
-from planner.commands.output import err, note
 from planner.commands.up import stop_on_sigterm
+from planner.console import options as opt
+from planner.console.context import open_context
+from planner.console.output import err, note
 from planner.errors import Exit, UsageError
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 
+from planner.evidence.evidence import Evidence
 from planner.gaps.accepted import Losses, left, mark
-from planner.gaps.evidence import Evidence
 from planner.gaps.figures import Figures
 from planner.gaps.flaws import flaws_of_rows, least
 from planner.gaps.gaps import (
@@ -63,9 +63,9 @@ def assess(
 ) -> Assessment:
     """Judge phases on every day of `window`; all of them, unless some are named.
 
-    `evidence` holds the tables that `planner.gaps.counted` names, over at least the window. What is
-    absent from it raises `KeyError`: no evidence, no judgement. Without `closing`, every day has
-    long been over.
+    `evidence` holds the tables that `planner.evidence.tables` names, over at least the window.
+    What is absent from it raises `KeyError`: no evidence, no judgement. Without `closing`, every
+    day has long been over.
     """
     judge = _Judge(pipeline=pipeline, evidence=evidence, closing=closing, last=window.end)
     kinds = judge.kinds(window)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Self
 
@@ -12,7 +13,7 @@ from planner.pipeline.expects import Expects
 from planner.pipeline.grain import Dated, Every, Grain
 from planner.pipeline.model import Line, Model, Name
 from planner.pipeline.reads import Reads
-from planner.pipeline.runners import Resume, Runner, RunnerSpec, ScriptRunner
+from planner.pipeline.runners import Runner, RunnerSpec
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.timezone import TimeZone
 from planner.pipeline.weekdays import Weekday
@@ -70,7 +71,8 @@ class Phase(Model):
     """Steps of this phase that run at once, over the whole fleet."""
     timeout_seconds: float = Field(default=6 * 3600, gt=0)
     """A script is stopped after this, and a statement in BigQuery cancelled, which BigQuery itself
-    ends after 10 min."""
+    ends after 10 min. What cannot be stopped, such as a statement in the local warehouse, is ended
+    with its process after twice this, 6 h at least."""
     retries: int = Field(default=3, ge=0, le=100)
     """Attempts after the first. From the second attempt on, every date runs alone."""
     seconds_per_date: float | None = Field(default=None, gt=0)
@@ -167,7 +169,7 @@ class Phase(Model):
         return min(limits, default=None)
 
     def runner(self, number: int) -> RunnerSpec | None:
-        """One of its runners, from 0; None where whoever names it does so in vain, as Redis may."""
+        """One of its runners, counted from 0; None for a number that it has no runner of."""
         return self.runners[number] if 0 <= number < len(self.runners) else None
 
     @model_validator(mode="after")
@@ -205,8 +207,8 @@ class Phase(Model):
                     f"phase {self.name!r} writes {spec.name!r}: a table in shards can only be read"
                 )
         for runner in self.runners:
-            if isinstance(runner, ScriptRunner) and runner.resume:
-                self._check_resume(runner.resume)
+            if runner.resumes_by:
+                self._check_resume(runner.resumes_by)
         return self
 
     def _check_expected(self, spec: TableSpec) -> None:
@@ -222,8 +224,7 @@ class Phase(Model):
                     f"{nearest(entity, known, what='entities')}"
                 )
 
-    def _check_resume(self, resume: Resume) -> None:
-        named = [name for tables in resume.tables for name in tables]
+    def _check_resume(self, named: Sequence[str]) -> None:
         known = [spec.name for spec in self.tables]
         for name in named:
             if name not in known:

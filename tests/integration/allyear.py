@@ -22,7 +22,7 @@ from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql.local import LocalWarehouse
 from tests.commands import Done, impatient, look
-from worker.run.finalize import finalize
+from worker.finalization.finalize import finalize
 from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
 from worker.step.visit import visit

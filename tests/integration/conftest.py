@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from tests.commands import Done
 from tests.conftest import built_once
@@ -109,4 +110,16 @@ def run(
     capsys: pytest.CaptureFixture[str],
 ) -> Run:
     """Runs a command where everything is in order, unless the test has changed that."""
-    return runner(place, redis_settings.redis_url, monkeypatch, capsys)
+    environment = {
+        "BACKFILL_WAREHOUSE": f"local:{place / 'warehouse'}",
+        "BACKFILL_PIPELINE": str(place / "bench.toml"),
+        "BACKFILL_BROKER_URL": redis_settings.redis_url,
+        "BACKFILL_HOME": str(place / "home"),
+    }
+    return runner(place, environment, monkeypatch, capsys)
+
+
+@pytest.fixture
+def told(mart: Mart, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command of a user of the mart in this process."""
+    return runner(mart.place, environment_of(mart.settings), monkeypatch, capsys)

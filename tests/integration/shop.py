@@ -25,6 +25,9 @@ from worker.step.errors import Requeue, StepFailed
 PIPELINE = load_pipeline("sales")
 SCOPE = Window(start=date(2025, 3, 3), end=date(2025, 4, 11))
 TABLES = [spec.table for phase in PIPELINE.phases for spec in phase.tables]
+LAST = SCOPE.end
+"""Its report alone is made from its sessions: a plan that makes them anew has two steps. One for an
+earlier day has eight, as reports look back."""
 RUN = "run-of-this-test"
 TOUCH = """
 MERGE shop_raw.orders USING (SELECT * FROM shop_raw.orders WHERE order_date = @day) ON FALSE

@@ -35,7 +35,7 @@ from tests.integration.mart import (
     MakeMart,
     Mart,
 )
-from worker.run.finalize import finalize
+from worker.finalization.finalize import finalize
 from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
 from worker.step.visit import visit

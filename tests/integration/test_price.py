@@ -27,12 +27,12 @@ from tests.bigquery_server.faults import ACCESS_DENIED
 from tests.bigquery_server.rest import BigQueryServer
 from tests.commands import Done
 from tests.integration.mart import DAYS, RUN, SCOPE, Mart
+from worker.finalization.labelled import note_labelled
 from worker.ledger.orders import Orders
 from worker.run.control import resume
 from worker.run.keep import prepare, with_keeping
-from worker.run.labelled import note_labelled
 from worker.run.plan import Wanted, plan_repair
-from worker.run.status import status_json
+from worker.status.status import status_json
 from worker.step.context import Context
 from worker.step.visit import visit
 
@@ -106,9 +106,8 @@ def scripted(mart: Mart, script: str = SCRIPT) -> None:
     """Let a script of the user's fill `daily`."""
     (mart.place / "fill.py").write_text(script)
     file = mart.place / "mart.toml"
-    command = (
-        f'command = ["{sys.executable}", "fill.py", "{{start}}", "{{end}}"]\ncwd = "{mart.place}"'
-    )
+    words = f'["{sys.executable}", "fill.py", "{{start}}", "{{end}}"]'
+    command = f'command = {words}\ncwd = "{mart.place}"'
     text = file.read_text().replace('kind = "sql"\nstatements = ["daily"]', command)
     file.write_text(text.replace(command, f'kind = "script"\n{command}'))
     mart.context = Context(mart.settings, patient=False)

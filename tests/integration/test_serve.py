@@ -40,7 +40,7 @@ from tests.integration.ledgers import end
 from tests.integration.served import served
 from tests.integration.shop import RUN, Shop, day, drain, lose_what_is_written
 from tests.waiting import until
-from worker.run.finalize import finalize
+from worker.finalization.finalize import finalize
 from worker.serve import patience
 from worker.serve.app import make_app
 from worker.serve.gaps import OpenGaps

@@ -18,9 +18,9 @@ from sql import Warehouse, WarehouseUnreachable
 from tests.integration.shop import RUN, Shop, day, drain
 from tests.integration.tiny import Tiny
 from tests.waiting import until
+from worker.finalization.finalize import finalize
 from worker.processes.children import supervised
 from worker.run.enqueue import require_here
-from worker.run.finalize import finalize
 from worker.run.plan import owed_now
 from worker.step import visit
 from worker.step.context import Context

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from planner.doctor.tables import Check, check_tables
+from planner.doctor.tables import CREDENTIALS, Check, check_tables
 from planner.pipeline.load import SHIPPED, load_pipeline
 from planner.pipeline.pipeline import Pipeline
 from sql import AccessDenied, Warehouse, load, open_warehouse
@@ -173,3 +173,31 @@ def test_records_that_may_not_be_read_are_told_with_what_to_grant(
 
     assert all(check.ok for check in checks)
     assert all("Grant roles/bigquery.dataViewer" in check.detail for check in checks)
+
+
+@pytest.mark.parametrize(
+    ("runner", "is_told"),
+    [
+        ('kind = "sql"\nstatements = ["sales/store_daily"]', True),
+        ('kind = "plugin"\nuse = "theirs"', True),
+        ('kind = "script"\ncommand = ["fill"]', True),
+        (f'kind = "script"\ncommand = ["fill"]\nenv = {{ {CREDENTIALS} = "${{K}}" }}', False),
+        ('kind = "http_batch"\nurl = "http://there"', False),
+    ],
+)
+def test_a_table_is_to_be_writable_where_its_runner_writes_as_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner: str, is_told: bool
+) -> None:
+    creates = sorted(Path("sql/sales/create").glob("*.sql"))
+    warehouse = made(
+        tmp_path / "warehouse", [load(f"sales/create/{each.stem}") for each in creates]
+    )
+    monkeypatch.setattr(type(warehouse), "missing_rights", lambda self, table: ["updateData"])
+    text = (SHIPPED / "sales.toml").read_text()
+    head, _ = text.rsplit("[[phases.runners]]", 1)
+    path = tmp_path / "sales.toml"
+    path.write_text(f"{head}[[phases.runners]]\n{runner}\n")
+
+    told = [check.what for check in failed(warehouse, load_pipeline(str(path)))]
+
+    assert ("aggregate: shop_reports.store_daily" in told) is is_told

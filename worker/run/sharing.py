@@ -1,4 +1,4 @@
-"""What a run that goes on is told anew of how it shares the fleet."""
+"""Changes how a run that is under way shares the fleet: priority, slots, hours."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ from worker.serve.run_look import RunLook
 from worker.serve.seen import Seen
 from worker.step.context import Context
 
-ANSWER_SECONDS = 5.0  # a page that is opened while Redis hangs says so after this
+ANSWER_SECONDS = 5.0  # a page that is opened while Redis hangs reports that after this
 T = TypeVar("T")
 INDEX = "/"
 NO_RUN = "There is no such run: the list of runs is at /.\n"

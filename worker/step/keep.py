@@ -1,7 +1,7 @@
 """Keeps what a step's tables hold before the run writes them for the first time.
 
-What is kept is noted before the runner begins: whoever takes over after a crash finds it, and keeps
-nothing of what the first attempt had begun to write.
+What is kept is noted in the ledger before the runner begins, so that after a takeover nothing is
+kept of what the crashed attempt had begun to write.
 """
 
 from __future__ import annotations

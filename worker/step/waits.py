@@ -1,4 +1,4 @@
-"""How a step waits: what for, for how long at most, and what wakes it before."""
+"""How a step waits: what it waits for, its longest pause (backoff), and what wakes it earlier."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def wait(
 ) -> Requeue:
     """To be raised: the step waits for something, a little longer every time.
 
-    What it awaits wakes it; it comes by unwoken for what ends without a word.
+    What it awaits wakes it. The pause is a fallback, for a holder that died and so wakes no step.
     """
     waits = context.ledger.note_wait(run.id, step_id, what)
     longest = context.settings.poll_max_seconds
