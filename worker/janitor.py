@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 import redis
+from billiard.process import current_process
 from celery import signals
 from kombu.exceptions import OperationalError
 
@@ -34,8 +35,10 @@ from worker.messages.aside import put_aside
 from worker.messages.delivered import restore_held
 from worker.messages.lanes import lists_of
 from worker.messages.later import Delivery
+from worker.processes import pulse
 from worker.processes.children import die_with_parent
 from worker.reconciler import reconcile_quietly
+from worker.run.hung import Hangs
 from worker.run.tidy import tidy_daily
 from worker.runners import orphans
 
@@ -70,7 +73,7 @@ class Janitor(threading.Thread):
     """Reconciles twice per `BACKFILL_RECONCILE_SECONDS`, and keeps its worker registered.
 
     Puts the messages of workers that died on this host back, and ends the scripts that they left:
-    of those before it, and of those that die beside it.
+    of those before it, and of those that die beside it. Ends its own pool processes that hang.
     """
 
     def __init__(self, context: Context, worker: str, slots: int, delivery: Delivery) -> None:
@@ -82,6 +85,7 @@ class Janitor(threading.Thread):
         # Of one that was given its queues by `-Q`, a file that changes adds none.
         self._takes_all = {queue.name for queue in app.conf.task_queues} <= {*self._takes}
         self._neighbours = Neighbours(context.redis)
+        self._hangs = Hangs(context, worker)
         self._ended = threading.Event()
 
     def run(self) -> None:
@@ -91,6 +95,7 @@ class Janitor(threading.Thread):
         self._quietly(self._restore)
         next_turn = time.monotonic() + pause
         while not self._ended.wait(min(LOOK_SECONDS, pause)):
+            self._quietly(self._hangs.look)
             self._quietly(self._look)
             if time.monotonic() >= next_turn:
                 self._quietly(partial(self._sign_on, pause))
@@ -171,6 +176,11 @@ def _die_with_worker(**ignored: Any) -> None:
     prepare = die_with_parent(os.getppid())
     if prepare is not None:
         prepare()
+
+
+@signals.worker_process_init.connect
+def _give_signs(**ignored: Any) -> None:
+    pulse.begin(getattr(current_process(), "index", -1))
 
 
 @signals.worker_init.connect

@@ -24,6 +24,7 @@ from worker.ledger.record import RunRecord
 from worker.messages import lanes
 from worker.messages.later import GOES_FIRST
 from worker.messages.transport import AWAITED, WAIT
+from worker.processes import pulse
 from worker.processes.logs import tell_of
 from worker.run.tidy import vacuum_daily
 from worker.step.errors import Requeue, StepFailed, Working
@@ -72,9 +73,15 @@ def _follow_lane(run: RunRecord) -> None:
     lanes.follow(run.lane)
 
 
+@signals.task_prerun.connect
+def _limit(**ignored: Any) -> None:
+    pulse.allow()
+
+
 @signals.task_postrun.connect
 def _leave_lane(**ignored: Any) -> None:
     lanes.follow(None)
+    pulse.allow_all()
 
 
 def _send_rest(context: Context, run_id: str, step_id: str) -> None:

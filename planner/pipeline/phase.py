@@ -71,7 +71,8 @@ class Phase(Model):
     """Steps of this phase that run at once, over the whole fleet."""
     timeout_seconds: float = Field(default=6 * 3600, gt=0)
     """A script is stopped after this, and a statement in BigQuery cancelled, which BigQuery itself
-    ends after 10 min."""
+    ends after 10 min. What cannot be stopped, such as a statement in the local warehouse, is ended
+    with its process after twice this, 6 h at least."""
     retries: int = Field(default=3, ge=0, le=100)
     """Attempts after the first. From the second attempt on, every date runs alone."""
     seconds_per_date: float | None = Field(default=None, gt=0)

@@ -1,4 +1,4 @@
-"""Why a run makes no progress: it is paused, no worker is there, or none has what it needs."""
+"""Why a run makes no progress: paused, a process hangs, no worker is there or has what it needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ NO_WORKER = "no worker is there: start some with `planner up`"
 
 
 def held_up_by(context: Context, run: RunRecord, steps: Iterable[StepRecord]) -> list[str]:
-    """Why an active run makes no progress: it is paused, or no worker takes its steps.
+    """Why an active run makes no progress: it is paused, a process hangs, or no worker takes its
+    steps.
 
     A worker that does not say what it has, as one of an earlier version, may have all.
     """
@@ -27,11 +28,17 @@ def held_up_by(context: Context, run: RunRecord, steps: Iterable[StepRecord]) ->
         return [f"paused for {duration(since)}: `planner resume {run.id}` goes on with it"]
     if run.state is RunState.INCOMPLETE:
         return [f"not all of it is sent; if its planner is gone: `planner resume {run.id}`"]
+    steps = list(steps)
+    hung = [
+        f"{step.id}: {step.hangs}"
+        for step in steps
+        if step.state is StepState.RUNNING and step.hangs
+    ]
     left = [step for step in steps if step.state is StepState.PENDING or step.parked]
     by_name = context.pipeline.by_name
     phases = {phase_of(step.id) for step in left}
     queues = {by_name[name].queue_name for name in phases if name in by_name}
-    return lacking(context, run, queues)
+    return hung + lacking(context, run, queues)
 
 
 def lacking(context: Context, run: RunRecord | Plan, queues: Collection[str] = ()) -> list[str]:

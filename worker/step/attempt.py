@@ -22,6 +22,7 @@ from planner.plan.plan import Step, Task
 from sql import Warehouse, WarehouseError, WarehouseRefused
 from worker.context import Context
 from worker.ledger.budget import Exceeded, spend
+from worker.processes import pulse
 from worker.processes.secrets import redacted
 from worker.runners import (
     LEASE_LOST,
@@ -99,8 +100,7 @@ class Attempt:
     def make(self) -> Ended | Park | Stopped | OverBudget:
         """Run every range, then recount."""
         checkpoint = Checkpoint.model_validate(self.checkpoint).within(self.step.dates)
-        if checkpoint.which is None:
-            checkpoint.which = self.which
+        checkpoint.which = self.which if checkpoint.which is None else checkpoint.which
         if checkpoint.held_until > self.now():
             return self._parked(checkpoint)
         try:
@@ -293,7 +293,8 @@ class Attempt:
             values=self.values,
             labels=labels_of(self, checkpoint.which),
         )
-        return runner.run(job)
+        with pulse.limited(self.phase.timeout_seconds):
+            return runner.run(job)
 
     # -- what the warehouse shows ------------------------------------------------------------
 
