@@ -151,7 +151,7 @@ class BigQueryWarehouse:
             statement, parameters = coverage_query(self.dated(table), start, end)
             return coverage_of(table, self.rows(statement, parameters))
         except WarehouseRefused:
-            self._kinds.pop((table.name, table.date), None)  # it may have been made anew
+            self._kinds.pop((table.name, table.date), None)  # the table may have been recreated
             raise
 
     def dated(self, table: Table) -> Table:
@@ -235,7 +235,7 @@ class BigQueryWarehouse:
         try:
             return self._records(names, start, end)
         except Unsupported:
-            return None  # they decide nothing, so a count goes on without them
+            return None  # the records decide nothing: counts work without them
 
     def columns(self, table: str) -> Mapping[str, str]:
         return self.catalog.columns(table)

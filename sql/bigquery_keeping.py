@@ -90,7 +90,7 @@ class BigQueryKeeper:
         if forged is not None:
             raise WarehouseRefused(
                 f"{run_id} keeps what {table.name} held in {own}, and not in {forged}, as Redis "
-                "says: somebody has changed that, so it is not read."
+                "says: Redis was changed by hand, so it is not read."
             )
         try:
             self._catalog.table(own)

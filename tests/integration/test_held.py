@@ -102,7 +102,7 @@ def test_a_process_that_cannot_be_seen_is_not_taken_for_dead(
 ) -> None:
     """`/proc` may be mounted so that it hides the processes of other users."""
     here = owner()
-    monkeypatch.setattr(identity, "_born", lambda pid: "")
+    monkeypatch.setattr(identity, "born", lambda pid: "")
     monkeypatch.setattr(identity.os.path, "exists", lambda path: False)
     assert not is_dead(here)
     assert is_dead(dead)

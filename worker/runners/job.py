@@ -1,4 +1,4 @@
-"""What a runner is given, and what it may answer."""
+"""The contract of a runner: the job that it is given, and the outcomes that it may answer with."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Partway:
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """It says that something upstream is not there."""
+    """It reports that something upstream is missing."""
 
     error: str
 
@@ -169,7 +169,7 @@ class Runner(Protocol):
         ...
 
     def absence(self, beside: Path) -> str | None:
-        """What was looked for in vain, and where; None when it exists.
+        """What was not found, and where; None when it exists.
 
         `beside` is the pipeline file's folder. Raises `Unset` when only workers can tell.
         """

@@ -20,7 +20,9 @@ from redis import RedisError
 from planner.pipeline.phase import Phase
 from planner.plan.plan import Step, Task
 from sql import Warehouse, WarehouseError, WarehouseRefused
+from worker.context import Context
 from worker.ledger.budget import Exceeded, spend
+from worker.processes import pulse
 from worker.processes.secrets import redacted
 from worker.runners import (
     LEASE_LOST,
@@ -40,7 +42,6 @@ from worker.runners import (
 from worker.step import progress
 from worker.step.before import Before, read_before
 from worker.step.checkpoint import Checkpoint, Range
-from worker.step.context import Context
 from worker.step.ended import Ended, OverBudget
 from worker.step.gate import Pair, short_upstream
 from worker.step.keep import Keeping
@@ -58,7 +59,7 @@ SETTLE_LOOK_SECONDS = 5.0  # between two recounts while a service's rows may sti
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """What an attempt works on."""
+    """One attempt at a step, and what it works on."""
 
     context: Context
     run_id: str
@@ -99,20 +100,19 @@ class Attempt:
     def make(self) -> Ended | Park | Stopped | OverBudget:
         """Run every range, then recount."""
         checkpoint = Checkpoint.model_validate(self.checkpoint).within(self.step.dates)
-        if checkpoint.which is None:
-            checkpoint.which = self.which
+        checkpoint.which = self.which if checkpoint.which is None else checkpoint.which
         if checkpoint.held_until > self.now():
             return self._parked(checkpoint)
         try:
             return self._prepare(checkpoint) or self._run_all(checkpoint)
         except WarehouseError as error:
             return self._uncounted(checkpoint, error)
-        except OSError as error:  # a full disk, and what else befalls a machine
+        except OSError as error:  # such as a full disk
             why = redacted(f"the worker's machine: {error}")
             return Ended(done=(), short=dict.fromkeys(self.dates, why))
         except RedisError:  # nothing can be written down now
             raise
-        except Exception as error:  # a mistake of ours: it must not look like a crash
+        except Exception as error:  # a bug of ours: settled as a failure, since it is no crash
             log.exception("%s: %s", self.run_id, self.step_id)
             why = redacted(f"{type(error).__name__}: {error}. See the worker's log.")
             return Ended(done=(), short=dict.fromkeys(self.dates, why))
@@ -150,8 +150,8 @@ class Attempt:
         return None
 
     def _prepare(self, checkpoint: Checkpoint) -> Ended | Stopped | None:
-        """Look at what the dates rest on, and at what is there; how the attempt ends where it may
-        not go on."""
+        """Count upstream, note and keep what the tables hold; how the attempt ends where that says
+        so."""
         if checkpoint.left is None:
             checkpoint.upstream = short_upstream(
                 self._warehouse, self.context.pipeline, self.phase, self.dates
@@ -168,8 +168,8 @@ class Attempt:
                 outdated=self._outdated,
             )
             self._keep_flaws(checkpoint.before)
-            # Before anything is written: who takes over after a crash compares with this.
-            # Where there is nothing to compare with, there will be nothing then either.
+            # Before anything is written: after a takeover, the next attempt compares with this.
+            # Without rows to compare with, there are none after the takeover either.
             if checkpoint.before != Before() and not self.note(_kept(checkpoint)):
                 return Stopped(why=LEASE_LOST)
         return self._keep(checkpoint)
@@ -293,7 +293,8 @@ class Attempt:
             values=self.values,
             labels=labels_of(self, checkpoint.which),
         )
-        return runner.run(job)
+        with pulse.limited(self.phase.timeout_seconds):
+            return runner.run(job)
 
     # -- what the warehouse shows ------------------------------------------------------------
 
@@ -384,6 +385,6 @@ def _kept(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _merged(days: Sequence[date], *remarks: Mapping[date, str]) -> dict[date, str]:
-    """All that there is to say of some dates, in one text each."""
+    """All remarks on some dates, one text per date."""
     told = {day: [each[day] for each in remarks if day in each] for day in days}
     return {day: "; ".join(texts) for day, texts in told.items() if texts}

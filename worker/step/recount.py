@@ -1,4 +1,4 @@
-"""The recount: a step succeeds when the tables show the rows, whatever its runner said.
+"""The recount: a step succeeds when the tables show its rows. Its runner's word is no evidence.
 
 A date is judged by what upstream holds now, not by what the plan expected. A date whose rows were
 there before has to be written anew, which counts cannot show: its rows are compared with those of

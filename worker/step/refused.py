@@ -10,7 +10,7 @@ from worker.step.checkpoint import Checkpoint
 
 
 def may_pass(checkpoint: Checkpoint, what: str, error: WarehouseError, *, now: float) -> bool:
-    """Whether a refusal may pass yet; writes down until when the warehouse is not asked again."""
+    """Whether the refusal may still pass; the checkpoint notes when the warehouse is retried."""
     if checkpoint.held_since is None:
         checkpoint.held_since = now
     left = checkpoint.held_since + error.patience_seconds - now
@@ -32,7 +32,7 @@ def parked(checkpoint: Checkpoint, *, now: float, seconds_max: float) -> Park:
 
 
 def given_up(held: TryLater) -> Failed:
-    """A refusal that did not pass. A person has to look what a lost statement did."""
+    """A refusal that outlasted its patience. What a lost write did is for a person to look up."""
     told = f"{held.what}: {held.error}"
     if isinstance(held.error, LostWrite):
         return Failed(
