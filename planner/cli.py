@@ -225,7 +225,7 @@ def main() -> None:
         try:
             app()
         finally:
-            sys.stdout.flush()  # what does not fit is told here, and not when Python ends
+            sys.stdout.flush()  # a full disk is reported here, and not at the exit of Python
     except FleetError as error:
         _complain(str(error), error.exit)
     except KeyboardInterrupt:

@@ -1,7 +1,7 @@
-"""Tells people: by a command, or by a web hook. What is told never decides what a run does.
+"""Notifications: a message to a command or a web hook. None of them decides what a run does.
 
-A message is told once, whichever worker comes to it first; one that could not be delivered is
-tried again a few times, and then logged.
+A message is delivered once, by the first worker that comes to it; a delivery that fails is retried
+a few times, and then logged.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from redis import RedisError
 
 from planner.report.message import Message
 from planner.settings import Settings
+from worker.context import Context
 from worker.ledger.keys import PREFIX
 from worker.processes.children import signal_group
 from worker.processes.secrets import learn, redacted
 from worker.runners.deadline import DeadlineClient, within
-from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ TRIES = 3
 PAUSE_SECONDS = 2.0  # before the second try; then twice as long
 DELIVER_SECONDS = 10.0  # for one try
 SAID_BYTES = 500  # of why a command did not take it
-TOLD_SECONDS = 30 * 86_400  # how long is remembered that something was told
+TOLD_SECONDS = 30 * 86_400  # how long a delivered message is remembered
 SIGNATURE = "X-Backfill-Signature"
 
 
@@ -54,7 +54,7 @@ def notify(context: Context, message: Message, *, once: str) -> bool:
         _deliver(context.settings, message)
     except Exception as error:
         told = redacted(f"{type(error).__name__}: {error}")
-        log.warning("%s could not be told of: %s", message.title, told)
+        log.warning("a notification was not delivered (%s): %s", message.title, told)
         with suppress(RedisError):  # the next look that finds the same tries again
             context.redis.delete(key)
         return False

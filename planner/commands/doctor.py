@@ -33,7 +33,7 @@ from sql import WarehouseError, load
 DISK_LEAST = 1 << 30  # bytes; a season of logs is a tenth of it
 
 if TYPE_CHECKING:
-    from worker.step.context import Context
+    from worker.context import Context
 
 
 def doctor(json: opt.Json = False) -> None:
@@ -105,7 +105,7 @@ def _tables(context: Context) -> Iterator[Check]:
     ):
         try:
             yield from checks
-        except WarehouseError as error:  # the others are said all the same
+        except WarehouseError as error:  # the other checks are reported all the same
             yield Check(what=what, ok=False, detail=str(error), advice="see what it says")
 
 

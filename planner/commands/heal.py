@@ -20,8 +20,8 @@ from planner.text import date_runs
 from sql import WarehouseError
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.run.heal import Healed, Limits
-    from worker.step.context import Context
 
 Days = Annotated[
     int, typer.Option("--days", min=1, max=3660, help="Only gaps of the last so many days.")
@@ -102,7 +102,7 @@ def heal(
 def _look_again(
     context: Context, limits: Limits, max_bytes: int | None, *, dry_run: bool, json: bool
 ) -> None:
-    """Look once; a warehouse or a broker that does not answer is said, and ends nothing."""
+    """One pass; an unreachable warehouse or broker is reported, and does not end the loop."""
     try:
         _tell(_look(context, limits, max_bytes, dry_run=dry_run), json=json)
     except (FleetError, WarehouseError) as error:

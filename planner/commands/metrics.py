@@ -24,7 +24,7 @@ from sql import WarehouseError
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-    from worker.step.context import Context
+    from worker.context import Context
 
 PORT = 9464
 DAY_SECONDS = 86_400

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from planner.pipeline.windows import Window
     from planner.plan.cost import Cost
     from planner.plan.plan import Plan
+    from worker.context import Context
     from worker.ledger.ledger import Ledger
     from worker.ledger.record import RunRecord
     from worker.run.changed import Changes
     from worker.run.plan import Wanted
-    from worker.step.context import Context
 
 
 def settings_here() -> Settings:
-    """The settings; names that look like one and are none are said."""
+    """The settings; variables that look like a misspelt one are reported."""
     for told in misspelt():
         note(told)
     return load_settings()
@@ -37,7 +37,7 @@ def settings_here() -> Settings:
 
 def open_context(settings: Settings | None = None) -> Context:
     """The context of a command: calls to Redis time out soon, because a person waits."""
-    from worker.step.context import Context
+    from worker.context import Context
 
     return Context(settings or settings_here(), patient=False)
 
@@ -61,7 +61,7 @@ def open_run(run_id: str) -> tuple[Context, RunRecord]:
 
 
 def say_who_lacks_what(context: Context, run: RunRecord | Plan) -> None:
-    """Say, before anything is sent, that no worker which is there can take steps of a run."""
+    """Report, before anything is sent, that no worker can take steps of a run."""
     from worker.status.no_progress import lacking
 
     for why in lacking(context, run):

@@ -91,5 +91,5 @@ def count_table(
 
 
 def summary(counts: Mapping[str, int]) -> str:
-    """`3 missing, 1 partial`, without what there is none of."""
+    """`3 missing, 1 partial`; counts of 0 are left out."""
     return ", ".join(f"{n} {name}" for name, n in counts.items() if n) or "none"

@@ -13,8 +13,8 @@ from planner.report.restored import restore_lines, restore_markdown
 from planner.text import counted, moment, timestamp
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.ledger.restores import RestoreRecord
-    from worker.step.context import Context
 
 
 LOOK_SECONDS = 0.5  # between two looks at a restore that goes on

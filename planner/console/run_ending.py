@@ -14,8 +14,8 @@ from planner.report.causes import Cause, cause_lines, causes
 from planner.text import counted
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.ledger.record import RunRecord
-    from worker.step.context import Context
 
 CAUSES_SHOWN = 5  # `planner status` has them all
 

@@ -21,8 +21,8 @@ def tables_read(pipeline: Pipeline, counted: Collection[str], judged: Collection
 
 
 def compared_always(pipeline: Pipeline, phases: Collection[str]) -> list[TableSpec]:
-    """The tables that are read to compare ids whatever the counts are, once for each time: those of
-    phases that are due by week or month, since ids of days do not add up, and those below."""
+    """The tables whose ids are compared always, and not only where counts differ, once per read:
+    those of phases due by week or month (ids of days do not add up), and their upstream."""
     return [
         pipeline.places[place]
         for name in phases

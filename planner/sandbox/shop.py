@@ -58,7 +58,7 @@ def build_shop(
 
 
 def first_day(pipeline: Pipeline, until: date) -> date:
-    """The first day of a shop's receipts that nothing else is said of."""
+    """The first day of a shop's receipts, by default."""
     return max((until - _PAST).replace(day=1), pipeline.start or date.min)
 
 

@@ -17,9 +17,9 @@ from planner.settings import Settings
 from sql import load, open_warehouse
 from sql.local import LocalWarehouse
 from sql.warehouse import Parameters
+from worker.context import Context
 from worker.run.plan import Wanted, plan_gaps
 from worker.step import visit
-from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
 
 PIPELINE = load_pipeline("sales")

@@ -413,7 +413,7 @@ def test_what_a_killed_worker_wrote_is_believed_when_the_next_writes_nothing(
     killed = f"""
 import os, signal
 from worker.step.attempt import Attempt
-from worker.step.context import context_here
+from worker.context import context_here
 from worker.step.visit import visit
 Attempt._recount = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 visit(context_here(), {RUN!r}, {step!r}, worker="another")

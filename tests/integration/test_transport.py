@@ -70,7 +70,9 @@ class Delivered:
 class Request:
     """A task that runs."""
 
-    def __init__(self, message: object) -> None:
+    worker_pid = 0
+
+    def __init__(self, message: Any) -> None:
         self.message = message
 
 
@@ -141,6 +143,32 @@ def test_a_held_message_comes_back_unless_its_worker_says_that_it_lives(
         client.zadd("unacked_index", {tag: time.time() - 60})
         channel.qos.restore_visible(interval=1)
         assert client.llen("work") == 1
+
+
+def test_a_message_of_a_process_that_hangs_in_the_kernel_comes_back(
+    broker: Settings, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was ended, is still there, and cannot write: its worker lives, and holds two messages."""
+    with kombu_connection(broker) as connection:
+        queue = connection.SimpleQueue("work")
+        requests = set()
+        for pid in (1, 2):
+            queue.put({"n": pid})
+            request = Request(queue.get(timeout=5))
+            request.worker_pid = pid
+            requests.add(request)
+        channel = queue.consumer.channel
+        old = time.time() - 60
+        client.zadd("unacked_index", {r.message.delivery_tag: old for r in requests})
+        monkeypatch.setattr(worker_state, "active_requests", requests)
+        monkeypatch.setattr(transport.pulse, "ended", {2})
+
+        consumer = SimpleNamespace(task_consumer=SimpleNamespace(channel=channel))
+        transport.VisibilityHeartbeat.touch(SimpleNamespace(), consumer)  # type: ignore[arg-type]
+        channel.qos.restore_visible(interval=1)
+
+        assert queue.get(timeout=5).payload == {"n": 2}
+        assert client.llen("work") == 0
 
 
 def test_a_message_that_is_to_come_later_waits_in_redis_by_its_clock(

@@ -18,11 +18,11 @@ from sql import WarehouseError
 from sql.changes import ChangedRow, Comparison
 from sql.keeping import whole
 from sql.warehouse import Warehouse
+from worker.context import Context
 from worker.finalization.kept import require_kept, specs_of
 from worker.ledger.kept import Kept, Place
 from worker.ledger.record import RunRecord
 from worker.processes.secrets import redacted
-from worker.step.context import Context
 from worker.step.mismatch import mismatch
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def with_changes(context: Context, run: RunRecord, plan: Plan, report: Report) -
         return report.model_copy(update={"changes": changes})
     except RedisError:
         raise
-    except Exception as error:  # also a mistake of ours: the run has to end, whatever this meets
+    except Exception as error:  # also a bug of ours: it must not keep the run from ending
         log.exception("%s: its rows are not compared with those before", run.id)
         why = f"rows written anew are not compared with those before: {_told(error)}"
         return report.model_copy(update={"notes": (*report.notes, why)})

@@ -15,10 +15,10 @@ from planner.plan.states import RunState
 from planner.report.report import NOT_COUNTED, Short, Validation
 from planner.validation.counts import Counts, count_tables
 from sql import WarehouseError, WarehouseUnreachable
+from worker.context import Context
 from worker.ledger.record import RunRecord
 from worker.processes.secrets import redacted
 from worker.status.no_progress import lacking
-from worker.step.context import Context
 from worker.step.errors import Requeue
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX, mismatch
 
@@ -66,7 +66,7 @@ def final_count(context: Context, run: RunRecord, plan: Plan) -> Counts | str:
 
 
 def _is_away(context: Context, run: RunRecord, error: WarehouseError) -> bool:
-    """Whether a refusal may pass yet, such as that of a table which is being made anew."""
+    """Whether a refusal may still pass, such as that of a table which is being recreated."""
     since = max(
         (step.ended or 0.0)
         for step in context.ledger.step_records(run.id, context.ledger.steps(run.id))

@@ -23,6 +23,7 @@ from planner.report.message import run_ended
 from planner.report.report import Report
 from planner.validation.counts import Counts
 from sql import TableNotFound, Warehouse, WarehouseError
+from worker.context import Context
 from worker.finalization.diff import with_changes
 from worker.finalization.final_count import final_count, held_up
 from worker.finalization.labelled import note_labelled
@@ -37,7 +38,6 @@ from worker.ledger.record import RunEnding, RunRecord
 from worker.notify import notify
 from worker.processes.secrets import redacted
 from worker.processes.tracing import write_run_span
-from worker.step.context import Context
 from worker.step.errors import Requeue
 from worker.step.mismatch import WAREHOUSE, mismatch
 
@@ -52,15 +52,15 @@ UNSETTLED_LOOK_SECONDS = 5.0
 def finalize(context: Context, run_id: str) -> str:
     """Validate, report and end a run. Raises `Requeue` while steps are still to settle.
 
-    Idempotent: safe to call at any time, from any worker, any number of times. An error that
-    nobody foresaw ends the run, as failed, with its text, when a few tries had it.
+    Idempotent: safe to call at any time, from any worker, any number of times. An
+    unexpected error is tried again a few times; then the run ends as failed, with its text.
     """
     try:
         return _finalize(context, run_id)
     except (Requeue, FleetError, RedisError, OperationalError):
         raise
     except Exception as error:
-        log.exception("%s: could not be ended", run_id)
+        log.exception("%s: the finalization failed", run_id)
         if context.ledger.note_end_failed(run_id) < TRIES_MAX:
             raise Requeue(FAILED_LOOK_SECONDS, f"its end failed: {error}") from None
         what = redacted(" ".join(f"{type(error).__name__}: {error}".split()))
@@ -121,13 +121,15 @@ def _conclude(
     report = _with_history(context, run, standing, with_billed(context, report), made)
     state = RunState(report.state)
     ending = _ending(standing, publication)
-    try:  # before the end is told: who waited for it may ask at once what other code made
+    try:  # before the run is shown as ended: `planner gaps --changed` may follow at once
         save_made(context, made)
     except OSError as error:
         log.warning("%s: what made its dates cannot be noted: %s", run.id, error)
     text = report.model_dump_json()
     if not context.ledger.conclude(run.id, state, ending, report=text, endings=run.endings):
-        return str(context.ledger.require(run.id).state)  # ended by another, and perhaps retried
+        return str(
+            context.ledger.require(run.id).state
+        )  # another worker concluded it, and it may have been retried since
     _trace(context, run, report)
     if standing.note:
         log.warning("%s has ended: %s. %s", run.id, state, standing.note)
@@ -163,7 +165,7 @@ def with_billed(context: Context, report: Report) -> Report:
 
 
 def _ending(standing: Standing, publication: Publication | None) -> RunEnding:
-    """What the ledger keeps of the report in the run's hash."""
+    """The part of the report that the run's hash keeps."""
     validation = standing.validation.model_dump(mode="json", exclude={"short"})
     validation["short"] = len(standing.validation.short)
     return RunEnding(

@@ -10,9 +10,9 @@ from planner.pipeline.calendar import Calendar
 from planner.pipeline.phase import Phase
 from planner.pipeline.tables import TableSpec
 from planner.text import date_runs
+from worker.context import Context
 from worker.ledger.kept import Kept, Place
 from worker.ledger.record import RunRecord
-from worker.step.context import Context
 from worker.step.mismatch import is_here, keeps_here
 
 SHOWN = 6  # of dates, in an error
@@ -44,8 +44,10 @@ def require_kept(context: Context, run: RunRecord) -> None:
 
 
 def require_planned(context: Context, run: RunRecord, kept: Collection[Place]) -> None:
-    """Raises `UsageError` for a date that the run cannot have written, whoever noted that it did:
-    what is put back is of a step of its plan, and of a season of the pipeline file."""
+    """Raises `UsageError` for a date that the run cannot have written: Redis is not trusted.
+
+    Only dates of the plan's steps, within a season of the pipeline file, are put back.
+    """
     plan = context.plan(run.id)
     if plan is None:
         raise UsageError(

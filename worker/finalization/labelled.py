@@ -16,8 +16,8 @@ from sql.billing import MINIMUM_BYTES_BILLED
 from sql.errors import AccessDenied
 from sql.labels import SINCE_DAYS, Maker, billed_per_date, billed_per_step, label_value
 from sql.warehouse import Warehouse
+from worker.context import Context
 from worker.ledger.record import RunRecord
-from worker.step.context import Context
 from worker.step.mismatch import mismatch
 
 

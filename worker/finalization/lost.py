@@ -15,10 +15,10 @@ from planner.pipeline.windows import Window
 from planner.plan.states import RunState, StepState
 from planner.report.message import run_ended
 from planner.report.report import Failure, Report, Short, Validation
+from worker.context import Context
 from worker.finalization.report_files import write_report
 from worker.ledger.record import RunRecord
 from worker.notify import notify
-from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from planner.plan import made as notes
 from planner.plan.made import UNKNOWN, Fingerprint, Made, MadeBy
 from planner.plan.states import DateState
 from planner.report.made import write_made
+from worker.context import Context
 from worker.ledger.record import RunRecord
-from worker.step.context import Context
 
 
 def made_by(context: Context, run: RunRecord, dates: Mapping[tuple[str, date], DateState]) -> Made:
@@ -34,7 +34,7 @@ def save_made(context: Context, made: Made) -> None:
         return
     folder = context.settings.folder("made")
     notes.save(folder, made)
-    with suppress(FleetError):  # a broken note is told by who reads it
+    with suppress(FleetError):  # a broken note is reported where it is read
         notes.merge_older(folder, now=made.ended)
 
 

@@ -14,17 +14,18 @@ from planner import clock
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.closing import Closing
 from planner.pipeline.publish import Publication, Publish
+from worker.context import Context
 from worker.ledger.lease import Lease
+from worker.processes import pulse
 from worker.processes.secrets import redacted
 from worker.runners.environment import fill
 from worker.runners.job import LEASE_LOST, Job, Ran, Stopped
 from worker.runners.script import Script
-from worker.step.context import Context
 from worker.step.stop import Stop
 
 
 class Interrupted(Exception):
-    """Publishing had to stop: the next finalization goes on with it."""
+    """Publishing had to stop: the next finalization resumes it."""
 
 
 def publish(context: Context, run_id: str, repaired: Collection[date], lease: Lease) -> Publication:
@@ -71,7 +72,8 @@ def _complaint(
 ) -> str | None:
     """Publish a date; what went wrong, or why it had to stop; None when neither."""
     try:
-        outcome = Script(publishing.runner).run(_job(context, publishing, run_id, day, stop))
+        with pulse.limited(publishing.timeout_seconds):
+            outcome = Script(publishing.runner).run(_job(context, publishing, run_id, day, stop))
     except OSError as error:  # such as a full disk
         return f"the worker's machine: {error}"
     if isinstance(outcome, Ran):

@@ -22,12 +22,12 @@ from planner.plan.states import DateState, RunState, StepState
 from planner.report.report import Remark, Report, StepRow, Validation
 from planner.validation.counts import Counts
 from planner.validation.judge import judge
+from worker.context import Context
 from worker.finalization.final_count import uncounted
 from worker.finalization.validation import Pair, losses, orphans, validate
 from worker.ledger.record import RunRecord, StepRecord
 from worker.ledger.runs import KEEP_SECONDS
 from worker.status.failures import failures
-from worker.step.context import Context
 from worker.step.recount import OWN_WORD
 
 DAY_SECONDS = 86_400

@@ -1,4 +1,4 @@
-"""Notices a run that stands still, or takes far longer than planned, and tells people once."""
+"""Notifies once of a run that is stalled, or takes far longer than planned (drift)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from planner.plan.states import RunState, StepState
 from planner.report.message import run_drifts, run_stalled
 from planner.text import counted
+from worker.context import Context
 from worker.ledger.keys import run_key
 from worker.ledger.record import RunRecord, StepRecord
 from worker.notify import notify
 from worker.status.forecast import forecast
 from worker.status.no_progress import held_up_by
-from worker.step.context import Context
 
 LOOKS = 4  # at all steps of a run, per BACKFILL_STALLED_SECONDS: reading them is not for nothing
 
 
 def tell_if_slow(context: Context, run: RunRecord) -> bool:
-    """Tell people that a run stands still, or drifts; whether that was done now."""
+    """Notify that a run is stalled, or drifts; whether that was done now."""
     seconds = context.settings.stalled_seconds
     if not context.settings.notify or run.state is not RunState.RUNNING:
         return False

@@ -17,6 +17,7 @@ from planner.report.causes import causes, causes_json
 from planner.report.html.moment import CODES, step_row
 from planner.report.html.states import Live
 from planner.text import date_runs
+from worker.context import Context
 from worker.finalization.report import row_of
 from worker.ledger.record import RunRecord, StepRecord
 from worker.serve.seen import Seen
@@ -24,7 +25,6 @@ from worker.serve.tail import last_lines, log_file
 from worker.status.failures import failures
 from worker.status.forecast import Forecast, forecast
 from worker.status.status import progress_json
-from worker.step.context import Context
 
 FORECAST_SECONDS = 5.0  # between two: it simulates the fleet
 CAUSES_SECONDS = 5.0  # between two looks at what failed: it asks for every step

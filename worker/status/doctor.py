@@ -15,6 +15,7 @@ from planner.doctor.tables import Check
 from planner.errors import Unreachable
 from planner.pipeline.runners import RunnerSpec
 from sql.open import identity_of, warehouse_name
+from worker.context import Context
 from worker.ledger.connection import forgetful, now, require
 from worker.ledger.record import run_record
 from worker.ledger.slots import made, members_now
@@ -22,7 +23,6 @@ from worker.processes.embedded_redis import MENDED, version_of
 from worker.runners.choose import absence, choose, running
 from worker.runners.environment import Unset
 from worker.status.no_progress import NO_WORKER, lacking
-from worker.step.context import Context
 
 CLOCK_SECONDS = 5.0  # clocks further apart make times in reports look odd
 

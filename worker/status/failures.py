@@ -12,8 +12,8 @@ from planner.report.advice import retry_command
 from planner.report.report import Failure
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.ledger.record import RunRecord
-    from worker.step.context import Context
 
 
 def failures(

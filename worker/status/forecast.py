@@ -13,8 +13,8 @@ from planner.plan.simulate import Work, elapsed
 from planner.plan.states import STEP_ENDED, RunState, StepState
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.ledger.record import RunRecord, StepRecord
-    from worker.step.context import Context
 
 OWN_STEPS_MIN = 3  # of a phase, before the run's own pace replaces its plan's
 DRIFT = 2.0  # times the estimate, before `planner watch` warns

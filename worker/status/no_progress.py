@@ -1,4 +1,4 @@
-"""What keeps workers from a run: none is there, or none has what the run needs."""
+"""Why a run makes no progress: paused, a process hangs, no worker is there or has what it needs."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from socket import gethostname
 from planner.plan.plan import Plan, phase_of
 from planner.plan.states import RunState, StepState
 from planner.text import counted, duration
+from worker.context import Context
 from worker.ledger.record import RunRecord, StepRecord
 from worker.ledger.slots import Member, made, members_now
-from worker.step.context import Context
 
 NO_WORKER = "no worker is there: start some with `planner up`"
 
 
 def held_up_by(context: Context, run: RunRecord, steps: Iterable[StepRecord]) -> list[str]:
-    """Why a run that goes on does not get on: it is paused, or no worker takes its steps.
+    """Why an active run makes no progress: it is paused, a process hangs, or no worker takes its
+    steps.
 
     A worker that does not say what it has, as one of an earlier version, may have all.
     """
@@ -27,15 +28,21 @@ def held_up_by(context: Context, run: RunRecord, steps: Iterable[StepRecord]) ->
         return [f"paused for {duration(since)}: `planner resume {run.id}` goes on with it"]
     if run.state is RunState.INCOMPLETE:
         return [f"not all of it is sent; if its planner is gone: `planner resume {run.id}`"]
+    steps = list(steps)
+    hung = [
+        f"{step.id}: {step.hangs}"
+        for step in steps
+        if step.state is StepState.RUNNING and step.hangs
+    ]
     left = [step for step in steps if step.state is StepState.PENDING or step.parked]
     by_name = context.pipeline.by_name
     phases = {phase_of(step.id) for step in left}
     queues = {by_name[name].queue_name for name in phases if name in by_name}
-    return lacking(context, run, queues)
+    return hung + lacking(context, run, queues)
 
 
 def lacking(context: Context, run: RunRecord | Plan, queues: Collection[str] = ()) -> list[str]:
-    """What the workers that are there lack for a run, or for a plan that is to be one."""
+    """What the present workers lack for a run, or for a plan that is to be one."""
     members = members_now(context.redis)
     if not members:
         return [NO_WORKER]

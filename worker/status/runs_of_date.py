@@ -1,4 +1,4 @@
-"""What runs did to a phase and date."""
+"""The runs that took a phase and date, and what they did with it. For `planner explain`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from planner.plan.plan import step_id
 from planner.plan.states import DateState
+from worker.context import Context
 from worker.ledger.keys import date_field, run_key
 from worker.ledger.record import RunRecord, StepRecord, reading
-from worker.step.context import Context
 from worker.step.log import log_path
 
 

@@ -25,7 +25,7 @@ class Requeue(Exception):
     def __init__(self, seconds: float, why: str = "", awaited: Awaited | None = None) -> None:
         super().__init__(
             round(seconds, 1), why
-        )  # what it can be made anew from, by the result backend
+        )  # from these arguments, the result backend can rebuild it
         self.seconds = seconds
         self.why = why
         self.awaited = awaited

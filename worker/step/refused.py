@@ -5,12 +5,12 @@ from __future__ import annotations
 from sql import WarehouseError, WarehouseRefused
 from sql.errors import LostWrite
 from worker.processes.secrets import redacted
-from worker.runners import Failed, Held, Park
+from worker.runners import Failed, Park, TryLater
 from worker.step.checkpoint import Checkpoint
 
 
-def hold(checkpoint: Checkpoint, what: str, error: WarehouseError, *, now: float) -> bool:
-    """Whether a refusal may pass yet; writes down until when the warehouse is not asked again."""
+def may_pass(checkpoint: Checkpoint, what: str, error: WarehouseError, *, now: float) -> bool:
+    """Whether the refusal may still pass; the checkpoint notes when the warehouse is retried."""
     if checkpoint.held_since is None:
         checkpoint.held_since = now
     left = checkpoint.held_since + error.patience_seconds - now
@@ -27,12 +27,12 @@ def parked(checkpoint: Checkpoint, *, now: float, seconds_max: float) -> Park:
         seconds=max(0.0, min(checkpoint.held_until - now, seconds_max)),
         checkpoint=checkpoint.as_json(),
         why=checkpoint.held_why,
-        is_held=True,
+        is_refused=True,
     )
 
 
-def given_up(held: Held) -> Failed:
-    """A refusal that did not pass. A person has to look what a lost statement did."""
+def given_up(held: TryLater) -> Failed:
+    """A refusal that outlasted its patience. What a lost write did is for a person to look up."""
     told = f"{held.what}: {held.error}"
     if isinstance(held.error, LostWrite):
         return Failed(

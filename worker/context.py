@@ -116,7 +116,7 @@ class Context:
 
     @property
     def realm(self) -> str:
-        """What its dates are told apart by from those of others on the same Redis."""
+        """The namespace of its dates in Redis: of its pipeline and warehouse."""
         return realm_of(self.pipeline.name, self.warehouse.identity)
 
     @cached_property
