@@ -18,9 +18,9 @@ def main() -> None:
     if was is signal.default_int_handler:  # else it is ignored, as in the background
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from planner import cli
-    from planner.commands import spared
+    from planner.console import unused_imports
 
-    spared.install()
+    unused_imports.install()
     signal.signal(signal.SIGINT, was)
     cli.main()
 

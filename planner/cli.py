@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from planner.commands import streams
-from planner.commands.lazy import Lazy, LazyGroup
-from planner.commands.output import err
+from planner.console import streams
+from planner.console.lazy import Lazy, LazyGroup
+from planner.console.output import err
 from planner.errors import Exit, FleetError
 
 EPILOG = """
@@ -225,7 +225,7 @@ def main() -> None:
         try:
             app()
         finally:
-            sys.stdout.flush()  # what does not fit is told here, and not when Python ends
+            sys.stdout.flush()  # a full disk is reported here, and not at the exit of Python
     except FleetError as error:
         _complain(str(error), error.exit)
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""What all data of ours is made of, whether it is kept in a file, in Redis or in a report."""
+"""The base class of all data, whether it is stored in a file, in Redis or in a report."""
 
 from __future__ import annotations
 

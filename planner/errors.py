@@ -1,4 +1,4 @@
-"""What goes wrong, as the user is told it.
+"""The errors that a user sees, and the exit codes of the command line.
 
     FleetError                 exit code
     ├── UsageError             2  a flag, a date, an id
@@ -30,7 +30,7 @@ class Exit(IntEnum):
     FAILED = 4
     """The run was cancelled or failed."""
     MISTAKE = 70
-    """A mistake of the planner's own: nothing is known of what was asked for. `PYTHONDEVMODE=1`
+    """A bug of the planner: it is not known whether what was asked for was done. `PYTHONDEVMODE=1`
     shows where."""
     INTERRUPTED = 130
     """Interrupted with Ctrl-C: 128 and the number of the signal, as shells count."""

@@ -1,4 +1,4 @@
-"""Files of others, read whole up to a limit, and files of ours, written whole or not at all.
+"""Reads files whole up to a limit, and writes files atomically: whole or not at all.
 
 A path that a user names may be a link, a pipe or a device. Links are followed, pipes and devices
 stay what they are, and none of them is waited for without end.

@@ -6,7 +6,7 @@ the bytes it may bill and a time limit; values reach it as typed query parameter
 
 What is asked again: 503, rate limits and lost connections, by the client's own rules and never
 longer than `retry_seconds`; a table that is not found, once. Other refusals are not. What becomes
-of jobs is in `sql.bigquery_jobs`.
+of jobs is in `sql.bigquery_jobs`, what tables are is in `sql.bigquery_catalog`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import copy
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, timedelta
 from types import MappingProxyType
@@ -25,29 +25,26 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.cloud.bigquery.job import QueryJob
 
-from sql.bigquery_answers import all_rows, tables_of
-from sql.bigquery_errors import THEIRS, translated
-from sql.bigquery_jobs import REQUEST_TIMEOUT_SECONDS, Jobs, patient
+from sql.bigquery_answers import all_rows
+from sql.bigquery_catalog import Catalog
+from sql.bigquery_errors import in_our_words
+from sql.bigquery_jobs import Jobs
 from sql.bigquery_keeping import BigQueryKeeper
-from sql.bigquery_seen import Seen
 from sql.bigquery_types import columns_of, google_type, parameter_of
 from sql.billing import MAXIMUM_BYTES_BILLED, MINIMUM_BYTES_BILLED, Meter, billed_bytes
 from sql.coverage import coverage_of, coverage_query
-from sql.days import SUFFIX, dated, is_sharded, kind_of, utc_days
-from sql.errors import AccessDenied, TableNotFound, Unsupported, WarehouseError, WarehouseRefused
+from sql.days import dated, is_sharded, kind_of, utc_days
+from sql.errors import AccessDenied, TableNotFound, Unsupported, WarehouseRefused
 from sql.labels import APP, job_labels
 from sql.partitions import (
     by_day,
     is_by_day,
     is_partitioned_by,
-    partitioning_of,
-    pseudo_columns,
     records_query,
     rows_of,
     version_of,
     versions_of,
 )
-from sql.statements import quote_table
 from sql.together import together
 from sql.warehouse import (
     Coverage,
@@ -65,8 +62,6 @@ AT_ONCE = 6
 # The server ends the job at its time limit; we wait a little longer to hear it say so.
 _GRACE_SECONDS = 30.0
 
-# What a MERGE, an INSERT or a load job into a table asks for; roles/bigquery.dataEditor has them.
-WRITE_RIGHTS = ("bigquery.tables.getData", "bigquery.tables.updateData")
 A = TypeVar("A")
 T = TypeVar("T")
 
@@ -104,17 +99,12 @@ class BigQueryWarehouse:
         self._labels = dict(labels)
         self._meter = Meter()
         self._location = location
-        self._locations: dict[str, str] = {}
-        """Dataset, or `region-eu` → where it is; shared with what `labelled` gives."""
         self._kinds: dict[tuple[str, str], str] = {}
         """Table and date column → its kind; shared with what `labelled` gives."""
-        self._seen = Seen()
-        """Shared with what `labelled` gives."""
-        self._retry_seconds = retry_seconds
         emulator = os.environ.get("BIGQUERY_EMULATOR_HOST")
         if emulator and "://" not in emulator:
             emulator = f"http://{emulator}"
-        with self._in_our_words():
+        with in_our_words(self.name):
             self._client = bigquery.Client(
                 project=project,
                 credentials=AnonymousCredentials() if emulator else None,  # type: ignore[no-untyped-call]
@@ -126,6 +116,10 @@ class BigQueryWarehouse:
                     use_query_cache=False,
                 ),
             )
+        self.catalog = Catalog(
+            self._client, self.name, project=project, retry_seconds=retry_seconds
+        )
+        """Shared with what `labelled` gives."""
         self._jobs = Jobs(
             self._client,
             self.name,
@@ -157,7 +151,7 @@ class BigQueryWarehouse:
             statement, parameters = coverage_query(self.dated(table), start, end)
             return coverage_of(table, self.rows(statement, parameters))
         except WarehouseRefused:
-            self._kinds.pop((table.name, table.date), None)  # it may have been made anew
+            self._kinds.pop((table.name, table.date), None)  # the table may have been recreated
             raise
 
     def dated(self, table: Table) -> Table:
@@ -177,7 +171,7 @@ class BigQueryWarehouse:
         partitioned by something else than `table.date`, or not at all, gives every date the whole
         table's. Deletions may not move the time [BigQuery documentation], hence the rows.
         """
-        about = self._table(table.name)
+        about = self.catalog.table(table.name)
         if about.table_type != "TABLE":
             kind = str(about.table_type).lower().replace("_", " ")
             raise Unsupported(
@@ -201,7 +195,7 @@ class BigQueryWarehouse:
         of the one query per dataset.
         """
         tables = list({table.name: table for table in tables}.values())
-        abouts = self._together(self._table, [table.name for table in tables])
+        abouts = self._together(self.catalog.table, [table.name for table in tables])
         daily: dict[str, dict[str, bigquery.Table]] = {}
         for table, about in zip(tables, abouts, strict=True):
             if not is_sharded(table.name) and is_by_day(about, table, columns_of(about)):
@@ -241,48 +235,26 @@ class BigQueryWarehouse:
         try:
             return self._records(names, start, end)
         except Unsupported:
-            return None  # they decide nothing, so a count goes on without them
+            return None  # the records decide nothing: counts work without them
 
     def columns(self, table: str) -> Mapping[str, str]:
-        about = self._table(table)
-        pseudo = {SUFFIX: "STRING"} if is_sharded(table) else pseudo_columns(about)
-        return {**columns_of(about), **pseudo}
+        return self.catalog.columns(table)
 
     def partitioning(self, table: str) -> Partitioning:
-        if is_sharded(table):
-            return Partitioning(column=SUFFIX)
-        return partitioning_of(self._table(table))
+        return self.catalog.partitioning(table)
 
     def missing_rights(self, table: str) -> Sequence[str]:
-        quote_table(table)  # refuses what is no name
-        where = bigquery.TableReference.from_string(table, default_project=self.project)
-        with self._in_our_words():
-            answer = self._client.test_iam_permissions(
-                where, WRITE_RIGHTS, retry=self._retry(), timeout=REQUEST_TIMEOUT_SECONDS
-            )
-        held = answer.get("permissions", ())  # absent when there is none
-        return [right for right in WRITE_RIGHTS if right not in held]
+        return self.catalog.missing_rights(table)
 
     def tables(self, beside: str) -> Sequence[str]:
-        quote_table(beside)  # refuses what is no name
-        project = ".".join(beside.split(".")[:-2])
-        prefix = f"{project}." if project else ""
-        options: dict[str, Any] = {"retry": self._retry(), "timeout": REQUEST_TIMEOUT_SECONDS}
-        found: list[str] = []
-        with self._in_our_words():
-            datasets = list(self._client.list_datasets(project or self.project, **options))
-        for dataset in datasets:
-            with suppress(AccessDenied, TableNotFound), self._in_our_words():
-                for table in self._client.list_tables(dataset.reference, **options):
-                    found.append(f"{prefix}{table.dataset_id}.{table.table_id}")
-        return sorted(found)
+        return self.catalog.tables(beside)
 
     def rows(self, statement: str, parameters: Parameters) -> Sequence[Mapping[str, Any]]:
         with self._finished(statement, parameters) as (_, rows):
             return all_rows(self.name, rows)
 
     def describe(self, statement: str, parameters: Parameters) -> Mapping[str, str]:
-        with self._in_our_words():
+        with in_our_words(self.name):
             job = self._look(statement, parameters)
             if job.statement_type not in (None, "SELECT"):
                 raise WarehouseRefused(f"it is {job.statement_type}, and has to be a SELECT.")
@@ -291,24 +263,24 @@ class BigQueryWarehouse:
     def run(self, statement: str, parameters: Parameters) -> int:
         try:
             with self._finished(statement, parameters, writes=True) as (job, _):
-                self._seen.add(job.referenced_tables)
+                self.catalog.seen.add(job.referenced_tables)
                 if job.dml_stats is not None:
                     return job.dml_stats.inserted_row_count
                 return (job.num_dml_affected_rows or 0) if job.statement_type == "INSERT" else 0
         except TableNotFound as error:
-            raise self._seen.hurried(error) from None
+            raise self.catalog.seen.hurried(error) from None
 
     def dry_run_bytes(self, statement: str, parameters: Parameters) -> int:
         """How many bytes the statement would read, for nothing. BigQuery bills at least 10 MB
         per table it names. Raises `WarehouseError` where the statement itself would be refused.
         """
-        with self._in_our_words():
+        with in_our_words(self.name):
             job = self._look(statement, parameters)
             return int(job.total_bytes_processed or 0)
 
     def bytes_to_run(self, statement: str, parameters: Parameters) -> int:
         """By dry run."""
-        with self._in_our_words():
+        with in_our_words(self.name):
             job = self._look(statement, parameters)
             return billed_bytes(int(job.total_bytes_processed or 0), len(job.referenced_tables))
 
@@ -317,14 +289,20 @@ class BigQueryWarehouse:
         return self._meter.bytes
 
     def location(self, table: str) -> str | None:
-        known = self._locations.get(table.rpartition(".")[0])  # no dataset moves
-        return known or self._table(table).location or self._location
+        return self.catalog.location(table) or self._location
 
     def cancel(self) -> None:
         self._jobs.cancel()
 
     def keeper(self, *, dataset: str = "", days: int) -> BigQueryKeeper:
-        return BigQueryKeeper(self, dataset=dataset, days=days)
+        return BigQueryKeeper(
+            self._client,
+            self.catalog,
+            labels=self._labels,
+            together=self._together,
+            dataset=dataset,
+            days=days,
+        )
 
     def vacuum(self, table: str) -> int:
         return 0
@@ -351,7 +329,7 @@ class BigQueryWarehouse:
     ) -> Iterator[tuple[QueryJob, Any]]:
         """The job once it succeeded, and its rows, fetched page by page as they are read."""
         with (
-            self._in_our_words(),
+            in_our_words(self.name),
             self._jobs.finished(
                 statement,
                 self._config(parameters),
@@ -364,37 +342,7 @@ class BigQueryWarehouse:
             yield finished
 
     def _location_of(self, statement: str) -> str | None:
-        """Where a statement's tables are, by the first of them that tells."""
-        for dataset, table in tables_of(statement).items():
-            if table and dataset not in self._locations:
-                with suppress(WarehouseError):  # the statement itself is refused for it
-                    self._table(table)
-            if dataset in self._locations:
-                return self._locations[dataset]
-        return self._location
-
-    def _retry(self) -> Any:
-        return patient(self._retry_seconds)
+        return self.catalog.location_of(statement) or self._location
 
     def _together(self, ask: Callable[[A], T], about: Sequence[A]) -> list[T]:
         return together(ask, about, at_once=self.at_once, cancel=self.cancel)
-
-    def _table(self, name: str) -> bigquery.Table:
-        quote_table(name)  # refuses what is no name
-        with self._in_our_words():
-            about = self._client.get_table(
-                name, retry=self._retry(), timeout=REQUEST_TIMEOUT_SECONDS
-            )
-        self._seen.add([about.reference])
-        if about.location:
-            self._locations[name.rpartition(".")[0]] = about.location
-            self._locations[f"region-{about.location.lower()}"] = about.location  # of its records
-        return about
-
-    @contextmanager
-    def _in_our_words(self) -> Iterator[None]:
-        """Say as ours, in one line, what the client says as its own."""
-        try:
-            yield
-        except THEIRS as error:
-            raise translated(self.name, error) from None

@@ -147,7 +147,7 @@ class Jobs:
                     return job, self._waited(job, running)
                 except GoogleAPICallError:
                     if not (is_found and running.is_done):
-                        raise  # else it failed for an earlier caller, and is begun anew
+                        raise  # else it failed for an earlier caller, and is started again
 
         with self._lock:
             self._running.append(running)

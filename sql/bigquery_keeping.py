@@ -9,15 +9,15 @@ allows 100,000 copy jobs a day in a project, and 30,000 modified partitions of a
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from google.api_core.exceptions import Conflict, NotFound
 from google.cloud import bigquery
 
-from sql.bigquery_errors import translated
+from sql.bigquery_catalog import Catalog
+from sql.bigquery_errors import in_our_words, translated
 from sql.bigquery_types import columns_of
 from sql.days import PARTITION_DATE, is_sharded
 from sql.errors import KeptExpired, TableNotFound, Unsupported, WarehouseRefused
@@ -25,9 +25,6 @@ from sql.keeping import Source
 from sql.labels import job_labels
 from sql.partitions import is_by_day
 from sql.warehouse import Table
-
-if TYPE_CHECKING:
-    from sql.bigquery import BigQueryWarehouse
 
 REQUEST_SECONDS = 60.0
 COPY_SECONDS = 600.0
@@ -37,15 +34,27 @@ _DUPLICATE = "duplicate"
 class BigQueryKeeper:
     """Copies into `dataset`; each copy expires after `days`."""
 
-    def __init__(self, warehouse: BigQueryWarehouse, *, dataset: str, days: int) -> None:
-        self._warehouse = warehouse
-        self._client = warehouse._client
+    def __init__(
+        self,
+        client: bigquery.Client,
+        catalog: Catalog,
+        *,
+        labels: Mapping[str, str],
+        together: Callable[[Callable[[date], None], Sequence[date]], object],
+        dataset: str,
+        days: int,
+    ) -> None:
+        self._client = client
+        self._catalog = catalog
+        self._labels = labels
+        self._together = together
+        """Copies several dates at once."""
         self._dataset = dataset
         self._days = days
 
     def prepare(self, tables: Sequence[Table]) -> None:
         """Raises `WarehouseRefused` where the dataset is not there, or elsewhere than a table."""
-        with self._warehouse._in_our_words():
+        with in_our_words(self._catalog.warehouse):
             try:
                 about = self._client.get_dataset(self._dataset, timeout=REQUEST_SECONDS)
             except NotFound:
@@ -55,7 +64,7 @@ class BigQueryKeeper:
                     "--no-keep."
                 ) from None
         for table in tables:
-            place = self._warehouse._table(table.name).location
+            place = self._catalog.table(table.name).location
             if place and about.location and place.lower() != about.location.lower():
                 raise WarehouseRefused(
                     f"{table.name} is in {place} and {self._dataset}, where its rows are to be "
@@ -64,15 +73,15 @@ class BigQueryKeeper:
                 )
 
     def keep(self, table: Table, days: Collection[date], run_id: str) -> Mapping[date, str]:
-        about = self._warehouse._table(table.name)
+        about = self._catalog.table(table.name)
         if table.date.upper() == PARTITION_DATE:
             raise Unsupported(f"{table.name} is dated by its loading, which is not put back")
         if is_sharded(table.name) or not is_by_day(about, table, columns_of(about)):
             raise Unsupported(f"{table.name} is not partitioned by the day of {table.date}")
         copy = self._copy_of(table, run_id)
-        with self._warehouse._in_our_words():
+        with in_our_words(self._catalog.warehouse):
             self._create(copy, about)
-        self._warehouse._together(lambda day: self._copy(about, copy, day), sorted(days))
+        self._together(lambda day: self._copy(about, copy, day), sorted(days))
         return dict.fromkeys(days, copy)
 
     def sources(self, table: Table, places: Mapping[date, str], run_id: str) -> Sequence[Source]:
@@ -81,10 +90,10 @@ class BigQueryKeeper:
         if forged is not None:
             raise WarehouseRefused(
                 f"{run_id} keeps what {table.name} held in {own}, and not in {forged}, as Redis "
-                "says: somebody has changed that, so it is not read."
+                "says: Redis was changed by hand, so it is not read."
             )
         try:
-            self._warehouse._table(own)
+            self._catalog.table(own)
         except TableNotFound:
             raise KeptExpired(
                 f"{own}, which kept what {table.name} held, is there no more: it has expired. "
@@ -110,7 +119,7 @@ class BigQueryKeeper:
         made.expires = datetime.now(UTC) + timedelta(days=self._days)
         made.labels = {"app": "backfill-fleet"}
         self._client.create_table(
-            made, exists_ok=True, retry=self._warehouse._retry(), timeout=REQUEST_SECONDS
+            made, exists_ok=True, retry=self._catalog.retry, timeout=REQUEST_SECONDS
         )
 
     def _copy(self, about: bigquery.Table, copy: str, day: date) -> None:
@@ -118,24 +127,24 @@ class BigQueryKeeper:
         source = f"{about.project}.{about.dataset_id}.{about.table_id}${day:%Y%m%d}"
         config = bigquery.CopyJobConfig(
             write_disposition=bigquery.WriteDisposition.WRITE_EMPTY,
-            labels=job_labels(self._warehouse._labels),
+            labels=job_labels(self._labels),
         )
-        with self._warehouse._in_our_words():
+        with in_our_words(self._catalog.warehouse):
             try:
                 job = self._client.copy_table(
                     source,
                     self._reference(f"{copy}${day:%Y%m%d}"),
                     job_config=config,
-                    retry=self._warehouse._retry(),
+                    retry=self._catalog.retry,
                     timeout=REQUEST_SECONDS,
                 )
-                job.result(retry=self._warehouse._retry(), timeout=COPY_SECONDS)
+                job.result(retry=self._catalog.retry, timeout=COPY_SECONDS)
             except Conflict as error:
                 if not error.errors or error.errors[0].get("reason") != _DUPLICATE:
-                    raise translated(self._warehouse.name, error) from None
+                    raise translated(self._catalog.warehouse, error) from None
 
     def _reference(self, name: str) -> bigquery.TableReference:
-        return bigquery.TableReference.from_string(name, default_project=self._warehouse.project)
+        return bigquery.TableReference.from_string(name, default_project=self._catalog.project)
 
 
 def _name(run_id: str, table: str) -> str:

@@ -1,4 +1,4 @@
-"""Which tables were there: one that is then not found is made anew, another is mistyped."""
+"""The tables that were seen: one that is then not found is being recreated, not misspelt."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class _Held:
         self.commit = self._file(self.table.version())
 
     def is_there(self) -> bool:
-        """Whether the table was not removed and made anew."""
+        """Whether it is still the same table: it was not dropped and recreated."""
         return self.commit is not None and self.commit == self._file(self.table.version())
 
     def is_newest(self) -> bool:

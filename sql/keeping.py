@@ -45,7 +45,7 @@ class Keeper(Protocol):
 
     def sources(self, table: Table, places: Mapping[date, str], run_id: str) -> Sequence[Source]:
         """What to read, to read what a run kept. Raises `KeptExpired`; `WarehouseRefused` for a
-        place at which the run kept nothing of this table, whoever noted it."""
+        place that is not where a run keeps rows of this table."""
         ...
 
     def is_since(self, mark: str, noted: datetime, now: str) -> bool:

@@ -22,7 +22,7 @@ APP = "backfill-fleet"
 SINCE_DAYS = 90
 """How far back jobs are looked for; BigQuery keeps 180 days of them [BigQuery documentation]."""
 DATES_MOST = 36_600
-"""Dates of one step; a label that says more is none of ours."""
+"""Dates of one step; a label with more is not written by this program."""
 _CHARACTERS = 63  # BigQuery's limit for a label's key and value
 _REGION = re.compile(r"[a-z][a-z0-9-]{0,62}")
 

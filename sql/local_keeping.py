@@ -1,7 +1,7 @@
 """Keeps rows of the local warehouse by Delta's time travel: nothing is copied, so it is free.
 
-The rows of a date stay in the files of the version that held them, for as long as nobody vacuums
-those: the table is told to hold them back, which every writer of Delta tables obeys.
+The rows of a date stay in the files of the version that held them until a VACUUM removes those: the
+table's retention properties forbid that, which every writer of Delta tables obeys.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class LocalKeeper:
         return mark != now
 
     def _hold(self, name: str, opened: DeltaTable) -> None:
-        """Let nobody remove files, or commits, that are younger than they are kept."""
+        """Set the table's retention, so that no VACUUM removes files or commits that are kept."""
         told = opened.metadata().configuration
         short = {
             key: f"interval {self._days} days"

@@ -68,7 +68,7 @@ class Table:
     """What that column is: DATE, DATETIME, TIMESTAMP, or the names of shards. `Warehouse.dated`
     finds out."""
     zone: str = "UTC"
-    """The time zone that the days of a TIMESTAMP are told in."""
+    """The time zone by which a TIMESTAMP is of a day."""
     entities: Mapping[str, str | Entity] = field(default_factory=dict)
     """What is counted: the entity's name → the column that identifies it, or more of it."""
     where: Mapping[str, Condition] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import gc
 import json
@@ -34,8 +35,8 @@ from planner.sandbox.workers import SandboxWorkers, environment_of, sandbox_work
 from planner.settings import Settings
 from sql import open_warehouse
 from tests.commands import COMMAND_SECONDS, Done, planner
+from worker.context import Context
 from worker.ledger.ledger import Ledger
-from worker.step.context import Context
 
 # The same examples every time, so that a build never turns red by chance: some in `make test`, more
 # in `make test-all`. To look for new ones: pytest tests/unit --hypothesis-profile search
@@ -272,10 +273,6 @@ def _leave_rows(test: str, rows: list[pytest.Item], *, is_whole: bool) -> None:
 def pytest_collection_finish() -> None:
     """What is imported and collected is no garbage: to look through it took a tenth of the CPU
     time of a test run."""
-    gc.collect()
     gc.freeze()
-
-
-def pytest_unconfigure() -> None:
-    """What is frozen would be told of as leaked by bindings that count theirs at the exit."""
-    gc.unfreeze()
+    # What is frozen would be told of as leaked by bindings that count theirs at the exit.
+    atexit.register(gc.unfreeze)

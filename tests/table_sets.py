@@ -8,6 +8,7 @@ columns that a question can ask for are listed.
 from __future__ import annotations
 
 import tomllib
+from functools import cache
 from typing import Any
 
 from sqlglot import exp, parse_one
@@ -133,16 +134,19 @@ def plan_tables() -> dict[str, Columns]:
     return created_tables("sandbox")
 
 
+@cache
 def created_tables(folder: str) -> dict[str, Columns]:
     """Table → columns, of what `sql/FOLDER/create/` creates."""
     return dict(map(_created, sorted(HERE.glob(f"{folder}/create/*.sql"))))
 
 
+@cache
 def history_tables() -> dict[str, Columns]:
     """Table → columns, of the run history in the dataset `ops`."""
     return dict(_created_by(statement) for statement in create_statements("ops"))
 
 
+@cache
 def live_tables() -> dict[str, Columns]:
     """Table → columns, under the live names."""
     tables = {}
@@ -152,11 +156,13 @@ def live_tables() -> dict[str, Columns]:
     return tables
 
 
+@cache
 def plan_pipeline() -> Pipeline:
     """The pipeline of the plan's names."""
     return load_pipeline("nba")
 
 
+@cache
 def live_pipeline() -> Pipeline:
     """The pipeline of the live names: the same calendar and criteria, and an All-Star break."""
     content = tomllib.loads((SHIPPED / "nba.toml").read_text(encoding="utf-8"))

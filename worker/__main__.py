@@ -4,7 +4,7 @@
     python -P -m worker alive
 
 `celery -A worker.app` puts the current folder first on the path, and so runs a `worker.py` or an
-`httpx.py` that anybody left there. `-P` keeps Python from doing it, `main` Celery.
+`httpx.py` that happens to stand there. `-P` keeps Python from doing it, and `main` keeps Celery.
 """
 
 from __future__ import annotations

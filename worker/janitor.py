@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 import redis
+from billiard.process import current_process
 from celery import signals
 from kombu.exceptions import OperationalError
 
@@ -25,19 +26,21 @@ from planner.pipeline.pipeline import Pipeline
 from planner.settings import load_settings
 from sql.open import identity_of, warehouse_name
 from worker.app import app, queue_names, short_queues
+from worker.context import Context, context_here
 from worker.ledger.connection import connect, forgetful
 from worker.ledger.neighbours import Neighbours
 from worker.ledger.slots import Member, made, sign_off, sign_on
 from worker.messages import lanes
 from worker.messages.aside import put_aside
-from worker.messages.held import restore_held
+from worker.messages.delivered import restore_held
 from worker.messages.lanes import lists_of
 from worker.messages.later import Delivery
+from worker.processes import pulse
 from worker.processes.children import die_with_parent
 from worker.reconciler import reconcile_quietly
+from worker.run.hung import Hangs
 from worker.run.tidy import tidy_daily
 from worker.runners import orphans
-from worker.step.context import Context, context_here
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +51,8 @@ LOOK_SECONDS = 1.0  # how soon the death of another worker of this host is notic
 FORK_SECONDS = 5.0  # a fork waits for a turn of the janitor so long: Redis may be away for days
 
 _turn = threading.RLock()
-"""Held while the janitor acts. A process that is forked meanwhile has a copy of every lock that the
-janitor holds then, and no thread that gives it back: it would hang at its first step, for ever."""
+"""Held while the janitor acts, and while a process is forked: a fork copies every lock that the
+janitor's thread holds, and no thread of the child would ever release it."""
 
 _waited: list[bool] = []
 
@@ -70,7 +73,7 @@ class Janitor(threading.Thread):
     """Reconciles twice per `BACKFILL_RECONCILE_SECONDS`, and keeps its worker registered.
 
     Puts the messages of workers that died on this host back, and ends the scripts that they left:
-    of those before it, and of those that die beside it.
+    of those before it, and of those that die beside it. Ends its own pool processes that hang.
     """
 
     def __init__(self, context: Context, worker: str, slots: int, delivery: Delivery) -> None:
@@ -82,6 +85,7 @@ class Janitor(threading.Thread):
         # Of one that was given its queues by `-Q`, a file that changes adds none.
         self._takes_all = {queue.name for queue in app.conf.task_queues} <= {*self._takes}
         self._neighbours = Neighbours(context.redis)
+        self._hangs = Hangs(context, worker)
         self._ended = threading.Event()
 
     def run(self) -> None:
@@ -91,6 +95,7 @@ class Janitor(threading.Thread):
         self._quietly(self._restore)
         next_turn = time.monotonic() + pause
         while not self._ended.wait(min(LOOK_SECONDS, pause)):
+            self._quietly(self._hangs.look)
             self._quietly(self._look)
             if time.monotonic() >= next_turn:
                 self._quietly(partial(self._sign_on, pause))
@@ -103,7 +108,7 @@ class Janitor(threading.Thread):
 
     @staticmethod
     def _quietly(act: Callable[[], object]) -> None:
-        """An error is only logged: without this thread a fleet heals nothing any more."""
+        """Log an error and go on: without this thread, lost messages are never resent."""
         try:
             with _turn:
                 act()
@@ -125,14 +130,14 @@ class Janitor(threading.Thread):
             self._neighbours.meet(seconds=seconds)
 
     def _look(self) -> None:
-        """Put back what a neighbour held that has died."""
+        """Requeue the messages of a worker of this host that has died."""
         with suppress(redis.RedisError):
             if self._neighbours.any_died():
                 self._restore()
 
     def _restore(self) -> None:
         orphans.reap()
-        with suppress(redis.RedisError):  # they are visible again after a while
+        with suppress(redis.RedisError):  # the visibility timeout requeues them later
             restore_held(self._process_context.redis)
 
     def _take_up(self, queues: list[str]) -> None:
@@ -167,10 +172,15 @@ _threads: list[Janitor | Delivery] = []
 
 @signals.worker_process_init.connect
 def _die_with_worker(**ignored: Any) -> None:
-    """Make pool processes die with their worker: an orphan would go on with its step."""
+    """Make pool processes die with their worker: an orphaned one would go on writing."""
     prepare = die_with_parent(os.getppid())
     if prepare is not None:
         prepare()
+
+
+@signals.worker_process_init.connect
+def _give_signs(**ignored: Any) -> None:
+    pulse.begin(getattr(current_process(), "index", -1))
 
 
 @signals.worker_init.connect

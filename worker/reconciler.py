@@ -22,6 +22,9 @@ from planner.plan.states import RUN_ACTIVE, STEP_ENDED, RunState, StepState
 from sql import WarehouseError
 from worker.app import app, queue_names
 from worker.canvas import final_message, rest, unsettled
+from worker.context import Context
+from worker.finalization.finalize import finalize
+from worker.finalization.lost import end_if_lost
 from worker.ledger.keys import run_key
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.record import RunRecord
@@ -30,17 +33,14 @@ from worker.messages.lanes import lists_of
 from worker.messages.mailbox import FINAL, call_in, correct_times, steps_with_messages
 from worker.messages.transport import send_only
 from worker.run.control import settle_idle
-from worker.run.finalize import finalize
-from worker.run.lost import end_if_lost
-from worker.run.serving import lacking
 from worker.run.stalled import tell_if_slow
-from worker.step.context import Context
+from worker.status.no_progress import lacking
 from worker.step.errors import Requeue
 
 log = logging.getLogger(__name__)
 
 LOOKED = "backfill:reconciled"
-"""A key that lives from one look of the fleet to the next."""
+"""A key that expires between two passes: one process of the fleet reconciles per interval."""
 LOOK_SHARE = 0.45  # of BACKFILL_RECONCILE_SECONDS: a worker that looks twice in it finds it gone
 
 
@@ -54,7 +54,7 @@ class Resent:
 
 
 def reconcile(context: Context) -> list[Resent]:
-    """Look once over every active run; what was resent.
+    """One pass over every active run; what was resent.
 
     A missing message is only noted at first, and resent when it is still missing after
     `BACKFILL_RECONCILE_SECONDS`: one on its way from one link to the next is not lost.
@@ -91,7 +91,7 @@ def reconcile(context: Context) -> list[Resent]:
 
 
 def _tell_if_slow(context: Context, run: RunRecord) -> None:
-    """What cannot be told of one run, such as of another version, keeps nothing from the others."""
+    """Notify of a run that stands still or drifts. A run that cannot be read is only logged."""
     context = context.serving(run)
     if run.pipeline == context.pipeline.name:
         try:
@@ -101,8 +101,8 @@ def _tell_if_slow(context: Context, run: RunRecord) -> None:
 
 
 def _reconcile_one(context: Context, run: RunRecord, there: set[str]) -> list[Resent]:
-    """Reconcile a run, of which the steps `there` have messages; an error of one does not keep the
-    others from it."""
+    """Reconcile a run, whose steps `there` have messages. An error of one run is logged, so that
+    the others are reconciled."""
     try:
         return _reconcile_run(context, run, there)
     except FleetError as error:  # such as the plan of another version
@@ -120,7 +120,7 @@ def _reconcile_run(context: Context, run: RunRecord, there: set[str]) -> list[Re
     context = context.serving(run)
     states = context.ledger.steps(run.id)
     if run.state is RunState.CANCELLING and lacking(context, run):
-        # Its deadline holds, whoever is there. Where no worker is, a planner ends it.
+        # A deadline holds without workers too: where none is left, a planner ends the run.
         if settle_idle(context, run.id, states) and not context.is_patient:
             with suppress(Requeue):
                 finalize(context, run.id)
@@ -140,10 +140,10 @@ def _reconcile_run(context: Context, run: RunRecord, there: set[str]) -> list[Re
 
 
 def _awaited(there: set[str], states: Mapping[str, StepState]) -> set[str]:
-    """Chunks that a message moves on, or FINAL, by the steps that have messages.
+    """Chunks (or FINAL) whose next step a message will run, by the steps that have messages.
 
-    The message of a step that has settled does so within moments: when its process hangs, or its
-    worker has lost sight of that, it stays with the worker for as long as that lives.
+    A message of a step that has settled does not count: its worker should have acknowledged it, and
+    a worker that hangs keeps it for as long as it lives.
     """
     return {
         FINAL if each == FINAL else chunk_of(each)
@@ -165,7 +165,7 @@ def _send(context: Context, run: RunRecord, chunk_id: str, states: Mapping[str, 
 
 
 def _lost_long_enough(context: Context, run_id: str, missing: set[str]) -> set[str]:
-    """Of what has no message now, that which had none for `BACKFILL_RECONCILE_SECONDS`."""
+    """The chunks `missing` a message that have missed it for `BACKFILL_RECONCILE_SECONDS`."""
     key = run_key(run_id, "missing")
     now = context.ledger.now()
     noted = {str(each): float(since) for each, since in context.redis.hgetall(key).items()}

@@ -18,14 +18,15 @@ from planner.errors import BadRecord
 from planner.plan.plan import chunk_of
 from worker.app import app
 from worker.canvas import ids_of, rest, unsettled
+from worker.context import Context, context_here
+from worker.finalization.finalize import finalize as finalize_run
 from worker.ledger.record import RunRecord
 from worker.messages import lanes
 from worker.messages.later import GOES_FIRST
 from worker.messages.transport import AWAITED, WAIT
+from worker.processes import pulse
 from worker.processes.logs import tell_of
-from worker.run.finalize import finalize as finalize_run
 from worker.run.tidy import vacuum_daily
-from worker.step.context import Context, context_here
 from worker.step.errors import Requeue, StepFailed, Working
 from worker.step.visit import visit
 
@@ -72,9 +73,15 @@ def _follow_lane(run: RunRecord) -> None:
     lanes.follow(run.lane)
 
 
+@signals.task_prerun.connect
+def _limit(**ignored: Any) -> None:
+    pulse.allow()
+
+
 @signals.task_postrun.connect
 def _leave_lane(**ignored: Any) -> None:
     lanes.follow(None)
+    pulse.allow_all()
 
 
 def _send_rest(context: Context, run_id: str, step_id: str) -> None:

@@ -1,1 +1,1 @@
-"""The commands of the `planner` command line, one module per noun."""
+"""The commands of `planner`, one module each; what they share is in `planner.console`."""

@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-from planner.commands import options as opt
-from planner.commands.context import open_run, say_who_lacks_what
-from planner.commands.ending import print_ending
-from planner.commands.groups import grouped
-from planner.commands.output import out, print_json
-from planner.commands.run_status import run_exit
-from planner.commands.sharing import Sharing
 from planner.commands.watch import follow
-from planner.commands.who import noted
+from planner.console import options as opt
+from planner.console.context import open_run, say_who_lacks_what
+from planner.console.option_groups import grouped
+from planner.console.output import out, print_json
+from planner.console.run_ending import print_ending
+from planner.console.run_status import run_exit
+from planner.console.sharing import Sharing
+from planner.console.this_command import noted
 from planner.text import counted
 
 
@@ -97,7 +97,7 @@ def retry(
         return
     record = follow(context, run, quiet=json)
     if json:
-        from worker.run.status import status_json
+        from worker.status.status import status_json
 
         print_json(status_json(context, record))
     else:

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from planner.commands import options as opt
-from planner.commands.context import open_run
-from planner.commands.output import err, note, out, print_json
+from planner.console import options as opt
+from planner.console.context import open_run
+from planner.console.output import err, note, out, print_json
 
 
 def diff(
@@ -27,8 +27,8 @@ def diff(
     Rows are told apart by the table's `key`; without one they are added and removed alone.
     """
     from planner.report.changes import phase_lines, table_lines
-    from worker.run.diff import chosen
-    from worker.run.diff import diff as do
+    from worker.finalization.diff import chosen
+    from worker.finalization.diff import diff as do
 
     context, record = open_run(run)
     with err.status("Comparing …"):

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from planner.commands import options as opt
-from planner.commands.context import open_context
-from planner.commands.output import out, print_json
+from planner.console import options as opt
+from planner.console.context import open_context
+from planner.console.output import out, print_json
 from planner.doctor.calendar import check_calendar
 from planner.doctor.exclusions import check_exclusions
 from planner.doctor.ids import check_ids
@@ -33,7 +33,7 @@ from sql import WarehouseError, load
 DISK_LEAST = 1 << 30  # bytes; a season of logs is a tenth of it
 
 if TYPE_CHECKING:
-    from worker.step.context import Context
+    from worker.context import Context
 
 
 def doctor(json: opt.Json = False) -> None:
@@ -54,7 +54,7 @@ def doctor(json: opt.Json = False) -> None:
 
 
 def _checks() -> Iterator[Check]:
-    from worker.run.doctor import check_broker, check_runners
+    from worker.status.doctor import check_broker, check_runners
 
     context = open_context()
     yield from _files(context)
@@ -105,7 +105,7 @@ def _tables(context: Context) -> Iterator[Check]:
     ):
         try:
             yield from checks
-        except WarehouseError as error:  # the others are said all the same
+        except WarehouseError as error:  # the other checks are reported all the same
             yield Check(what=what, ok=False, detail=str(error), advice="see what it says")
 
 

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from planner.commands import options as opt
-from planner.commands.context import (
+from planner.commands.plan import print_plan, print_skipped
+from planner.commands.watch import follow
+from planner.console import options as opt
+from planner.console.context import (
     open_context,
     read_assessment,
     read_changes,
     required_ledger,
     say_who_lacks_what,
 )
-from planner.commands.ending import print_ending
-from planner.commands.groups import Planning, grouped
-from planner.commands.output import err, note, out, print_json
-from planner.commands.plan import print_plan, print_skipped
-from planner.commands.run_status import run_exit
-from planner.commands.sharing import Sharing
-from planner.commands.watch import follow
-from planner.commands.who import this_command
+from planner.console.option_groups import Planning, grouped
+from planner.console.output import err, note, out, print_json
+from planner.console.run_ending import print_ending
+from planner.console.run_status import run_exit
+from planner.console.sharing import Sharing
+from planner.console.this_command import this_command
 from planner.errors import BadPlan, Exit, UsageError
 from planner.gaps.gaps import ANEW, RECOMPUTE
 from planner.plan.command import Command
@@ -35,8 +35,8 @@ from planner.plan.plan import Plan
 from planner.text import counted
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.ledger.ledger import Ledger
-    from worker.step.context import Context
 
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan, and send nothing.")]
@@ -246,7 +246,7 @@ def _wait(context: Context, run_id: str, plan: Plan, *, json: bool) -> NoReturn:
     """Watch the run to its end, which is the exit code."""
     record = follow(context, run_id, quiet=json)
     if json:
-        from worker.run.status import status_json
+        from worker.status.status import status_json
 
         print_json({"run_id": run_id, **plan.as_json(), "status": status_json(context, record)})
     else:

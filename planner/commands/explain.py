@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from planner import clock
-from planner.commands import options as opt
-from planner.commands.context import ledger_if_any, open_context, read_assessment
-from planner.commands.output import note, out, print_json
+from planner.console import options as opt
+from planner.console.context import ledger_if_any, open_context, read_assessment
+from planner.console.output import note, out, print_json
 from planner.errors import Exit, UsageError
 from planner.gaps.gaps import FLAWS, SHORT
 from planner.gaps.standing import (
@@ -30,8 +30,8 @@ from planner.plan.plan import new_id
 from planner.text import counted, date_runs, nearest
 
 if TYPE_CHECKING:
-    from worker.run.tried import Tried
-    from worker.step.context import Context
+    from worker.context import Context
+    from worker.status.runs_of_date import Tried
 
 RUNS_SHOWN = 3
 RANGES_SHOWN = 4
@@ -103,7 +103,7 @@ def _phase(pipeline: Pipeline, name: str) -> Phase:
 
 def _in_ledger(context: Context, phase: str, day: date) -> tuple[str | None, list[Tried] | None]:
     """The run that holds the date, and the latest that had it to do; None without a ledger."""
-    from worker.run.tried import tried
+    from worker.status.runs_of_date import tried
 
     ledger = ledger_if_any(context)
     if ledger is None:

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from planner.commands import options as opt
-from planner.commands.accept import accept_blocks, accepted_json, accepted_lines, needless_lines
-from planner.commands.changed import changes_json, print_changes
-from planner.commands.context import open_context, read_assessment
-from planner.commands.groups import Counting, grouped
-from planner.commands.output import count_table, matrix_table, note, out, print_json
-from planner.commands.output import summary as counted
 from planner.commands.plan import write_page
-from planner.commands.strips import strip_lines
+from planner.console import options as opt
+from planner.console.accepted import accept_blocks, accepted_json, accepted_lines, needless_lines
+from planner.console.changes import changes_json, print_changes
+from planner.console.context import open_context, read_assessment
+from planner.console.option_groups import Counting, grouped
+from planner.console.output import count_table, matrix_table, note, out, print_json
+from planner.console.output import summary as counted
+from planner.console.strips import strip_lines
 from planner.errors import Exit, UsageError
-from planner.gaps.evidence import ALL_IDS, IDS_NAMED
+from planner.evidence.evidence import ALL_IDS, IDS_NAMED
 from planner.gaps.gaps import (
     ANEW,
     FLAWS,
@@ -46,8 +46,8 @@ from planner.report.history import open_gaps, write_gaps
 from planner.text import date_ranges
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.run.plan import Wanted
-    from worker.step.context import Context
 
 ENQUEUE = ("planner", "enqueue", "--gaps")
 DETAILS_SHOWN = 10  # gaps that are explained one by one; the table has them all

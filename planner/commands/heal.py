@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from planner import clock
-from planner.commands import options as opt
-from planner.commands.context import open_context, read_assessment, required_ledger
-from planner.commands.output import note, out, print_json
 from planner.commands.up import stop_on_sigterm
-from planner.commands.who import this_command
+from planner.console import options as opt
+from planner.console.context import open_context, read_assessment, required_ledger
+from planner.console.output import note, out, print_json
+from planner.console.this_command import this_command
 from planner.errors import Exit, FleetError
 from planner.pipeline.calendar import Calendar
 from planner.plan.plan import new_id
@@ -20,8 +20,8 @@ from planner.text import date_runs
 from sql import WarehouseError
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.run.heal import Healed, Limits
-    from worker.step.context import Context
 
 Days = Annotated[
     int, typer.Option("--days", min=1, max=3660, help="Only gaps of the last so many days.")
@@ -102,7 +102,7 @@ def heal(
 def _look_again(
     context: Context, limits: Limits, max_bytes: int | None, *, dry_run: bool, json: bool
 ) -> None:
-    """Look once; a warehouse or a broker that does not answer is said, and ends nothing."""
+    """One pass; an unreachable warehouse or broker is reported, and does not end the loop."""
     try:
         _tell(_look(context, limits, max_bytes, dry_run=dry_run), json=json)
     except (FleetError, WarehouseError) as error:

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from planner.commands import options as opt
-from planner.commands.context import open_context
-from planner.commands.output import note, out, print_json
+from planner.console import options as opt
+from planner.console.context import open_context
+from planner.console.output import note, out, print_json
 from planner.errors import UsageError
 from planner.report.history import TABLES, check_columns, create_statements
 

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 import typer
 
 from planner import clock
-from planner.commands import options as opt
-from planner.commands.context import open_context
-from planner.commands.output import count_table, err, note, out, print_json
+from planner.console import options as opt
+from planner.console.context import open_context
+from planner.console.output import count_table, err, note, out, print_json
 from planner.draft.look import Found, look
 from planner.draft.manifest import parents_by_manifest
 from planner.draft.order import Drafted, by_names, by_parents, in_order

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.commands import options as opt
-from planner.commands.context import open_context, required_ledger
-from planner.commands.output import note, out, print_json
+from planner.console import options as opt
+from planner.console.context import open_context, required_ledger
+from planner.console.output import note, out, print_json
 from planner.errors import UsageError
 from planner.plan.states import StepState
 from planner.text import nearest
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.ledger.record import StepRecord
-    from worker.step.context import Context
 
 LINES = 200
 TOLD = (StepState.FAILED, StepState.RUNNING)

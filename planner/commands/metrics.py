@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from planner import clock
-from planner.commands import options as opt
-from planner.commands.context import open_context, required_ledger
-from planner.commands.output import err, note
 from planner.commands.up import stop_on_sigterm
+from planner.console import options as opt
+from planner.console.context import open_context, required_ledger
+from planner.console.output import err, note
 from planner.errors import UsageError
 from planner.gaps.gauge import gauges
 from planner.gaps.survey import survey
@@ -24,7 +24,7 @@ from sql import WarehouseError
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-    from worker.step.context import Context
+    from worker.context import Context
 
 PORT = 9464
 DAY_SECONDS = 86_400
@@ -56,7 +56,7 @@ def metrics(
     """
     from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 
-    from worker.run.metrics import FleetMetrics
+    from worker.status.metrics import FleetMetrics
 
     context = open_context()
     required_ledger(context)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.commands import options as opt
-from planner.commands.context import open_run
-from planner.commands.output import err, note, out, print_json
-from planner.commands.who import this_command
+from planner.console import options as opt
+from planner.console.context import open_run
+from planner.console.output import err, note, out, print_json
+from planner.console.this_command import this_command
 from planner.errors import Exit, UsageError
 from planner.plan.states import RestoreState
 from planner.text import counted

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from planner.commands import options as opt
-from planner.commands.context import open_context, required_ledger
-from planner.commands.output import count_table, note, out, print_json
-from planner.commands.restores import (
+from planner.console import options as opt
+from planner.console.context import open_context, required_ledger
+from planner.console.output import count_table, note, out, print_json
+from planner.console.restores import (
     restore_exit,
     restore_row,
     restored_line,
@@ -20,13 +20,14 @@ from planner.commands.restores import (
     show_report,
     show_status,
 )
-from planner.commands.run_status import cause_lines_of, log_lines_of, run_exit, sharing_of
+from planner.console.run_status import cause_lines_of, log_lines_of, run_exit, sharing_of
 from planner.errors import Exit, FleetError, UsageError
 from planner.plan.cost import Cost
+from planner.plan.states import RunState
 from planner.report.report import billed_text
 from planner.text import counted, duration, moment
-from worker.run.status import sharing_json, shown_state, status_json
-from worker.run.waits import Retrying, Wait
+from worker.status.status import sharing_json, shown_state, status_json
+from worker.status.waits import Retrying, Wait
 
 if TYPE_CHECKING:
     from worker.ledger.record import RunRecord
@@ -140,7 +141,7 @@ def report(
             f"The report of {run} in Redis is none of this version: `planner status {run}` tells "
             "how it ended."
         ) from None
-    from worker.run.report_files import write_report
+    from worker.finalization.report_files import write_report
 
     write_report(context, found)
     if handoff is not None:
@@ -195,8 +196,14 @@ def _print_status(found: dict[str, Any]) -> None:
     if len(found["code"]) > 1:
         codes = ", then ".join(each["code"] for each in found["code"])
         out.print(f"the scripts' code changed during the run: {codes}", markup=False)
+    _print_progress(found)
+    _print_end(found)
+
+
+def _print_progress(found: dict[str, Any]) -> None:
+    """What is left to do, and what its steps wait for."""
     ahead = found["estimate"]
-    if found["state"] in ("running", "paused") and ahead["left_seconds"] is not None:
+    if found["state"] in (RunState.RUNNING, RunState.PAUSED) and ahead["left_seconds"] is not None:
         out.print(f"about {duration(ahead['left_seconds'])} left{_against(ahead)}")
     now = datetime.now(UTC).timestamp()
     for why in found["held_up_by"]:
@@ -208,6 +215,10 @@ def _print_status(found: dict[str, Any]) -> None:
         again = _seconds(each["again"]) or now
         tried = Retrying(reason=each["reason"], steps=tuple(each["steps"]), again=again)
         out.print(tried.line(now), markup=False, soft_wrap=True)
+
+
+def _print_end(found: dict[str, Any]) -> None:
+    """What the final validation found, what was published, and what failed by cause."""
     if found["validation"]:
         check = found["validation"]
         out.print(

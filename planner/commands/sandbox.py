@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.commands import options as opt
-from planner.commands.output import count_table, err, matrix_table, note, out, print_json
 from planner.commands.up import stop_on_sigterm
+from planner.console import options as opt
+from planner.console.output import count_table, err, matrix_table, note, out, print_json
 from planner.errors import Exit, FleetError, UsageError
 from planner.files import make_folder
 from planner.gaps.matrix import Matrix, matrix

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from planner.commands import options as opt
-from planner.commands.context import open_context
-from planner.commands.output import err, note
 from planner.commands.up import stop_on_sigterm
+from planner.console import options as opt
+from planner.console.context import open_context
+from planner.console.output import err, note
 from planner.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from worker.step.context import Context
+    from worker.context import Context
 
 PORT = 9465
 FREE_SECONDS = 600  # between two counts of a warehouse that bills nothing

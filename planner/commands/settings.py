@@ -8,9 +8,9 @@ from typing import Any
 from dotenv import dotenv_values
 
 from planner.address import masked
-from planner.commands import options as opt
-from planner.commands.context import settings_here
-from planner.commands.output import count_table, out, print_json
+from planner.console import options as opt
+from planner.console.context import settings_here
+from planner.console.output import count_table, out, print_json
 from planner.settings import Settings, masked_webhook, variables
 
 

@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from planner.address import masked
-from planner.commands import options as opt
-from planner.commands.context import settings_here
-from planner.commands.output import err, note, print_json
+from planner.console import options as opt
+from planner.console.context import settings_here
+from planner.console.output import err, note, print_json
 from planner.errors import UsageError
 from planner.pipeline.load import load_pipeline
 from planner.pipeline.pipeline import Pipeline

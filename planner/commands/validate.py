@@ -12,10 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from planner import clock
-from planner.commands import options as opt
-from planner.commands.context import right_file, settings_here
-from planner.commands.groups import Scope, grouped
-from planner.commands.output import count_table, err, note, out, print_json
+from planner.console import options as opt
+from planner.console.context import right_file, settings_here
+from planner.console.option_groups import Scope, grouped
+from planner.console.output import count_table, err, note, out, print_json
 from planner.errors import Exit, UsageError
 from planner.gaps.beyond import rows_beyond
 from planner.gaps.gaps import Assessment

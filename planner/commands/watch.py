@@ -16,23 +16,23 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from planner.commands import options as opt
-from planner.commands.context import open_context, required_ledger
-from planner.commands.ending import print_ending
-from planner.commands.output import err, out, print_json
-from planner.commands.restores import follow_restore, restore_exit, show_status
-from planner.commands.run_status import run_exit
-from planner.commands.strips import strip_lines
+from planner.console import options as opt
+from planner.console.context import open_context, required_ledger
+from planner.console.output import err, out, print_json
+from planner.console.restores import follow_restore, restore_exit, show_status
+from planner.console.run_ending import print_ending
+from planner.console.run_status import run_exit
+from planner.console.strips import strip_lines
 from planner.pipeline.windows import Window
-from planner.plan.states import DateState
+from planner.plan.states import DateState, StepState
 from planner.report.strip import FAILED, RUNNING, WHOLE, Mark, Pair
 from planner.text import duration
-from worker.run.waits import retrying, waits
+from worker.status.waits import retrying, waits
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.ledger.record import RunRecord, StepRecord
-    from worker.run.forecast import Forecast
-    from worker.step.context import Context
+    from worker.status.forecast import Forecast
 
     Show = Callable[[RunRecord, Sequence[StepRecord], Forecast, Sequence[str]], None]
 
@@ -59,7 +59,7 @@ def watch(run: opt.RunId, json: opt.Json = False) -> None:
     context = context.serving(context.ledger.require(run))
     record = follow(context, run, quiet=json)
     if json:
-        from worker.run.status import status_json
+        from worker.status.status import status_json
 
         print_json(status_json(context, record))
     else:
@@ -71,8 +71,8 @@ def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
     """Show a run until it has ended; the record of its end. With `quiet`, show nothing."""
     from worker.ledger.followed import Followed
     from worker.reconciler import reconcile_in_turn
-    from worker.run.forecast import outlook
-    from worker.run.serving import held_up_by
+    from worker.status.forecast import forecast
+    from worker.status.no_progress import held_up_by
 
     pause = context.settings.reconcile_seconds / 2
     next_reconciliation = time.monotonic() + pause
@@ -84,7 +84,7 @@ def follow(context: Context, run_id: str, *, quiet: bool = False) -> RunRecord:
             steps = followed.look()
             if time.monotonic() >= next_forecast or record.is_ended:
                 next_forecast = time.monotonic() + LINE_SECONDS
-                ahead = outlook(context, record, steps)
+                ahead = forecast(context, record, steps)
                 held_up = held_up_by(context, record, steps)
             show(record, steps, ahead, held_up)
             if record.is_ended:
@@ -127,7 +127,7 @@ def _strips(context: Context, record: RunRecord, steps: Sequence[StepRecord]) ->
     planned = dict(plan.steps())
     over: dict[Pair, Mark] = {pair: mark for pair, mark in marks.items() if mark is not None}
     for step in steps:
-        if step.state == "running" and step.id in planned:
+        if step.state is StepState.RUNNING and step.id in planned:
             at = planned[step.id]
             over |= {(at.phase, d): RUNNING for d in at.dates if marks.get((at.phase, d)) is None}
     reach = Window(start=plan.reach.start, end=plan.reach.end)
@@ -155,7 +155,7 @@ class _Lines:
         if warning and not self._has_warned:
             self._has_warned = True
             err.print(warning, style="yellow", soft_wrap=True, markup=False)
-        failed = sum((step.state == "failed") + step.failures for step in steps)
+        failed = sum((step.state is StepState.FAILED) + step.failures for step in steps)
         if time.monotonic() >= self._next or failed > self._failed or record.is_ended:
             self._next = time.monotonic() + LINE_SECONDS
             self._failed = failed
@@ -186,12 +186,12 @@ def _screen(
     held_up: Sequence[str],
 ) -> RenderableType:
     """Phases × steps, workers, and when the run may end."""
-    now = [step for step in steps if step.state == "running" and not step.parked]
+    now = [step for step in steps if step.state is StepState.RUNNING and not step.parked]
     workers = [f"  {escape(step.worker)}: {escape(step.id)}" for step in now]
     failed = [
         f"[red]  {escape(step.id)}: {escape(step.error)}[/]"
         for step in steps
-        if step.state == "failed"
+        if step.state is StepState.FAILED
     ]
     moment = time.time()
     waiting = [f"[yellow]  it stands still: {escape(why)}[/]" for why in held_up]

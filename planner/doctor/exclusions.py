@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from planner.doctor.tables import Check
 from planner.errors import BadPipeline
-from planner.gaps.listed import check_listed
+from planner.evidence.excluded_days import check_listed
 from planner.pipeline.pipeline import Pipeline
 from sql import WarehouseError
 from sql.warehouse import Warehouse

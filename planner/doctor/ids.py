@@ -7,8 +7,8 @@ from datetime import date
 
 from planner.doctor.tables import Check
 from planner.errors import BadPipeline
-from planner.gaps.evidence import Evidence
-from planner.gaps.read import read_evidence
+from planner.evidence.evidence import Evidence
+from planner.evidence.read import read_evidence
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.measures import Place
 from planner.pipeline.pipeline import Pipeline

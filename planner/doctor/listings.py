@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from planner.doctor.tables import Check
-from planner.gaps.expectations import listings
+from planner.evidence.expectations import listings
 from planner.pipeline.expects import Listing
 from planner.pipeline.pipeline import Pipeline
 from planner.text import nearest

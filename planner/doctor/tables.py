@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from itertools import chain
 
 from planner.errors import BadPipeline
-from planner.gaps.audits import check_audit
+from planner.evidence.audits import check_audit
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
@@ -135,10 +135,7 @@ def _is_written_here(phase: Phase) -> bool:
 
     A service has its own, and so has a script that is given some by its runner's `env`.
     """
-    return any(
-        runner.kind == "sql" or (runner.kind == "script" and CREDENTIALS not in runner.env)
-        for runner in phase.runners
-    )
+    return any(runner.writes_as_worker(CREDENTIALS) for runner in phase.runners)
 
 
 def _columns(spec: TableSpec, columns: Mapping[str, str]) -> tuple[str, str] | None:

@@ -1,1 +1,1 @@
-"""How the dates of each phase stand: counted, judged and summed up. Decides nothing."""
+"""How the dates of each phase stand: judged by the evidence, and summed up. Decides nothing."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 
-from planner.gaps.evidence import Evidence, is_accepted
+from planner.evidence.evidence import Evidence, is_accepted
 from planner.gaps.gaps import SHORT, Accepted, Finding, Gap
 from planner.pipeline.accept import Accept
 from planner.pipeline.measures import Place

@@ -1,4 +1,4 @@
-"""Rows after the calendar's end: a source goes on, and nobody told the pipeline file."""
+"""Rows after the calendar's end: a source has newer days than the pipeline file covers."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 
+from planner.evidence.evidence import Evidence
 from planner.gaps.accepted import Losses
-from planner.gaps.evidence import Evidence
 from planner.gaps.gaps import Expected
 from planner.gaps.undue import Undue
 from planner.pipeline.measures import Place

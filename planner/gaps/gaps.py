@@ -1,4 +1,4 @@
-"""What there is to say of a phase and date: gaps and their reasons, what is skipped, and why.
+"""Gaps and their reasons, skipped dates and theirs, and the assessment that holds both.
 
 Values only; `planner.gaps.assess` makes them from what the warehouse showed.
 """

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from planner.pipeline.windows import moved
 
 if TYPE_CHECKING:
-    from planner.gaps.evidence import Evidence
+    from planner.evidence.evidence import Evidence
     from planner.gaps.undue import Undue
     from planner.gaps.unsettled import Unsettled
     from planner.pipeline.closing import Closing

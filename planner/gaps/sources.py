@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date
 
-from planner.gaps.evidence import Evidence
+from planner.evidence.evidence import Evidence
 from planner.gaps.gaps import Finding, GapReason
 from planner.gaps.undue import Undue
 from planner.pipeline.calendar import Calendar

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from planner.evidence.audits import check_judgeable
+from planner.evidence.evidence import IDS_NAMED
+from planner.evidence.expectations import listings
+from planner.evidence.read import complete_evidence
+from planner.evidence.table_reads import compared_always
 from planner.gaps.assess import assess
-from planner.gaps.audits import check_judgeable
-from planner.gaps.evidence import IDS_NAMED
-from planner.gaps.expectations import listings
 from planner.gaps.gaps import Assessment
-from planner.gaps.queries import compared_always
-from planner.gaps.read import complete_evidence
 from planner.gaps.stale import with_stale
 from planner.pipeline.closing import Closing
 from planner.pipeline.lookback import with_lookback

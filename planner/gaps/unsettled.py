@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-from planner.gaps.evidence import Evidence
+from planner.evidence.evidence import Evidence
+from planner.evidence.retention import Retention
 from planner.gaps.gaps import SkipReason
-from planner.gaps.retention import Retention
 from planner.gaps.sources import Sources
 from planner.gaps.undue import Undue
 from planner.pipeline.calendar import Calendar

@@ -67,7 +67,7 @@ Days = Annotated[
         custom_error_message='write "any", "daily", weekdays such as ["mon"], or a table',
     ),
 ]
-"""Days as the file names them. A mistake is told of the way that was meant."""
+"""Days as the file names them. An error is reported for the spelling that was meant."""
 
 
 class Expects(Model):

@@ -39,13 +39,13 @@ class Grain(Model):
         """The period that a day is in."""
         match self.every:
             case "day":
-                return Window(start=day, end=day)
+                return Window.known(day, day)
             case "week":
                 starts = WEEKDAYS.index(self.on) + (self.dated == "last")
                 start = moved(day, -((day.weekday() - starts) % WEEK_DAYS))
-                return Window(start=start, end=moved(start, WEEK_DAYS - 1))
+                return Window.known(start, moved(start, WEEK_DAYS - 1))
         _, length = calendar.monthrange(day.year, day.month)
-        return Window(start=day.replace(day=1), end=day.replace(day=length))
+        return Window.known(day.replace(day=1), day.replace(day=length))
 
     def date_of(self, day: date) -> date:
         """The date of the period that a day is in."""

@@ -130,5 +130,5 @@ OF_ANOTHER_KIND = {"model_type", "string_type"}
 
 
 def _is_kind(part: int | str) -> bool:
-    """Whether a part of a mistake's place is no key of the file, but one of the kinds it may be."""
+    """Whether a part of an error's location is no key of the file, but the name of a kind."""
     return part == EntitySpec.__name__ or str(part).startswith("function-")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Self
 
@@ -12,7 +13,7 @@ from planner.pipeline.expects import Expects
 from planner.pipeline.grain import Dated, Every, Grain
 from planner.pipeline.model import Line, Model, Name
 from planner.pipeline.reads import Reads
-from planner.pipeline.runners import Resume, Runner, RunnerSpec, ScriptRunner
+from planner.pipeline.runners import Runner, RunnerSpec
 from planner.pipeline.tables import TableSpec
 from planner.pipeline.timezone import TimeZone
 from planner.pipeline.weekdays import Weekday
@@ -70,7 +71,8 @@ class Phase(Model):
     """Steps of this phase that run at once, over the whole fleet."""
     timeout_seconds: float = Field(default=6 * 3600, gt=0)
     """A script is stopped after this, and a statement in BigQuery cancelled, which BigQuery itself
-    ends after 10 min."""
+    ends after 10 min. What cannot be stopped, such as a statement in the local warehouse, is ended
+    with its process after twice this, 6 h at least."""
     retries: int = Field(default=3, ge=0, le=100)
     """Attempts after the first. From the second attempt on, every date runs alone."""
     seconds_per_date: float | None = Field(default=None, gt=0)
@@ -167,11 +169,20 @@ class Phase(Model):
         return min(limits, default=None)
 
     def runner(self, number: int) -> RunnerSpec | None:
-        """One of its runners, from 0; None where whoever names it does so in vain, as Redis may."""
+        """One of its runners, counted from 0; None for a number that it has no runner of."""
         return self.runners[number] if 0 <= number < len(self.runners) else None
 
     @model_validator(mode="after")
     def _runnable(self) -> Self:
+        # In this order: the first that is wrong is the one that is told.
+        self._check_expects()
+        if self.runners and not self.after:
+            raise ValueError(f"phase {self.name!r} has a runner, so it must say what it is `after`")
+        self._check_days()
+        self._check_writers()
+        return self
+
+    def _check_expects(self) -> None:
         if self.after and any(self.expected(spec) for spec in self.tables):
             raise ValueError(
                 f"phase {self.name!r} has `expects`, and comes after others: those say what it "
@@ -179,8 +190,8 @@ class Phase(Model):
             )
         for spec in self.tables:
             self._check_expected(spec)
-        if self.runners and not self.after:
-            raise ValueError(f"phase {self.name!r} has a runner, so it must say what it is `after`")
+
+    def _check_days(self) -> None:
         if self.reads and self.lookback_days:
             raise ValueError(
                 f"phase {self.name!r} has lookback_days and reads, which say the same: write reads "
@@ -199,15 +210,16 @@ class Phase(Model):
                 f"phase {self.name!r} is a source, whose rows tell what is due: bootstrap_days is "
                 "for phases that are computed; leave days of a source out with [[exclude]]"
             )
+
+    def _check_writers(self) -> None:
         for spec in self.tables:
             if self.runners and is_sharded(spec.name):
                 raise ValueError(
                     f"phase {self.name!r} writes {spec.name!r}: a table in shards can only be read"
                 )
         for runner in self.runners:
-            if isinstance(runner, ScriptRunner) and runner.resume:
-                self._check_resume(runner.resume)
-        return self
+            if runner.resumes_by:
+                self._check_resume(runner.resumes_by)
 
     def _check_expected(self, spec: TableSpec) -> None:
         expects = self.expected(spec)
@@ -222,8 +234,7 @@ class Phase(Model):
                     f"{nearest(entity, known, what='entities')}"
                 )
 
-    def _check_resume(self, resume: Resume) -> None:
-        named = [name for tables in resume.tables for name in tables]
+    def _check_resume(self, named: Sequence[str]) -> None:
         known = [spec.name for spec in self.tables]
         for name in named:
             if name not in known:

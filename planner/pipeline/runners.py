@@ -146,9 +146,29 @@ class RunnerSpec(Model):
         return {}
 
     @property
-    def statement_names(self) -> tuple[str, ...]:
-        """The statements that it runs."""
+    def runs_code(self) -> bool:
+        """Whether code makes its rows that is on the worker's machine."""
+        return True
+
+    @property
+    def program(self) -> tuple[str, ...]:
+        """The program whose files are that code, and its arguments; empty where none is named."""
         return ()
+
+    @property
+    def statement_names(self) -> tuple[str, ...]:
+        """The statements that it runs: a dry run tells what they are billed."""
+        return ()
+
+    @property
+    def resumes_by(self) -> tuple[str, ...]:
+        """The tables that tell where it resumes; empty where it cannot."""
+        return ()
+
+    @property
+    def labels_in(self) -> str:
+        """Where its jobs find the labels of a step, in words."""
+        return "its job has them"
 
     def writes_as_worker(self, credentials: str) -> bool:
         """Whether it writes with the worker's own credentials: those in that variable."""
@@ -206,6 +226,18 @@ class ScriptRunner(RunnerSpec):
     @property
     def folder(self) -> str | None:
         return self.cwd
+
+    @property
+    def program(self) -> tuple[str, ...]:
+        return self.command
+
+    @property
+    def resumes_by(self) -> tuple[str, ...]:
+        return tuple(name for names in self.resume.tables for name in names) if self.resume else ()
+
+    @property
+    def labels_in(self) -> str:
+        return "BACKFILL_LABELS has them"
 
     @property
     def recipe(self) -> dict[str, Any]:
@@ -268,6 +300,14 @@ class HttpBatchRunner(RunnerSpec):
         return self.url
 
     @property
+    def runs_code(self) -> bool:
+        return False
+
+    @property
+    def labels_in(self) -> str:
+        return "a start's X-Backfill-Labels has them"
+
+    @property
     def secrets(self) -> tuple[Secret, ...]:
         return tuple(secret for secret in (self.token, self.api_key) if secret is not None)
 
@@ -291,6 +331,10 @@ class SqlRunner(RunnerSpec):
     statements: tuple[Line, ...] = Field(min_length=1)
     """Names of `.sql` files in the folder of the pipeline file, or in `sql/`. One statement
     each."""
+
+    @property
+    def runs_code(self) -> bool:
+        return False
 
     @property
     def statement_names(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Time zones by their IANA names: whose midnight ends a day, and what is told by them."""
+"""Time zones by their IANA names: whose midnight ends a day."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Window(Model):
     def common(self, other: Window) -> Window | None:
         """The days that are in both; None when there are none."""
         start, end = max(self.start, other.start), min(self.end, other.end)
-        return Window(start=start, end=end) if start <= end else None
+        return Window.known(start, end) if start <= end else None
 
     def days(self) -> Iterator[date]:
         """Every day, in order."""
@@ -55,7 +55,7 @@ class Window(Model):
     @property
     def whole(self) -> Window:
         """Every day from the first to the last."""
-        return Window(start=self.start, end=self.end)
+        return Window.known(self.start, self.end)
 
     @property
     def title(self) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, TypeAdapter
 
 from planner.data import Data
-from planner.gaps.counted import gate_phases
+from planner.evidence.tables import gate_phases
 from planner.gaps.gaps import (
     ANEW,
     NO_GAPS,
@@ -316,7 +316,7 @@ def _queries(
     These and their versions are looked up before it where its upstream changes, and the versions
     afterwards where it was complete. Ids are named only where a recount shows them to differ.
     """
-    from planner.gaps.queries import tables_read  # who reads a plan makes none
+    from planner.evidence.table_reads import tables_read  # who reads a plan makes none
 
     days = list(dates)
     tables = len(phase.tables)

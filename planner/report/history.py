@@ -15,6 +15,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from planner.gaps.gaps import Assessment, GapReason, SkipReason
+from planner.plan.states import StepState
 from planner.report.commands import COMMANDS
 from planner.report.costs import COSTS, STEP_COSTS
 from planner.report.made import MADE
@@ -86,7 +87,7 @@ def write_run(warehouse: Warehouse, dataset: str, report: Report) -> None:
             "created_ms": _milliseconds(report.created),
             "ended_ms": _milliseconds(report.ended),
             "steps": len(report.steps),
-            "steps_succeeded": sum(row.state == "succeeded" for row in report.steps),
+            "steps_succeeded": sum(row.state == StepState.SUCCEEDED for row in report.steps),
             "dates_checked": check.checked,
             "dates_short": len(check.short),
             "dates_remaining": check.remaining,

@@ -1,4 +1,4 @@
-"""What people are told when something has happened to a run. Pure."""
+"""The texts of notifications: of runs, of healing, of sources that are late. Pure."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def run_drifts(run_id: str, pipeline: str, *, planned: float, expected: float) -
 
 
 def gave_up(pipeline: str, dates: Mapping[str, Collection[date]], attempts: int) -> Message:
-    """That healing has tried some dates in vain, and leaves them; phase → dates."""
+    """Healing has quarantined some dates; phase → dates."""
     phases = [f"{phase} {date_runs(days, shown=RUNS_SHOWN)}" for phase, days in dates.items()]
     title = f"{pipeline}: healing gave up {phases[0]}"
     if len(phases) > 1:
@@ -149,7 +149,7 @@ def gave_up(pipeline: str, dates: Mapping[str, Collection[date]], attempts: int)
 
 
 def source_late(pipeline: str, phase: str, days: Collection[date]) -> Message:
-    """That rows of a source should have come by now."""
+    """A source is late: its rows should be there by now."""
     title = f"{pipeline}: {phase} is late"
     text = (
         f"It lacks {date_runs(days, shown=RUNS_SHOWN)}, by late_after of the pipeline file, and "

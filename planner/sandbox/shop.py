@@ -12,7 +12,6 @@ from deltalake import write_deltalake
 
 from planner.errors import UsageError
 from planner.pipeline.pipeline import Pipeline
-from planner.pipeline.runners import SqlRunner
 from planner.pipeline.windows import Window
 from planner.sandbox.build import require_empty
 from planner.sandbox.punch import Hole, column_of, delete_rows, ids_of
@@ -51,16 +50,15 @@ def build_shop(
         for phase in pipeline.phases:
             over = [day for day in phase.grain.dates(days) if phase.grain.period(day).end <= until]
             for runner in phase.runners if over else ():
-                if isinstance(runner, SqlRunner):
-                    span = {"start_date": over[0], "end_date": over[-1]}
-                    for statement in runner.statements:
-                        warehouse.run(load(statement), span)
+                span = {"start_date": over[0], "end_date": over[-1]}
+                for statement in runner.statement_names:
+                    warehouse.run(load(statement), span)
     finally:
         warehouse.close()
 
 
 def first_day(pipeline: Pipeline, until: date) -> date:
-    """The first day of a shop's receipts that nothing else is said of."""
+    """The first day of a shop's receipts, by default."""
     return max((until - _PAST).replace(day=1), pipeline.start or date.min)
 
 

@@ -8,10 +8,10 @@ from datetime import date, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from planner.evidence.audits import check_judgeable
+from planner.evidence.read import compare_ids, complete_evidence
 from planner.gaps.assess import assess
-from planner.gaps.audits import check_judgeable
 from planner.gaps.gaps import Assessment, SkipReason
-from planner.gaps.read import compare_ids, complete_evidence
 from planner.gaps.undue import Undue
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.criteria import Criterion, EntitiesCriterion
@@ -20,7 +20,7 @@ from planner.pipeline.windows import Season, Window, moved
 from sql.counting import count
 
 if TYPE_CHECKING:
-    from planner.gaps.evidence import Difference, Evidence
+    from planner.evidence.evidence import Difference, Evidence
     from planner.pipeline.closing import Closing
     from planner.pipeline.pipeline import Pipeline
     from planner.pipeline.tables import TableSpec

@@ -33,7 +33,8 @@ MANY = pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "chunk_dates", "seed", "holes"),
     [
-        (2, 14, 19, 1),
+        (1, 14, 23, 1),  # of every phase, on the last date: four steps
+        pytest.param(2, 14, 19, 1, marks=MANY),
         pytest.param(1, 14, 1, 2, marks=MANY),
         pytest.param(3, 3, 20, 2, marks=MANY),
         pytest.param(4, 3, 3, 2, marks=MANY),

@@ -20,8 +20,8 @@ from itertools import pairwise
 import duckdb
 
 from planner.__main__ import GARBAGE
+from planner.evidence.evidence import Evidence, unsure
 from planner.gaps.assess import assess
-from planner.gaps.evidence import Evidence, unsure
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from planner.plan.choose import choose

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,19 +37,13 @@ Run = Callable[..., Told]
 
 def runner(
     place: Path,
-    redis_url: str,
+    environment: Mapping[str, str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Run:
-    """Runs a command in this process, as the console script does."""
-    settings = {
-        "WAREHOUSE": f"local:{place / 'warehouse'}",
-        "PIPELINE": str(place / "bench.toml"),
-        "BROKER_URL": redis_url,
-        "HOME": str(place / "home"),
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(f"BACKFILL_{name}", value)
+    """Runs a command in this process and in a folder, as the console script does."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setattr("worker.ledger.connection.PLANNER_TRIES", 0)  # nothing here comes back
     monkeypatch.chdir(place)

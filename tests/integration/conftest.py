@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 import redis
 
+from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from tests.commands import Done
 from tests.conftest import built_once
 from tests.integration.bad import Run, runner
 from tests.integration.bench import Bench
-from tests.integration.browser import browser, open_page
+from tests.integration.browser import browser, open_page, pages
 from tests.integration.mart import MakeMart, Mart, build_mart
 from tests.integration.shop import Shop, build_shop
 from tests.integration.tiny import Tiny
 from worker.ledger.connection import connect
 from worker.processes.embedded_redis import embedded_broker
 
-__all__ = ["browser", "open_page"]  # fixtures
+__all__ = ["browser", "open_page", "pages"]  # fixtures
 
 
 @pytest.fixture(scope="session")
@@ -109,4 +110,16 @@ def run(
     capsys: pytest.CaptureFixture[str],
 ) -> Run:
     """Runs a command where everything is in order, unless the test has changed that."""
-    return runner(place, redis_settings.redis_url, monkeypatch, capsys)
+    environment = {
+        "BACKFILL_WAREHOUSE": f"local:{place / 'warehouse'}",
+        "BACKFILL_PIPELINE": str(place / "bench.toml"),
+        "BACKFILL_BROKER_URL": redis_settings.redis_url,
+        "BACKFILL_HOME": str(place / "home"),
+    }
+    return runner(place, environment, monkeypatch, capsys)
+
+
+@pytest.fixture
+def told(mart: Mart, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command of a user of the mart in this process."""
+    return runner(mart.place, environment_of(mart.settings), monkeypatch, capsys)

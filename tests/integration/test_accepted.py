@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from planner import clock
-from planner.commands.accept import accept_blocks
+from planner.console.accepted import accept_blocks
 from planner.doctor.exclusions import check_exclusions
 from planner.errors import BadPipeline
 from planner.gaps.gaps import Assessment, GapReason, SkipReason
@@ -25,10 +25,10 @@ from planner.report.report import Report
 from planner.settings import Settings
 from sql import open_warehouse
 from sql.errors import WarehouseRefused
-from worker.run.finalize import finalize
+from worker.context import Context
+from worker.finalization.finalize import finalize
 from worker.run.plan import Wanted, plan_gaps
 from worker.step import visit
-from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
 
 FIRST = date(2025, 3, 1)

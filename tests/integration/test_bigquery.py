@@ -303,7 +303,7 @@ def test_a_month_is_the_partition_of_its_dates(
         }
         for month in ("01", "02")
     ]
-    monkeypatch.setattr(warehouse, "_table", lambda name: about)
+    monkeypatch.setattr(warehouse.catalog, "table", lambda name: about)
     monkeypatch.setattr(warehouse, "rows", lambda statement, parameters: written)
 
     # When versions are asked for across three months, then each date has its month's
@@ -320,7 +320,7 @@ def test_a_view_has_no_versions(
             "type": "MATERIALIZED_VIEW",
         }
     )
-    monkeypatch.setattr(warehouse, "_table", lambda name: about)
+    monkeypatch.setattr(warehouse.catalog, "table", lambda name: about)
 
     with pytest.raises(
         Unsupported, match=r"is a materialized view.*counts alone decide.*Name the table it reads"

@@ -12,9 +12,9 @@ from planner.gaps.survey import survey
 from planner.pipeline.windows import Window
 from tests.integration.bench import DAYS, Bench
 from tests.integration.service import Service, served
-from worker.run.doctor import check_runners
 from worker.run.plan import Wanted, plan_gaps, with_runners
 from worker.runners.choose import choose
+from worker.status.doctor import check_runners
 
 MISSING = """
 [[phases.runners]]

@@ -9,8 +9,8 @@ import pytest
 from planner.plan.states import RunState, StepState
 from tests.integration.ledgers import rename
 from tests.integration.shop import RUN, Shop, day
+from worker.finalization.finalize import finalize
 from worker.ledger.lease import Lease, Resource
-from worker.run.finalize import finalize
 from worker.step.errors import OtherWorker, Requeue, StepFailed
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX
 

@@ -10,11 +10,11 @@ from planner.plan.states import RunState, StepState
 from tests.integration.ledgers import end
 from tests.integration.shop import RUN, Shop, day, drain
 from tests.waiting import until
+from worker.finalization.finalize import finalize
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.orders import Orders
 from worker.ledger.record import RunRecord
-from worker.run.finalize import finalize
-from worker.run.status import status_json
+from worker.status.status import status_json
 from worker.step.errors import StepFailed
 from worker.step.stop import Stop
 

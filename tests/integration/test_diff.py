@@ -11,7 +11,7 @@ from planner.report.report import Report
 from tests.bigquery_server.rest import BigQueryServer
 from tests.integration.mart import DAILY, DAYS, REPLACE, RUN, MakeMart, Mart
 from tests.integration.test_restore import redo, run
-from worker.run.diff import chosen, diff
+from worker.finalization.diff import chosen, diff
 from worker.run.restore import restore
 
 # Twice what was paid in store 2; store 1's player is another one; store 4's rows are there twice.
@@ -103,7 +103,7 @@ def test_a_comparison_that_fails_is_a_note_of_the_report(
     def fails(*arguments: object, **named: object) -> None:
         raise ValueError("a mistake")
 
-    monkeypatch.setattr("worker.run.diff.diff", fails)
+    monkeypatch.setattr("worker.finalization.diff.diff", fails)
 
     report = run(mart, redo(mart, "daily"))
 

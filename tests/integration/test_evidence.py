@@ -14,9 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from planner.evidence.read import read_evidence
 from planner.gaps.assess import assess
 from planner.gaps.gaps import GapReason
-from planner.gaps.read import read_evidence
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
 from sql import Warehouse, open_warehouse

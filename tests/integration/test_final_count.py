@@ -17,17 +17,17 @@ from planner.report.report import NOT_COUNTED, Report
 from planner.sandbox.workers import environment_of
 from tests.commands import planner
 from tests.integration.ledgers import end
-from tests.integration.shop import RUN, Shop, day, drain
+from tests.integration.shop import LAST, RUN, Shop, drain
+from worker.finalization.finalize import TRIES_MAX, finalize
 from worker.run.control import resume, retry
-from worker.run.finalize import TRIES_MAX, finalize
-from worker.run.status import status_json
+from worker.status.status import status_json
 from worker.step.errors import Requeue
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX
 
 
 def done(shop: Shop) -> None:
     """A run whose steps have all been done."""
-    shop.lose_sessions(day(11))
+    shop.lose_sessions(LAST)
     drain(shop, shop.register(shop.plan()))
 
 
@@ -143,7 +143,7 @@ def test_an_error_that_nobody_foresaw_ends_the_run_after_a_few_tries(
         raise ZeroDivisionError("division by zero")
 
     done(shop)
-    monkeypatch.setattr("worker.run.finalize.report_of", broken)
+    monkeypatch.setattr("worker.finalization.finalize.report_of", broken)
     for _ in range(TRIES_MAX - 1):
         with pytest.raises(Requeue):
             finalize(shop.context, RUN)
@@ -158,7 +158,7 @@ def test_an_error_that_nobody_foresaw_ends_the_run_after_a_few_tries(
 @pytest.mark.quick(1)
 def test_a_run_in_which_nothing_runs_is_cancelled_at_once(shop: Shop, begun: bool) -> None:
     # Given a run of two steps, and no worker
-    shop.lose_sessions(day(11))
+    shop.lose_sessions(LAST)
     first, *_ = shop.register(shop.plan())
     if begun:
         shop.visit(first)

@@ -11,9 +11,10 @@ from planner.commands.watch import drift_warning
 from planner.plan.estimate import PhaseEstimate
 from planner.plan.states import RunState
 from tests.integration.shop import RUN, Shop, day, drain
+from worker.finalization.finalize import finalize
 from worker.ledger.slots import sign_off, sign_on
-from worker.run.finalize import finalize
-from worker.run.forecast import Forecast, history, outlook
+from worker.run.estimate import history
+from worker.status.forecast import Forecast, forecast
 
 
 @pytest.mark.parametrize("where", ["files", "ledger"])
@@ -88,7 +89,7 @@ def test_a_run_that_takes_far_longer_than_planned_drifts(shop: Shop) -> None:
 
     def now() -> Forecast:
         records = shop.ledger.step_records(RUN, ids)
-        return outlook(shop.context, shop.ledger.require(RUN), records)
+        return forecast(shop.context, shop.ledger.require(RUN), records)
 
     # At first it is as planned: every step a second, one after the other
     assert (now().planned, now().left, now().drifts) == (8.0, pytest.approx(len(ids)), False)
@@ -111,7 +112,7 @@ def earlier(shop: Shop, field: str, seconds: float) -> None:
 
 
 def spent(shop: Shop) -> float:
-    return outlook(shop.context, shop.ledger.require(RUN), []).spent
+    return forecast(shop.context, shop.ledger.require(RUN), []).spent
 
 
 def test_a_run_that_is_tried_again_the_next_morning_begins_anew(shop: Shop) -> None:

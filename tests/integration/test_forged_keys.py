@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-
 import pytest
 import redis
 
-from planner import cli
 from planner.errors import Exit
-from planner.sandbox.workers import environment_of
-from tests.integration.bad import Told
+from tests.integration.bad import Run, Told
 from tests.integration.mart import DAYS, RUN, Mart
 from tests.integration.test_restore import TWICE, redo, run
 from worker.ledger.healing import Healing
@@ -23,28 +18,6 @@ COMMANDS = [
     *(["explain", "daily", str(DAYS[1])], ["heal", "--dry-run"], ["diff", RUN], ["gaps"]),
     *(["plan"], ["retry", RUN], ["restore", RUN, "--yes"], ["metrics", "--once"]),
 ]
-Say = Callable[..., Told]
-
-
-@pytest.fixture
-def told(
-    mart: Mart, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Told]:
-    """A command, in this process."""
-    for name, value in environment_of(mart.settings).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("worker.ledger.connection.PLANNER_TRIES", 0)
-    monkeypatch.chdir(mart.place)
-
-    def run_it(*words: str) -> Told:
-        monkeypatch.setattr(sys, "argv", ["planner", *words])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Told(code=ended.value.code, out=said.out, err=said.err)
-
-    return run_it
 
 
 @pytest.fixture
@@ -93,7 +66,7 @@ def in_words(found: Told) -> bool:
     return found.code != Exit.MISTAKE and "Traceback" not in found.err
 
 
-def test_what_ended_in_a_traceback_is_told_in_words(full: Mart, told: Say) -> None:
+def test_what_ended_in_a_traceback_is_told_in_words(full: Mart, told: Run) -> None:
     client = full.ledger.client
     for key, words in FOUND:
         before = client.dump(key)
@@ -110,7 +83,7 @@ def test_what_ended_in_a_traceback_is_told_in_words(full: Mart, told: Say) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("junk", [None, b"["], ids=["another type", "junk"])
-def test_every_key_and_every_command(full: Mart, told: Say, junk: bytes | None) -> None:
+def test_every_key_and_every_command(full: Mart, told: Run, junk: bytes | None) -> None:
     client = full.ledger.client
     bad = []
     for key in sorted(str(key) for key in client.scan_iter("backfill:*")):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,13 @@ import pytest
 
 from planner.errors import BadRecord, FleetError, UsageError
 from sql.errors import WarehouseError
-from tests.commands import Done
+from tests.integration.bad import Run
 from tests.integration.mart import DAYS, RUN, Mart
 from tests.integration.test_restore import TWICE, redo, rows, run
+from worker.context import Context
 from worker.ledger.kept import Kept, Left
 from worker.ledger.keys import restore_key, run_key
 from worker.run.restore import restore
-from worker.step.context import Context
 
 BEYOND = DAYS[-1].replace(day=20)  # of no step of the run
 EMPTY = Kept(rows=0)
@@ -72,17 +71,18 @@ def test_without_its_plan_nothing_tells_what_a_run_could_write(ended: Mart) -> N
         restore(Context(ended.settings, patient=False), RUN, over=True)
 
 
-@pytest.mark.parametrize(
-    "place", ["-1", "0x1", "9" * 40, "1; DROP", "../../x", "٣", "1_0", " 1", "m.sales"]
-)
-def test_a_version_that_is_none_is_told_in_words(ended: Mart, place: str) -> None:
+NO_VERSIONS = ["-1", "0x1", "9" * 40, "1; DROP", "../../x", "٣", "1_0", " 1", "m.sales"]
+
+
+def test_a_version_that_is_none_is_told_in_words(ended: Mart) -> None:
     before = rows(ended)
-    forge(ended, "daily", "m.daily", DAYS[0], Kept(rows=4, place=place))
+    for place in NO_VERSIONS:
+        forge(ended, "daily", "m.daily", DAYS[0], Kept(rows=4, place=place))
 
-    with pytest.raises(WarehouseError, match="m.daily"):
-        restore(ended.context, RUN, over=True)
+        with pytest.raises(WarehouseError, match="m.daily"):
+            restore(ended.context, RUN, over=True)
 
-    assert rows(ended) == before
+        assert rows(ended) == before, place
 
 
 RESTORED = {
@@ -125,24 +125,24 @@ def note(mart: Mart, restore_id: str, record: dict[str, Any]) -> None:
     client.zadd("backfill:restores", {restore_id: mart.ledger.now()})
 
 
-@pytest.mark.parametrize("forged", FORGED, ids=range(len(FORGED)))
 def test_a_forged_restore_is_told_in_words_and_stops_no_other(
-    mart: Mart, say: Callable[..., Done], forged: dict[str, Any], tmp_path: Path
+    mart: Mart, told: Run, tmp_path: Path
 ) -> None:
     begun = mart.ledger.now()
     note(mart, "restore-2", {**RECORD, "id": "restore-2", "begun": begun, "report": None})
-    note(mart, "restore-1", {**RECORD, "begun": begun, **forged})
+    for forged in FORGED:
+        note(mart, "restore-1", {**RECORD, "begun": begun, **forged})
 
-    for command in ("status", "report", "log"):
-        told = say(command, "restore-1")
-        assert (told.code, "cannot be read" in told.err) == (4, True), told
-        assert "rm -rf" not in told.out + told.err
-    listed = say("runs")
+        for command in ("status", "report", "log"):
+            found = told(command, "restore-1")
+            assert (found.code, "cannot be read" in found.err) == (4, True), (forged, found)
+            assert "rm -rf" not in found.out + found.err
+        listed = told("runs")
 
-    assert (listed.code, "restore-2" in listed.out) == (0, True), listed
-    assert "restore-1" in listed.err
-    assert "restore-1" not in listed.out
-    assert not [path for path in tmp_path.rglob("*") if "outside" in path.name]
+        assert (listed.code, "restore-2" in listed.out) == (0, True), (forged, listed)
+        assert "restore-1" in listed.err, forged
+        assert "restore-1" not in listed.out, forged
+        assert not [path for path in tmp_path.rglob("*") if "outside" in path.name], forged
 
 
 def test_a_restore_of_another_name_than_its_key_is_none(mart: Mart) -> None:

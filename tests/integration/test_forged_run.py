@@ -9,10 +9,10 @@ import pytest
 from planner.errors import BadRecord, UsageError
 from planner.plan.states import RunState, StepState
 from tests.integration.shop import PIPELINE, RUN, Shop, day
+from worker.finalization.kept import require_kept
 from worker.ledger.keys import run_key
 from worker.ledger.lease import Lease
 from worker.run.control import retry
-from worker.run.keep import require_kept
 from worker.step.errors import Requeue, StepFailed
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX
 from worker.step.resources import resources_of

@@ -20,7 +20,7 @@ from tests.integration.tiny import Tiny
 from tests.waiting import until
 from worker.ledger.neighbours import KEY, Neighbours
 from worker.messages import transport
-from worker.messages.held import HOLDER, restore_held
+from worker.messages.delivered import HOLDER, restore_held
 from worker.messages.lanes import LANES, list_of
 from worker.processes import identity
 from worker.processes.children import supervised
@@ -102,7 +102,7 @@ def test_a_process_that_cannot_be_seen_is_not_taken_for_dead(
 ) -> None:
     """`/proc` may be mounted so that it hides the processes of other users."""
     here = owner()
-    monkeypatch.setattr(identity, "_born", lambda pid: "")
+    monkeypatch.setattr(identity, "born", lambda pid: "")
     monkeypatch.setattr(identity.os.path, "exists", lambda path: False)
     assert not is_dead(here)
     assert is_dead(dead)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from planner.commands.accept import accept_blocks
+from planner.console.accepted import accept_blocks
 from planner.gaps.gaps import SHORT, Assessment, SkipReason
 from planner.gaps.survey import survey
 from planner.pipeline.load import load_pipeline

@@ -24,10 +24,10 @@ from planner.plan.hours import Hours
 from planner.plan.states import RunState
 from planner.report.message import source_late
 from planner.settings import masked_webhook
-from tests.integration.shop import RUN, Shop, day, drain, lose_what_is_written
+from tests.integration.shop import LAST, RUN, Shop, day, drain, lose_what_is_written
 from tests.waiting import until
-from worker.run import notify as module
-from worker.run.finalize import finalize
+from worker import notify as module
+from worker.finalization.finalize import finalize
 from worker.run.stalled import tell_if_slow
 
 
@@ -75,10 +75,10 @@ def set_up(shop: Shop, **more: Any) -> None:
 
 def ends(shop: Shop, monkeypatch: pytest.MonkeyPatch | None = None) -> str:
     """A run over one day, which fails when its rows are lost as soon as they are written."""
-    shop.lose_sessions(day(4))
+    shop.lose_sessions(LAST)
     ids = shop.register(shop.plan())
     if monkeypatch is not None:
-        lose_what_is_written(monkeypatch, day(4))
+        lose_what_is_written(monkeypatch, LAST)
     drain(shop, ids)
     return finalize(shop.context, RUN)
 
@@ -94,7 +94,7 @@ def test_a_command_reads_what_became_of_a_run(
     found = json.loads(out.read_text())
     assert (found["event"], found["run_id"], found["state"]) == ("run_ended", RUN, "failed")
     assert found["text"].splitlines()[0] == found["title"] == f"sales: {RUN} failed"
-    assert "sessionise failed, 1 date: 2025-03-04: rows missing" in found["text"]
+    assert "sessionise failed, 1 date: 2025-04-11: rows missing" in found["text"]
     assert f"planner retry {RUN}" in found["text"]
 
 
@@ -128,7 +128,7 @@ def test_what_cannot_be_told_changes_no_run_and_is_logged(
     with caplog.at_level(logging.WARNING):
         assert ends(shop) == "complete"
 
-    assert "could not be told of" in caplog.text
+    assert "was not delivered" in caplog.text
     assert "s3cr3ts3cr3t" not in caplog.text
 
 
@@ -177,13 +177,13 @@ def test_what_takes_the_message_cannot_hold_up_the_worker_that_tells(
 ) -> None:
     monkeypatch.setattr(module, "DELIVER_SECONDS", 0.5)
     set_up(shop, notify=dripping if "hook" in notify else notify)
-    told = source_late("sales", "orders", [day(4)])
+    told = source_late("sales", "orders", [LAST])
     began = time.monotonic()
 
     assert not module.notify(shop.context, told, once="1")
 
     assert time.monotonic() - began < 5
-    assert "could not be told of" in caplog.text
+    assert "was not delivered" in caplog.text
     # What it started is ended with it, also what is nobody's child by then
     until(lambda: not [each for each in psutil.process_iter(["cmdline"])
                        if each.info["cmdline"] == ["sleep", MARK]])  # fmt: skip
@@ -195,7 +195,7 @@ def test_what_a_command_that_ends_well_leaves_behind_is_not_waited_for(shop: Sho
     set_up(shop, notify=f"sh -c 'sleep {mark} & exit 0'")
     began = time.monotonic()
 
-    assert module.notify(shop.context, source_late("sales", "orders", [day(4)]), once="1")
+    assert module.notify(shop.context, source_late("sales", "orders", [LAST]), once="1")
 
     assert time.monotonic() - began < 10
     for each in psutil.process_iter(["cmdline"]):
@@ -204,7 +204,7 @@ def test_what_a_command_that_ends_well_leaves_behind_is_not_waited_for(shop: Sho
 
 
 def test_a_run_that_stands_still_is_told_of_once(shop: Shop, hook: Hook) -> None:
-    shop.lose_sessions(day(4))
+    shop.lose_sessions(LAST)
     shop.register(shop.plan())
     record = shop.ledger.require(RUN)
 
@@ -239,7 +239,7 @@ def told_keys(shop: Shop) -> list[str]:
 def test_a_run_that_takes_twice_as_long_as_planned_is_told_of_once(shop: Shop, hook: Hook) -> None:
     # Given a run whose plan knows how long an earlier one took
     ends(shop)
-    shop.lose_sessions(day(5))
+    shop.lose_sessions(day(4))
     plan = shop.plan(with_estimate=True)
     assert plan.estimate is not None
     assert plan.estimate.seconds is not None
@@ -269,7 +269,7 @@ def test_a_run_that_takes_twice_as_long_as_planned_is_told_of_once(shop: Shop, h
 def test_what_could_not_be_told_is_told_by_the_next_look(shop: Shop, hook: Hook) -> None:
     hook.refuses = module.TRIES
     set_up(shop, notify=hook.url)
-    message = source_late("sales", "orders", [day(4)])
+    message = source_late("sales", "orders", [LAST])
 
     assert not module.notify(shop.context, message, once="1")
     assert module.notify(shop.context, message, once="1")

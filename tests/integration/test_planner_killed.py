@@ -11,11 +11,11 @@ import pytest
 from planner.plan.states import RunState, StepState
 from planner.sandbox.workers import environment_of
 from tests.commands import planner
-from tests.integration.shop import RUN, SCOPE, Shop, day, drain
+from tests.integration.shop import LAST, RUN, SCOPE, Shop, drain
+from worker.finalization.finalize import finalize
 from worker.ledger.ledger import Ledger
 from worker.run import control
 from worker.run import enqueue as enqueue_module
-from worker.run.finalize import finalize
 from worker.run.plan import owed_now
 
 MOMENTS = {
@@ -41,7 +41,7 @@ def test_a_planner_that_is_killed_leaves_nothing_or_an_incomplete_run(
     shop: Shop, moment: str
 ) -> None:
     # Given a planner that is killed, between what it writes down and what it sends
-    shop.lose_sessions(day(11))
+    shop.lose_sessions(LAST)
     wanted = {(step.phase, step.dates) for _, step in shop.plan().steps()}
     options = ["enqueue", "--gaps", "--json", "--start", str(SCOPE.start), "--end", str(SCOPE.end)]
     done = planner(

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import redis
 
-from planner.commands.run_status import run_exit
+from planner.console.run_status import run_exit
 from planner.errors import BadPipeline
 from planner.plan.states import DateState, RunState
 from planner.report.report import Report
@@ -21,9 +21,9 @@ from planner.settings import Settings
 from tests.integration.bench import DAYS, TABLES, Bench
 from tests.integration.visits import RUN, Visits
 from tests.waiting import until
-from worker.run.doctor import check_runners
-from worker.run.finalize import finalize
+from worker.finalization.finalize import finalize
 from worker.run.plan import with_runners
+from worker.status.doctor import check_runners
 
 SCRIPT = """
 import sys

@@ -16,7 +16,7 @@ from planner.report.message import Message as Told
 from tests.integration.bench import Bench
 from tests.integration.json_server import json_server
 from tests.integration.shop import Shop
-from worker.run import notify as notifying
+from worker import notify as notifying
 from worker.runners.client import open_client
 
 CODES = [301, 302, 303, 307, 308]

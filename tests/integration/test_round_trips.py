@@ -16,7 +16,7 @@ from worker.ledger.followed import PENDING_AT_ONCE, Followed
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.plans import PlanLedger
 from worker.ledger.slots import sign_on
-from worker.run.status import status_json
+from worker.status.status import status_json
 from worker.step.errors import Requeue
 from worker.step.visit import visit
 

@@ -14,8 +14,8 @@ from planner.report.markdown import render_markdown
 from planner.report.report import Report
 from sql import TableNotFound
 from tests.integration.shop import RUN, SCOPE, Shop, day, drain
+from worker.finalization.finalize import finalize
 from worker.ledger.ledger import Ledger
-from worker.run.finalize import finalize
 
 
 def keep_history(shop: Shop) -> None:

@@ -27,7 +27,7 @@ from tests.bigquery_server.faults import (
     Fault,
 )
 from tests.bigquery_server.rest import BigQueryServer
-from worker.runners.job import LEASE_LOST, Failed, Held, Job, Ran, Stopped, TooLarge
+from worker.runners.job import LEASE_LOST, Failed, Job, Ran, Stopped, TooLarge, TryLater
 from worker.runners.sql import Sql
 
 PHASE = load_pipeline(str(Path(__file__).with_name("two_phases.toml"))).phases[0]
@@ -86,9 +86,9 @@ SPEC = SqlRunner(kind="sql", statements=("fill",))
 @pytest.mark.parametrize(
     ("fault", "expected", "said"),
     [
-        (WRITTEN_MEANWHILE, Held, "try again later"),
-        (DML_QUEUE_FULL, Held, "try again later"),
-        (QUOTA_EXCEEDED, Held, "quota"),
+        (WRITTEN_MEANWHILE, TryLater, "try again later"),
+        (DML_QUEUE_FULL, TryLater, "try again later"),
+        (QUOTA_EXCEEDED, TryLater, "quota"),
         (BYTES_LIMIT, TooLarge, "fewer dates"),
         (RESPONSE_TOO_LARGE, TooLarge, "fewer dates"),
         (OUT_OF_MEMORY, TooLarge, "fewer dates"),
@@ -110,7 +110,7 @@ def test_what_may_pass_is_tried_again_and_what_is_too_much_is_halved(
     server: BigQueryServer,
     tmp_path: Path,
     fault: Fault,
-    expected: type[Held | TooLarge] | None,
+    expected: type[TryLater | TooLarge] | None,
     said: str,
     in_job: bool,
 ) -> None:
@@ -121,7 +121,7 @@ def test_what_may_pass_is_tried_again_and_what_is_too_much_is_halved(
     # Then it fails once, and is hopeless only where nothing but a person can help
     assert isinstance(outcome, expected or Failed)
     told = outcome.error
-    if isinstance(outcome, Held):
+    if isinstance(outcome, TryLater):
         assert outcome.checkpoint["statement"] == 0
         told = f"{outcome.what}: {outcome.error}"
     assert isinstance(told, str)

@@ -30,9 +30,9 @@ from tests.integration.bench import Bench
 from tests.integration.service import Service, served
 from tests.integration.shop import RUN, Shop, day, lose_what_is_written
 from worker.app import _as_json
+from worker.finalization.finalize import finalize
 from worker.processes import logs, tracing
 from worker.processes.tracing import _made, run_ids, step_span, write_run_span
-from worker.run.finalize import finalize
 from worker.runners.client import open_client
 from worker.step.errors import Requeue
 

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from planner.commands import strips
 from planner.commands.watch import _strips
+from planner.console import strips
 from tests.integration.shop import RUN, Shop, day
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+from planner.evidence.evidence import Difference, Evidence, unsure
 from planner.gaps.assess import assess
-from planner.gaps.evidence import Difference, Evidence, unsure
 from planner.gaps.gaps import Assessment
 from planner.pipeline.closing import Closing
 from planner.pipeline.criteria import EntitiesCriterion

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from planner.commands.accept import (
+from planner.console.accepted import (
     accept_blocks,
     accepted_json,
     accepted_lines,

@@ -43,8 +43,8 @@ def test_a_sign_that_is_missing_or_damaged_ends_nothing(sign: Path, text: str | 
 @pytest.mark.parametrize(
     ("silent", "arguments", "code", "ended"),
     [
-        (alive.ILL_SECONDS - 5, ["--end"], 0, False),
-        (alive.ILL_SECONDS + 5, ["--end"], 1, False),
+        (alive.UNHEALTHY_SECONDS - 5, ["--end"], 0, False),
+        (alive.UNHEALTHY_SECONDS + 5, ["--end"], 1, False),
         (alive.END_SECONDS + 5, [], 1, False),
         (alive.END_SECONDS + 5, ["--end"], 1, True),
     ],

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from planner.commands.options import parse_days
+from planner.console.options import parse_days
 from planner.report.advice import ENQUEUE
 from planner.report.causes import cause_lines, causes, report_json, signature
 from planner.report.report import Failure

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from planner.evidence.evidence import Evidence
+from planner.evidence.expectations import listings
+from planner.evidence.tables import tables_to_judge
 from planner.gaps import assess as assess_module
 from planner.gaps.assess import assess
-from planner.gaps.counted import tables_to_judge
-from planner.gaps.evidence import Evidence
-from planner.gaps.expectations import listings
 from planner.gaps.gaps import Assessment, GapReason, SkipReason
 from planner.gaps.kinds import Kinds
 from planner.pipeline.closing import Closing

@@ -14,8 +14,8 @@ from unittest.mock import patch
 
 import pytest
 
+from planner.evidence.evidence import Difference, Evidence
 from planner.gaps.assess import assess
-from planner.gaps.evidence import Difference, Evidence
 from planner.gaps.gaps import Assessment, Gap, Skipped
 from planner.gaps.kinds import Kinds
 from planner.pipeline.pipeline import Pipeline

@@ -58,11 +58,11 @@ def test_help_imports_no_command_and_no_model(tmp_path: Path) -> None:
         "planner",
         "planner.__main__",
         "planner.cli",
-        "planner.commands",
-        "planner.commands.lazy",
-        "planner.commands.output",
-        "planner.commands.spared",
-        "planner.commands.streams",
+        "planner.console",
+        "planner.console.lazy",
+        "planner.console.output",
+        "planner.console.unused_imports",
+        "planner.console.streams",
         "planner.errors",
         "planner.text",
     }
@@ -80,8 +80,8 @@ def test_asking_for_runs_imports_no_warehouse_and_no_celery(tmp_path: Path) -> N
 
 def test_what_redis_is_spared_is_there_when_it_is_used(tmp_path: Path) -> None:
     code = """
-from planner.commands import spared
-spared.install()
+from planner.console import unused_imports
+unused_imports.install()
 import redis
 assert "redis.asyncio.client" not in __import__("sys").modules
 assert redis.asyncio.Redis.__module__ == "redis.asyncio.client"

@@ -10,8 +10,8 @@ import typer
 from typer.testing import CliRunner
 
 from planner import clock
-from planner.commands.groups import Planning, grouped
-from planner.commands.options import parse_day, parse_days, parse_duration
+from planner.console.option_groups import Planning, grouped
+from planner.console.options import parse_day, parse_days, parse_duration
 
 
 @pytest.mark.parametrize(

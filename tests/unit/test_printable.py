@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.markdown import Markdown
 from rich.table import Table
 
-from planner.commands.output import SafeConsole, count_table, matrix_table
+from planner.console.output import SafeConsole, count_table, matrix_table
 from planner.report.handoff import handoff_note
 from planner.report.html.render import render_page
 from planner.report.markdown import plain, render_markdown

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from datetime import date, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,6 +35,11 @@ def games(season: Season) -> list[Game]:
 @pytest.fixture(scope="module")
 def boxscores() -> pa.Table:
     return generate_boxscores(SEASONS[:1], seed=5)
+
+
+@pytest.fixture(scope="module")
+def rows(boxscores: pa.Table) -> list[dict[str, Any]]:
+    return boxscores.to_pylist()
 
 
 def kind(games: list[Game], prefix: str) -> list[Game]:
@@ -102,8 +108,9 @@ def test_the_playoffs_are_fifteen_series_within_their_window(
     assert len({game.id for game in games}) == len(games)
 
 
-def test_nobody_plays_twice_on_a_date_and_20_to_26_play_in_a_game(boxscores: pa.Table) -> None:
-    rows = boxscores.to_pylist()
+def test_nobody_plays_twice_on_a_date_and_20_to_26_play_in_a_game(
+    rows: list[dict[str, Any]],
+) -> None:
     players = Counter((row["game_date"], row["player_id"]) for row in rows)
     sizes = Counter(row["game_id"] for row in rows)
 
@@ -111,8 +118,8 @@ def test_nobody_plays_twice_on_a_date_and_20_to_26_play_in_a_game(boxscores: pa.
     assert 20 <= min(sizes.values()) <= max(sizes.values()) <= 26
 
 
-def test_points_are_what_the_shots_made(boxscores: pa.Table) -> None:
-    for row in boxscores.to_pylist():
+def test_points_are_what_the_shots_made(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
         assert row["points"] == 2 * (row["fgm"] - row["fg3m"]) + 3 * row["fg3m"] + row["ftm"]
         assert 0 <= row["fg3m"] <= row["fgm"] <= row["fga"]
         assert row["fg3m"] <= row["fg3a"] <= row["fga"]
@@ -120,13 +127,11 @@ def test_points_are_what_the_shots_made(boxscores: pa.Table) -> None:
         assert (row["minutes"] * 60) == pytest.approx(round(row["minutes"] * 60))
 
 
-def test_who_wins_a_playoff_game_scores_more(boxscores: pa.Table) -> None:
+def test_who_wins_a_playoff_game_scores_more(rows: list[dict[str, Any]]) -> None:
     scores = Counter[tuple[str, str]]()
-    for row in boxscores.to_pylist():
+    for row in rows:
         scores[row["game_id"], row["team_abbr"]] += row["points"]
-    opponents = {
-        (row["game_id"], row["team_abbr"], row["opponent_abbr"]) for row in boxscores.to_pylist()
-    }
+    opponents = {(row["game_id"], row["team_abbr"], row["opponent_abbr"]) for row in rows}
 
     assert all(scores[game, one] != scores[game, other] for game, one, other in opponents)
     wins = Counter(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from planner.address import masked
 from planner.cli import app
 from planner.errors import UsageError
 from planner.settings import SOCKET_PATH_MAX, Settings, load_settings, misspelt
-from tests.commands import planner
 from tests.unit.worlds import bounded
 
 
@@ -205,12 +203,13 @@ def test_an_empty_home_is_not_the_current_folder(
         load_settings()
 
 
-def test_every_command_says_what_is_misspelt(tmp_path: Path) -> None:
-    environment = {**os.environ, "BACKFILL_WAREHOSE": "local:x", "BACKFILL_HOME": str(tmp_path)}
-    for command in ("settings", "gaps", "runs", "validate", "doctor"):
-        done = planner(command, environment=environment, cwd=tmp_path)
+@pytest.mark.parametrize("command", ["settings", "gaps", "runs", "validate", "doctor"])
+def test_every_command_says_what_is_misspelt(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKFILL_WAREHOSE", "local:x")
 
-        assert "no setting BACKFILL_WAREHOSE; did you mean 'BACKFILL_WAREHOUSE'?" in done.err
+    said = CliRunner().invoke(app, [command]).stderr
+
+    assert "no setting BACKFILL_WAREHOSE; did you mean 'BACKFILL_WAREHOUSE'?" in said
 
 
 def test_no_folder_of_pipeline_files_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 from rich.text import Text
 
-from planner.commands import strips
-from planner.commands.strips import strip_lines
+from planner.console import strips
+from planner.console.strips import strip_lines
 from planner.gaps.gaps import GapReason, SkipReason
 from planner.gaps.snapshot import COMPLETE, PLANNED, Snapshot, State, Stretch
 from planner.pipeline.windows import Window

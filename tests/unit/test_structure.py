@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -33,6 +34,8 @@ def module_name(path: Path) -> str:
 
 NAMES = {module_name(path): path for path in MODULES}
 
+pytestmark = pytest.mark.xdist_group("structure")  # which parses every module once
+
 
 def package_of(module: str) -> str:
     """The package that a module stands in; directly in `planner` or `worker`, the module itself."""
@@ -41,9 +44,16 @@ def package_of(module: str) -> str:
     return module.rpartition(".")[0]
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def executed(tree: ast.AST) -> Iterator[ast.stmt]:
     """Every import, also inside functions, but for those that only a type checker sees."""
     for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.expr):
+            continue  # which has no statement in it
         if isinstance(node, ast.If) and is_for_types(node.test):
             for other in node.orelse:
                 yield from executed(ast.Module(body=[other], type_ignores=[]))
@@ -57,10 +67,10 @@ def is_for_types(test: ast.expr) -> bool:
     return "TYPE_CHECKING" in (getattr(test, "id", None), getattr(test, "attr", None))
 
 
-def imported(module: str, text: str) -> set[str]:
-    """The modules of ours that a module's text imports."""
+def imported(module: str, tree: ast.Module) -> set[str]:
+    """The modules of ours that a module imports."""
     found = set()
-    for node in executed(ast.parse(text)):
+    for node in executed(tree):
         if isinstance(node, ast.Import):
             found |= {name.name for name in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -72,11 +82,17 @@ def imported(module: str, text: str) -> set[str]:
     return found & NAMES.keys()
 
 
+@cache
+def imports_of(module: str) -> list[str]:
+    """The modules of ours that a module of ours imports."""
+    return sorted(imported(module, parsed(NAMES[module])))
+
+
 def edges(group: Callable[[str], str]) -> dict[str, dict[str, str]]:
     """Group → the groups that it imports, each with one import that shows it."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
-    for module, path in NAMES.items():
-        for other in sorted(imported(module, path.read_text(encoding="utf-8"))):
+    for module in NAMES:
+        for other in imports_of(module):
             if group(other) != group(module):
                 found[group(module)].setdefault(group(other), f"{module} → {other}")
     return found
@@ -110,7 +126,7 @@ class Some:
         finally:
             from json import loads
 """
-    assert imported("planner.cli", text) == {
+    assert imported("planner.cli", ast.parse(text)) == {
         "planner.errors",
         "planner.gaps.matrix",
         "sql.local",
@@ -127,7 +143,7 @@ def test_no_module_is_too_long() -> None:
 def test_no_function_is_too_long() -> None:
     lengths = {}
     for name, path in NAMES.items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 first = min([node.lineno, *(each.lineno for each in node.decorator_list)])
                 lengths[f"{name}.{node.name}"] = (node.end_lineno or first) - first + 1

@@ -6,7 +6,7 @@ import time
 
 from planner.plan.states import RunState, StepState
 from worker.ledger.record import RunRecord, StepRecord
-from worker.run.waits import logs_of, retrying, waits
+from worker.status.waits import logs_of, retrying, waits
 
 NOW = time.time()
 RUN = RunRecord(id="run-20260102-k7xq3w", state=RunState.RUNNING, created=NOW)

@@ -12,7 +12,7 @@ from planner.commands import watch
 from planner.pipeline.load import load_pipeline
 from planner.plan.states import RunState, StepState
 from worker.ledger.record import RunRecord, StepRecord
-from worker.run.forecast import Forecast
+from worker.status.forecast import Forecast
 from worker.step.resources import services_of
 
 RUN = RunRecord(

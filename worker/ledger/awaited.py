@@ -3,7 +3,7 @@
 A step that waits registers at one key: the state of a phase and date upstream, or the holders of a
 resource. Registering looks once more, in the same script that delays the step's message, so that
 nothing that ends in between is missed. What ends wakes its waiters: their messages enter their
-queues at once. The delay is left for what ends without a word, such as a holder that died.
+queues at once. The delay is the fallback for a holder that died, and so wakes no step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The steps of a run that is looked at again and again: a look asks for what may have changed."""
+"""The steps of a run, polled: each poll reads only the steps that may have changed."""
 
 from __future__ import annotations
 

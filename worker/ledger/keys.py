@@ -30,7 +30,7 @@ def restore_key(restore_id: str, part: str = "") -> str:
 
 
 def realm_of(pipeline: str, warehouse_id: str) -> str:
-    """What a phase and date is told apart by: a pipeline and a warehouse, of several on one Redis.
+    """The namespace of phases and dates in Redis: one per pipeline and warehouse.
 
     Where the warehouse is not known, the pipeline alone, as for runs of earlier versions.
     """

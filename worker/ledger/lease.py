@@ -55,7 +55,7 @@ class Resource:
 
 
 class Lease:
-    """A hold on some resources; `kept_alive` renews it."""
+    """A lease on some resources; `kept_alive` renews it by a heartbeat."""
 
     def __init__(
         self, client: redis.Redis, resources: Sequence[Resource], *, seconds: float

@@ -1,4 +1,4 @@
-"""Which workers run on the same host: one that dies is noticed there within a second.
+"""The workers of the same host: the death of one is noticed by the others within a second.
 
 Every worker renews its entry in Redis, and reads those of others; whether their processes live is
 asked of the kernel, so that a look costs Redis nothing.

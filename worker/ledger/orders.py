@@ -42,7 +42,7 @@ class Orders:
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """What a run that goes on is told anew; None is as it was."""
+    """What changes of a run that is under way; None: unchanged."""
 
     priority: Priority | None = None
     max_slots: int | None = None

@@ -197,6 +197,8 @@ class StepRecord(Record):
     """What it waited for at its last delivery, in words."""
     since: float | None = None
     """Since when it has waited for that."""
+    hangs: str = ""
+    """Of the process that runs it: that it hangs, and what to do."""
     attempts_max: int = 0
     """How many attempts may fail before the step has; 0 while none has."""
     tried: JsonObject = None

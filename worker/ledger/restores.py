@@ -112,7 +112,7 @@ class RestoreLedger(Connected):
         found: list[Any]
         try:
             found = self.client.mget(keys) if keys else []
-        except UnicodeDecodeError as error:  # one of them is no text, and none is told
+        except UnicodeDecodeError as error:  # one of them is not UTF-8, and the client answers none
             if len(ids) > 1:
                 for each in ids:
                     yield from self._read([each])

@@ -295,7 +295,7 @@ class RunLedger(Connected):
         return int(answers[1]) if config_mismatch else 0
 
     def note_end_failed(self, run_id: str) -> int:
-        """Count a finalization that ended in an error that nobody foresaw; how many by now."""
+        """Count a finalization that ended in an unexpected error; how many by now."""
         return int(self.client.hincrby(run_key(run_id), "endings_failed", 1))
 
     def note_published(self, run_id: str, day: date) -> None:
@@ -335,7 +335,9 @@ class RunLedger(Connected):
             together.script("look", keys=[run_key(run_id)], args=[])
         try:
             found = together.answers()
-        except UnicodeDecodeError:  # one of them is no text, and none of the others is told
+        except (
+            UnicodeDecodeError
+        ):  # one of them is not UTF-8, and the client answers none of the others
             found = [self._look(run_id) for run_id in asked]
         answers = dict(zip(asked, found, strict=True))
         return [_record(run_id, answers.get(run_id)) for run_id in run_ids]

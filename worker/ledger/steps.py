@@ -218,6 +218,14 @@ class StepLedger(Connected):
         """Count one more wait of a step, and write down for what; waits in a row by now."""
         return int(script(self.client, "wait")(keys=[step_key(run_id, step_id)], args=[what]))
 
+    def note_hang(self, run_id: str, step_id: str, told: str) -> None:
+        """Write down that the process hangs that runs a step, or ends a run (no step); '' when it
+        goes on. The next attempt at the step wipes it."""
+        if step_id:
+            self.client.hset(step_key(run_id, step_id), "hangs", told)
+        else:
+            self.client.hset(run_key(run_id), "note", told)
+
     def note_config_mismatch(self, run_id: str, step_id: str) -> int:
         """Count a delivery to a worker with another pipeline file; how many in a row by now."""
         return int(self.client.hincrby(step_key(run_id, step_id), MISMATCHES, 1))

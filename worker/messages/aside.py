@@ -1,4 +1,4 @@
-"""Keys of ours in Redis that are of another type are put aside: every read of one is an error.
+"""Moves keys of a wrong type out of the way: every read of such a key is an error.
 
 kombu takes such an answer for the end of the connection, and the worker ends, and the next one.
 """

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from celery import bootsteps
 
-EVENTS_SECONDS = 0.25  # from an event until it is sent, at most; nobody sees the difference
+EVENTS_SECONDS = 0.25  # batching delay of an event, at most: too short to be seen in Flower
 
 
 class EventsTogether(bootsteps.StartStopStep):  # type: ignore[misc]

@@ -41,7 +41,7 @@ def follow(lane: int | None) -> None:
 
 
 def followed() -> int | None:
-    """The lane of the run whose task is at work here; None without one."""
+    """The lane of the run whose task runs in this process; None without one."""
     return _of_task.get()
 
 
@@ -61,7 +61,7 @@ def lane_for(priority: Priority, steps: Mapping[int, int]) -> int:
 
 
 class Turns:
-    """One worker's way round the lanes."""
+    """One worker's round robin over the lanes."""
 
     def __init__(self, leading: Collection[str] = ()) -> None:
         self._leading = frozenset(leading)
@@ -103,7 +103,7 @@ turns = Turns()
 
 
 def install(leading: Collection[str]) -> None:
-    """Let the workers of this process go round the lanes."""
+    """Let the workers of this process serve the lanes in turn (round robin)."""
     global turns
     turns = Turns(leading)
     kombu_redis.Channel._brpop_start = _start  # type: ignore[method-assign]

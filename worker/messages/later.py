@@ -22,8 +22,8 @@ from worker.processes.secrets import redacted
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.1  # between two looks of one worker, at least
-IDLE_SECONDS = 5.0  # between two looks where nothing is due before; a socket's patience is 10
+LOOK_SECONDS = 0.1  # between two polls of one worker, at least
+IDLE_SECONDS = 5.0  # between two polls where nothing is due; sockets time out after 10
 SLEEP_LEAST = 0.01  # Redis before 7 takes less than a millisecond for 0, which is: without end
 AT_ONCE = 100  # messages of one queue per look
 WAKE = "backfill:later-wake"

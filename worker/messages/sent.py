@@ -1,4 +1,4 @@
-"""What is told of a message when it is sent: under the name that people know its task by."""
+"""The event of a sent message, under the name that Flower shows its task by."""
 
 from __future__ import annotations
 

@@ -11,14 +11,15 @@ these is no longer needed):
 - A lost connection makes kombu requeue messages whose tasks still run. → `_restore_unacked`
 - A message is redelivered after the visibility timeout, although its worker lives.
   → `VisibilityHeartbeat`, which makes a short timeout safe: a dead worker's messages come back
-  within a minute, and a six-hour step is never delivered twice.
+  within a minute, and a six-hour step is never delivered twice. Those of a pool process that hangs
+  come back as well (`worker/processes/pulse.py`).
 - A sender subscribes to the result of every message that it sends, and prints a traceback at exit.
   → `send_only`
 - A delayed message is held by the worker that receives it, behind that worker's running step,
   however idle others are.
   → `_put`, which delays it in Redis (`worker/messages/later.py`)
 - A dead worker's message comes back after the visibility timeout, also where its host knows better.
-  → `_append`, which lets a delivered message name its worker (`worker/messages/held.py`)
+  → `_append`, which lets a delivered message name its worker (`worker/messages/delivered.py`)
 - Each operation of a channel makes a client of redis-py, which takes 60 µs, five times a step. It
   holds a pool, and no state of its own. → `_create_client`
 - Revoking a link that is not the last of its chain leaves the chord incomplete for ever.
@@ -40,10 +41,11 @@ from celery.exceptions import TaskRevokedError
 from kombu.utils.json import dumps
 
 from worker.ledger.awaited import Awaited
+from worker.messages.delivered import HOLDER
 from worker.messages.events import EventsTogether
-from worker.messages.held import HOLDER
 from worker.messages.lanes import followed, list_of
 from worker.messages.later import put_off
+from worker.processes import pulse
 from worker.processes.identity import owner
 
 log = logging.getLogger(__name__)
@@ -115,6 +117,12 @@ def _running_tags() -> set[str]:
     return {request.message.delivery_tag for request in tuple(worker_state.active_requests)}
 
 
+def _hung_tags() -> set[str]:
+    """Messages of processes that were ended, and are still there: they hang in the kernel."""
+    running = tuple(worker_state.active_requests) if pulse.ended else ()
+    return {each.message.delivery_tag for each in running if each.worker_pid in pulse.ended}
+
+
 class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
     """Tells Redis every quarter of the visibility timeout which messages this worker holds."""
 
@@ -142,7 +150,7 @@ class VisibilityHeartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
         """Renew the delivery time of every message that this worker holds."""
         try:
             channel = consumer.task_consumer.channel
-            tags = list(set(channel.qos._delivered) | _running_tags())
+            tags = list((set(channel.qos._delivered) | _running_tags()) - _hung_tags())
             with channel.conn_or_acquire() as client:
                 now, _ = client.time()  # Redis' clock: this worker's own may be wrong
                 for first in range(0, len(tags), TOUCH_AT_ONCE):

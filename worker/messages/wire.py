@@ -34,10 +34,10 @@ KEEPS_DELIVERED = ("append", "ack", "reject", "restore_visible", "restore_by_tag
 """What kombu does with its keys for delivered messages."""
 
 OWN_TASKS = ("backfill.step", "backfill.finalize")
-"""What messages may ask for. Celery brings tasks of its own, such as `celery.map`, and none of ours
-sends one."""
+"""The tasks that messages may name. Celery has some of its own, such as `celery.map`, which this
+program never sends."""
 NEVER_SENT = ("timelimit", "eta", "expires")
-"""Headers that Celery acts on before a task runs. No message of ours has any of them: a step's
+"""Headers that Celery acts on before a task runs. Our messages have none of them: a step's
 time-out is in the pipeline file, and delays are Redis'."""
 
 

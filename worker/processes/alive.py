@@ -15,7 +15,7 @@ from contextlib import suppress
 
 VARIABLE = "BACKFILL_ALIVE_FILE"
 BEAT_SECONDS = 5.0  # between two signs
-ILL_SECONDS = 60.0  # without a sign: a health check fails
+UNHEALTHY_SECONDS = 60.0  # without a sign: a health check fails
 END_SECONDS = 180.0  # without a sign: `--end` kills the worker
 USAGE = "python -P -m worker alive [--end]"
 
@@ -31,7 +31,7 @@ def beat(path: str, *, ahead: float = 0.0) -> None:
         os.replace(written, path)
 
 
-def check(arguments: list[str], *, ill: float = ILL_SECONDS, end: float = END_SECONDS) -> int:
+def check(arguments: list[str], *, ill: float = UNHEALTHY_SECONDS, end: float = END_SECONDS) -> int:
     """`alive`: exit code 0 when the worker of `BACKFILL_ALIVE_FILE` is alive, else 1, and why.
 
     With `--end` it kills a worker that has been silent for long, so that what supervises it starts

@@ -148,7 +148,7 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def restart_if_dead(self) -> str:
-        """Start it anew when it has died and its pause is over; what there is to say of it.
+        """Restart it when it has died and its backoff is over; a line for the log about that.
 
         The pause doubles while it dies soon, or cannot be started; of one that is killed, as by the
         kernel for want of memory, it stays short: it did nothing wrong.

@@ -32,7 +32,7 @@ STOP_SECONDS = 10.0
 POLL_SECONDS = 0.02
 VERSION_SECONDS = 5.0  # for a server to tell its version
 MENDED = (6, 2, 20)
-"""Redis below it runs what a script makes of its memory (CVE-2025-49844, and others)."""
+"""Before it, a Lua script can run native code in the server (CVE-2025-49844, and others)."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -40,9 +40,9 @@ class Server:
     """A program that is Redis, or Valkey. The greater one is preferred."""
 
     is_mended: bool
-    """Whether it has no hole that is known to be mended in a later one."""
+    """Whether it is as new as the fix of that hole."""
     is_installed: bool
-    """On the PATH: whoever keeps the machine keeps it up to date."""
+    """On the PATH: updated with the machine."""
     version: tuple[int, ...]
     path: Path
 

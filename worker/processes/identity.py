@@ -10,16 +10,16 @@ from pathlib import Path
 
 def owner() -> str:
     """This process: host, process number and start time, since numbers are used again."""
-    return f"{_host()}|{os.getpid()}|{_born(os.getpid())}"
+    return f"{_host()}|{os.getpid()}|{born(os.getpid())}"
 
 
 def is_dead(owner: str) -> bool:
     """Whether an owner was a process of this host, and is gone. False when that is unknown."""
     host, _, rest = owner.partition("|")
-    pid, _, born = rest.partition("|")
-    if host != _host() or not pid.isdigit() or not born:
+    pid, _, began = rest.partition("|")
+    if host != _host() or not pid.isdigit() or not began:
         return False
-    return _born(int(pid)) != born and not _is_hidden(int(pid))
+    return born(int(pid)) != began and not _is_hidden(int(pid))
 
 
 @cache
@@ -33,7 +33,7 @@ def _host() -> str:
     return f"{socket.gethostname()} {boot} {numbers}".rstrip()
 
 
-def _born(pid: int) -> str:
+def born(pid: int) -> str:
     """When a process started, in the kernel's ticks; empty when it is gone, or cannot be seen."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()

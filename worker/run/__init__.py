@@ -1,1 +1,1 @@
-"""One run, from its plan to its end."""
+"""A run, from its plan to its workers: making plans, sending, control, healing, restoring."""

@@ -1,8 +1,8 @@
 """Heals within limits: young gaps are enqueued, the others are reported.
 
-A phase and date that several runs of healing took in vain is quarantined: it is left, with what
-rests on it, and people are told once. It is tried again when it was repaired otherwise, or when
-somebody lets it go.
+A phase and date that several runs of healing could not repair is quarantined: healing skips it and
+what is computed from it, and notifies once. It is tried again after another run has repaired it, or
+after `planner heal --release`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from planner.plan.command import Command
 from planner.plan.cost import cost_of
 from planner.plan.plan import Plan
 from planner.report.message import gave_up, source_late
+from worker.context import Context
 from worker.ledger.healing import DAY_SECONDS, Healing, Pair
 from worker.ledger.orders import Orders
+from worker.notify import notify
 from worker.run.enqueue import enqueue
 from worker.run.keep import with_keeping
-from worker.run.notify import notify
 from worker.run.plan import Wanted, plan_repair
-from worker.step.context import Context
 
 REASON = "healing"
 
@@ -37,20 +37,20 @@ class Limits:
     dates_a_day: int
     """Dates that a day's runs may take, all together."""
     attempts: int
-    """Runs that may take a phase and date in vain; then it is quarantined."""
+    """Runs that may fail to repair a phase and date before it is quarantined."""
     dollars_a_day: float | None = None
     """What a day's runs may be billed, all together; the one that comes to it is paused."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Healed:
-    """What one look did."""
+    """What one pass of healing did."""
 
     run_id: str | None
     """The run that was enqueued; None when there was nothing to do."""
     plan: Plan
     quarantined: tuple[Pair, ...]
-    """Short, and tried in vain as often as the limits allow."""
+    """Short, after as many attempts as the limits allow."""
     older: tuple[Pair, ...]
     """Short, and older than healing goes."""
     is_spent: bool
@@ -60,7 +60,7 @@ class Healed:
 
     @property
     def leaves_gaps(self) -> bool:
-        """Whether something stays short that no run is at."""
+        """Whether something stays short that no run repairs now."""
         left = self.quarantined or self.older or self.late
         return bool(left or self.is_spent or self.plan.leaves_gaps)
 
@@ -74,7 +74,7 @@ def heal(
     asked: Command | None = None,
     dry_run: bool = False,
 ) -> Healed:
-    """Look once: enqueue the gaps that the limits allow. `assessment` is of the whole calendar."""
+    """One pass: enqueue the gaps that the limits allow. `assessment` is of the whole calendar."""
     ledger, pipeline = context.ledger, context.pipeline
     healing = Healing(context.redis, context.realm)
     first = today - timedelta(days=limits.days)

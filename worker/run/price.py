@@ -13,7 +13,7 @@ from datetime import date
 
 from planner.gaps.gaps import RECOMPUTE
 from planner.pipeline.phase import Phase
-from planner.pipeline.runners import RunnerSpec, SqlRunner
+from planner.pipeline.runners import RunnerSpec
 from planner.pipeline.statements import read_statement
 from planner.plan.cost import cost_of
 from planner.plan.plan import Plan, Step
@@ -22,10 +22,10 @@ from sql.billing import MINIMUM_BYTES_BILLED
 from sql.keeping import rows_query, whole
 from sql.labels import Maker
 from sql.warehouse import Parameters, Warehouse
+from worker.context import Context
+from worker.finalization.labelled import billed_before, runner_of
 from worker.ledger.orders import Orders
 from worker.run.keep import with_keeping
-from worker.run.labelled import billed_before, runner_of
-from worker.step.context import Context
 
 QUERIES_TO_KEEP = 2
 """Of each table that a step writes: a count before it, and its records after."""
@@ -48,7 +48,7 @@ def with_price(context: Context, plan: Plan) -> Plan:
         steps = [step for _, step in plan.steps() if step.phase == name]
         phase = context.pipeline.by_name[name]
         number, spec = runner_of(context, plan, name)
-        if not isinstance(spec, SqlRunner):
+        if not spec.statement_names:
             others[name, number] = len({day for step in steps for day in step.dates})
             continue
         try:
@@ -75,7 +75,7 @@ def _billed(
     context: Context,
     warehouse: Warehouse,
     phase: Phase,
-    spec: SqlRunner,
+    spec: RunnerSpec,
     steps: list[Step],
     values: Mapping[str, str],
 ) -> int:
@@ -86,7 +86,7 @@ def _billed(
     for size, count in Counter(map(len, ranges)).items():
         days = first[size]
         bounds: Parameters = {"start_date": days[0], "end_date": days[-1], **spec.chosen(values)}
-        for name in spec.statements:
+        for name in spec.statement_names:
             text = read_statement(name, context.pipeline_dir)
             total += count * (warehouse.bytes_to_run(text, bounds) or 0)
     return total

@@ -16,13 +16,13 @@ from planner.report.history import write_restore
 from planner.report.message import restore_ended
 from planner.report.restored import Restored, RestoreReport, restore_lines
 from sql import TableNotFound, WarehouseError
+from worker.context import Context
+from worker.finalization.report_files import write_restore_report
 from worker.ledger.lease import Lease
 from worker.ledger.record import RunRecord
 from worker.ledger.restores import RestoreRecord
+from worker.notify import notify
 from worker.processes.secrets import redacted
-from worker.run.notify import notify
-from worker.run.report_files import write_restore_report
-from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def noted(context: Context, record: RestoreRecord, lease: Lease, follow: Follow)
     try:
         yield noting
     except BaseException as error:
-        with suppress(RedisError):  # then it is told as interrupted
+        with suppress(RedisError):  # it is then shown as interrupted
             why = redacted(str(error)) or type(error).__name__
             noting.note(state=RestoreState.FAILED, ended=ledger.now(), why=why)
             _notify(context, noting.record, [noting.record.advice])

@@ -1,11 +1,11 @@
-"""What a run that goes on is told anew of how it shares the fleet."""
+"""Changes how a run that is under way shares the fleet: priority, slots, hours."""
 
 from __future__ import annotations
 
+from worker.context import Context
 from worker.ledger.orders import Changes
 from worker.ledger.record import RunRecord
 from worker.run.enqueue import free_lane
-from worker.step.context import Context
 
 
 def share_anew(context: Context, run: RunRecord, changes: Changes) -> None:

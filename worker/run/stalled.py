@@ -1,4 +1,4 @@
-"""Notices a run that stands still, or takes far longer than planned, and tells people once."""
+"""Notifies once of a run that is stalled, or takes far longer than planned (drift)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from planner.plan.states import RunState, StepState
 from planner.report.message import run_drifts, run_stalled
 from planner.text import counted
+from worker.context import Context
 from worker.ledger.keys import run_key
 from worker.ledger.record import RunRecord, StepRecord
-from worker.run.forecast import outlook
-from worker.run.notify import notify
-from worker.run.serving import held_up_by
-from worker.step.context import Context
+from worker.notify import notify
+from worker.status.forecast import forecast
+from worker.status.no_progress import held_up_by
 
 LOOKS = 4  # at all steps of a run, per BACKFILL_STALLED_SECONDS: reading them is not for nothing
 
 
 def tell_if_slow(context: Context, run: RunRecord) -> bool:
-    """Tell people that a run stands still, or drifts; whether that was done now."""
+    """Notify that a run is stalled, or drifts; whether that was done now."""
     seconds = context.settings.stalled_seconds
     if not context.settings.notify or run.state is not RunState.RUNNING:
         return False
@@ -43,7 +43,7 @@ def _tell_if_stalled(context: Context, run: RunRecord, steps: Sequence[StepRecor
 
 
 def _tell_if_drifting(context: Context, run: RunRecord, steps: Sequence[StepRecord]) -> bool:
-    ahead = outlook(context, run, steps)
+    ahead = forecast(context, run, steps)
     if not ahead.drifts or ahead.planned is None or ahead.left is None:
         return False
     expected = ahead.spent + ahead.left

@@ -4,7 +4,6 @@ from worker.runners.choose import NoRunner, runner_for, which_of
 from worker.runners.job import (
     LEASE_LOST,
     Failed,
-    Held,
     Job,
     Outcome,
     Park,
@@ -14,12 +13,12 @@ from worker.runners.job import (
     Runner,
     Stopped,
     TooLarge,
+    TryLater,
 )
 
 __all__ = [
     "LEASE_LOST",
     "Failed",
-    "Held",
     "Job",
     "NoRunner",
     "Outcome",
@@ -30,6 +29,7 @@ __all__ = [
     "Runner",
     "Stopped",
     "TooLarge",
+    "TryLater",
     "runner_for",
     "which_of",
 ]

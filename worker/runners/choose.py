@@ -89,7 +89,7 @@ def running(spec: RunnerSpec) -> Runner:
 
 
 def absence(spec: RunnerSpec, beside: Path) -> str | None:
-    """What was looked for in vain, and where; None when it exists, or only workers can tell."""
+    """What was not found, and where; None when it exists, or only workers can tell."""
     try:
         return running(spec).absence(beside)
     except Unset:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from planner.pipeline.phase import Phase
-from planner.pipeline.runners import HttpBatchRunner, RunnerSpec, ScriptRunner, SqlRunner
+from planner.pipeline.runners import RunnerSpec
 from planner.pipeline.statements import read_statement
 from planner.plan.made import NO_CODE, Fingerprint
 from sql.errors import WarehouseRefused
@@ -65,13 +65,13 @@ def _normal(text: str) -> str:
 
 def _code(spec: RunnerSpec) -> str:
     """The mark of its files; empty where it cannot be read, or no file of it is known."""
-    if isinstance(spec, SqlRunner | HttpBatchRunner):
+    if not spec.runs_code:
         return NO_CODE
-    if not isinstance(spec, ScriptRunner):
+    if not spec.program:
         return ""  # code of others: only a declared version tells it apart
     try:
-        folder = Path(expand(spec.cwd)).expanduser() if spec.cwd else None
-        named = [Path(expand(word)).expanduser() for word in spec.command]
+        folder = Path(expand(spec.folder)).expanduser() if spec.folder else None
+        named = [Path(expand(word)).expanduser() for word in spec.program]
     except Unset:
         return ""
     if folder is not None:

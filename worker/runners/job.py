@@ -1,4 +1,4 @@
-"""What a runner is given, and what it may answer."""
+"""The contract of a runner: the job that it is given, and the outcomes that it may answer with."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Partway:
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """It says that something upstream is not there."""
+    """It reports that something upstream is missing."""
 
     error: str
 
@@ -121,12 +121,12 @@ class Park:
     seconds: float
     checkpoint: dict[str, Any]
     why: str = "a service works on it"
-    is_held: bool = False
+    is_refused: bool = False
     """Whether the warehouse refuses for now."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class TryLater:
     """The warehouse refuses for now, or does not tell what became of a statement.
 
     The step is parked as long as that is worth it, without spending an attempt.
@@ -158,7 +158,7 @@ class Readiness:
 
 THERE = Readiness(ok=True, detail="is there")
 
-Outcome = Ran | Failed | TooLarge | Partway | Refused | Park | Held | Stopped
+Outcome = Ran | Failed | TooLarge | Partway | Refused | Park | TryLater | Stopped
 
 
 class Runner(Protocol):
@@ -169,7 +169,7 @@ class Runner(Protocol):
         ...
 
     def absence(self, beside: Path) -> str | None:
-        """What was looked for in vain, and where; None when it exists.
+        """What was not found, and where; None when it exists.
 
         `beside` is the pipeline file's folder. Raises `Unset` when only workers can tell.
         """

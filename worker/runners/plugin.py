@@ -1,4 +1,4 @@
-"""Runs a runner of somebody else's, which an installed package names as an entry point.
+"""Runs a runner of another package, which names it as an entry point.
 
 It makes rows, and says how it ended; whether they are there, the recount decides, as for every
 other. What it raises is a failed attempt, and never the worker's end.

@@ -48,7 +48,9 @@ def then(
             continue
         if (rule.output is not None or rule.pattern is not None) and n not in said:
             continue
-        if rule.then == "unchanged" and code != 0:  # it went wrong, whatever it said before
+        if (
+            rule.then == "unchanged" and code != 0
+        ):  # an exit code but 0 is a failure, also after a line that says "unchanged"
             continue
         return rule.then
     if code == 0:

@@ -3,8 +3,8 @@
 A statement that runs when the step must stop is cancelled, and waited for: nothing goes on writing
 once the lease is released. One that ends before the cancellation takes effect counts as run.
 
-The id that a statement's job will have is written down before it is sent. Whoever goes on with the
-step, after a lost answer or in place of a dead worker, asks with it what became of the job.
+The id of a statement's job is written into the checkpoint before the job is sent. After a lost
+answer, and after a takeover from a dead worker, the worker asks for the job by this id.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from worker.runners.job import (
     LEASE_LOST,
     THERE,
     Failed,
-    Held,
     Job,
     Outcome,
     Ran,
     Readiness,
     Stopped,
     TooLarge,
+    TryLater,
 )
 
 POLL_SECONDS = 0.1  # how soon the end of a statement, or a reason to stop it, is noticed
@@ -66,7 +66,7 @@ class Sql:
             except WarehouseError as error:
                 _log(job, f"{name} {job.start} {job.end}: {redacted(str(error))}")
                 if error.patience_seconds:
-                    return Held(error=error, what=name, checkpoint=noted)
+                    return TryLater(error=error, what=name, checkpoint=noted)
                 return outcome_of(name, error)
             except TimeoutError:
                 told = f"{name}: timed out after {job.phase.timeout_seconds:g} s"

@@ -27,6 +27,7 @@ from planner.report.html.live_page import live_pictures, render_index, render_ru
 from planner.report.html.moment import moment_json
 from planner.report.html.render import policy, render_page
 from planner.report.report import Report
+from worker.context import Context
 from worker.ledger.runs import is_run_id
 from worker.serve.gaps import OpenGaps
 from worker.serve.guard import Guard
@@ -35,9 +36,8 @@ from worker.serve.patience import CONNECTIONS_MAX
 from worker.serve.reader import Reader, Readers, trouble_of
 from worker.serve.run_look import RunLook
 from worker.serve.seen import Seen
-from worker.step.context import Context
 
-ANSWER_SECONDS = 5.0  # a page that is opened while Redis hangs says so after this
+ANSWER_SECONDS = 5.0  # a page that is opened while Redis hangs reports that after this
 T = TypeVar("T")
 INDEX = "/"
 NO_RUN = "There is no such run: the list of runs is at /.\n"

@@ -15,9 +15,9 @@ from planner.pipeline.windows import Window
 from planner.plan.plan import new_id
 from planner.report.html.heatmap import Detail, details_of
 from planner.report.html.plan_page import render_plan
+from worker.context import Context
 from worker.run.plan import Wanted, plan_gaps
 from worker.serve.reader import trouble_of
-from worker.step.context import Context
 
 COMMAND = "planner enqueue --gaps"
 BILLED = "Counting is billed here, and was not asked for: `planner serve --gaps-every 1h` does it."

@@ -10,8 +10,8 @@ from planner.errors import BadRecord
 from planner.plan.states import RUN_ACTIVE, STEP_ENDED
 from worker.ledger.ledger import Ledger
 from worker.ledger.record import RunRecord
-from worker.run.status import shown_state
 from worker.serve.seen import Seen
+from worker.status.status import shown_state
 
 RUNS_SHOWN = 100
 

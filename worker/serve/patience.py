@@ -1,7 +1,7 @@
 """How many connections there may be, and how long one may be open without asking for anything.
 
-Whoever opens connections and says nothing, or does not read what it asked for, must not keep others
-out: there is always room for one more, since the one that has waited longest gives way to it.
+A client that opens connections and sends nothing, or does not read its answers, must not keep
+others out: at the limit, the connection that has been idle longest is closed for the new one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import ClassVar
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 REQUEST_SECONDS = 10.0  # for a whole request; uvicorn has a limit between two requests alone
-CONNECTIONS_MAX = 2000  # twice as many as listen to events: whoever opens a page needs one too
+CONNECTIONS_MAX = 2000  # twice as many as listen to events: a page needs one more to be opened
 BACKLOG = 64  # connections that are taken in one turn of the event loop
 SPARE_FILES = 64 + 6 * BACKLOG
 """For Redis and the warehouse, and for connections that are taken and not counted yet."""

@@ -24,7 +24,7 @@ from sql import WarehouseError
 from worker.serve.seen import Seen
 
 LOOK_SECONDS = 1.0  # between two looks
-PATIENCE_SECONDS = 2.0  # a look that takes longer is told as a daemon that does not answer
+PATIENCE_SECONDS = 2.0  # a read that takes longer is reported as an unreachable Redis
 FRESH_SECONDS = 1.0  # a page that is opened shows a look of so long ago
 
 BOOT = secrets.token_hex(4)

@@ -17,14 +17,14 @@ from planner.report.causes import causes, causes_json
 from planner.report.html.moment import CODES, step_row
 from planner.report.html.states import Live
 from planner.text import date_runs
+from worker.context import Context
+from worker.finalization.report import row_of
 from worker.ledger.record import RunRecord, StepRecord
-from worker.run.failures import failures
-from worker.run.forecast import Forecast, outlook
-from worker.run.report import row_of
-from worker.run.status import progress_json
 from worker.serve.seen import Seen
 from worker.serve.tail import last_lines, log_file
-from worker.step.context import Context
+from worker.status.failures import failures
+from worker.status.forecast import Forecast, forecast
+from worker.status.status import progress_json
 
 FORECAST_SECONDS = 5.0  # between two: it simulates the fleet
 CAUSES_SECONDS = 5.0  # between two looks at what failed: it asks for every step
@@ -59,7 +59,7 @@ class RunLook:
         states = {step: state for step, state in states.items() if step in self._steps}
         records = self._records(states)
         if self._is_time("forecast", FORECAST_SECONDS) or record.is_ended:
-            self._ahead = outlook(self._context, record, records)
+            self._ahead = forecast(self._context, record, records)
         self._look_at_causes(record, dates)
         rows = {("cells", f"{p}|{d}"): row for (p, d), row in self._cells(records, dates)}
         rows |= {("steps", each.id): self._step_row(each) for each in records if each.attempt}

@@ -20,12 +20,13 @@ from redis import RedisError
 from planner.pipeline.phase import Phase
 from planner.plan.plan import Step, Task
 from sql import Warehouse, WarehouseError, WarehouseRefused
+from worker.context import Context
 from worker.ledger.budget import Exceeded, spend
+from worker.processes import pulse
 from worker.processes.secrets import redacted
 from worker.runners import (
     LEASE_LOST,
     Failed,
-    Held,
     Job,
     NoRunner,
     Outcome,
@@ -35,20 +36,21 @@ from worker.runners import (
     Refused,
     Stopped,
     TooLarge,
+    TryLater,
     runner_for,
 )
 from worker.step import progress
 from worker.step.before import Before, read_before
 from worker.step.checkpoint import Checkpoint, Range
-from worker.step.context import Context
 from worker.step.ended import Ended, OverBudget
 from worker.step.gate import Pair, short_upstream
-from worker.step.held import given_up, hold, parked
 from worker.step.keep import Keeping
 from worker.step.labels import labels_of
 from worker.step.log import log_path
 from worker.step.made import note_code
+from worker.step.ranges import Ranges
 from worker.step.recount import Recount, recount
+from worker.step.refused import given_up, may_pass, parked
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +59,7 @@ SETTLE_LOOK_SECONDS = 5.0  # between two recounts while a service's rows may sti
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """What an attempt works on."""
+    """One attempt at a step, and what it works on."""
 
     context: Context
     run_id: str
@@ -98,56 +100,65 @@ class Attempt:
     def make(self) -> Ended | Park | Stopped | OverBudget:
         """Run every range, then recount."""
         checkpoint = Checkpoint.model_validate(self.checkpoint).within(self.step.dates)
-        if checkpoint.which is None:
-            checkpoint.which = self.which
+        checkpoint.which = self.which if checkpoint.which is None else checkpoint.which
         if checkpoint.held_until > self.now():
             return self._parked(checkpoint)
         try:
-            unready = self._prepare(checkpoint)
-            if unready is not None:
-                return unready
-            while checkpoint.left:
-                dates = checkpoint.left[0]
-                over = None if checkpoint.runner else self._spend(dates)
-                if over is not None:
-                    return OverBudget(
-                        why=str(over), seconds=over.seconds, checkpoint=checkpoint.as_json()
-                    )
-                outcome = self._run(dates, checkpoint)
-                if isinstance(outcome, Stopped):
-                    self._note_left(outcome, checkpoint)
-                    return replace(outcome, checkpoint=checkpoint.as_json())
-                if isinstance(outcome, Park):
-                    checkpoint.runner = outcome.checkpoint
-                    return Park(seconds=outcome.seconds, checkpoint=checkpoint.as_json())
-                if isinstance(outcome, Held):
-                    checkpoint.runner = outcome.checkpoint
-                    if hold(checkpoint, outcome.what, outcome.error, now=self.now()):
-                        return self._parked(checkpoint)
-                    outcome = given_up(outcome)
-                checkpoint.runner, checkpoint.held_since = {}, None
-                checkpoint.left[:1] = self._rest(dates, outcome, checkpoint)
-            return self._recount(checkpoint)
+            return self._prepare(checkpoint) or self._run_all(checkpoint)
         except WarehouseError as error:
             return self._uncounted(checkpoint, error)
-        except OSError as error:  # a full disk, and what else befalls a machine
+        except OSError as error:  # such as a full disk
             why = redacted(f"the worker's machine: {error}")
             return Ended(done=(), short=dict.fromkeys(self.dates, why))
         except RedisError:  # nothing can be written down now
             raise
-        except Exception as error:  # a mistake of ours: it must not look like a crash
+        except Exception as error:  # a bug of ours: settled as a failure, since it is no crash
             log.exception("%s: %s", self.run_id, self.step_id)
             why = redacted(f"{type(error).__name__}: {error}. See the worker's log.")
             return Ended(done=(), short=dict.fromkeys(self.dates, why))
 
+    def _run_all(self, checkpoint: Checkpoint) -> Ended | Park | Stopped | OverBudget:
+        """Run what is left, range by range, and recount."""
+        while checkpoint.left:
+            ended = self._run_next(checkpoint.left, checkpoint)
+            if ended is not None:
+                return ended
+        return self._recount(checkpoint)
+
+    def _run_next(
+        self, left: list[Range], checkpoint: Checkpoint
+    ) -> Park | Stopped | OverBudget | None:
+        """Run the first range and take it off what is left; how the attempt ends, if it does."""
+        dates = left[0]
+        over = None if checkpoint.runner else self._spend(dates)
+        if over is not None:
+            return OverBudget(why=str(over), seconds=over.seconds, checkpoint=checkpoint.as_json())
+        outcome = self._run(dates, checkpoint)
+        if isinstance(outcome, Stopped):
+            self._note_left(outcome, checkpoint)
+            return replace(outcome, checkpoint=checkpoint.as_json())
+        if isinstance(outcome, Park):
+            checkpoint.runner = outcome.checkpoint
+            return Park(seconds=outcome.seconds, checkpoint=checkpoint.as_json())
+        if isinstance(outcome, TryLater):
+            checkpoint.runner = outcome.checkpoint
+            if may_pass(checkpoint, outcome.what, outcome.error, now=self.now()):
+                return self._parked(checkpoint)
+            outcome = given_up(outcome)
+        checkpoint.runner, checkpoint.held_since = {}, None
+        left[:1] = self._rest(dates, outcome, checkpoint)
+        return None
+
     def _prepare(self, checkpoint: Checkpoint) -> Ended | Stopped | None:
-        """Look at what the dates rest on, and at what is there; how the attempt ends where it may
-        not go on."""
+        """Count upstream, note and keep what the tables hold; how the attempt ends where that says
+        so."""
         if checkpoint.left is None:
             checkpoint.upstream = short_upstream(
                 self._warehouse, self.context.pipeline, self.phase, self.dates
             )
-            checkpoint.left = self._ranges(checkpoint)
+            checkpoint.left = self._ranges.first(
+                self._ready(checkpoint), which=checkpoint.which or 0, attempt=self.number
+            )
         if checkpoint.before is None:
             checkpoint.before = read_before(
                 self._warehouse,
@@ -157,8 +168,8 @@ class Attempt:
                 outdated=self._outdated,
             )
             self._keep_flaws(checkpoint.before)
-            # Before anything is written: who takes over after a crash compares with this.
-            # Where there is nothing to compare with, there will be nothing then either.
+            # Before anything is written: after a takeover, the next attempt compares with this.
+            # Without rows to compare with, there are none after the takeover either.
             if checkpoint.before != Before() and not self.note(_kept(checkpoint)):
                 return Stopped(why=LEASE_LOST)
         return self._keep(checkpoint)
@@ -181,7 +192,7 @@ class Attempt:
 
     def _uncounted(self, checkpoint: Checkpoint, error: WarehouseError) -> Ended | Park:
         """What follows when the tables cannot be counted."""
-        if hold(checkpoint, "the tables cannot be counted", error, now=self.now()):
+        if may_pass(checkpoint, "the tables cannot be counted", error, now=self.now()):
             return self._parked(checkpoint)
         wrong = dict.fromkeys(self.dates, f"the recount failed: {redacted(str(error))}")
         if isinstance(error, WarehouseRefused):
@@ -201,28 +212,13 @@ class Attempt:
 
     # -- ranges ------------------------------------------------------------------------------
 
-    def _ranges(self, checkpoint: Checkpoint) -> list[Range]:
-        """Consecutive dates together at first; each alone once something went wrong."""
-        dates = self._ready(checkpoint)
-        runner = self.phase.runner(checkpoint.which or 0)
-        if self.number > 1 or (runner is not None and runner.takes_one_date):
-            return [(day,) for day in dates]
-        return self._consecutive(dates)
+    @property
+    def _ranges(self) -> Ranges:
+        return Ranges(phase=self.phase, dates=self.step.dates)
 
     def _ready(self, checkpoint: Checkpoint) -> list[date]:
         """The dates whose upstream is there."""
         return [day for day in self.dates if day not in checkpoint.upstream]
-
-    def _consecutive(self, dates: Sequence[date]) -> list[Range]:
-        order = {day: n for n, day in enumerate(self.step.dates)}
-        ranges: list[Range] = []
-        for day in dates:
-            follows = ranges and order[day] == order[ranges[-1][-1]] + 1
-            if follows and len(ranges[-1]) < (self.phase.dates_at_once or len(order)):
-                ranges[-1] = (*ranges[-1], day)
-            else:
-                ranges.append((day,))
-        return ranges
 
     def _rest(self, dates: Range, outcome: Outcome, checkpoint: Checkpoint) -> list[Range]:
         """What is left to do of a range that has run; writes down what went wrong with it."""
@@ -230,14 +226,7 @@ class Attempt:
             checkpoint.remarks |= dict.fromkeys(dates, redacted(outcome.remark))
         match outcome:
             case TooLarge() if len(dates) > 1:
-                left = self._counted(dates, checkpoint).short
-                middle = len(dates) // 2
-                halves = dates[:middle], dates[middle:]
-                return [
-                    part
-                    for half in halves
-                    for part in self._consecutive([day for day in half if day in left])
-                ]
+                return self._ranges.halves(dates, self._counted(dates, checkpoint).short)
             case Partway() if (now := len(self._filled(dates, checkpoint))) > checkpoint.reached:
                 checkpoint.reached = now
                 return [dates]
@@ -304,7 +293,8 @@ class Attempt:
             values=self.values,
             labels=labels_of(self, checkpoint.which),
         )
-        return runner.run(job)
+        with pulse.limited(self.phase.timeout_seconds):
+            return runner.run(job)
 
     # -- what the warehouse shows ------------------------------------------------------------
 
@@ -395,6 +385,6 @@ def _kept(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _merged(days: Sequence[date], *remarks: Mapping[date, str]) -> dict[date, str]:
-    """All that there is to say of some dates, in one text each."""
+    """All remarks on some dates, one text per date."""
     told = {day: [each[day] for each in remarks if day in each] for day in days}
     return {day: "; ".join(texts) for day, texts in told.items() if texts}

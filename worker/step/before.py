@@ -8,9 +8,9 @@ from datetime import date
 
 from pydantic import BaseModel, field_validator
 
-from planner.gaps.audits import run_audits
+from planner.evidence.audits import run_audits
+from planner.evidence.read import read_coverage
 from planner.gaps.gaps import GapReason
-from planner.gaps.read import read_coverage
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window

@@ -68,7 +68,7 @@ class Checkpoint(BaseModel):
         return data
 
     def within(self, dates: Collection[date]) -> Checkpoint:
-        """Without dates that are not the step's, as whoever writes to Redis can put in."""
+        """Without dates that are not the step's: Redis is not trusted to hold only those."""
 
         def own(told: dict[date, str]) -> dict[date, str]:
             return {day: text for day, text in told.items() if day in dates}

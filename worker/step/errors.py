@@ -3,7 +3,7 @@
 Exception
 ├── Requeue                        the message is delivered anew after a delay
 │   ├── Waiting                    what it needs is not there yet, or held by others
-│   ├── Working                        a service works for the step, and is looked at again
+│   ├── Working                    a service works for the step, and is looked at again
 │   ├── AttemptFailed              an attempt failed, and is repeated
 │   └── OtherWorker                this worker's pipeline file or warehouse is not the run's
 └── planner.errors.FleetError
@@ -25,7 +25,7 @@ class Requeue(Exception):
     def __init__(self, seconds: float, why: str = "", awaited: Awaited | None = None) -> None:
         super().__init__(
             round(seconds, 1), why
-        )  # what it can be made anew from, by the result backend
+        )  # from these arguments, the result backend can rebuild it
         self.seconds = seconds
         self.why = why
         self.awaited = awaited

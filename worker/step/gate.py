@@ -11,12 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from planner import clock
-from planner.gaps.assess import assess
-from planner.gaps.counted import gate_phases
+from planner.evidence.tables import gate_phases
 from planner.gaps.gaps import Assessment, SkipReason
-from planner.gaps.read import read_evidence
-from planner.pipeline.closing import Closing
 from planner.pipeline.lookback import lookback, upstream
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
@@ -24,6 +20,7 @@ from planner.pipeline.windows import Window
 from planner.plan.states import DateState
 from planner.report.advice import ENQUEUE
 from sql.warehouse import Warehouse
+from worker.step.judge import judge
 
 Pair = tuple[str, date]
 """A phase and a date."""
@@ -76,9 +73,7 @@ def short_upstream(
     window = Window(
         start=min(each.start for each in windows), end=max(each.end for each in windows)
     )
-    evidence = read_evidence(warehouse, pipeline, phase.after, window, counted=gate_phases(phase))
-    closing = Closing(pipeline=pipeline, now=clock.now(), include_open=True)
-    now = assess(pipeline, evidence, window, phases=phase.after, closing=closing)
+    _, now = judge(warehouse, pipeline, phase.after, window, counted=gate_phases(phase))
     found: dict[date, str] = {}
     for day in dates:
         gap = now.short_upstream(phase, day)

@@ -1,7 +1,7 @@
 """Keeps what a step's tables hold before the run writes them for the first time.
 
-What is kept is noted before the runner begins: whoever takes over after a crash finds it, and keeps
-nothing of what the first attempt had begun to write.
+What is kept is noted in the ledger before the runner begins, so that after a takeover nothing is
+kept of what the crashed attempt had begun to write.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from planner.report.advice import PUT_BACK, restore_command
 from sql import Unsupported, Warehouse, WarehouseError
 from sql.keeping import Keeper, whole
 from sql.warehouse import Cell
+from worker.context import Context
 from worker.ledger.kept import Kept, Left, Place
 from worker.ledger.ledger import Ledger
 from worker.ledger.record import RunRecord
-from worker.step.context import Context
 
 NOTHING = Cell(rows=0)
 

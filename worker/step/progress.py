@@ -6,11 +6,8 @@ import hashlib
 from collections.abc import Collection, Container, Sequence
 from datetime import date
 
-from planner import clock
-from planner.gaps.assess import assess
+from planner.evidence.read import read_coverage
 from planner.gaps.gaps import RECOMPUTE, SHORT
-from planner.gaps.read import read_coverage, read_evidence
-from planner.pipeline.closing import Closing
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
@@ -18,6 +15,7 @@ from planner.plan.plan import Task
 from sql.warehouse import Warehouse
 from worker.step.before import Before, is_unchanged, versions_of
 from worker.step.gate import Pair, upstream_of
+from worker.step.judge import judge
 
 
 def outdated(changed: Container[Pair], phase: Phase, tasks: Sequence[Task]) -> list[date]:
@@ -70,9 +68,7 @@ def filled(
     days = {task.date for task in tasks}
     old_days = [day for day in sorted(days) if day in outdated]
     after = versions_of(warehouse, phase, old_days)
-    evidence = read_evidence(warehouse, pipeline, [phase.name], window)
-    closing = Closing(pipeline=pipeline, now=clock.now(), include_open=True)
-    now = assess(pipeline, evidence, window, phases=[phase.name], closing=closing)
+    _, now = judge(warehouse, pipeline, [phase.name], window)
     short = {
         finding.table
         for day, gap in now.gaps[phase.name].items()

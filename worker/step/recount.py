@@ -1,4 +1,4 @@
-"""The recount: a step succeeds when the tables show the rows, whatever its runner said.
+"""The recount: a step succeeds when the tables show its rows. Its runner's word is no evidence.
 
 A date is judged by what upstream holds now, not by what the plan expected. A date whose rows were
 there before has to be written anew, which counts cannot show: its rows are compared with those of
@@ -11,11 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from planner import clock
-from planner.gaps.assess import assess
 from planner.gaps.gaps import OUTDATED, RECOMPUTE, SHORT, Assessment, Finding, GapReason, count_due
-from planner.gaps.read import read_evidence
-from planner.pipeline.closing import Closing
 from planner.pipeline.phase import Phase
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.windows import Window
@@ -24,6 +20,7 @@ from planner.report.advice import APPENDS, ENQUEUE
 from planner.text import counted
 from sql.warehouse import Warehouse
 from worker.step.before import Before, flaw_key, flaws_of, versions_of
+from worker.step.judge import judge
 
 OWN_WORD = "unchanged, by its own word"
 """The remark on a date of which its runner said that nothing had to change."""
@@ -61,9 +58,7 @@ def recount(
     `sql.WarehouseError`.
     """
     window = Window(start=tasks[0].date, end=tasks[-1].date)
-    evidence = read_evidence(warehouse, pipeline, [phase.name], window)
-    closing = Closing(pipeline=pipeline, now=clock.now(), include_open=True)
-    now = assess(pipeline, evidence, window, phases=[phase.name], closing=closing)
+    evidence, now = judge(warehouse, pipeline, [phase.name], window)
     flaws = flaws_of(phase, evidence.coverage, evidence.audited)
     after = versions_of(warehouse, phase, {t.date for t in tasks if t.reason in RECOMPUTE})
     short: dict[date, str] = {}

@@ -16,6 +16,7 @@ from typing import NoReturn
 from planner.pipeline.phase import Phase
 from planner.plan.plan import PlannedChunk, Step, chunk_of, phase_of
 from planner.plan.states import RUN_ENDED, STEP_ENDED, DateState, RunState, StepState
+from worker.context import Context
 from worker.ledger.awaited import Awaited, awaited_date
 from worker.ledger.connection import now
 from worker.ledger.lease import Lease, Resource
@@ -25,7 +26,6 @@ from worker.runners import Park, Stopped, which_of
 from worker.step import gate
 from worker.step.attempt import Attempt
 from worker.step.billed import note_billed
-from worker.step.context import Context
 from worker.step.ended import Ended, OverBudget
 from worker.step.errors import AttemptFailed, OtherWorker, Requeue, StepFailed, Waiting, Working
 from worker.step.keep import keeping_of
@@ -38,7 +38,7 @@ from worker.step.stop import Stop
 from worker.step.traced import made
 from worker.step.waits import FIRST_WAIT_SECONDS, wait, wait_for_lease, wait_for_run
 
-CRASHES_MAX = 20  # takeovers of one step: so often, the step itself kills its workers
+CRASHES_MAX = 20  # takeovers of one step (poison message): then the step itself kills its workers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class Visit:
     worker: str
 
     def make(self) -> str:
-        """Do what is due. Returns what happened, or raises `Requeue` or `StepFailed`."""
+        """Do what is due: replay, wait, settle or attempt. Raises `Requeue` or `StepFailed`."""
         ledger, record = self.context.ledger, self.record
         if record.state in STEP_ENDED:
             return self._settlement.replay(record)
@@ -144,7 +144,7 @@ class Visit:
                 lease=lease,
             )
             if started is None:
-                keep = True  # there is nothing to give back
+                keep = True  # it was not acquired, so there is nothing to release
                 raise self._wait_for_lease(lease)
             if not isinstance(started, Started):
                 raise Requeue(FIRST_WAIT_SECONDS)  # paused, cancelled or ended since: look anew
@@ -197,7 +197,7 @@ class Visit:
         )
 
     def _give_up(self, taken: Taken, ready: Sequence[date]) -> str:
-        """Settle a step that kills its workers."""
+        """Fail a step that has killed its workers too often, as a dead letter would be."""
         why = f"gave up: {CRASHES_MAX} workers died while they ran it"
         keeping = keeping_of(self.context, self.run, self.phase)
         lost = keeping.given_up(ready) if keeping else {}
@@ -228,7 +228,7 @@ class Visit:
         parked = {
             "parked": lease.token,
             "checkpoint": json.dumps(park.checkpoint),
-            "waiting": park.why[:ERROR_CHARS] if park.is_held else "",
+            "waiting": park.why[:ERROR_CHARS] if park.is_refused else "",
         }
         self.context.ledger.transition(
             self.run.id, self.id, token=lease.token, state=StepState.RUNNING, fields=parked
@@ -342,7 +342,7 @@ class Visit:
             lease.release()
 
     def _config_mismatch(self, record: StepRecord, other: Mismatch) -> str:
-        """This worker's configuration is not the run's: leave the step to one whose is."""
+        """This worker's configuration is not the run's: leave the step to another worker."""
         if self.context.ledger.note_config_mismatch(self.run.id, self.id) <= CONFIG_MISMATCHES_MAX:
             raise self._wait(other.waits_for, OtherWorker)
         failed = dict.fromkeys(self._settlement.unfinished(), other.reason)
@@ -365,7 +365,7 @@ def visit(
     worker: str,
     on_run: Callable[[RunRecord], None] = lambda run: None,
 ) -> str:
-    """Handle one delivery of a step's message; `on_run` is told its run. See `Visit.make`."""
+    """Handle one delivery of a step's message; `on_run` is called with its run."""
     look = context.ledger.look(run_id, step_id)
     chunk = look.chunk if look else None
     if look is not None and chunk is None:

@@ -1,12 +1,12 @@
-"""How a step waits: what for, for how long at most, and what wakes it before."""
+"""How a step waits: what it waits for, its longest pause (backoff), and what wakes it earlier."""
 
 from __future__ import annotations
 
 from planner.plan.states import RunState
+from worker.context import Context
 from worker.ledger.awaited import Awaited, awaited_resource, awaited_run
 from worker.ledger.lease import Lease
 from worker.ledger.record import RunRecord
-from worker.step.context import Context
 from worker.step.errors import Requeue, Waiting
 
 FIRST_WAIT_SECONDS = 0.25  # then pauses grow up to BACKFILL_POLL_MAX_SECONDS
@@ -23,7 +23,7 @@ def wait(
 ) -> Requeue:
     """To be raised: the step waits for something, a little longer every time.
 
-    What it awaits wakes it; it comes by unwoken for what ends without a word.
+    What it awaits wakes it. The pause is a fallback, for a holder that died and so wakes no step.
     """
     waits = context.ledger.note_wait(run.id, step_id, what)
     longest = context.settings.poll_max_seconds

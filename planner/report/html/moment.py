@@ -36,7 +36,7 @@ def script_json(name: str, content: dict[str, Any]) -> Markup:
 
 
 def moment_json(shown: Pictures) -> dict[str, Any]:
-    """How every phase stands on every day, twice, and what there is to say of single dates."""
+    """How every phase stands on every day, before and after, with details of single dates."""
     return {
         "moment": shown.moment,
         "run_id": shown.run_id or None,

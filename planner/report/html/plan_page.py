@@ -11,8 +11,8 @@ from planner.pipeline.calendar import Calendar
 from planner.pipeline.pipeline import Pipeline
 from planner.pipeline.shape import shapes
 from planner.plan.estimate import Estimate
-from planner.plan.outlook import outlook, short_now
 from planner.plan.plan import Plan
+from planner.plan.planned_days import planned_days, short_now
 from planner.report.html.heatmap import Detail, Pictures
 from planner.report.html.markup import Markup, el, join
 from planner.report.html.render import NOTHING, over, page, section
@@ -38,7 +38,7 @@ def render_plan(
         entity=pipeline.entity,
         seasons=Calendar(pipeline=pipeline).seasons(plan.reach),
         before=plan.days_before,
-        after=outlook(plan),
+        after=planned_days(plan),
         moment="before",
         shapes=shapes(pipeline),
         details=tuple(details),

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from string import Template
 
+from planner.plan.states import RunState, StepState
 from planner.report.html import tables
 from planner.report.html.heatmap import Pictures, legend, maps, pictures_of
 from planner.report.html.markup import Markup, el, join
@@ -160,7 +161,7 @@ def _header(report: Report, *, is_served: bool) -> Markup:
     facts += [("billed", line.removeprefix("billed: ")) for line in billed_lines(report)]
     facts += [("kept", line.removeprefix("kept: ")) for line in keep_lines(report)]
     facts += [("code", line.removeprefix("code: ")) for line in code_lines(report)]
-    look = "good" if report.state == "complete" else "bad"
+    look = "good" if report.state == RunState.COMPLETE else "bad"
     return join(
         [
             *(el("p", line, class_="lost") for line in loss_lines(report)),
@@ -182,7 +183,7 @@ def _header(report: Report, *, is_served: bool) -> Markup:
 
 def _figures(report: Report) -> Markup:
     check = report.validation
-    succeeded = sum(row.state == "succeeded" for row in report.steps)
+    succeeded = sum(row.state == StepState.SUCCEEDED for row in report.steps)
     undone = sum(len(failure.dates) for failure in report.failures)
     figures = [
         (f"{check.checked - len(check.short):,}", f"of {check.checked:,} phase-dates repaired", ""),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from planner.plan.states import StepState
 from planner.report.html.markup import Markup, el
 from planner.report.report import Report, StepRow, billed_text
 from planner.text import counted, date_runs, duration, moment
@@ -130,7 +131,7 @@ def _bar(bar: Bar, lane: int, phase: int, first: float, span: float) -> list[Mar
         billed_text("billed", row.billed, row.labelled) if row.billed else "",
         row.error[:ERROR_CHARS],
     ]
-    good = row.state == "succeeded"
+    good = row.state == StepState.SUCCEEDED
     parts = [
         el(
             "rect",

@@ -2,7 +2,7 @@
 
 `dies_before_body`: after a step's success is stored, and before its chord hears of it.
 `dies_before_rest`: after a failed step is settled, and before the rest of its chunk is sent.
-`freezes_before_rest`: there as well, but it stays, as one that hangs; `frozen` is its number.
+`freezes_at_end`: when it is to end a run, and it stays, as one that hangs; `frozen` is its number.
 """
 
 import os
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 if "worker" in sys.orig_argv:
-    from celery import _state
+    from celery import _state, signals
     from celery.backends.redis import RedisBackend
     from celery.canvas import _chain
 
@@ -38,8 +38,12 @@ if "worker" in sys.orig_argv:
     def _apply_async(self, *arguments, **options):
         if _state.get_current_worker_task() is not None:
             _die_if("dies_before_rest")
-            _freeze_if("freezes_before_rest")
         return _stock_apply_async(self, *arguments, **options)
 
+    def _at_start(sender, **ignored):
+        if sender.name == "backfill.finalize":
+            _freeze_if("freezes_at_end")
+
+    signals.task_prerun.connect(_at_start)
     RedisBackend.on_chord_part_return = _part_return
     _chain.apply_async = _apply_async

@@ -22,7 +22,7 @@ if parked == '' then
   if state == STEP.RUNNING then redis.call('HINCRBY', KEYS[3], 'crashes', 1) end
   redis.call('HSET', KEYS[3], 'began', now)
 end
-redis.call('HDEL', KEYS[3], 'parked')
+redis.call('HDEL', KEYS[3], 'parked', 'hangs')
 redis.call('HSETNX', KEYS[3], 'started', now)
 redis.call('HSETNX', KEYS[1], 'started', now)
 redis.call('HSET', KEYS[3], 'token', ARGV[2], 'worker', ARGV[3], 'waits', 0, 'waiting', '')

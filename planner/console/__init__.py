@@ -1,0 +1,1 @@
+"""What commands share: options, output, the context that they open, and how each is imported."""

@@ -1,0 +1,1 @@
+"""What the warehouse shows of tables: counts, ids that differ, audits. Judges nothing."""
