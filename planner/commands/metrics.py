@@ -96,7 +96,7 @@ class OpenGapsCollector:
         yield from self._metrics
 
     def count_again(self) -> None:
-        """Count, or say why not: the figures of before stay, and tell when they were counted."""
+        """Count, or report why not: the last figures stay, with the time of their count."""
         try:
             self.count()
         except WarehouseError as error:
