@@ -62,7 +62,7 @@ def metrics(
     required_ledger(context)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(FleetMetrics(context))
-    found = OpenGaps(context)
+    found = OpenGapsCollector(context)
     if gaps_every is not None:
         found.count()
         registry.register(found)
@@ -84,7 +84,7 @@ def metrics(
         server.shutdown()
 
 
-class OpenGaps:
+class OpenGapsCollector:
     """The gaps of the whole calendar, as they were counted last."""
 
     def __init__(self, context: Context) -> None:

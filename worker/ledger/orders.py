@@ -41,7 +41,7 @@ class Orders:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Changes:
+class OrderChanges:
     """What changes of a run that is under way; None: unchanged."""
 
     priority: Priority | None = None
@@ -52,5 +52,5 @@ class Changes:
         return self != UNCHANGED
 
 
-UNCHANGED = Changes()
+UNCHANGED = OrderChanges()
 PLAIN = Orders()

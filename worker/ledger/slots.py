@@ -53,7 +53,7 @@ class Member(Data):
         return bool(known) or self.warehouse == run.warehouse
 
 
-def made(pipeline: Pipeline) -> tuple[str, str]:
+def pipeline_version(pipeline: Pipeline) -> tuple[str, str]:
     """What tells a pipeline file apart: the pipeline's name, and its checksum."""
     return pipeline.name, pipeline.checksum
 
