@@ -208,7 +208,8 @@ def _with_history(
 
 
 def _write_beside(warehouse: Warehouse, dataset: str, report: Report, made: Made) -> None:
-    """Add what made the run's dates, and its commands; a history of before has no tables for it."""
+    """Add what made the run's dates, and its commands; a history of an earlier version lacks
+    their tables."""
     try:
         write_made(warehouse, dataset, made)
         write_commands(warehouse, dataset, report.run_id, report.pipeline, report.commands)

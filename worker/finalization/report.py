@@ -55,7 +55,7 @@ class FinalState:
 
     @property
     def note(self) -> str:
-        """What to say of a missing count; empty when there is one."""
+        """Why there is no final count; empty when there is one."""
         return f"{UNCOUNTED}: {self.counted}" if isinstance(self.counted, str) else ""
 
     @cached_property
@@ -148,7 +148,7 @@ def recounts(context: Context, run: RunRecord, plan: Plan) -> dict[Pair, tuple[i
 
 
 def remarks(context: Context, run: RunRecord, plan: Plan) -> tuple[Remark, ...]:
-    """What there is to know of dates that are done, one entry per phase and text."""
+    """Remarks on dates that are done, one entry per phase and text."""
     groups: dict[tuple[str, str], list[date]] = defaultdict(list)
     steps = dict(plan.steps())
     told = context.ledger.told(run.id, [*steps], "remarks")
@@ -205,7 +205,7 @@ def _rows(context: Context, run: RunRecord, plan: Plan) -> tuple[StepRow, ...]:
 
 
 def row_of(record: StepRecord, step: Step) -> StepRow:
-    """A step as it went, or goes."""
+    """The report's row of a step."""
     return StepRow(
         id=record.id,
         phase=step.phase,

@@ -1,4 +1,4 @@
-"""What the user allows one run, beside its plan."""
+"""The options of one run, beside its plan: limits, keeping, priority, hours."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Member(Data):
 
 
 def pipeline_version(pipeline: Pipeline) -> tuple[str, str]:
-    """What tells a pipeline file apart: the pipeline's name, and its checksum."""
+    """The version of a pipeline file: the pipeline's name, and the file's checksum."""
     return pipeline.name, pipeline.checksum
 
 

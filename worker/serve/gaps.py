@@ -59,7 +59,7 @@ class OpenGaps:
             self._counted = {**self._counted, "trouble": told}
 
     def count_every(self, seconds: float, stopped: threading.Event) -> None:
-        """Count, again and again, in a thread of its own."""
+        """Count periodically, in a thread of its own."""
         while True:
             self.count()
             if stopped.wait(seconds):

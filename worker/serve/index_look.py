@@ -17,7 +17,7 @@ RUNS_SHOWN = 100
 
 
 class IndexLook:
-    """Looks at the newest runs."""
+    """Polls the newest runs."""
 
     def __init__(self, ledger: Ledger, gaps: Callable[[], dict[str, Any] | None]) -> None:
         self._ledger = ledger

@@ -51,7 +51,7 @@ class _Versions:
 
 
 class Reader:
-    """Looks at one thing for many."""
+    """Polls one page's state for all of its listeners."""
 
     def __init__(self, look: Callable[[], PageState]) -> None:
         self._look = look
@@ -185,7 +185,7 @@ class Readers:
 
 
 def trouble_of(error: Exception) -> str:
-    """What to say of a look that failed; its text may be a server's."""
+    """The text of a poll that failed; a part of it may be a server's."""
     match error:
         case TimeoutError():
             return "Redis does not answer: what stands here is of before."

@@ -38,7 +38,7 @@ Pair = tuple[str, date]
 
 
 class RunLook:
-    """Looks at one run, again and again."""
+    """Polls one run."""
 
     def __init__(self, context: Context, run_id: str, plan: Plan) -> None:
         self._context = context
