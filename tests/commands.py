@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
@@ -28,8 +29,8 @@ from unittest.mock import patch
 
 from planner import cli, clock, commands
 from planner.plan.states import RunState
+from worker.context import Context
 from worker.ledger import connection
-from worker.step.context import Context
 
 COMMAND_SECONDS = 240.0
 IMPORTED = [
@@ -103,6 +104,24 @@ def planner(
         done = _forked(arguments, dict(environment), cwd, seconds, before)
     assert "Traceback" not in done.err, done.err
     return done
+
+
+def python(
+    code: str,
+    *arguments: str,
+    environment: Mapping[str, str],
+    cwd: Path,
+    seconds: float = COMMAND_SECONDS,
+) -> Done:
+    """Run code to its end, as `python -c` does; what commands import, its process has imported."""
+    return _forked(arguments, dict(environment), cwd, seconds, partial(_run, code))
+
+
+def _run(code: str) -> None:
+    """In the fork: instead of a command."""
+    sys.argv[0] = "-c"
+    exec(compile(code, "<string>", "exec"), {"__name__": "__main__"})
+    raise SystemExit(0)
 
 
 def here(

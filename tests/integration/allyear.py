@@ -22,8 +22,8 @@ from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql.local import LocalWarehouse
 from tests.commands import Done, here, impatient
+from worker.context import Context
 from worker.finalization.finalize import finalize
-from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
 from worker.step.visit import visit
 

@@ -22,9 +22,9 @@ from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql.local import LocalWarehouse
 from tests.commands import Done, here, planner
+from worker.context import Context
 from worker.finalization.finalize import finalize
 from worker.run.plan import Wanted, plan_gaps
-from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
 from worker.step.visit import visit
 

@@ -23,8 +23,8 @@ from sql.local import LocalWarehouse
 from sql.warehouse import Table
 from tests.bigquery_server.rest import BigQueryServer
 from tests.commands import Done, here, impatient
+from worker.context import Context
 from worker.run.plan import Wanted, plan_gaps
-from worker.step.context import Context
 from worker.step.visit import visit
 
 FIRST, LAST = date(2026, 3, 1), date(2026, 3, 12)

@@ -27,13 +27,13 @@ from tests.bigquery_server.faults import ACCESS_DENIED
 from tests.bigquery_server.rest import BigQueryServer
 from tests.commands import Done
 from tests.integration.mart import DAYS, RUN, SCOPE, Mart
+from worker.context import Context
 from worker.finalization.labelled import note_labelled
 from worker.ledger.orders import Orders
 from worker.run.control import resume
 from worker.run.keep import prepare, with_keeping
 from worker.run.plan import Wanted, plan_repair
 from worker.status.status import status_json
-from worker.step.context import Context
 from worker.step.visit import visit
 
 Say = Callable[..., Done]
