@@ -154,7 +154,51 @@ def _waits(error: GoogleAPICallError, kind: type[WarehouseError]) -> tuple[float
     return _PATIENCE.get(reason_of(error), _PATIENCE[""])
 
 
-def _verdict(error: GoogleAPICallError) -> tuple[type[WarehouseError], str]:
+_Verdict = tuple[type[WarehouseError], str]
+
+_LATER: _Verdict = (WarehouseUnreachable, "Try again later.")
+_VERDICTS: tuple[tuple[set[str | int], _Verdict], ...] = (
+    (
+        {"notFound", 404},
+        (
+            TableNotFound,
+            "Check the table's name, its project and its location: BACKFILL_LOCATION is where "
+            "jobs run, and tables of two locations are not read in one statement.",
+        ),
+    ),
+    (
+        {"bytesBilledLimitExceeded"},
+        (TooLarge, "Ask for fewer dates, or raise BACKFILL_MAX_BYTES."),
+    ),
+    (
+        {"responseTooLarge", "resourcesExceeded", 413},
+        (TooLarge, "It is too large (413): ask for fewer dates."),
+    ),
+    (
+        {"accessDenied", 403},
+        (
+            AccessDenied,
+            "Grant roles/bigquery.jobUser on the project and roles/bigquery.dataViewer on the "
+            "dataset (dataEditor where steps write).",
+        ),
+    ),
+    (
+        {"quotaExceeded"},
+        (WarehouseUnreachable, "Wait until the quota is renewed, or ask Google for more."),
+    ),
+    ({"billingNotEnabled"}, (WarehouseRefused, "Enable billing for the project.")),
+    ({"authError", "required", 401}, (WarehouseUnreachable, _LOGIN)),
+    (
+        {"stopped", "timeout"},
+        (WarehouseUnreachable, "The job was stopped before its end: ask for fewer dates."),
+    ),
+    ({"rateLimitExceeded", "jobRateLimitExceeded", "tableUnavailable"}, _LATER),
+    ({"backendError", "internalError", "jobBackendError", "jobInternalError"}, _LATER),
+)
+"""Google's reason, or the HTTP status without one → the error that it is, and the advice."""
+
+
+def _verdict(error: GoogleAPICallError) -> _Verdict:
     """Which error it is, and the advice. By Google's reason where there is one: the client turns
     a reason it does not know, such as bytesBilledLimitExceeded, into a 500.
     """
@@ -163,35 +207,11 @@ def _verdict(error: GoogleAPICallError) -> tuple[type[WarehouseError], str]:
         return WarehouseUnreachable, "Rows that are streamed in cannot be changed for 30 minutes."
     if any(words in _said(error).lower() for words in _CONTENDED):
         return WarehouseUnreachable, "Another statement writes the table: try again later."
-    match reason or code:
-        case "notFound" | 404:
-            return TableNotFound, (
-                "Check the table's name, its project and its location: BACKFILL_LOCATION is where "
-                "jobs run, and tables of two locations are not read in one statement."
-            )
-        case "bytesBilledLimitExceeded":
-            return TooLarge, "Ask for fewer dates, or raise BACKFILL_MAX_BYTES."
-        case "responseTooLarge" | "resourcesExceeded" | 413:
-            return TooLarge, "It is too large (413): ask for fewer dates."
-        case "accessDenied" | 403:
-            return AccessDenied, (
-                "Grant roles/bigquery.jobUser on the project and roles/bigquery.dataViewer on the "
-                "dataset (dataEditor where steps write)."
-            )
-        case "quotaExceeded":
-            return WarehouseUnreachable, "Wait until the quota is renewed, or ask Google for more."
-        case "billingNotEnabled":
-            return WarehouseRefused, "Enable billing for the project."
-        case "authError" | "required" | 401:
-            return WarehouseUnreachable, _LOGIN
-        case "stopped" | "timeout":
-            return WarehouseUnreachable, "The job was stopped before its end: ask for fewer dates."
-        case "rateLimitExceeded" | "jobRateLimitExceeded" | "backendError" | "internalError":
-            return WarehouseUnreachable, "Try again later."
-        case "jobBackendError" | "jobInternalError" | "tableUnavailable":
-            return WarehouseUnreachable, "Try again later."
+    known = next((verdict for keys, verdict in _VERDICTS if (reason or code) in keys), None)
+    if known is not None:
+        return known
     if code == 408 or (code >= 500 and code != 501):
-        return WarehouseUnreachable, "Try again later."
+        return _LATER
     if "attempted to read too many tables" in _said(error):
         return Unsupported, (
             "A dataset of more than 1,000 tables has no records that can be read: counts alone "

@@ -35,8 +35,8 @@ from planner.sandbox.workers import SandboxWorkers, environment_of, sandbox_work
 from planner.settings import Settings
 from sql import open_warehouse
 from tests.commands import COMMAND_SECONDS, Done, planner
+from worker.context import Context
 from worker.ledger.ledger import Ledger
-from worker.step.context import Context
 
 # The same examples every time, so that a build never turns red by chance: some in `make test`, more
 # in `make test-all`. To look for new ones: pytest tests/unit --hypothesis-profile search

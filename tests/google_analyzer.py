@@ -74,14 +74,22 @@ def evaluate(expression: str) -> Any:
     """What a GoogleSQL expression is by Google's reference implementation. Raises its error."""
     request = EvaluateRequest(sql=expression)
     request.options.CopyFrom(AnalyzerOptions(language_options=_language()).to_proto())
-    value = (
-        _service()
-        .wasm_client.call_grpc_func("ZetaSqlLocalService_Evaluate", request, EvaluateResponse)
-        .value
+    answer = _service().wasm_client.call_grpc_func(
+        "ZetaSqlLocalService_Evaluate", request, EvaluateResponse
     )
+    return _read(answer.value)
+
+
+def _read(value: Any) -> Any:
+    """A value of the analyzer's as one of Python; a STRUCT is the tuple of its fields."""
     kind = value.WhichOneof("value")
     found = getattr(value, kind) if kind else None
-    return EPOCH + timedelta(days=found) if kind == "date_value" else found
+    match kind:
+        case "date_value":
+            return EPOCH + timedelta(days=found)
+        case "struct_value":
+            return tuple(map(_read, found.field))
+    return found
 
 
 class _Frozen(dict[str, Any]):

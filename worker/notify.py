@@ -21,11 +21,11 @@ from redis import RedisError
 
 from planner.report.message import Message
 from planner.settings import Settings
+from worker.context import Context
 from worker.ledger.keys import PREFIX
 from worker.processes.children import signal_group
 from worker.processes.secrets import learn, redacted
 from worker.runners.deadline import DeadlineClient, within
-from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 

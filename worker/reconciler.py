@@ -22,6 +22,7 @@ from planner.plan.states import RUN_ACTIVE, STEP_ENDED, RunState, StepState
 from sql import WarehouseError
 from worker.app import app, queue_names
 from worker.canvas import final_message, rest, unsettled
+from worker.context import Context
 from worker.finalization.finalize import finalize
 from worker.finalization.lost import end_if_lost
 from worker.ledger.keys import run_key
@@ -34,7 +35,6 @@ from worker.messages.transport import send_only
 from worker.run.control import settle_idle
 from worker.run.stalled import tell_if_slow
 from worker.status.no_progress import lacking
-from worker.step.context import Context
 from worker.step.errors import Requeue
 
 log = logging.getLogger(__name__)

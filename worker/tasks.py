@@ -18,6 +18,7 @@ from planner.errors import BadRecord
 from planner.plan.plan import chunk_of
 from worker.app import app
 from worker.canvas import ids_of, rest, unsettled
+from worker.context import Context, context_here
 from worker.finalization.finalize import finalize as finalize_run
 from worker.ledger.record import RunRecord
 from worker.messages import lanes
@@ -26,7 +27,6 @@ from worker.messages.transport import AWAITED, WAIT
 from worker.processes import pulse
 from worker.processes.logs import tell_of
 from worker.run.tidy import vacuum_daily
-from worker.step.context import Context, context_here
 from worker.step.errors import Requeue, StepFailed, Working
 from worker.step.visit import visit
 

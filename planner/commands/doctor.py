@@ -33,7 +33,7 @@ from sql import WarehouseError, load
 DISK_LEAST = 1 << 30  # bytes; a season of logs is a tenth of it
 
 if TYPE_CHECKING:
-    from worker.step.context import Context
+    from worker.context import Context
 
 
 def doctor(json: opt.Json = False) -> None:

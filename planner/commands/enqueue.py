@@ -35,8 +35,8 @@ from planner.plan.plan import Plan
 from planner.text import counted
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.ledger.ledger import Ledger
-    from worker.step.context import Context
 
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan, and send nothing.")]

@@ -30,8 +30,8 @@ from planner.plan.plan import new_id
 from planner.text import counted, date_runs, nearest
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.status.runs_of_date import Tried
-    from worker.step.context import Context
 
 RUNS_SHOWN = 3
 RANGES_SHOWN = 4

@@ -46,8 +46,8 @@ from planner.report.history import open_gaps, write_gaps
 from planner.text import date_ranges
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.run.plan import Wanted
-    from worker.step.context import Context
 
 ENQUEUE = ("planner", "enqueue", "--gaps")
 DETAILS_SHOWN = 10  # gaps that are explained one by one; the table has them all

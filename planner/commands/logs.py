@@ -16,8 +16,8 @@ from planner.plan.states import StepState
 from planner.text import nearest
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.ledger.record import StepRecord
-    from worker.step.context import Context
 
 LINES = 200
 TOLD = (StepState.FAILED, StepState.RUNNING)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
 from planner.console import options as opt
 from planner.console.context import (
@@ -120,37 +121,12 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
     elif plan.is_empty:
         out.print("Nothing to do.")
     else:
-        per_phase: dict[str, Counter[str]] = {name: Counter() for name in pipeline.by_name}
-        for _, step in plan.steps():
-            per_phase[step.phase].update(str(task.reason) for task in step.tasks)
-            per_phase[step.phase]["steps"] += 1
-        reasons = [
-            reason
-            for reason in GapReason
-            if reason in USUAL or any(tally[reason] for tally in per_phase.values())
-        ]
-        out.print(
-            count_table(
-                f"{plan.plan_id}: {counted(len(plan.chunks), 'chunk')}, "
-                f"{counted(plan.steps_total, 'step')}",
-                ["phase", "steps", *reasons],
-                [
-                    [phase, tally["steps"], *(tally[reason] for reason in reasons)]
-                    for phase, tally in per_phase.items()
-                    if tally["steps"]
-                ],
-            )
-        )
+        out.print(_step_table(plan, pipeline))
         for line in [*estimate_lines(plan.estimate), *chunk_lines(plan)]:
             out.print(line, soft_wrap=True, markup=False)
     for line in choice_lines(plan.values, plan.pinned):
         note(line)
-    for phase, runner in plan.runners.items():
-        if runner.absent:
-            why = "; ".join(runner.absent)
-            note(f"{phase} is run by its runner {runner.number} ({runner.kind}), because {why}")
-        if runner.note:
-            note(f"{phase}, runner {runner.number} ({runner.kind}): {runner.note}")
+    _note_runners(plan)
     if plan.publishes:
         days = date_ranges(plan.publishes)
         note(f"published when the run has ended, and never verified, as no table shows it: {days}")
@@ -158,6 +134,38 @@ def print_plan(plan: Plan, pipeline: Pipeline) -> None:
     if plan.cost is not None and not plan.is_empty:
         for line in price_lines(plan.cost):
             note(line)
+
+
+def _note_runners(plan: Plan) -> None:
+    for phase, runner in plan.runners.items():
+        if runner.absent:
+            why = "; ".join(runner.absent)
+            note(f"{phase} is run by its runner {runner.number} ({runner.kind}), because {why}")
+        if runner.note:
+            note(f"{phase}, runner {runner.number} ({runner.kind}): {runner.note}")
+
+
+def _step_table(plan: Plan, pipeline: Pipeline) -> Table:
+    """Phase × reason: how many dates its steps take."""
+    per_phase: dict[str, Counter[str]] = {name: Counter() for name in pipeline.by_name}
+    for _, step in plan.steps():
+        per_phase[step.phase].update(str(task.reason) for task in step.tasks)
+        per_phase[step.phase]["steps"] += 1
+    reasons = [
+        reason
+        for reason in GapReason
+        if reason in USUAL or any(tally[reason] for tally in per_phase.values())
+    ]
+    return count_table(
+        f"{plan.plan_id}: {counted(len(plan.chunks), 'chunk')}, "
+        f"{counted(plan.steps_total, 'step')}",
+        ["phase", "steps", *reasons],
+        [
+            [phase, tally["steps"], *(tally[reason] for reason in reasons)]
+            for phase, tally in per_phase.items()
+            if tally["steps"]
+        ],
+    )
 
 
 def price_lines(cost: PlanCost) -> list[str]:

@@ -196,6 +196,12 @@ def _print_status(found: dict[str, Any]) -> None:
     if len(found["code"]) > 1:
         codes = ", then ".join(each["code"] for each in found["code"])
         out.print(f"the scripts' code changed during the run: {codes}", markup=False)
+    _print_progress(found)
+    _print_end(found)
+
+
+def _print_progress(found: dict[str, Any]) -> None:
+    """What is left to do, and what its steps wait for."""
     ahead = found["estimate"]
     if found["state"] in (RunState.RUNNING, RunState.PAUSED) and ahead["left_seconds"] is not None:
         out.print(f"about {duration(ahead['left_seconds'])} left{_against(ahead)}")
@@ -209,6 +215,10 @@ def _print_status(found: dict[str, Any]) -> None:
         again = _seconds(each["again"]) or now
         tried = Retrying(reason=each["reason"], steps=tuple(each["steps"]), again=again)
         out.print(tried.line(now), markup=False, soft_wrap=True)
+
+
+def _print_end(found: dict[str, Any]) -> None:
+    """What the final validation found, what was published, and what failed by cause."""
     if found["validation"]:
         check = found["validation"]
         out.print(

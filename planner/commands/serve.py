@@ -16,7 +16,7 @@ from planner.console.output import err, note
 from planner.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from worker.step.context import Context
+    from worker.context import Context
 
 PORT = 9465
 FREE_SECONDS = 600  # between two counts of a warehouse that bills nothing

@@ -30,9 +30,9 @@ from planner.text import duration
 from worker.status.waits import retrying, waits
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.ledger.record import RunRecord, StepRecord
     from worker.status.forecast import Forecast
-    from worker.step.context import Context
 
     Show = Callable[[RunRecord, Sequence[StepRecord], Forecast, Sequence[str]], None]
 

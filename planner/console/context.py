@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from planner.pipeline.windows import Window
     from planner.plan.cost import Cost
     from planner.plan.plan import Plan
+    from worker.context import Context
     from worker.ledger.ledger import Ledger
     from worker.ledger.record import RunRecord
     from worker.run.changed import Changes
     from worker.run.plan import Wanted
-    from worker.step.context import Context
 
 
 def settings_here() -> Settings:
@@ -37,7 +37,7 @@ def settings_here() -> Settings:
 
 def open_context(settings: Settings | None = None) -> Context:
     """The context of a command: calls to Redis time out soon, because a person waits."""
-    from worker.step.context import Context
+    from worker.context import Context
 
     return Context(settings or settings_here(), patient=False)
 

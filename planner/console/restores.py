@@ -13,8 +13,8 @@ from planner.report.restored import restore_lines, restore_markdown
 from planner.text import counted, moment, timestamp
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.ledger.restores import RestoreRecord
-    from worker.step.context import Context
 
 
 LOOK_SECONDS = 0.5  # between two looks at a restore that goes on
@@ -37,7 +37,7 @@ def restore_row(record: RestoreRecord) -> dict[str, object]:
 
 
 def restore_exit(record: RestoreRecord) -> Exit:
-    """The exit code of a restore: 0 while it goes on, too."""
+    """The exit code of a restore; 0 while it is under way."""
     is_well = record.state in (RestoreState.RUNNING, RestoreState.RESTORED)
     return Exit.DONE if is_well else Exit.FAILED
 

@@ -18,7 +18,7 @@ from planner.console.options import LINE_CHARS
 from planner.plan.command import Command
 
 if TYPE_CHECKING:
-    from worker.step.context import Context
+    from worker.context import Context
 
 PACKAGE = "backfill-fleet"
 

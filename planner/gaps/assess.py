@@ -171,6 +171,17 @@ class _Judge:
             return SkipReason.OPEN
         if phase.is_source:
             return self.unsettled.why_source_empty(phase, day)
+        absent = self._why_upstream_empty(phase, day)
+        if absent is not None:
+            return absent
+        if undue is None and any(self._is_lost(name, day) for name in phase.after):
+            return None if self._holds(phase, day) else SkipReason.ACCEPTED
+        if undue is None and self.unsettled.rests_on_nothing(phase, day):
+            return SkipReason.UNJUDGED
+        return undue
+
+    def _why_upstream_empty(self, phase: Phase, day: date) -> SkipReason | None:
+        """Why nothing is due in what a date is computed from; None when something is in each."""
         above = [self._why_absent(phase, name, day) for name in phase.after]
         absent = [why for why in above if why is not None]
         for why in _UNSETTLED:
@@ -182,11 +193,7 @@ class _Judge:
             absent = [why for why in absent if why is not SkipReason.BOOTSTRAP]
         if absent:
             return next((why for why in _RIGHTLY if why in absent), SkipReason.UPSTREAM_MISSING)
-        if undue is None and any(self._is_lost(name, day) for name in phase.after):
-            return None if self._holds(phase, day) else SkipReason.ACCEPTED
-        if undue is None and self.unsettled.rests_on_nothing(phase, day):
-            return SkipReason.UNJUDGED
-        return undue
+        return None
 
     def _why_absent(self, phase: Phase, name: str, day: date) -> SkipReason | None:
         """Why a phase above has nothing due for a date: of that day, or, where it is due more or

@@ -82,7 +82,7 @@ class Phase(Model):
     """Pause before the first retry. It doubles, with jitter, up to ten minutes."""
 
     def in_zone(self, zone: str) -> Self:
-        """The phase with the days of its tables told in its own time zone, or in the pipeline's."""
+        """The phase, its tables' days by its own time zone, or by the pipeline's."""
         own = self.timezone or zone
         return self.model_copy(
             update={
@@ -174,6 +174,15 @@ class Phase(Model):
 
     @model_validator(mode="after")
     def _runnable(self) -> Self:
+        # In this order: the first that is wrong is the one that is told.
+        self._check_expects()
+        if self.runners and not self.after:
+            raise ValueError(f"phase {self.name!r} has a runner, so it must say what it is `after`")
+        self._check_days()
+        self._check_writers()
+        return self
+
+    def _check_expects(self) -> None:
         if self.after and any(self.expected(spec) for spec in self.tables):
             raise ValueError(
                 f"phase {self.name!r} has `expects`, and comes after others: those say what it "
@@ -181,8 +190,8 @@ class Phase(Model):
             )
         for spec in self.tables:
             self._check_expected(spec)
-        if self.runners and not self.after:
-            raise ValueError(f"phase {self.name!r} has a runner, so it must say what it is `after`")
+
+    def _check_days(self) -> None:
         if self.reads and self.lookback_days:
             raise ValueError(
                 f"phase {self.name!r} has lookback_days and reads, which say the same: write reads "
@@ -201,6 +210,8 @@ class Phase(Model):
                 f"phase {self.name!r} is a source, whose rows tell what is due: bootstrap_days is "
                 "for phases that are computed; leave days of a source out with [[exclude]]"
             )
+
+    def _check_writers(self) -> None:
         for spec in self.tables:
             if self.runners and is_sharded(spec.name):
                 raise ValueError(
@@ -209,7 +220,6 @@ class Phase(Model):
         for runner in self.runners:
             if runner.resumes_by:
                 self._check_resume(runner.resumes_by)
-        return self
 
     def _check_expected(self, spec: TableSpec) -> None:
         expects = self.expected(spec)

@@ -82,8 +82,8 @@ def published(who: str, chains: int, environment: Mapping[str, str]) -> tuple[fl
 def _ours() -> tuple[float, object]:
     from planner.plan.plan import Plan
     from planner.settings import load_settings
+    from worker.context import Context
     from worker.run.enqueue import send_run
-    from worker.step.context import Context
 
     context = Context(load_settings(), patient=False)
     plan = Plan.model_validate_json(Path(os.environ["BENCH_PLAN"]).read_bytes())

@@ -6,8 +6,8 @@ import sys
 from itertools import islice
 
 from planner.settings import load_settings
+from worker.context import Context
 from worker.run.enqueue import send_steps
-from worker.step.context import Context
 
 
 def main(run_id: str, steps: int) -> None:

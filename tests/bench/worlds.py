@@ -18,9 +18,9 @@ from planner.plan.chunks import chunk_id
 from planner.plan.plan import Plan, PlannedChunk, Step
 from planner.plan.states import RunState
 from tests.integration.bench import DAYS, Bench
+from worker.context import Context
 from worker.run.plan import Wanted, plan_gaps
 from worker.step.attempt import Attempt
-from worker.step.context import Context
 from worker.step.ended import Ended
 
 RUN = "run-of-this-bench"

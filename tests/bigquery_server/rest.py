@@ -141,7 +141,7 @@ class BigQueryServer:
         self.release()  # or a request that waits for a held job would outlive us by 10 s
         self._http.shutdown()
         self._http.hang_up()
-        self._http.server_close()  # waits for the threads of its connections
+        self._http.server_close()
         self._thread.join()
         if self.unknown and not self.expect_unknown and error is None:
             asked = "; ".join(self.unknown)
@@ -183,6 +183,22 @@ class _Http(ThreadingHTTPServer):
         super().__init__(address, _Handler)
         self.bigquery = server
         self._open: set[Any] = set()
+        self.idle: list[ServedWarehouse] = []
+        """Those of connections that have ended: to open one costs more than most answers."""
+
+    def warehouse(self) -> ServedWarehouse:
+        """One for a connection, of its own as long as it lasts."""
+        with suppress(IndexError):
+            return self.idle.pop()
+        warehouse = ServedWarehouse(self.bigquery.folder)
+        warehouse.shown = self.bigquery.shown
+        warehouse.by_hour = self.bigquery.by_hour
+        return warehouse
+
+    def server_close(self) -> None:
+        super().server_close()  # waits for the threads of its connections
+        while self.idle:
+            self.idle.pop().close()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._open.add(request)
@@ -210,12 +226,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self._warehouse = ServedWarehouse(self.server.bigquery.folder)
-        self._warehouse.shown = self.server.bigquery.shown
-        self._warehouse.by_hour = self.server.bigquery.by_hour
+        self._warehouse = self.server.warehouse()
 
     def finish(self) -> None:
-        self._warehouse.close()
+        self.server.idle.append(self._warehouse)
         super().finish()
 
     def do_GET(self) -> None:

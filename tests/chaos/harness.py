@@ -17,9 +17,9 @@ import redis
 
 from planner.plan.states import STEP_ENDED, DateState, StepState
 from tests.conftest import Sandbox
+from worker.context import Context
 from worker.ledger.record import RunRecord
 from worker.processes.children import Child
-from worker.step.context import Context
 
 RUN_SECONDS = 240.0
 LOOK_SECONDS = 0.1

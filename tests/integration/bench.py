@@ -20,9 +20,9 @@ from planner.plan.plan import Step, Task
 from planner.settings import Settings
 from sql import Table, Warehouse, open_warehouse
 from tests.integration.job import spans
+from worker.context import Context
 from worker.runners import Park, Stopped
 from worker.step.attempt import Attempt
-from worker.step.context import Context
 from worker.step.ended import Ended
 
 FIRST = date(2024, 1, 1)

@@ -21,10 +21,10 @@ from planner.report.report import Report
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql.local import LocalWarehouse
-from tests.commands import Done, planner
+from tests.commands import Done, look
+from worker.context import Context
 from worker.finalization.finalize import finalize
 from worker.run.plan import Wanted, plan_gaps
-from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
 from worker.step.visit import visit
 
@@ -215,7 +215,7 @@ class Mart:
     def command(self, *words: str, **more: str) -> Done:
         """A command as a user types it, in an environment with these variables too."""
         environment = {**os.environ, **environment_of(self.settings), **more}
-        return planner(*words, environment=environment, cwd=self.place)
+        return look(*words, environment=environment, cwd=self.place)
 
     def move_to_bigquery(self) -> None:
         """From now on its tables are asked for at the BigQuery server, which keeps in `safe`."""

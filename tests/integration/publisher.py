@@ -31,10 +31,10 @@ from celery.result import AsyncResult
 from planner.settings import load_settings
 from worker.app import app
 from worker.canvas import final_message, step_message
+from worker.context import Context
 from worker.reconciler import reconcile
 from worker.run.control import cancel, retry
 from worker.run.enqueue import send_run
-from worker.step.context import Context
 
 EVENTS = State()
 """What Flower makes of the events it hears."""

@@ -25,10 +25,10 @@ from planner.report.report import Report
 from planner.settings import Settings
 from sql import open_warehouse
 from sql.errors import WarehouseRefused
+from worker.context import Context
 from worker.finalization.finalize import finalize
 from worker.run.plan import Wanted, plan_gaps
 from worker.step import visit
-from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
 
 FIRST = date(2025, 3, 1)

@@ -28,9 +28,9 @@ from tests.bigquery_server.faults import Fault
 from tests.bigquery_server.rest import BigQueryServer
 from tests.integration.bench import DAYS, GAMES, Bench
 from tests.integration.visits import RUN, SCOPE, Visits
+from worker.context import Context
 from worker.finalization.finalize import finalize
 from worker.runners.sql import read_statement
-from worker.step.context import Context
 from worker.step.errors import Requeue
 from worker.step.recount import recount
 

@@ -16,9 +16,9 @@ from planner.plan.parse import read_plan
 from planner.report.markdown import render_markdown
 from tests.commands import Done
 from tests.integration.mart import DAILY, DAYS, RUN, STATEMENTS, MakeMart, Mart
+from worker.context import Context
 from worker.ledger.keys import run_key
 from worker.runners.environment import fill
-from worker.step.context import Context
 
 Say = Callable[..., Done]
 SPAN = ("--start", str(DAYS[1]), "--end", str(DAYS[2]), "--no-cascade")

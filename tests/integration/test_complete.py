@@ -35,8 +35,8 @@ from tests.integration.mart import (
     MakeMart,
     Mart,
 )
+from worker.context import Context
 from worker.finalization.finalize import finalize
-from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
 from worker.step.visit import visit
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -44,10 +45,11 @@ DAILY = table("mart.daily")
 TABLES = [GAMES, PLAYERS, EMPTY, PIECE, DAILY]
 
 
-@pytest.fixture
-def local(tmp_path: Path) -> Iterator[LocalWarehouse]:
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two datasets; six dates in March, three rows each; one table empty, one in one piece."""
-    warehouse = LocalWarehouse(tmp_path)
+    folder = tmp_path_factory.mktemp("counting")
+    warehouse = LocalWarehouse(folder)
     for each in TABLES:
         by = "" if each is PIECE else " PARTITION BY d"
         warehouse.run(f"CREATE TABLE {each.name} (d DATE, game STRING){by}", {})
@@ -58,6 +60,14 @@ def local(tmp_path: Path) -> Iterator[LocalWarehouse]:
                 "UNNEST(GENERATE_ARRAY(1, 3)) AS n",
                 {"first": FIRST, "last": LAST},
             )
+    warehouse.close()
+    return folder
+
+
+@pytest.fixture
+def local(built: Path, tmp_path: Path) -> Iterator[LocalWarehouse]:
+    """A copy to change."""
+    warehouse = LocalWarehouse(shutil.copytree(built, tmp_path / "warehouse"))
     yield warehouse
     warehouse.close()
 

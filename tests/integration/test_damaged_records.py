@@ -13,10 +13,10 @@ from planner.plan.parse import read_plan
 from planner.plan.states import RunState
 from planner.settings import load_settings
 from tests.integration.bad import Run
+from worker.context import Context
 from worker.ledger.keys import run_key
 from worker.ledger.ledger import Ledger
 from worker.reconciler import reconcile
-from worker.step.context import Context
 
 HUGE = "9" * 40
 

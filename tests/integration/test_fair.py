@@ -19,7 +19,7 @@ from tests.integration.shop import RUN, Shop, day
 from tests.integration.tiny import FIRST, Tiny
 from tests.waiting import until
 from worker.ledger.lease import Lease, Resource
-from worker.ledger.orders import Changes, Orders
+from worker.ledger.orders import OrderChanges, Orders
 from worker.messages.lanes import LANES, list_of
 from worker.messages.later import put_off, waiting
 from worker.messages.transport import _put, withholding
@@ -228,7 +228,7 @@ def test_what_waits_looks_at_once_at_what_its_run_is_told(shop: Shop, step: str)
     put_off(client, "sessionise", raw, HOUR)
     whole_day = Hours(begin=time(0, 0), end=time(23, 59))
 
-    resume(shop.context, RUN, changes=Changes(hours=whole_day))
+    resume(shop.context, RUN, changes=OrderChanges(hours=whole_day))
 
     assert client.zscore(waiting("sessionise"), raw) == 0.0
     assert shop.ledger.require(RUN).hours == whole_day

@@ -18,8 +18,8 @@ from planner.plan.states import RunState
 from tests.chaos.proxy import Proxy
 from tests.integration.tiny import Tiny
 from tests.waiting import until
+from worker.context import Context
 from worker.processes.children import Child, supervised
-from worker.step.context import Context
 
 COLUMNS = "name,state,exception,worker,retries"
 WIDTH, HEIGHT = 1500, 640

@@ -14,10 +14,10 @@ from sql.errors import WarehouseError
 from tests.integration.bad import Run
 from tests.integration.mart import DAYS, RUN, Mart
 from tests.integration.test_restore import TWICE, redo, rows, run
+from worker.context import Context
 from worker.ledger.kept import Kept, Left
 from worker.ledger.keys import restore_key, run_key
 from worker.run.restore import restore
-from worker.step.context import Context
 
 BEYOND = DAYS[-1].replace(day=20)  # of no step of the run
 EMPTY = Kept(rows=0)

@@ -12,7 +12,7 @@ from planner import clock
 from planner.gaps.gaps import SkipReason
 from planner.settings import Settings
 from tests.integration.test_accepted import CLEAN, CLEANED, Till
-from worker.step.context import Context
+from worker.context import Context
 
 PIPELINE = (
     CLEANED

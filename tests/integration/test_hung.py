@@ -13,9 +13,9 @@ from planner.plan.states import RunState
 from tests.integration.shop import RUN, Shop, day
 from tests.integration.tiny import Tiny
 from tests.waiting import until
+from worker.context import Context
 from worker.run.hung import Hangs
 from worker.status.no_progress import held_up_by
-from worker.step.context import Context
 
 
 def held_up(context: Context, run_id: str) -> list[str]:

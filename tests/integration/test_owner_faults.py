@@ -37,12 +37,12 @@ from tests.integration.test_http_runner import (
     token_command,
 )
 from tests.integration.visits import RUN, Visits
+from worker.context import Context
 from worker.finalization.finalize import finalize
 from worker.ledger.lease import Lease, Resource
 from worker.run.enqueue import require_here
 from worker.run.plan import with_runners
 from worker.step import visit
-from worker.step.context import Context
 from worker.step.errors import StepFailed
 
 LATER = f"""

@@ -18,8 +18,8 @@ from planner.pipeline.load import SHIPPED
 from tests.commands import Done
 from tests.integration.mart import Mart
 from tests.integration.shop import RUN, Shop, day
+from worker.context import Context
 from worker.ledger.lease import Lease
-from worker.step.context import Context
 from worker.step.errors import Requeue
 from worker.step.resources import leases_of
 from worker.step.visit import visit

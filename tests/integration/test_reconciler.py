@@ -16,11 +16,11 @@ from tests.integration.shop import Shop
 from tests.integration.tiny import Tiny
 from tests.waiting import until
 from worker import janitor
+from worker.context import Context
 from worker.ledger.slots import KEY, sign_off, sign_on
 from worker.messages.lanes import list_of
 from worker.messages.later import Delivery, deliver, put_off, waiting
 from worker.reconciler import LOOKED, reconcile_in_turn
-from worker.step.context import Context
 
 
 @pytest.fixture(scope="module")

@@ -33,13 +33,13 @@ from sql.errors import KeptExpired, WarehouseRefused, WarehouseUnreachable
 from tests.bigquery_server.rest import BigQueryServer
 from tests.commands import Done
 from tests.integration.mart import DAILY, DAYS, RUN, SCOPE, STATEMENTS, Mart
+from worker.context import Context
 from worker.ledger.lease import Lease, Resource
 from worker.ledger.orders import Orders
 from worker.ledger.restores import RestoreRecord
 from worker.run.keep import prepare, with_keeping
 from worker.run.plan import Wanted, plan_gaps
 from worker.run.restore import restore
-from worker.step.context import Context
 from worker.step.keep import Keeping
 from worker.step.visit import CRASHES_MAX
 

@@ -18,6 +18,7 @@ from tests.integration.mart import DAYS, Mart
 from tests.integration.shop import RUN, Shop, day
 from tests.integration.tiny import Tiny
 from tests.waiting import until
+from worker.context import Context
 from worker.finalization.finalize import finalize
 from worker.janitor import Janitor
 from worker.ledger.slots import KEY, Member, members_now, sign_on
@@ -28,7 +29,6 @@ from worker.reconciler import reconcile
 from worker.run.control import resume
 from worker.status.no_progress import held_up_by, lacking
 from worker.status.status import status_json
-from worker.step.context import Context
 from worker.step.errors import Requeue
 from worker.step.visit import visit
 
@@ -213,7 +213,7 @@ Worker = Callable[..., Context]
 @pytest.fixture
 def worker(shop: Shop, files: Path, monkeypatch: pytest.MonkeyPatch) -> Worker:
     """A worker with some settings, which looks at its files whenever it is asked."""
-    monkeypatch.setattr("worker.step.context.REREAD_SECONDS", 0.0)
+    monkeypatch.setattr("worker.context.REREAD_SECONDS", 0.0)
 
     def made(**settings: object) -> Context:
         return Context(shop.context.settings.model_copy(update=settings), patient=False)

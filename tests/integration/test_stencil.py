@@ -27,7 +27,7 @@ from planner.settings import load_settings
 from worker import canvas
 from worker.app import app
 from worker.messages.transport import send_only
-from worker.step.context import Context
+from worker.context import Context
 
 context = Context(load_settings(), patient=False)
 plan, pipeline, run = context.plan("{RUN}"), context.pipeline, "{RUN}"

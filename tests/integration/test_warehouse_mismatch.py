@@ -18,12 +18,12 @@ from sql import Warehouse, WarehouseUnreachable
 from tests.integration.shop import RUN, Shop, day, drain
 from tests.integration.tiny import Tiny
 from tests.waiting import until
+from worker.context import Context
 from worker.finalization.finalize import finalize
 from worker.processes.children import supervised
 from worker.run.enqueue import require_here
 from worker.run.plan import owed_now
 from worker.step import visit
-from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX
 
@@ -163,7 +163,7 @@ def test_a_warehouse_that_cannot_be_opened_is_no_other_warehouse(
     shop: Shop, begun: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As BigQuery without credentials: the attempt and the count tell of it."""
-    monkeypatch.setattr("worker.step.context.open_warehouse", refuse)
+    monkeypatch.setattr("worker.context.open_warehouse", refuse)
     context = Context(shop.context.settings, patient=False)
 
     with pytest.raises(Requeue):

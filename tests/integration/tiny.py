@@ -32,13 +32,13 @@ from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from tests.chaos.proxy import Proxy
 from tests.waiting import until
+from worker.context import Context
 from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.record import RunRecord
 from worker.processes.children import Child, supervised
 from worker.processes.embedded_redis import find_redis_server
 from worker.processes.workers import worker_process
 from worker.run.enqueue import free_lane
-from worker.step.context import Context
 
 FIRST = date(2024, 1, 1)
 DAYS = 120

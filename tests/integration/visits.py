@@ -10,12 +10,12 @@ from planner.pipeline.windows import Window
 from planner.plan.plan import Plan
 from planner.plan.states import STEP_ENDED, RunState
 from tests.integration.bench import DAYS, WAIT_SECONDS, Bench
+from worker.context import Context
 from worker.finalization.finalize import finalize
 from worker.ledger.orders import Orders
 from worker.ledger.record import StepRecord
 from worker.run.plan import Wanted, plan_gaps
 from worker.step import visit
-from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
 
 SCOPE = Window(start=DAYS[0], end=DAYS[-1])

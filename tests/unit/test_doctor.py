@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -27,6 +27,14 @@ def live_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("live")
     made(folder, [path.read_text() for path in sorted(LIVE.glob("*.sql"))]).close()
     return folder
+
+
+@pytest.fixture(scope="module")
+def unchanged(live_tables: Path) -> Iterator[Warehouse]:
+    """The live tables, opened once. Not to be written to."""
+    warehouse = open_warehouse(f"local:{live_tables}")
+    yield warehouse
+    warehouse.close()
 
 
 @pytest.fixture
@@ -57,10 +65,10 @@ def edited(tmp_path: Path, *changes: tuple[str, str]) -> Pipeline:
     return load_pipeline(str(path))
 
 
-def test_the_live_pipeline_fits_the_live_tables(live: Warehouse) -> None:
+def test_the_live_pipeline_fits_the_live_tables(unchanged: Warehouse) -> None:
     pipeline = load_pipeline("nba-live")
 
-    assert failed(live, pipeline) == []
+    assert failed(unchanged, pipeline) == []
     assert sum(len(phase.tables) for phase in pipeline.phases) == 14
 
 
@@ -71,10 +79,10 @@ def test_the_planned_pipeline_fits_the_planned_tables(tmp_path: Path) -> None:
     assert failed(made(tmp_path, statements), load_pipeline("nba")) == []
 
 
-def test_a_wrong_column_is_told_with_the_nearest_one(live: Warehouse, tmp_path: Path) -> None:
+def test_a_wrong_column_is_told_with_the_nearest_one(unchanged: Warehouse, tmp_path: Path) -> None:
     pipeline = edited(tmp_path, ('date = "cache_date"', 'date = "cached_date"'))
 
-    (check,) = failed(live, pipeline)
+    (check,) = failed(unchanged, pipeline)
 
     assert check.what == "precompute: nba_precompute.player_daily_cache"
     assert "no column 'cached_date'" in check.detail
@@ -93,17 +101,17 @@ def test_a_date_that_is_a_text_is_told(live: Warehouse, tmp_path: Path) -> None:
     assert "name a DATE, DATETIME or TIMESTAMP column" in check.detail
 
 
-def test_a_table_that_is_not_there_is_told(live: Warehouse, tmp_path: Path) -> None:
+def test_a_table_that_is_not_there_is_told(unchanged: Warehouse, tmp_path: Path) -> None:
     pipeline = edited(tmp_path, ("ml_feature_store_v2", "ml_feature_store_v3"))
 
-    (check,) = failed(live, pipeline)
+    (check,) = failed(unchanged, pipeline)
 
     assert "has no such table" in check.detail
     assert "did you mean 'nba_predictions.ml_feature_store_v2'?" in check.advice
 
 
-def test_the_filter_of_a_table_is_a_column_too(live: Warehouse, tmp_path: Path) -> None:
-    (check,) = failed(live, edited(tmp_path, ("is_voided = {", "is_void = {")))
+def test_the_filter_of_a_table_is_a_column_too(unchanged: Warehouse, tmp_path: Path) -> None:
+    (check,) = failed(unchanged, edited(tmp_path, ("is_voided = {", "is_void = {")))
 
     assert "did you mean 'is_voided'?" in check.advice
 
@@ -116,20 +124,20 @@ def test_the_filter_of_a_table_is_a_column_too(live: Warehouse, tmp_path: Path) 
     ],
 )
 def test_partitions_that_cannot_keep_or_show_the_dates_are_told(
-    live: Warehouse,
+    unchanged: Warehouse,
     monkeypatch: pytest.MonkeyPatch,
     change: dict[str, object],
     told: str,
 ) -> None:
-    stock: Callable[[str], Partitioning] = live.partitioning
+    stock: Callable[[str], Partitioning] = unchanged.partitioning
 
     def partitioning(table: str) -> Partitioning:
         found = stock(table)
         return replace(found, **change) if table.endswith("prediction_accuracy") else found
 
-    monkeypatch.setattr(live, "partitioning", partitioning)
+    monkeypatch.setattr(unchanged, "partitioning", partitioning)
 
-    (check,) = failed(live, load_pipeline("nba-live"))
+    (check,) = failed(unchanged, load_pipeline("nba-live"))
 
     assert told in check.detail
     assert check.advice
@@ -162,14 +170,14 @@ def test_rows_without_a_date_are_told(live: Warehouse) -> None:
 
 
 def test_records_that_may_not_be_read_are_told_with_what_to_grant(
-    live: Warehouse, monkeypatch: pytest.MonkeyPatch
+    unchanged: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*asked: object) -> object:
         raise AccessDenied("Access Denied. Grant roles/bigquery.dataViewer on the dataset.")
 
-    monkeypatch.setattr(live, "partitions", refused)
+    monkeypatch.setattr(unchanged, "partitions", refused)
 
-    checks = list(check_tables(live, load_pipeline("nba-live"), today=TODAY))
+    checks = list(check_tables(unchanged, load_pipeline("nba-live"), today=TODAY))
 
     assert all(check.ok for check in checks)
     assert all("Grant roles/bigquery.dataViewer" in check.detail for check in checks)

@@ -82,11 +82,17 @@ def imported(module: str, tree: ast.Module) -> set[str]:
     return found & NAMES.keys()
 
 
+@cache
+def imports_of(module: str) -> list[str]:
+    """The modules of ours that a module of ours imports."""
+    return sorted(imported(module, parsed(NAMES[module])))
+
+
 def edges(group: Callable[[str], str]) -> dict[str, dict[str, str]]:
     """Group → the groups that it imports, each with one import that shows it."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
-    for module, path in NAMES.items():
-        for other in sorted(imported(module, parsed(path))):
+    for module in NAMES:
+        for other in imports_of(module):
             if group(other) != group(module):
                 found[group(module)].setdefault(group(other), f"{module} → {other}")
     return found

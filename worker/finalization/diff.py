@@ -18,11 +18,11 @@ from sql import WarehouseError
 from sql.changes import ChangedRow, Comparison
 from sql.keeping import whole
 from sql.warehouse import Warehouse
+from worker.context import Context
 from worker.finalization.kept import require_kept, specs_of
 from worker.ledger.kept import Kept, Place
 from worker.ledger.record import RunRecord
 from worker.processes.secrets import redacted
-from worker.step.context import Context
 from worker.step.mismatch import mismatch
 
 log = logging.getLogger(__name__)

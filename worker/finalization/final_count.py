@@ -15,10 +15,10 @@ from planner.plan.states import RunState
 from planner.report.report import NOT_COUNTED, Short, Validation
 from planner.validation.counts import Counts, count_tables
 from sql import WarehouseError, WarehouseUnreachable
+from worker.context import Context
 from worker.ledger.record import RunRecord
 from worker.processes.secrets import redacted
 from worker.status.no_progress import lacking
-from worker.step.context import Context
 from worker.step.errors import Requeue
 from worker.step.mismatch import CONFIG_MISMATCHES_MAX, mismatch
 
@@ -75,7 +75,7 @@ def _is_away(context: Context, run: RunRecord, error: WarehouseError) -> bool:
 
 
 def held_up(context: Context, run: RunRecord, why: str) -> Requeue:
-    """To be raised: the run's end waits for the warehouse; `planner status` and the log say so."""
+    """The `Requeue` to raise while the run's end waits for the warehouse; noted, and logged."""
     context.ledger.note_end_waits(run.id, f"its end waits: {why}")
     log.warning("%s: its end waits: %s", run.id, why)
     return Requeue(WAREHOUSE_LOOK_SECONDS)

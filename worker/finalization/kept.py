@@ -10,9 +10,9 @@ from planner.pipeline.calendar import Calendar
 from planner.pipeline.phase import Phase
 from planner.pipeline.tables import TableSpec
 from planner.text import date_runs
+from worker.context import Context
 from worker.ledger.kept import Kept, Place
 from worker.ledger.record import RunRecord
-from worker.step.context import Context
 from worker.step.mismatch import is_here, keeps_here
 
 SHOWN = 6  # of dates, in an error

@@ -15,10 +15,10 @@ from planner.pipeline.windows import Window
 from planner.plan.states import RunState, StepState
 from planner.report.message import run_ended
 from planner.report.report import Failure, Report, Short, Validation
+from worker.context import Context
 from worker.finalization.report_files import write_report
 from worker.ledger.record import RunRecord
 from worker.notify import notify
-from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def end_if_lost(context: Context, run: RunRecord, states: Mapping[str, StepState
 
 
 def lose(context: Context, run: RunRecord, why: str) -> None:
-    """End a run as failed that cannot be counted, report what is left of it, and tell people."""
+    """End a run as failed that cannot be counted, report what is left of it, and notify."""
     report = _report(context, run, why)
     if not context.ledger.lose(run, why, report=report.model_dump_json()):
         return  # another has ended it

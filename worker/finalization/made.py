@@ -11,8 +11,8 @@ from planner.plan import made as notes
 from planner.plan.made import UNKNOWN, Fingerprint, Made, MadeBy
 from planner.plan.states import DateState
 from planner.report.made import write_made
+from worker.context import Context
 from worker.ledger.record import RunRecord
-from worker.step.context import Context
 
 
 def made_by(context: Context, run: RunRecord, dates: Mapping[tuple[str, date], DateState]) -> Made:

@@ -14,13 +14,13 @@ from planner import clock
 from planner.pipeline.calendar import Calendar
 from planner.pipeline.closing import Closing
 from planner.pipeline.publish import Publication, Publish
+from worker.context import Context
 from worker.ledger.lease import Lease
 from worker.processes import pulse
 from worker.processes.secrets import redacted
 from worker.runners.environment import fill
 from worker.runners.job import LEASE_LOST, Job, Ran, Stopped
 from worker.runners.script import Script
-from worker.step.context import Context
 from worker.step.stop import Stop
 
 
@@ -70,7 +70,7 @@ def _newest(context: Context, publishing: Publish, last: date) -> list[date]:
 def _complaint(
     context: Context, publishing: Publish, run_id: str, day: date, stop: Stop
 ) -> str | None:
-    """Publish a date; what went wrong, or why it had to stop; None when neither."""
+    """Publish a date; the error, or why it had to stop; None when it was published."""
     try:
         with pulse.limited(publishing.timeout_seconds):
             outcome = Script(publishing.runner).run(_job(context, publishing, run_id, day, stop))

@@ -12,7 +12,7 @@ from planner.report.html.restore_page import render_restore
 from planner.report.markdown import render_markdown
 from planner.report.report import Report
 from planner.report.restored import RestoreReport, restore_markdown
-from worker.step.context import Context
+from worker.context import Context
 
 
 def write_report(context: Context, report: Report) -> None:

@@ -23,7 +23,7 @@ class EndLedger(Connected):
     def conclude(
         self, run_id: str, state: RunState, ending: RunEnding, *, report: str, endings: int
     ) -> bool:
-        """End a run with its report, and free its dates; False when it has ended, or goes on.
+        """End a run with its report, and free its dates; False when it has ended, or was retried.
 
         A compare-and-set on `endings`, the finalizations before this one: a finalization that was
         counted before a retry does not end the retry.

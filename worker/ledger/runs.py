@@ -29,7 +29,7 @@ from worker.ledger.keys import (
     run_key,
     step_key,
 )
-from worker.ledger.orders import PLAIN, Changes, Orders
+from worker.ledger.orders import PLAIN, OrderChanges, Orders
 from worker.ledger.plans import written
 from worker.ledger.record import (
     RunHeader,
@@ -136,7 +136,7 @@ class RunLedger(Connected):
         """Let services end batches that are not this run's, from now on."""
         self.client.hset(run_key(run_id), "force_service", "1")
 
-    def share_anew(self, run_id: str, changes: Changes, *, lane: int) -> None:
+    def share_anew(self, run_id: str, changes: OrderChanges, *, lane: int) -> None:
         """Write down how a run shares the fleet from now on, and in which lane its messages are."""
         told: dict[Any, Any] = {"lane": as_text(lane)}
         told |= {name: as_text(new) for name, new in vars(changes).items() if new is not None}

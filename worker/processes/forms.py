@@ -79,10 +79,14 @@ def blacken(text: str, forms: Collection[str]) -> str:
 
 
 def _found(text: str, form: str) -> Iterator[tuple[int, int]]:
+    """From where to where text holds a form; those that overlap as one."""
     start = text.find(form)
     while start >= 0:
-        yield start, start + len(form)
-        start = text.find(form, start + 1)
+        end = start + len(form)
+        while (last := text.rfind(form, end - len(form) + 1, end + len(form) - 1)) >= 0:
+            end = last + len(form)
+        yield start, end
+        start = text.find(form, end)
 
 
 def _places(text: str, hidden: re.Pattern[str]) -> list[int]:

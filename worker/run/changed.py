@@ -14,9 +14,9 @@ from planner.plan.asked import can_write_anew
 from planner.plan.made import UNKNOWN, Fingerprint, Newest, differences
 from planner.report.made import read_made
 from planner.text import date_ranges
+from worker.context import Context
 from worker.runners.choose import choose
 from worker.runners.fingerprint import fingerprint
-from worker.step.context import Context
 from worker.step.mismatch import is_here
 
 NEVER_SEEN = "no run here noted what made them"
@@ -108,6 +108,6 @@ def _known(context: Context, scope: Window) -> Newest:
 
 
 def _today(context: Context, phase: Phase) -> Fingerprint | None:
-    """What would make a phase's rows now; None where none of its runners exists."""
+    """The fingerprint of what would fill a phase now; None where none of its runners exists."""
     number = choose(phase, context.pipeline_dir).number
     return None if number is None else fingerprint(phase, number, context.pipeline_dir)

@@ -16,11 +16,11 @@ from planner.plan.choices import require_choices
 from planner.plan.owed import Owed
 from planner.plan.plan import Plan, Task, new_id
 from planner.plan.states import Priority, RunState
+from worker.context import Context
 from worker.ledger.orders import PLAIN, Orders
 from worker.ledger.runs import StillHeld
 from worker.run.keep import prepare
 from worker.run.plan import owed_now, with_runners
-from worker.step.context import Context
 from worker.step.mismatch import is_here
 
 REPLANS_MAX = 5  # times that other planners take some dates first, before this one gives up

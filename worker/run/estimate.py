@@ -17,8 +17,8 @@ from worker.ledger.slots import slots_now
 
 if TYPE_CHECKING:
     from planner.plan.chunks import Chunk
+    from worker.context import Context
     from worker.ledger.ledger import Ledger
-    from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 

@@ -17,13 +17,13 @@ from planner.plan.command import Command
 from planner.plan.cost import cost_of
 from planner.plan.plan import Plan
 from planner.report.message import gave_up, source_late
+from worker.context import Context
 from worker.ledger.healing import DAY_SECONDS, Healing, Pair
 from worker.ledger.orders import Orders
 from worker.notify import notify
 from worker.run.enqueue import enqueue
 from worker.run.keep import with_keeping
 from worker.run.plan import Wanted, plan_repair
-from worker.step.context import Context
 
 REASON = "healing"
 
@@ -162,7 +162,7 @@ def _dollars_left(context: Context, limits: Limits) -> float | None:
 def _tell_given_up(
     context: Context, healing: Healing, quarantined: Sequence[Pair], limits: Limits
 ) -> None:
-    """Tell people of what is given up since they were last told: one message for all of it."""
+    """Notify of what was quarantined since the last notification: one message for all of it."""
     untold = healing.untold(quarantined)
     if not untold:
         return

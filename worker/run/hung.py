@@ -12,9 +12,9 @@ from typing import Any
 import celery.worker.state as worker_state
 import redis
 
+from worker.context import Context
 from worker.ledger.runs import is_run_id
 from worker.processes import pulse
-from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from planner.plan.plan import Plan
 from planner.settings import Settings
 from sql.keeping import whole
+from worker.context import Context
 from worker.ledger.orders import Orders
-from worker.step.context import Context
 
 
 def with_keeping(orders: Orders, settings: Settings) -> Orders:

@@ -17,12 +17,12 @@ from planner.plan.cost import Cost
 from planner.plan.owed import Owed
 from planner.plan.plan import Plan, PlannedRunner, make_plan, new_id
 from planner.plan.states import DateState
+from worker.context import Context
 from worker.ledger.ledger import Ledger
 from worker.run.changed import NOT_ASKED, Changes
 from worker.run.estimate import estimated
 from worker.run.price import with_price
 from worker.runners.choose import absence, choose
-from worker.step.context import Context
 from worker.step.mismatch import is_here
 
 

@@ -22,10 +22,10 @@ from sql.billing import MINIMUM_BYTES_BILLED
 from sql.keeping import rows_query, whole
 from sql.labels import Maker
 from sql.warehouse import Parameters, Warehouse
+from worker.context import Context
 from worker.finalization.labelled import billed_before, runner_of
 from worker.ledger.orders import Orders
 from worker.run.keep import with_keeping
-from worker.step.context import Context
 
 QUERIES_TO_KEEP = 2
 """Of each table that a step writes: a count before it, and its records after."""

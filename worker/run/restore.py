@@ -30,6 +30,7 @@ from planner.text import date_runs
 from sql import Unsupported, Warehouse, WarehouseError
 from sql.keeping import Keeper, Source, are_equal, put_back, whole
 from sql.warehouse import Coverage, Table
+from worker.context import Context
 from worker.finalization.kept import SHOWN, require_kept, require_planned, specs_of
 from worker.finalization.made import save_restored
 from worker.ledger.kept import Kept, Left, Place
@@ -37,7 +38,6 @@ from worker.ledger.lease import Lease
 from worker.ledger.record import RunRecord
 from worker.ledger.restores import RestoreRecord
 from worker.run.restore_note import Follow, noted, tell
-from worker.step.context import Context
 from worker.step.keep import marks_of
 from worker.step.resources import leases_of
 

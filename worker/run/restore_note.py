@@ -16,13 +16,13 @@ from planner.report.history import write_restore
 from planner.report.message import restore_ended
 from planner.report.restored import Restored, RestoreReport, restore_lines
 from sql import TableNotFound, WarehouseError
+from worker.context import Context
 from worker.finalization.report_files import write_restore_report
 from worker.ledger.lease import Lease
 from worker.ledger.record import RunRecord
 from worker.ledger.restores import RestoreRecord
 from worker.notify import notify
 from worker.processes.secrets import redacted
-from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ Follow = Callable[[RestoreRecord], None]
 
 @dataclass(kw_only=True)
 class Noted:
-    """A restore that goes on, as the ledger knows it."""
+    """A restore that is under way, as the ledger knows it."""
 
     context: Context
     record: RestoreRecord

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from planner.plan.states import RunState, StepState
 from planner.report.message import run_drifts, run_stalled
 from planner.text import counted
+from worker.context import Context
 from worker.ledger.keys import run_key
 from worker.ledger.record import RunRecord, StepRecord
 from worker.notify import notify
 from worker.status.forecast import forecast
 from worker.status.no_progress import held_up_by
-from worker.step.context import Context
 
 LOOKS = 4  # at all steps of a run, per BACKFILL_STALLED_SECONDS: reading them is not for nothing
 

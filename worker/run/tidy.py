@@ -20,8 +20,8 @@ from pathlib import Path
 from redis import RedisError
 
 from sql import WarehouseError
+from worker.context import Context
 from worker.ledger.keys import PREFIX
-from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 

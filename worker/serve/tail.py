@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from planner.text import printable
-from worker.step.context import Context
+from worker.context import Context
 
 TAIL_BYTES = 8192
 LINES = 5

@@ -1,4 +1,4 @@
-"""The dates of a run that are not done, and why, by what the ledger holds."""
+"""The failures of a run: its dates that are not done, and why, by the ledger."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from planner.report.advice import retry_command
 from planner.report.report import Failure
 
 if TYPE_CHECKING:
+    from worker.context import Context
     from worker.ledger.record import RunRecord
-    from worker.step.context import Context
 
 
 def failures(

@@ -17,6 +17,7 @@ from planner.errors import FleetError
 from planner.plan.plan import phase_of
 from planner.plan.states import RUN_ACTIVE, STEP_ENDED, DateState
 from worker.app import queue_names
+from worker.context import Context
 from worker.ledger.connection import now
 from worker.ledger.healing import Healing
 from worker.ledger.keys import BILLED
@@ -26,7 +27,6 @@ from worker.ledger.slots import slots_now
 from worker.messages.lanes import lists_of
 from worker.messages.later import waiting
 from worker.messages.mailbox import UNACKED
-from worker.step.context import Context
 
 PREFIX = "backfill"
 
@@ -94,11 +94,11 @@ class FleetMetrics:
         return found
 
     def _healing(self) -> Metric:
-        """By attempts, because `planner heal` is told how many there may be."""
+        """By attempts, because `planner heal --attempts` limits them."""
         pipeline = self._context.pipeline.name
         found = _gauge(
             "healing_dates",
-            "Gaps that runs of healing took in vain, or are at, by how many did",
+            "Gaps that runs of healing did not repair yet, by how many runs tried",
             "pipeline",
             "phase",
             "attempts",

@@ -12,12 +12,12 @@ from planner.plan.states import RunState
 from planner.report.causes import causes, causes_json
 from planner.report.report import Failure
 from planner.text import timestamp
+from worker.context import Context
 from worker.ledger.record import RunRecord, StepRecord
 from worker.status.failures import failures
 from worker.status.forecast import Forecast, forecast
 from worker.status.no_progress import held_up_by
 from worker.status.waits import Retrying, Wait, logs_of, retrying, waits
-from worker.step.context import Context
 
 STATES = ("pending", "running", "succeeded", "failed", "blocked", "cancelled")
 
@@ -64,7 +64,7 @@ def progress_json(
 
 
 def sharing_json(record: RunRecord) -> dict[str, Any]:
-    """How it was told to share the fleet."""
+    """How it shares the fleet: priority, slots, hours."""
     return {
         "priority": str(record.priority),
         "max_slots": record.max_slots,

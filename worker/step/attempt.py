@@ -20,6 +20,7 @@ from redis import RedisError
 from planner.pipeline.phase import Phase
 from planner.plan.plan import Step, Task
 from sql import Warehouse, WarehouseError, WarehouseRefused
+from worker.context import Context
 from worker.ledger.budget import Exceeded, spend
 from worker.processes import pulse
 from worker.processes.secrets import redacted
@@ -41,7 +42,6 @@ from worker.runners import (
 from worker.step import progress
 from worker.step.before import Before, read_before
 from worker.step.checkpoint import Checkpoint, Range
-from worker.step.context import Context
 from worker.step.ended import Ended, OverBudget
 from worker.step.gate import Pair, short_upstream
 from worker.step.keep import Keeping

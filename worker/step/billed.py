@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 
 from planner.plan.cost import cost_of
+from worker.context import Context
 from worker.ledger.record import RunRecord
-from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from planner.report.advice import PUT_BACK, restore_command
 from sql import Unsupported, Warehouse, WarehouseError
 from sql.keeping import Keeper, whole
 from sql.warehouse import Cell
+from worker.context import Context
 from worker.ledger.kept import Kept, Left, Place
 from worker.ledger.ledger import Ledger
 from worker.ledger.record import RunRecord
-from worker.step.context import Context
 
 NOTHING = Cell(rows=0)
 

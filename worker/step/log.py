@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from planner.files import private
-from worker.step.context import Context
+from worker.context import Context
 
 
 def log_path(context: Context, run_id: str, step_id: str) -> Path:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from planner.pipeline.phase import Phase
+from worker.context import Context
 from worker.runners.code import code_of
 from worker.runners.environment import Unset, expand
 from worker.runners.fingerprint import fingerprint
-from worker.step.context import Context
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from planner.plan.made import Made
 from planner.plan.owed import Owed
 from planner.plan.plan import Plan
 from sql import WarehouseError
+from worker.context import Context
 from worker.ledger.record import RunRecord
-from worker.step.context import Context
 
 CONFIG_MISMATCHES_MAX = 60  # in a row, about ten minutes: a rolling deployment is over by then
 

@@ -9,10 +9,10 @@ from datetime import date
 
 from planner.plan.plan import PlannedChunk, Step, step_id
 from planner.plan.states import DateState, StepState
+from worker.context import Context
 from worker.ledger.lease import Lease
 from worker.ledger.record import RunRecord, StepRecord
 from worker.ledger.steps import Started
-from worker.step.context import Context
 from worker.step.errors import Requeue, StepFailed
 from worker.step.log import write_log
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from planner.plan.states import RUN_ENDED, RunState
+from worker.context import Context
 from worker.ledger.lease import Lease
 from worker.processes import shutdown
 from worker.runners import LEASE_LOST
-from worker.step.context import Context
 
 
 class Stop:
