@@ -25,8 +25,8 @@ from planner.validation.judge import judge
 from worker.context import Context
 from worker.finalization.final_count import uncounted
 from worker.finalization.validation import Pair, losses, orphans, validate
+from worker.ledger.ends import KEEP_SECONDS
 from worker.ledger.record import RunRecord, StepRecord
-from worker.ledger.runs import KEEP_SECONDS
 from worker.status.failures import failures
 from worker.step.recount import OWN_WORD
 
