@@ -126,11 +126,11 @@ class Settings(BaseSettings):
     """Longest pause of a step, or of a run's end, that waits for others."""
     notify: str | None = Field(
         default=None,
-        description="who is told when a run ends or stands still: a command, which reads JSON, or "
-        "the https:// address of a web hook",
+        description="where notifications go, of a run that ends or stands still: a command, which "
+        "reads JSON, or the https:// address of a web hook",
     )
-    """Who is told when a run ends or stands still: a command, or the address of a web hook. See
-    [messages](#messages)."""
+    """Where notifications go, such as that a run has ended or stands still: a command, or the
+    address of a web hook. See [messages](#messages)."""
     notify_secret: SecretStr | None = Field(
         default=None, description="signs what a web hook is sent"
     )

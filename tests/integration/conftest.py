@@ -16,14 +16,14 @@ from tests.commands import Done
 from tests.conftest import built_once
 from tests.integration.bad import Run, runner
 from tests.integration.bench import Bench
-from tests.integration.browser import browser, open_page
+from tests.integration.browser import browser, open_page, pages
 from tests.integration.mart import MakeMart, Mart, build_mart
 from tests.integration.shop import Shop, build_shop
 from tests.integration.tiny import Tiny
 from worker.ledger.connection import connect
 from worker.processes.embedded_redis import embedded_broker
 
-__all__ = ["browser", "open_page"]  # fixtures
+__all__ = ["browser", "open_page", "pages"]  # fixtures
 
 
 @pytest.fixture(scope="session")

@@ -67,15 +67,15 @@ def main() -> int:
 
 
 def replace(warehouse: Path, table: str, first: date, last: date) -> None:
-    """Write a table's rows of a range anew, without the 200 ms that importing DuckDB takes."""
-    from deltalake import DeltaTable, write_deltalake
+    """Write a table's rows of a range anew, without the 200 ms that importing DuckDB takes, or the
+    100 ms of PyArrow."""
+    from deltalake import DeltaTable, QueryBuilder, write_deltalake
 
-    rows = DeltaTable(warehouse / "lake" / "raw").to_pyarrow_table(
-        filters=[("day", ">=", first), ("day", "<=", last)]
-    )
+    raw = DeltaTable(warehouse / "lake" / "raw")
+    of_range = f"SELECT day, game FROM raw WHERE day BETWEEN '{first}' AND '{last}'"
     write_deltalake(
         warehouse.joinpath(*table.split(".")),
-        rows.select(["day", "game"]),
+        QueryBuilder().register("raw", raw).execute(of_range),
         mode="overwrite",
         predicate=f"day >= '{first}' AND day <= '{last}'",
     )

@@ -9,7 +9,7 @@ import pytest
 
 from planner.gaps.survey import survey
 from planner.pipeline.load import load_pipeline
-from planner.pipeline.windows import Window
+from planner.pipeline.windows import DAY, Window
 from planner.plan.plan import Plan
 from planner.plan.states import RunState, StepState
 from planner.sandbox.compare import differences
@@ -28,6 +28,7 @@ TABLES = [spec.table for phase in PIPELINE.phases for spec in phase.tables]
 LAST = SCOPE.end
 """Its report alone is made from its sessions: a plan that makes them anew has two steps. One for an
 earlier day has eight, as reports look back."""
+EVE = LAST - DAY
 RUN = "run-of-this-test"
 TOUCH = """
 MERGE shop_raw.orders USING (SELECT * FROM shop_raw.orders WHERE order_date = @day) ON FALSE

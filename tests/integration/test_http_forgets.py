@@ -33,6 +33,7 @@ from worker.runners import Park
 from worker.step.ended import Ended
 
 STALL_SECONDS = 100.0
+SOME = DAYS[:4]
 FORGOTTEN: Answer = (404, {"status": "not_found"})
 ANSWERS = [FORGOTTEN, (200, {"status": "not_found"}), NO_BATCH]
 
@@ -88,20 +89,20 @@ def test_a_batch_whose_workers_write_on_is_waited_for(
 ) -> None:
     # Given a service that restarted and forgot its batch, while its workers write on
     service.status = of_batch(answer)
-    looks = Looks(bench, service)
+    looks = Looks(bench, service, dates=SOME)
     looks.goes_on()
 
     # When every date takes nearly as long as the silence that is waited for
-    for day in DAYS[:-1]:
+    for day in SOME[:-1]:
         bench.fill(TABLES[0], [day])
         looks.goes_on(0.9 * STALL_SECONDS)
         assert looks.starts == 1
 
     # Then the attempt ends with the last one
-    bench.fill(TABLES[0], DAYS[-1:])
+    bench.fill(TABLES[0], SOME[-1:])
     ended = looks.look(0.9 * STALL_SECONDS)
     assert isinstance(ended, Ended)
-    assert (ended.done, ended.short, looks.starts) == (DAYS, {}, 1)
+    assert (ended.done, ended.short, looks.starts) == (SOME, {}, 1)
     assert dict(ended.remarks) == {}
 
 
@@ -141,19 +142,19 @@ def writes_what_lacks(bench: Bench, answer: Answer = STARTED) -> Callable[[Call]
 
 def test_rows_that_are_written_anew_are_a_movement_too(bench: Bench, service: Service) -> None:
     # Given dates that are complete, and have to be computed again
-    bench.fill(TABLES[0], DAYS)
-    looks = Looks(bench, service, reason=GapReason.CASCADE)
+    bench.fill(TABLES[0], SOME)
+    looks = Looks(bench, service, dates=SOME, reason=GapReason.CASCADE)
     looks.goes_on()
 
     # When the numbers stay the same, and the rows do not
-    for day in DAYS[:-1]:
+    for day in SOME[:-1]:
         write_anew(bench, day)
         looks.goes_on(0.9 * STALL_SECONDS)
-    write_anew(bench, DAYS[-1])
+    write_anew(bench, SOME[-1])
 
     ended = looks.look(0.9 * STALL_SECONDS)
     assert isinstance(ended, Ended)
-    assert (ended.done, looks.starts) == (DAYS, 1)
+    assert (ended.done, looks.starts) == (SOME, 1)
 
 
 def write_anew(bench: Bench, day: date) -> None:
@@ -319,8 +320,10 @@ def test_a_second_start_without_an_answer_is_told_too(bench: Bench, service: Ser
     looks = Looks(bench, service)
     looks.goes_on()
     looks.goes_on(1)
+    looks.goes_on(0.9 * STALL_SECONDS)
     service.start = writes_what_lacks(bench, (0, ""))
 
+    looks.goes_on(0.2 * STALL_SECONDS)
     ended = looks.ends()
 
     assert (ended.done, looks.starts) == (DAYS, 2)

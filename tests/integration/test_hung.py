@@ -14,7 +14,7 @@ from tests.integration.shop import RUN, Shop, day
 from tests.integration.tiny import Tiny
 from tests.waiting import until
 from worker.context import Context
-from worker.run.hung import Hangs
+from worker.hung import Hangs
 from worker.status.no_progress import held_up_by
 
 

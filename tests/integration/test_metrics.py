@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from planner.sandbox.workers import environment_of
+from planner.settings import Settings
 from tests.commands import planner
 from tests.figures import (
     DOCS,
@@ -127,20 +130,29 @@ class Shown:
     text: str
 
 
-@pytest.fixture
-def everything(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shown:
+@pytest.fixture(scope="module")
+def everything(
+    built_shop: Path, redis_settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Shown:
+    place = tmp_path_factory.mktemp("everything")
+    shutil.copytree(built_shop, place / "warehouse")
+    shop = Shop(place, built_shop, redis_settings.redis_url)
+    shop.context.redis.flushall()
     shop.lose_sessions(day(4), day(5))
     shop.register(shop.plan())
-    lose_what_is_written(monkeypatch, day(4))
-    for step in (f"{day(4)}/sessionise", f"{day(4)}/aggregate"):
-        with pytest.raises(Requeue):
-            shop.visit(step)
+    with pytest.MonkeyPatch.context() as patch:
+        lose_what_is_written(patch, day(4))
+        for step in (f"{day(4)}/sessionise", f"{day(4)}/aggregate"):
+            with pytest.raises(Requeue):
+                shop.visit(step)
     shop.ledger.add_billed(shop.ledger.require(RUN), None, 1 << 30)
     Healing(shop.context.redis, shop.context.realm).took(
         [("sessionise", day(4)), ("sessionise", day(5))]
     )
     Healing(shop.context.redis, shop.context.realm).took([("sessionise", day(5))])
     text = printed(shop, "--gaps-every", "1h")
+    shop.context.warehouse.close()
+    shop.context.redis.close()
     labels: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:

@@ -135,13 +135,18 @@ def test_an_id_finds_the_dates_that_lack_it(open_page: Open) -> None:
     assert seen.page.evaluate("window.hits") == 0
 
 
-def test_a_report_finds_the_ids_that_it_names_or_says_who_does(open_page: Open) -> None:
-    report = make_report(seasons=1, fails=True)
-    nameless = open_page(report).page
-    assert nameless.locator("#find").is_hidden()
-    assert "planner gaps --entities names them" in nameless.locator("#no-ids").inner_text()
+def test_a_report_that_names_no_ids_says_who_does(open_page: Open) -> None:
+    page = open_page(make_report(seasons=1, fails=True)).page
+    assert page.locator("#find").is_hidden()
+    assert "planner gaps --entities names them" in page.locator("#no-ids").inner_text()
+
+
+def test_a_report_in_which_nothing_is_short_speaks_of_no_ids(open_page: Open) -> None:
     assert open_page(make_report(seasons=1, fails=False)).page.locator("#no-ids").is_hidden()
 
+
+def test_a_report_finds_the_ids_that_it_names(open_page: Open) -> None:
+    report = make_report(seasons=1, fails=True)
     lost = Short(phase="grading", date=date(2022, 4, 16), reason="partial", expected=5, found=2)
     short = (lost.model_copy(update={"detail": "short", "lacks": (ID,), "unnamed": 2}),)
     told = report.validation.model_copy(update={"short": short})
@@ -262,7 +267,7 @@ def test_twenty_thousand_cells_are_drawn_at_once_and_scroll_smoothly(open_page: 
 @pytest.mark.parametrize("kind", ["before", "after"])
 def test_axe_finds_nothing_serious(open_page: Open, kind: str, scheme: str) -> None:
     page = plan_page(make_plan_of(seasons=1)) if kind == "before" else make_report(seasons=1)
-    seen = open_page(page, scheme=scheme, address="#phase=analytics&date=2022-04-16")
+    seen = open_page(page, color_scheme=scheme, address="#phase=analytics&date=2022-04-16")
 
     assert serious(seen) == []
 

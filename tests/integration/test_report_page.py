@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from planner.gaps.gaps import Skipped, SkipReason
 from planner.pipeline.load import load_pipeline
 from planner.report.html.plan_page import render_plan
-from tests.integration.browser import HOSTILE, Open
+from tests.integration.browser import HOSTILE, VIEWPORT, Open, Pages, Seen, open_file
 from tests.reports import FAILED, make_plan_of, make_report
 
 PAINT_MILLISECONDS = 500.0
 """Some 6,000 cells take about 30; the machine may be busy."""
 
 
-def test_there_is_a_cell_for_every_phase_and_date_of_every_season(open_page: Open) -> None:
+@pytest.fixture(scope="module")
+def shown(pages: Pages, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """A report over four seasons, opened once."""
+    return open_file(pages.take(), tmp_path_factory.mktemp("shown") / "report.html", make_report())
+
+
+@pytest.fixture
+def seen(shown: Seen) -> Iterator[Seen]:
+    """What several tests look at, and none changes."""
+    yield shown
+    shown.page.set_viewport_size(VIEWPORT)
+    shown.page.mouse.move(2, 2)
+    shown.was_quiet()
+
+
+def test_there_is_a_cell_for_every_phase_and_date_of_every_season(seen: Seen) -> None:
     report = make_report()
     days = sum((season.end - season.start).days + 1 for season in report.seasons)
-
-    seen = open_page(report)
 
     assert seen.page.locator("[role=grid]").count() == len(report.seasons)
     assert seen.cells.count() == days * len(report.phases)
@@ -55,8 +70,8 @@ def test_a_season_without_any_source_has_no_calendar_and_no_tick(open_page: Open
     )
 
 
-def test_pointing_at_a_cell_says_all_about_it(open_page: Open) -> None:
-    seen = open_page(make_report(error="exit code 7"))
+def test_pointing_at_a_cell_says_all_about_it(seen: Seen) -> None:
+    (error,) = {each.reason for each in make_report().failures if each.phase == "analytics"}
     day = (FAILED - make_report().seasons[1].start).days
     row = seen.page.locator("[role=grid]").nth(2).locator("[role=row]").nth(1)
 
@@ -66,7 +81,7 @@ def test_pointing_at_a_cell_says_all_about_it(open_page: Open) -> None:
     assert lines[0] == "analytics, Sun 11 Dec 2022"
     assert lines[1].startswith("partial: ")
     assert lines[2].startswith("expected ")
-    assert lines[3] == "failed: exit code 7"
+    assert lines[3] == f"failed: {error}"
     seen.page.mouse.move(2, 2)
     assert seen.card.is_hidden()
 
@@ -109,9 +124,8 @@ def test_without_a_mouse_arrow_keys_move_and_show_details(open_page: Open) -> No
     assert ring == "solid"
 
 
-def test_the_timeline_is_reached_by_keys_and_marks_what_failed(open_page: Open) -> None:
+def test_the_timeline_is_reached_by_keys_and_marks_what_failed(seen: Seen) -> None:
     report = make_report()
-    seen = open_page(report)
     bars = seen.page.locator("#timeline .bar")
     failed = [step for step in report.steps if step.state == "failed"]
     assert bars.count() == sum(step.started is not None for step in report.steps)
@@ -175,7 +189,7 @@ def test_script_that_gets_in_all_the_same_is_refused(open_page: Open) -> None:
 
 @pytest.mark.parametrize(("scheme", "is_dark"), [("light", False), ("dark", True)])
 def test_it_is_readable_in_light_and_dark(open_page: Open, scheme: str, is_dark: bool) -> None:
-    seen = open_page(make_report(seasons=1), scheme=scheme)
+    seen = open_page(make_report(seasons=1), color_scheme=scheme)
 
     def brightness(what: str) -> float:
         channels = seen.page.evaluate(
@@ -187,9 +201,7 @@ def test_it_is_readable_in_light_and_dark(open_page: Open, scheme: str, is_dark:
     assert abs(brightness("backgroundColor") - brightness("color")) > 150
 
 
-def test_states_differ_by_more_than_colour(open_page: Open) -> None:
-    seen = open_page(make_report())
-
+def test_states_differ_by_more_than_colour(seen: Seen) -> None:
     images = (
         seen.page.locator(".legend")
         .first.locator(".cell")
@@ -205,9 +217,7 @@ def test_states_differ_by_more_than_colour(open_page: Open) -> None:
     assert len(set(images)) == len(images)
 
 
-def test_a_narrow_screen_scrolls_within_the_calendars_alone(open_page: Open) -> None:
-    seen = open_page(make_report())
-
+def test_a_narrow_screen_scrolls_within_the_calendars_alone(seen: Seen) -> None:
     seen.page.set_viewport_size({"width": 360, "height": 740})
 
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 360

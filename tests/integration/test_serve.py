@@ -38,7 +38,7 @@ from sql.local import LocalWarehouse
 from tests.commands import planner
 from tests.integration.ledgers import end
 from tests.integration.served import served
-from tests.integration.shop import RUN, Shop, day, drain, lose_what_is_written
+from tests.integration.shop import EVE, LAST, RUN, Shop, day, drain, lose_what_is_written
 from tests.waiting import until
 from worker.finalization.finalize import finalize
 from worker.serve import patience
@@ -90,7 +90,7 @@ def site(shop: Shop) -> Open:
 @pytest.fixture
 def run(shop: Shop) -> list[str]:
     """A run of two dates that goes on."""
-    shop.lose_sessions(day(4), day(5))
+    shop.lose_sessions(EVE, LAST)
     return shop.register(shop.plan())
 
 
@@ -106,22 +106,22 @@ def cells(found: dict[str, Any]) -> dict[tuple[str, str], Any]:
 def test_a_run_is_shown_as_it_goes_on(
     shop: Shop, run: list[str], site: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client, at = site(), str(day(4))
+    client, at = site(), str(EVE)
     assert cells(moment(client))["sessionise", at] == [None]  # as it was found, and still to do
 
     # When an attempt fails, what follows it waits, and one ends well
-    lose_what_is_written(monkeypatch, day(4))
+    lose_what_is_written(monkeypatch, EVE)
     with pytest.raises(Requeue):
         shop.visit(f"{at}/sessionise")
     with pytest.raises(Requeue):
         shop.visit(f"{at}/aggregate")
-    shop.visit(f"{day(5)}/sessionise")
+    shop.visit(f"{LAST}/sessionise")
 
     found = cells(moment(site()))
     assert found["sessionise", at] == [CODES[Live.RETRYING]]
     assert found["aggregate", at] == [CODES[Live.WAITING]]
-    assert found["sessionise", str(day(5))][0] == CODES["complete"]
-    assert found["sessionise", str(day(5))][1] == found["sessionise", str(day(5))][2] > 0
+    assert found["sessionise", str(LAST)][0] == CODES["complete"]
+    assert found["sessionise", str(LAST)][1] == found["sessionise", str(LAST)][2] > 0
 
     live = moment(site())["live"]
     (step,) = [row for row in live["steps"] if row[0] == f"{at}/sessionise"]
@@ -345,7 +345,7 @@ def test_an_event_tells_what_the_ledger_tells(shop: Shop, run: list[str]) -> Non
         await asyncio.to_thread(shop.visit, run[0])
         while CODES["complete"] not in [row[2] for row in told(first)["cells"]]:
             first = await anext(events)
-        assert told(first)["cells"] == [["sessionise", str(day(4)), CODES["complete"], 4, 4]]
+        assert told(first)["cells"] == [["sessionise", str(EVE), CODES["complete"], 4, 4]]
 
     def told(event: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(event.partition("data: ")[2])
@@ -370,7 +370,7 @@ def test_daemons_that_do_not_answer_are_told(shop: Shop, site: Open) -> None:
 
 
 def test_open_gaps_are_listed_by_phase_and_age(shop: Shop, site: Open) -> None:
-    shop.lose_sessions(day(4), day(5))
+    shop.lose_sessions(EVE, LAST)
     gaps = OpenGaps(shop.context)
     assert not gaps.is_billed
     assert "counted_at" in str(gaps.found)
@@ -378,7 +378,7 @@ def test_open_gaps_are_listed_by_phase_and_age(shop: Shop, site: Open) -> None:
     gaps.count()
 
     (found,) = [each for each in gaps.found["rows"] if each["phase"] == "sessionise"]
-    assert (found["reason"], found["dates"], found["oldest"]) == ("missing", 2, str(day(4)))
+    assert (found["reason"], found["dates"], found["oldest"]) == ("missing", 2, str(EVE))
     assert found["age_days"] > 300
     client = site(gaps=gaps)
     page = client.get("/gaps").text
@@ -388,7 +388,7 @@ def test_open_gaps_are_listed_by_phase_and_age(shop: Shop, site: Open) -> None:
     # A run's page tells them, too
     shop.register(shop.plan())
     details = {(phase, iso): text for phase, iso, text, *_ in moment(client)["details"]}
-    assert details["sessionise", str(day(4))].startswith("shop_analytics.sessions holds ")
+    assert details["sessionise", str(EVE)].startswith("shop_analytics.sessions holds ")
     assert "holds no rows" in page or "holds 0 of" in page
 
 
@@ -459,7 +459,7 @@ def test_it_serves_until_it_is_stopped_and_never_writes_the_password(
 
 @pytest.mark.slow
 def test_two_hundred_readers_cost_redis_no_more_than_one_watch(shop: Shop) -> None:
-    shop.lose_sessions(day(4), day(5), day(6))
+    shop.lose_sessions(EVE, LAST, day(6))
     shop.register(shop.plan())
     environment = environment_of(shop.context.settings)
 

@@ -20,7 +20,7 @@ from planner.pipeline.runners import HttpBatchRunner, Secret
 from tests.integration.bench import TABLES, Bench
 from tests.integration.service import Service, served
 from tests.integration.test_http_runner import NO_BATCH, STARTED, of_batch, runner, say
-from worker.runners import Stopped, choose, client, credentials, http_batch
+from worker.runners import Stopped, choose, client, credentials, http_batch, output
 from worker.runners.client import ANSWER_BYTES, open_client
 from worker.runners.credentials import SECRET_BYTES, NoSecret, read
 
@@ -307,14 +307,17 @@ def test_what_is_no_token_is_not_waited_for_or_kept(
 @pytest.mark.parametrize(
     "code",
     [
-        "import os; os.write(1, bytes(range(256)) * 40_000); raise SystemExit(3)",
-        "import os; os.write(2, b'x' * 20_000_000); raise SystemExit(3)",
+        "import os; os.write(1, bytes(range(256)) * 4_000); raise SystemExit(3)",
+        "import os; os.write(2, b'x' * 2_000_000); raise SystemExit(3)",
         r"print('\x1b]0;owned\x07\x1b[2J' * 1000, end=''); raise SystemExit(3)",
         r"print('\n' * 1_000_000); raise SystemExit(3)",
     ],
-    ids=["binary", "20 MB without a line", "escapes", "empty lines"],
+    ids=["binary", "2 MB without a line", "escapes", "empty lines"],
 )
-def test_what_a_script_prints_is_kept_short_and_clean(bench: Bench, code: str) -> None:
+def test_what_a_script_prints_is_kept_short_and_clean(
+    bench: Bench, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "LOG_BYTES", 100_000)
     command = json.dumps([sys.executable, "-c", code])
     more = f'[[phases.runners]]\nkind = "script"\ncommand = {command}'
 
@@ -326,7 +329,7 @@ def test_what_a_script_prints_is_kept_short_and_clean(bench: Bench, code: str) -
         assert printable_lines(why)
         assert len(why) < 3000
     size = sum(f.stat().st_size for f in (bench.place / "home" / "logs").rglob("*") if f.is_file())
-    assert size < 20_000_000
+    assert size < 600_000
     assert bench.days_of(TABLES[0]) == []
 
 

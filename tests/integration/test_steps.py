@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from typing import Any, NoReturn
 
@@ -19,8 +17,9 @@ from planner.plan.states import DateState, RunState, StepState
 from planner.report.report import Report
 from planner.sandbox.workers import environment_of
 from sql.local import LocalWarehouse
+from tests.commands import python
 from tests.integration.ledgers import end
-from tests.integration.shop import LAST, PIPELINE, RUN, SCOPE, TOUCH, Shop, day, drain
+from tests.integration.shop import EVE, LAST, PIPELINE, RUN, SCOPE, TOUCH, Shop, day, drain
 from worker.finalization.finalize import finalize
 from worker.ledger.record import RunEnding
 from worker.ledger.runs import StillHeld
@@ -34,7 +33,7 @@ from worker.step.recount import Recount
 
 
 @pytest.mark.parametrize(
-    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))]
+    "seed", [5, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4))]
 )
 def test_any_order_any_number_of_times(shop: Shop, seed: int) -> None:
     # Given holes, and a plan with their cascade
@@ -204,11 +203,11 @@ def test_what_a_lost_run_owes_is_in_the_next_plan(shop: Shop) -> None:
     # Given a run that repaired a date and came to none of its cascade
     from worker.run.enqueue import _note_owed
 
-    shop.lose_sessions(day(11))
+    shop.lose_sessions(EVE)
     plan = shop.plan()
     _note_owed(shop.context, RUN, plan)
     shop.register(plan)
-    assert shop.visit(f"{day(11)}/sessionise") == "succeeded"
+    assert shop.visit(f"{EVE}/sessionise") == "succeeded"
 
     # When Redis forgets everything
     shop.ledger.client.flushall()
@@ -420,8 +419,8 @@ Attempt._recount = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 visit(context_here(), {RUN!r}, {step!r}, worker="another")
 """
     environment = {**os.environ, **environment_of(shop.context.settings)}
-    done = subprocess.run([sys.executable, "-c", killed], env=environment, check=False)
-    assert done.returncode == -signal.SIGKILL
+    done = python(killed, environment=environment, cwd=shop.context.settings.home_dir.parent)
+    assert done.code == -signal.SIGKILL, done.err
     assert shop.states()[step] is StepState.RUNNING
 
     # When the next one finds that there is nothing to write

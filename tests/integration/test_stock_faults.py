@@ -284,6 +284,7 @@ def test_row_16_a_worker_is_killed_with_all_its_processes(tiny: Tiny) -> None:
     assert_one_after_the_other(tiny, day)
 
 
+@pytest.mark.slow
 def test_row_17_sigterm_does_not_wait_for_the_step(tiny: Tiny) -> None:
     # Given a step that takes longer than the grace
     (day,) = tiny.days(1)

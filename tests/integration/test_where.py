@@ -103,7 +103,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def local(folder: Path) -> Iterator[LocalWarehouse]:
     warehouse = LocalWarehouse(folder)
     yield warehouse

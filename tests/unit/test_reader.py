@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from worker.serve import reader as module
+from worker.serve.page_state import Seen
 from worker.serve.reader import Reader
-from worker.serve.seen import Seen
 
 
 class Look:

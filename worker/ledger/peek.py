@@ -19,7 +19,7 @@ from worker.ledger.runs import is_run_id
 
 
 class PeekLedger(Connected):
-    """Reads by plain commands that read: a Redis user who may do nothing else can ask them."""
+    """Reads without scripts, so that a read-only Redis user may call it."""
 
     def peek(
         self, run_id: str
