@@ -195,7 +195,7 @@ def test_a_run_that_goes_on_is_told_anew(mart: Mart, client: redis.Redis) -> Non
     for table, number in (("trend", 2), ("trend", 3)):
         mart.lose(table, DAYS[number])
         only = ("--start", str(DAYS[number]), "--end", str(DAYS[number]))
-        told = mart.command("enqueue", "--gaps", *only, "--priority", "low", "--yes", "--json")
+        told = mart.sending("enqueue", "--gaps", *only, "--priority", "low", "--yes", "--json")
         sent.append(told.json["run_id"])
     run_id, other = sent
     lane, beside = mart.ledger.require(run_id).lane, mart.ledger.require(other).lane

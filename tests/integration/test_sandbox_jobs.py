@@ -13,18 +13,17 @@ from pathlib import Path
 import pytest
 
 from planner.pipeline.load import load_pipeline
-from planner.sandbox.boxscores import generate_boxscores
-from planner.sandbox.build import build
 from planner.sandbox.compare import differences
 from planner.sandbox.fill import PHASES, rebuild
 from planner.sandbox.punch import punch, punch_plan
 from sql import Warehouse, open_warehouse
+from tests.conftest import BUILT_UNTIL
 
 PIPELINE = load_pipeline("nba")
 SEASON = PIPELINE.seasons[0]
 DAY = timedelta(days=1)
 FIRST_FULL = SEASON.start + PIPELINE.bootstrap_days * DAY
-LAST = FIRST_FULL + 24 * DAY
+LAST = BUILT_UNTIL
 FIRST = FIRST_FULL + DAY  # the first date with every phase: nobody plays on 2021-11-02
 ROOT = Path("planner/sandbox/root").absolute()
 
@@ -36,23 +35,16 @@ TABLES = [table.table for phase in PIPELINE.phases for table in phase.tables]
 DERIVED = [table for table in TABLES if not table.name.startswith("nba_raw.")]
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("built") / "warehouse"
-    build(folder, generate_boxscores([SEASON], seed=3), until=LAST)
-    return folder
-
-
 @pytest.fixture
-def reference(built: Path) -> Iterator[Warehouse]:
-    warehouse = open_warehouse(f"local:{built}")
+def reference(whole: Path) -> Iterator[Warehouse]:
+    warehouse = open_warehouse(f"local:{whole}")
     yield warehouse
     warehouse.close()
 
 
 @pytest.fixture
-def warehouse(built: Path, tmp_path: Path) -> Iterator[Warehouse]:
-    shutil.copytree(built, tmp_path / "warehouse")
+def warehouse(whole: Path, tmp_path: Path) -> Iterator[Warehouse]:
+    shutil.copytree(whole, tmp_path / "warehouse")
     warehouse = open_warehouse(f"local:{tmp_path / 'warehouse'}")
     yield warehouse
     warehouse.close()
@@ -104,23 +96,19 @@ def only_rows_of(warehouse: Warehouse, name: str) -> set[date]:
 
 
 def test_everyone_in_analytics_has_rows_in_every_later_phase(reference: Warehouse) -> None:
+    held = {table.name: reference.coverage(table, FIRST_FULL, LAST) for table in TABLES}
     players = {
-        table.name: {
-            day: cell.entities.get("player")
-            for day, cell in reference.coverage(table, FIRST_FULL, LAST).items()
-        }
-        for table in TABLES
+        name: {day: cell.entities.get("player") for day, cell in cells.items()}
+        for name, cells in held.items()
     }
     teams = next(table for table in TABLES if "team_defense" in table.name)
 
     expected = players["nba_raw.bdl_player_boxscores"]
     assert len(expected) > 20
     assert all(of == expected for name, of in players.items() if name != teams.name)
-    games = reference.coverage(TABLES[0], FIRST_FULL, LAST)
-    assert {
-        day: cell.entities["team"]
-        for day, cell in reference.coverage(teams, FIRST_FULL, LAST).items()
-    } == {day: 2 * cell.entities["game"] for day, cell in games.items()}
+    assert {day: cell.entities["team"] for day, cell in held[teams.name].items()} == {
+        day: 2 * cell.entities["game"] for day, cell in held[TABLES[0].name].items()
+    }
 
 
 def test_the_bootstrap_has_analytics_and_nothing_later(reference: Warehouse) -> None:
