@@ -65,8 +65,8 @@ def test_young_gaps_are_repaired_and_older_ones_are_reported(shop: Shop) -> None
 
 @pytest.mark.parametrize("reason", [GapReason.PARTIAL, *FLAWS, GapReason.ORPHAN])
 def test_only_dates_that_lack_rows_are_taken(shop: Shop, reason: GapReason) -> None:
-    """A repair of the others may make them worse, as where a script appends its rows once more: what
-    `enqueue` takes only when it is asked to, healing leaves."""
+    """A repair of the others may make them worse, as where a script appends its rows once more:
+    what `enqueue` takes only when it is asked to, healing leaves."""
     finding = Finding(reason=reason, table=SESSIONS, expected=4, found=3)
     gap = Gap(
         phase="sessionise",
