@@ -13,7 +13,7 @@ import celery.worker.state as worker_state
 import redis
 
 from worker.context import Context
-from worker.ledger.runs import is_run_id
+from worker.ledger.keys import is_run_id
 from worker.processes import pulse
 from worker.processes.identity import born
 
