@@ -184,7 +184,7 @@ def test_how_a_run_shares_the_fleet_is_shown(mart: Mart) -> None:
         for each in (found, row):
             assert (each["priority"], each["max_slots"], each["hours"]) == expected
     texts = [mart.command("status", run).out for run in listed]
-    assert "told: low priority, 1 slot at most, steps begin from 22:00 to 06:00 UTC" in texts[0]
+    assert "sharing: low priority, 1 slot at most, steps begin from 22:00 to 06:00 UTC" in texts[0]
     assert "told" not in texts[1]
     assert "22:00" not in mart.command("runs").out
 
