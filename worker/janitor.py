@@ -27,6 +27,7 @@ from planner.settings import load_settings
 from sql.open import identity_of, warehouse_name
 from worker.app import app, queue_names, short_queues
 from worker.context import Context, context_here
+from worker.hung import Hangs
 from worker.ledger.connection import connect, forgetful
 from worker.ledger.neighbours import Neighbours
 from worker.ledger.slots import Member, pipeline_version, sign_off, sign_on
@@ -38,7 +39,6 @@ from worker.messages.later import Delivery
 from worker.processes import pulse
 from worker.processes.children import die_with_parent
 from worker.reconciler import reconcile_quietly
-from worker.run.hung import Hangs
 from worker.run.tidy import tidy_daily
 from worker.runners import orphans
 

@@ -184,7 +184,7 @@ def test_how_a_run_shares_the_fleet_is_shown(mart: Mart) -> None:
         for each in (found, row):
             assert (each["priority"], each["max_slots"], each["hours"]) == expected
     texts = [mart.command("status", run).out for run in listed]
-    assert "told: low priority, 1 slot at most, steps begin from 22:00 to 06:00 UTC" in texts[0]
+    assert "sharing: low priority, 1 slot at most, steps begin from 22:00 to 06:00 UTC" in texts[0]
     assert "told" not in texts[1]
     assert "22:00" not in mart.command("runs").out
 
@@ -195,7 +195,7 @@ def test_a_run_that_goes_on_is_told_anew(mart: Mart, client: redis.Redis) -> Non
     for table, number in (("trend", 2), ("trend", 3)):
         mart.lose(table, DAYS[number])
         only = ("--start", str(DAYS[number]), "--end", str(DAYS[number]))
-        told = mart.command("enqueue", "--gaps", *only, "--priority", "low", "--yes", "--json")
+        told = mart.sending("enqueue", "--gaps", *only, "--priority", "low", "--yes", "--json")
         sent.append(told.json["run_id"])
     run_id, other = sent
     lane, beside = mart.ledger.require(run_id).lane, mart.ledger.require(other).lane

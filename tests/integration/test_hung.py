@@ -14,9 +14,9 @@ from planner.plan.states import RunState
 from tests.integration.shop import RUN, Shop, day
 from tests.integration.tiny import Tiny
 from tests.waiting import until
+from worker import hung
 from worker.context import Context
-from worker.run import hung
-from worker.run.hung import Hangs
+from worker.hung import Hangs
 from worker.status.no_progress import held_up_by
 
 PID = os.getpid()  # of a process that is there

@@ -2,8 +2,8 @@
 
 `dies_before_body`: after a step's success is stored, and before its chord hears of it.
 `dies_before_rest`: after a failed step is settled, and before the rest of its chunk is sent.
-`freezes_before_rest`: there as well, but it stays, as one that hangs; `frozen` is its number.
-`freezes_at_end`: the same when it is to end a run.
+`freezes_before_rest`: there, and it stays, as one that hangs; `frozen` is its number.
+`freezes_at_end`: so too, when it is to end a run.
 """
 
 import os
