@@ -13,8 +13,9 @@ import celery.worker.state as worker_state
 import redis
 
 from worker.context import Context
-from worker.ledger.runs import is_run_id
+from worker.ledger.keys import is_run_id
 from worker.processes import pulse
+from worker.processes.identity import born
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +61,9 @@ class Hangs:
     def _forget(self, pid: int) -> None:
         """It runs again, or is gone: then the next attempt at the step clears the note."""
         at = self._told.pop(pid)
-        if pid in self._ended:
-            self._ended.remove(pid)
+        is_ended = pid in self._ended
+        self._ended.discard(pid)
+        if is_ended or not born(pid):
             return
         log.warning("pool process %d goes on", pid)
         self._note(at, "")

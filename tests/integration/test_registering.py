@@ -173,6 +173,21 @@ def test_keys_of_steps_live_as_long_as_their_run(
     assert len(held) == (many.steps_total if tried_again else 0)
 
 
+@pytest.mark.parametrize("forged", ["*", "run-*", RUN[:-1], ""])
+def test_what_is_no_run_that_has_expired_takes_nothing_along(
+    shop: Shop, plan: Plan, forged: str
+) -> None:
+    client = shop.context.redis
+    shop.ledger.register(RUN, plan)
+    before = sorted(client.scan_iter("backfill:run:*"))
+    client.zadd("backfill:runs", {forged: 1})
+
+    shop.ledger.forget_expired()
+
+    assert sorted(client.scan_iter("backfill:run:*")) == before
+    assert client.zrange("backfill:runs", 0, -1) == [RUN]
+
+
 def test_what_is_left_of_a_run_that_has_expired_goes(shop: Shop, plan: Plan) -> None:
     """Of one that died while it told the keys of an ended run to expire."""
     client = shop.context.redis

@@ -10,7 +10,7 @@ import redis
 
 from planner.plan.states import RUN_ENDED, RunState
 from worker.ledger.connection import Connected, now, script
-from worker.ledger.keys import RUNS, held_key, run_key, step_key
+from worker.ledger.keys import RUNS, held_key, is_run_id, run_key, step_key
 from worker.ledger.record import MISMATCHES, RunEnding, RunRecord
 
 KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
@@ -113,8 +113,11 @@ class EndLedger(Connected):
 
 
 def keys_of(client: redis.Redis, run_id: str) -> list[str]:
-    """Every key that a run has."""
-    return list(client.scan_iter(f"{run_key(run_id)}*", count=KEYS_AT_ONCE))
+    """Every key that a run has, and none of a run whose id begins as its own."""
+    if not is_run_id(run_id):  # it could be a pattern
+        return []
+    parts = client.scan_iter(run_key(run_id, "*"), count=KEYS_AT_ONCE)
+    return [run_key(run_id), *parts]
 
 
 def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:

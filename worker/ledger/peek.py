@@ -13,9 +13,8 @@ from typing import Any, cast
 from planner.errors import BadRecord
 from planner.plan.states import DateState, StepState
 from worker.ledger.connection import Connected
-from worker.ledger.keys import RUNS, parse_date_field, run_key, step_key
+from worker.ledger.keys import RUNS, is_run_id, parse_date_field, run_key, step_key
 from worker.ledger.record import RunRecord, StepRecord, reading, run_record, step_record
-from worker.ledger.runs import is_run_id
 
 
 class PeekLedger(Connected):

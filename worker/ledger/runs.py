@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, cast
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 import redis
 
 from planner.errors import BadRecord, FleetError, UsageError
-from planner.pipeline.model import RUN_ID
 from planner.plan.states import DateState, RunState, StepState
 from planner.report.report import CodeSeen
 from planner.text import counted
@@ -23,6 +21,7 @@ from worker.ledger.keys import (
     RUNS,
     date_field,
     held_key,
+    is_run_id,
     parse_date_field,
     realm_of,
     restore_key,
@@ -46,17 +45,11 @@ if TYPE_CHECKING:
 
 EXPIRED = "expired"  # what `register.lua` answers when the staged parts are not all there
 
-_RUN_ID = re.compile(RUN_ID)
 log = logging.getLogger(__name__)
 
 
 def _log(error: BadRecord) -> None:
     log.warning("%s", error)
-
-
-def is_run_id(run_id: object) -> bool:
-    """Whether what a message or Redis calls a run can be one: it becomes a part of paths."""
-    return isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) is not None
 
 
 class StillHeld(Exception):

@@ -28,7 +28,7 @@ from planner.report.html.moment import moment_json
 from planner.report.html.render import policy, render_page
 from planner.report.report import Report
 from worker.context import Context
-from worker.ledger.runs import is_run_id
+from worker.ledger.keys import is_run_id
 from worker.serve.gaps import OpenGaps
 from worker.serve.guard import Guard
 from worker.serve.index_look import IndexLook

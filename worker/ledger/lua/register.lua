@@ -37,8 +37,10 @@ for field, value in pairs(header) do redis.call('HSET', KEYS[4], field, value) e
 redis.call('HSET', KEYS[4], 'created', t[1] .. '.' .. string.format('%06d', t[2]))
 if ARGV[3] ~= '' then redis.call('HSET', KEYS[4], 'deadline', t[1] + ARGV[3]) end
 for i = 5, #KEYS, 2 do
-  redis.call('RENAME', KEYS[i], KEYS[i + 1])
-  redis.call('PERSIST', KEYS[i + 1])
+  if redis.call('EXISTS', KEYS[i]) == 1 then -- a plan may have no steps
+    redis.call('RENAME', KEYS[i], KEYS[i + 1])
+    redis.call('PERSIST', KEYS[i + 1])
+  end
 end
 for first = 1, #dates, AT_ONCE do
   local held = {}
