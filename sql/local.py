@@ -172,9 +172,6 @@ class LocalWarehouse:
     def _path(self, name: str) -> Path:
         return self._tables.path(name)
 
-    def _select(self, tree: exp.Expr, parameters: Parameters) -> pa.Table:
-        return self._answer(query_of(tree), parameters)
-
     def _answer(
         self, query: Query, parameters: Parameters, *, only_types: bool = False
     ) -> pa.Table:

@@ -17,6 +17,7 @@ from sql.delta_tables import newest_shard, shards
 from sql.duck import ask
 from sql.errors import TableNotFound, Unsupported, WarehouseRefused
 from sql.local import LocalWarehouse
+from sql.query import query_of
 from sql.statements import quote_column, quote_table
 from sql.warehouse import Parameters
 
@@ -170,7 +171,7 @@ class ServedWarehouse(LocalWarehouse):
 
     def table(self, tree: exp.Expr, parameters: Parameters) -> pa.Table:
         """Run a query; unlike `rows`, with the types of its columns."""
-        return self._select(tree, parameters)
+        return self._answer(query_of(tree), parameters)
 
     def layout(self, name: str) -> Layout:
         """Raises `TableNotFound`. Of tables in shards, which are read as one, that of the last."""
