@@ -191,11 +191,6 @@ def replacement_of(tree: exp.Merge) -> tuple[exp.Expr, exp.Expr]:
     return tree.args["using"], deleted[0].args["condition"]
 
 
-def table_of(name: str) -> exp.Table:
-    """`dataset.table` as DuckDB's statements name it."""
-    return exp.to_table(".".join(map(quoted, name.split("."))), dialect="duckdb")
-
-
 def arrow_type(column: exp.ColumnDef) -> pa.DataType:
     """The Arrow type of a column in CREATE TABLE. Raises `Unsupported`."""
     written = column.args["kind"].sql(dialect="bigquery")
@@ -212,12 +207,6 @@ def google_type(arrow: pa.DataType) -> str:
     if pa.types.is_list(arrow):
         return f"ARRAY<{google_type(arrow.value_type)}>"
     return _GOOGLE.get(arrow, str(arrow))
-
-
-def duck_type(google: str) -> str:
-    """The DuckDB type of a GoogleSQL type."""
-    with _ONE_AT_A_TIME:
-        return duckdb_sql(exp.DataType.build(google, dialect="bigquery"))
 
 
 def quoted(identifier: str) -> str:

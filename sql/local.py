@@ -27,7 +27,7 @@ from sql.delta_reads import NOTHING, ValuedLimits, condition_of, fetch, may_hold
 from sql.delta_tables import columns_of, newest_shard, shards
 from sql.delta_versions import partitions_of, versions_of
 from sql.dialect import bound, google_type, parse
-from sql.duck import Duck
+from sql.duck import ask, values
 from sql.errors import WarehouseRefused
 from sql.identity import folder_identity
 from sql.local_errors import refusals
@@ -49,8 +49,6 @@ class LocalWarehouse:
         self.folder = Path(folder).expanduser().absolute()
         self.name = f"local:{self.folder}"
         self._tables = DeltaFolder(self.folder)
-        self._duck = Duck()
-        self._connection = self._duck.connection
 
     @property
     def identity(self) -> str:
@@ -156,7 +154,7 @@ class LocalWarehouse:
             return len(opened.vacuum(dry_run=False)) if found else 0  # it commits, found or not
 
     def close(self) -> None:
-        self._duck.close()
+        """Nothing to do: it reads files, and keeps none open."""
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -181,17 +179,15 @@ class LocalWarehouse:
         self, query: Query, parameters: Parameters, *, only_types: bool = False
     ) -> pa.Table:
         """Run a query over the newest committed version of the tables it names."""
-        values = bound(query.parameters, parameters)
-        constants = self._duck.values(constants_of(query.needs), values)
-        tables = [
-            (need.reference, self._fetch(need, constants, only_types=only_types))
-            for need in query.needs
-        ]
-        with self._duck.shown(tables):
-            return self._duck.answer(query.sql, values)
+        given = bound(query.parameters, parameters)
+        constants = values(constants_of(query.needs), given)
+        tables = {
+            need.shown: self._fetch(need, constants, only_types=only_types) for need in query.needs
+        }
+        return ask(query.sql, given, tables)
 
     def _fetch(self, need: Need, constants: Mapping[str, Any], *, only_types: bool) -> pa.Table:
-        if not need.reference.db:
+        if "." not in need.name:
             raise WarehouseRefused(f"Table {need.name!r} has no dataset.")
         limits = [[(limit, constants[limit.value]) for limit in place] for place in need.limits]
         if is_sharded(need.name):

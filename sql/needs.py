@@ -61,14 +61,13 @@ Limits = tuple[tuple[Limit, ...], ...]
 class Need:
     """What a query needs of one table."""
 
-    reference: exp.Table
+    name: str
+    """As the query writes it: `dataset.table`."""
+    shown: str
+    """The name under which DuckDB reads it. It has a number: to DuckDB `a.T` is `a.t`."""
     columns: frozenset[str] | None
     """Names in lower case, of which the table has some, or none; None: all columns."""
     limits: Limits
-
-    @property
-    def name(self) -> str:
-        return ".".join(part.name for part in self.reference.parts)
 
 
 def constants_of(needs: Iterable[Need]) -> Iterator[str]:
@@ -78,21 +77,49 @@ def constants_of(needs: Iterable[Need]) -> Iterator[str]:
 
 def needs_of(tree: exp.Expr) -> tuple[Need, ...]:
     """What a query needs of each table that it names, its own WITH clauses aside."""
-    own = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     places: dict[str, list[exp.Table]] = {}
-    for reference in tree.find_all(exp.Table):
-        if reference.db or reference.name.lower() not in own:
-            name = ".".join(part.name for part in reference.parts)
-            places.setdefault(name, []).append(reference)
+    for reference in _references_in(tree):
+        places.setdefault(_name(reference), []).append(reference)
     columns = _columns(tree)
     return tuple(
         Need(
-            reference=references[0].copy(),
+            name=name,
+            shown=f"{name} {n}",
             columns=columns,
             limits=tuple(tuple(_limits(each)) for each in references),
         )
-        for references in places.values()
+        for n, (name, references) in enumerate(places.items())
     )
+
+
+def shown(tree: exp.Expr, needs: Iterable[Need]) -> exp.Expr:
+    """A query that reads each table under the name it is shown by."""
+    tree = tree.copy()
+    names = {need.name: need.shown for need in needs}
+    for reference in _references_in(tree):
+        name = names[_name(reference)]
+        if not reference.alias:  # columns are named by it
+            reference.set("alias", exp.TableAlias(this=_identifier(reference.name)))
+        reference.set("this", _identifier(name))
+        reference.set("db", None)
+        reference.set("catalog", None)
+    return tree
+
+
+def _identifier(name: str) -> exp.Identifier:
+    return exp.to_identifier(name, quoted=True)
+
+
+def _references_in(tree: exp.Expr) -> Iterator[exp.Table]:
+    """Each place that names a table, its own WITH clauses aside."""
+    own = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+    for reference in tree.find_all(exp.Table):
+        if reference.db or reference.name.lower() not in own:
+            yield reference
+
+
+def _name(reference: exp.Table) -> str:
+    return ".".join(part.name for part in reference.parts)
 
 
 def _columns(tree: exp.Expr) -> frozenset[str] | None:

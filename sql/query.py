@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlglot import exp
 
 from sql.dialect import duckdb_sql, parameter_names, parse
-from sql.needs import Need, needs_of
+from sql.needs import Need, needs_of, shown
 
 
 class Query(NamedTuple):
@@ -28,4 +28,5 @@ def read_query(statement: str) -> Query:
 
 def query_of(tree: exp.Expr) -> Query:
     """A parsed query, translated."""
-    return Query(sql=duckdb_sql(tree), needs=needs_of(tree), parameters=parameter_names(tree))
+    needs = needs_of(tree)
+    return Query(sql=duckdb_sql(shown(tree, needs)), needs=needs, parameters=parameter_names(tree))

@@ -22,6 +22,7 @@ from typing import Any
 
 import psutil
 import pytest
+from _pytest.nodeid import NodeId
 from hypothesis import settings as hypothesis_settings
 
 from planner.__main__ import GARBAGE
@@ -245,6 +246,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     is_whole = not any("[" in argument for argument in config.args)
     for test, of_test in rows.items():
         _leave_rows(test, of_test, is_whole=is_whole)
+    if config.getoption("loadgroup", default=False):  # in a process of pytest-xdist's
+        for item in items:
+            _name_group(item)
 
 
 def _group(item: pytest.Item) -> str:
@@ -255,6 +259,18 @@ def _group(item: pytest.Item) -> str:
     made = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]
     of_module = any(fixture.scope == "module" for fixtures in made for fixture in fixtures[-1:])
     return item.nodeid.partition("::")[0] if of_module else ""
+
+
+def _name_group(item: pytest.Item) -> None:
+    """Put a test's group into its id, from which pytest-xdist reads it.
+
+    Its release 3.8 does that itself, in a way that pytest 9.2 ignores without a word, and then all
+    that a group shares is made in each process: github.com/pytest-dev/pytest-xdist/issues/1386.
+    """
+    marker = item.get_closest_marker("xdist_group")
+    if marker:
+        item._id = NodeId.parse(f"{item.nodeid}@{marker.args[0]}")
+        assert item.nodeid.endswith(f"@{marker.args[0]}"), "tests are not grouped any more"
 
 
 def _leave_rows(test: str, rows: list[pytest.Item], *, is_whole: bool) -> None:

@@ -17,7 +17,7 @@ from sql import Warehouse, open_warehouse
 from worker.ledger.connection import connect
 from worker.ledger.keys import realm_of
 from worker.ledger.ledger import Ledger
-from worker.ledger.slots import made
+from worker.ledger.slots import pipeline_version
 
 if TYPE_CHECKING:
     from planner.pipeline.pipeline import Pipeline
@@ -60,7 +60,7 @@ class Context:
         beside what it was: runs that were planned before go on.
         """
         wanted = (run.pipeline, run.pipeline_checksum)
-        if wanted == made(self.pipeline):
+        if wanted == pipeline_version(self.pipeline):
             return self
         root = self._beside or self
         if wanted not in root._others:
@@ -83,11 +83,11 @@ class Context:
     def _read_files(self) -> None:
         from planner.pipeline.folder import pipeline_files
 
-        settings, own = self.settings, made(self.pipeline)
+        settings, own = self.settings, pipeline_version(self.pipeline)
         if time.monotonic() < self._reread_at:
             return
         for source, pipeline in pipeline_files(settings.pipeline, settings.pipelines):
-            key = made(pipeline)
+            key = pipeline_version(pipeline)
             if key != own and key not in self._others:
                 self._others[key] = self._with(source, pipeline)
         self._reread_at = time.monotonic() + REREAD_SECONDS

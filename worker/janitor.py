@@ -27,9 +27,10 @@ from planner.settings import load_settings
 from sql.open import identity_of, warehouse_name
 from worker.app import app, queue_names, short_queues
 from worker.context import Context, context_here
+from worker.hung import Hangs
 from worker.ledger.connection import connect, forgetful
 from worker.ledger.neighbours import Neighbours
-from worker.ledger.slots import Member, made, sign_off, sign_on
+from worker.ledger.slots import Member, pipeline_version, sign_off, sign_on
 from worker.messages import lanes
 from worker.messages.aside import put_aside
 from worker.messages.delivered import restore_held
@@ -38,7 +39,6 @@ from worker.messages.later import Delivery
 from worker.processes import pulse
 from worker.processes.children import die_with_parent
 from worker.reconciler import reconcile_quietly
-from worker.run.hung import Hangs
 from worker.run.tidy import tidy_daily
 from worker.runners import orphans
 
@@ -156,7 +156,7 @@ class Janitor(threading.Thread):
         return Member(
             host=socket.gethostname(),
             files=tuple(files),
-            made=tuple(made(pipeline) for pipeline in pipelines),
+            made=tuple(pipeline_version(pipeline) for pipeline in pipelines),
             warehouse=warehouse_name(settings.warehouse),
             warehouse_id=identity_of(settings.warehouse),
             queues=tuple(self._takes),

@@ -340,13 +340,13 @@ def _print_advice(pipeline: Pipeline, found: list[Gap], options: Counting) -> No
 
 
 def _print_open(assessment: Assessment, scope: Window) -> None:
-    """Days that are left alone, because they are not over."""
+    """Days that are skipped, because they are not over."""
     found = assessment.unsettled(SkipReason.OPEN, scope)
     for days in dict.fromkeys(map(tuple, found.values())):
         names = [phase for phase, dates in found.items() if tuple(dates) == days]
         told = assessment.empty[names[0]][days[0]].detail
         out.print(
-            f"Open, and left alone: {date_ranges(days)} of {', '.join(names)} ({told}"
+            f"Open, and skipped: {date_ranges(days)} of {', '.join(names)} ({told}"
             f"{', the first of them' if len(days) > 1 else ''}). "
             "--include-open judges what is there.",
             soft_wrap=True,

@@ -31,7 +31,7 @@ DatesADay = Annotated[
 ]
 Attempts = Annotated[
     int,
-    typer.Option("--attempts", min=1, max=100, help="Runs that may take a date in vain."),
+    typer.Option("--attempts", min=1, max=100, help="Runs that may fail to repair a date."),
 ]
 DollarsADay = Annotated[
     float | None,
@@ -70,9 +70,9 @@ def heal(
 ) -> None:
     """Enqueue the gaps of the last days by itself, within limits; report the others.
 
-    A date that several of its runs took in vain is given up, and BACKFILL_NOTIFY is told once. Only
-    missing and partial dates are taken, with what rests on them; never what is written anew only
-    when asked. With --every it goes on; of several for one pipeline, one looks at a time.
+    A date that several of its runs could not repair is quarantined, which is notified once. Only
+    missing and partial dates are taken, with what is computed from them; never what is repaired
+    only when asked for. With --every it repeats; of several for one pipeline, one counts at a time.
 
     Exit code 0 when nothing short is left to others, 1 when something is.
     """
@@ -96,7 +96,7 @@ def heal(
             _look_again(context, limits, max_bytes, dry_run=dry_run, json=json)
             threading.Event().wait(every)
     except KeyboardInterrupt:
-        note("Stopped; runs that it enqueued go on.")
+        note("Stopped; the runs that it enqueued are not.")
 
 
 def _look_again(
@@ -106,13 +106,13 @@ def _look_again(
     try:
         _tell(_look(context, limits, max_bytes, dry_run=dry_run), json=json)
     except (FleetError, WarehouseError) as error:
-        note(f"This look was in vain: {error}")
+        note(f"Nothing could be judged now: {error}")
 
 
 def _look(
     context: Context, limits: Limits, max_bytes: int | None, *, dry_run: bool
 ) -> Healed | None:
-    """One look, unless another process is at it."""
+    """One pass, unless another process is in one."""
     from worker.ledger.lease import Lease, Resource
     from worker.run.heal import heal as heal_once
 

@@ -62,7 +62,7 @@ def metrics(
     required_ledger(context)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(FleetMetrics(context))
-    found = OpenGaps(context)
+    found = OpenGapsCollector(context)
     if gaps_every is not None:
         found.count()
         registry.register(found)
@@ -84,7 +84,7 @@ def metrics(
         server.shutdown()
 
 
-class OpenGaps:
+class OpenGapsCollector:
     """The gaps of the whole calendar, as they were counted last."""
 
     def __init__(self, context: Context) -> None:
@@ -96,7 +96,7 @@ class OpenGaps:
         yield from self._metrics
 
     def count_again(self) -> None:
-        """Count, or say why not: the figures of before stay, and tell when they were counted."""
+        """Count, or report why not: the last figures stay, with the time of their count."""
         try:
             self.count()
         except WarehouseError as error:

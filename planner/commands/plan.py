@@ -57,7 +57,7 @@ def plan(
 ) -> None:
     """Plan the repair of the gaps, and do nothing. `--out` keeps it for `enqueue --plan`.
 
-    `--html` writes a page: every date now and as planned, what is left alone and why, how long it
+    `--html` writes a page: every date now and as planned, what is skipped and why, how long it
     takes, and the command that does it.
     """
     from worker.run.plan import plan_repair
@@ -241,7 +241,7 @@ def print_skipped(plan: Plan) -> None:
         open_in = ", ".join(dict.fromkeys(each.phase for each in still_open))
         which = date_ranges({each.date for each in still_open})
         why = still_open[0].detail
-        note(f"open: {which} of {open_in}: left alone ({why}); --include-open takes what is there")
+        note(f"open: {which} of {open_in}: skipped ({why}); --include-open takes what is there")
     for each in plan.skipped:
         if each.reason is SkipReason.OPEN:
             continue

@@ -188,7 +188,7 @@ def _print_status(found: dict[str, Any]) -> None:
         passed = " has passed: what had not ended by then was cancelled"
         out.print(f"deadline: {found['deadline']}{passed if found['stopped_by'] else ''}")
     if sharing := sharing_of(found):
-        out.print(f"told: {sharing}", markup=False)
+        out.print(f"sharing: {sharing}", markup=False)
     if found["note"]:
         out.print(found["note"], markup=False)
     for line in _billed_lines(found["billed"]) if found["billed"]["bytes"] else ():

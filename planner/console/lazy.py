@@ -24,7 +24,7 @@ def flowing(text: str) -> str:
     )
 
 
-class Told(TyperCommand):
+class PlainHelp(TyperCommand):
     """A command whose help needs no parser of Markdown."""
 
     def format_help(self, *arguments: Any) -> None:
@@ -52,7 +52,7 @@ class Lazy(TyperCommand):
         if not isinstance(found, typer.Typer):
             app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             epilog = "\n".join(["Such as:", *self.examples]) if self.examples else None
-            app.command(name=self.name, epilog=epilog, cls=Told)(found)
+            app.command(name=self.name, epilog=epilog, cls=PlainHelp)(found)
         command = typer.main.get_command(app)
         for each in (command, *getattr(command, "commands", {}).values()):
             each.help = flowing(each.help or "")

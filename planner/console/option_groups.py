@@ -115,7 +115,7 @@ class Counting(Scope):
         if outside := [day for day in picked.days() if not calendar.covers(day)]:
             note(
                 f"The calendar of {pipeline.name} does not cover {date_runs(outside, shown=6)} of "
-                "--dates, left alone."
+                "--dates, skipped."
             )
         return picked
 

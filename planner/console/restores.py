@@ -37,7 +37,7 @@ def restore_row(record: RestoreRecord) -> dict[str, object]:
 
 
 def restore_exit(record: RestoreRecord) -> Exit:
-    """The exit code of a restore: 0 while it goes on, too."""
+    """The exit code of a restore; 0 while it is under way."""
     is_well = record.state in (RestoreState.RUNNING, RestoreState.RESTORED)
     return Exit.DONE if is_well else Exit.FAILED
 

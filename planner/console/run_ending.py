@@ -56,7 +56,7 @@ def _next(context: Context, record: RunRecord, found: Sequence[Cause]) -> str:
 
 
 def _enqueue(context: Context, run_id: str) -> str:
-    """The command that plans the scope of a run anew."""
+    """The command that plans the scope of a run again."""
     plan = context.plan(run_id)
     if plan is None:  # forgotten: the whole calendar, then
         return "planner enqueue --gaps"

@@ -23,7 +23,7 @@ def run_exit(record: RunRecord) -> Exit:
 
 
 def sharing_of(found: dict[str, Any]) -> str:
-    """How a run was told to share the fleet, of a status' JSON; empty where it was told nothing."""
+    """How a run shares the fleet, of a status' JSON; empty for the defaults."""
     told = [
         "" if found["priority"] == Priority.NORMAL else f"{found['priority']} priority",
         "" if found["max_slots"] is None else f"{counted(found['max_slots'], 'slot')} at most",

@@ -13,7 +13,7 @@ from planner.plan.hours import Hours, parse_time
 from planner.plan.states import Priority
 
 if TYPE_CHECKING:
-    from worker.ledger.orders import Changes, Orders
+    from worker.ledger.orders import OrderChanges, Orders
 
 
 def _time(text: str) -> time:
@@ -68,12 +68,12 @@ class Sharing:
         priority, hours = self.priority or Priority.NORMAL, self._hours(timezone)
         return replace(orders, priority=priority, max_slots=self.max_slots, hours=hours)
 
-    def changes(self, timezone: str) -> Changes:
+    def changes(self, timezone: str) -> OrderChanges:
         """What they change of a run; raises as `orders` does."""
-        from worker.ledger.orders import Changes
+        from worker.ledger.orders import OrderChanges
 
         hours = self._hours(timezone)
-        return Changes(priority=self.priority, max_slots=self.max_slots, hours=hours)
+        return OrderChanges(priority=self.priority, max_slots=self.max_slots, hours=hours)
 
     def _hours(self, timezone: str) -> Hours | None:
         if (self.not_before is None) != (self.until is None) or (

@@ -95,7 +95,7 @@ def _undated(warehouse: Warehouse, spec: TableSpec, *, today: date) -> str:
         return undated(warehouse.partitions([spec.table], today, today)[spec.name])
     except AccessDenied as error:
         return (
-            f"its partitions may not be looked into, so rows without a date are not told: {error}"
+            f"its partitions may not be looked into, so rows without a date are not found: {error}"
         )
 
 

@@ -72,7 +72,7 @@ was done."""
 
 
 class SkipReason(StrEnum):
-    """Why a phase and date is left alone."""
+    """Why a phase and date is skipped."""
 
     OFF_DAY = "off_day"
     """The source phases hold nothing: no games, no orders, out of season."""

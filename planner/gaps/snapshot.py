@@ -27,7 +27,7 @@ State = Literal["complete", "planned"] | GapReason | SkipReason
 """Complete, why it is short, why nothing is expected, or that a plan writes it."""
 
 
-Standing = tuple[State, int, int]
+CountedState = tuple[State, int, int]
 """A state, and what is expected and found: what a stretch says of each of its days."""
 
 
@@ -108,7 +108,7 @@ def _stretches(
 ) -> Iterator[Stretch]:
     stands = _Stands(pipeline, assessment, phase, recompute)
     days, start = 0, window.start
-    last: Standing | None = None
+    last: CountedState | None = None
     for day in window.days():
         standing = stands.on(day)
         if standing == last:
@@ -152,7 +152,7 @@ class _Stands:
         self.held, self.expected = assessment.held.get(phase), assessment.expected[phase]
         self.phase, self.entity = pipeline.by_name[phase], pipeline.entity
 
-    def on(self, day: date) -> Standing:
+    def on(self, day: date) -> CountedState:
         if day in self.orphans:
             orphan = self.orphans[day]
             return orphan.reason, orphan.expected, orphan.found

@@ -50,7 +50,7 @@ class Closing:
         )
 
     def is_open(self, phase: Phase, day: date) -> bool:
-        """Whether rows of a day may still come, so that it is left alone."""
+        """Whether rows of a day may still come, so that it is skipped."""
         return not self.includes(phase, day) and self.now < self.closes(phase, day)
 
     def includes(self, phase: Phase, day: date) -> bool:

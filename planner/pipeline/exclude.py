@@ -69,7 +69,7 @@ class Excluded(Model):
         return self
 
     def in_zone(self, zone: str) -> Self:
-        """The same with the days of what a table lists told in a time zone."""
+        """The same, with the time zone by which what a table lists is of a day."""
         return self.model_copy(update={"from_": self.from_ and self.from_.in_zone(zone)})
 
     @cached_property

@@ -96,7 +96,7 @@ class Expects(Model):
         return self
 
     def in_zone(self, zone: str) -> Self:
-        """The same with the days of what it lists told in a time zone."""
+        """The same, with the time zone by which what it lists is of a day."""
         days = self.days.in_zone(zone) if isinstance(self.days, Listing) else self.days
         against = self.against and self.against.in_zone(zone)
         return self.model_copy(update={"days": days, "against": against})

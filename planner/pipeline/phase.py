@@ -82,7 +82,7 @@ class Phase(Model):
     """Pause before the first retry. It doubles, with jitter, up to ten minutes."""
 
     def in_zone(self, zone: str) -> Self:
-        """The phase with the days of its tables told in its own time zone, or in the pipeline's."""
+        """The phase, its tables' days by its own time zone, or by the pipeline's."""
         own = self.timezone or zone
         return self.model_copy(
             update={

@@ -41,7 +41,7 @@ class Pipeline(Model):
     description: str = ""
     """For people."""
     timezone: TimeZone = "UTC"
-    """Whose days the partition dates are, and in which [moments](#date-columns) are told: an IANA
+    """The zone of the partition dates, by which [moments](#date-columns) are of a day: an IANA
     name, such as `"America/New_York"`."""
     bootstrap_days: int = Field(default=0, ge=0, le=366)
     """The warm-up: days at the start of a season, or of the calendar where there are none, that
@@ -49,7 +49,7 @@ class Pipeline(Model):
     chunk_dates: int = Field(default=1, ge=1, le=366)
     """Partition dates per chunk, at most. `--chunk-dates` overrides it."""
     closes_after: Duration | None = None
-    """How long after its end a day is *open*: its rows may still come, and it is left alone. Text:
+    """How long after its end a day is *open*: its rows may still come, and it is skipped. Text:
     `"6h"`, `"1d12h"`, `"90m"`. Without it: until the midnight that ends it."""
     start: date | None = None
     """The first day that the pipeline covers. Without it: that of the first season."""

@@ -151,7 +151,7 @@ class TableSpec(InZone):
         return self.min_coverage
 
     def in_zone(self, zone: str) -> Self:
-        """The table with the days of its moments told in a time zone."""
+        """The table, with the time zone by which its moments are of a day."""
         expects = self.expects and self.expects.in_zone(zone)
         return super().in_zone(zone).model_copy(update={"expects": expects})
 

@@ -33,7 +33,7 @@ class InZone(Model):
     _zone: str = PrivateAttr(default="UTC")
 
     def in_zone(self, zone: str) -> Self:
-        """The same with the days of its moments told in a time zone."""
+        """The same, with the time zone by which its moments are of a day."""
         other = self.model_copy()
         other._zone = zone
         return other

@@ -44,7 +44,7 @@ def chunk(
     """Cut what is to do into chunks of at most `size` dates.
 
     A step runs over the range from a chunk's first date to its last, so a chunk never spans a
-    date of `partition_dates` (those that hold rows anywhere, and those that are left alone) that is
+    date of `partition_dates` (those that hold rows anywhere, and those that are skipped) that is
     not its own, nor excluded days, which may hold rows too, nor the end of a season.
     """
     days = {day for dates in todo.values() for day in dates}

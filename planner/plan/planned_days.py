@@ -1,4 +1,4 @@
-"""How every day will stand as planned: what is written, what is left alone and why. Pure."""
+"""How every day will stand as planned: what is written, what is skipped and why. Pure."""
 
 from __future__ import annotations
 

@@ -8,13 +8,13 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 
-import duckdb
 import pyarrow as pa
 from deltalake import DeltaTable
 from sqlglot import exp
 
 from sql.days import SUFFIX, is_sharded
 from sql.delta_tables import newest_shard, shards
+from sql.duck import ask
 from sql.errors import TableNotFound, Unsupported, WarehouseRefused
 from sql.local import LocalWarehouse
 from sql.statements import quote_column, quote_table
@@ -298,16 +298,7 @@ class ServedWarehouse(LocalWarehouse):
         names = {parameter.name for parameter in tree.find_all(exp.Parameter)}
         if absent := names - set(parameters):
             raise WarehouseRefused(f"Query parameter '{min(absent)}' not found")
-        for name, table in tables.items():
-            self._connection.register(name, table)
-        try:
-            bound = {name: parameters[name] for name in names}
-            return self._connection.sql(tree.sql("duckdb"), params=bound).to_arrow_table()
-        except duckdb.Error as error:
-            raise WarehouseRefused(str(error)) from error
-        finally:
-            for name in tables:
-                self._connection.unregister(name)
+        return ask(tree.sql("duckdb"), {name: parameters[name] for name in names}, tables)
 
 
 def _names_tables(tree: exp.Expr) -> bool:

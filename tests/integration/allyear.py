@@ -21,7 +21,7 @@ from planner.report.report import Report
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql.local import LocalWarehouse
-from tests.commands import Done, impatient, look
+from tests.commands import Done, here, impatient
 from worker.context import Context
 from worker.finalization.finalize import finalize
 from worker.step.errors import Requeue, StepFailed
@@ -178,7 +178,7 @@ class AllYear:
     def say(self, *arguments: str, now: datetime) -> Done:
         """A command, as a user types it at some time."""
         environment = environment_of(self.settings)
-        return look(*arguments, environment=environment, cwd=self.place, before=partial(at, now))
+        return here(*arguments, environment=environment, cwd=self.place, before=partial(at, now))
 
     def gaps(self, *arguments: str, now: datetime) -> Done:
         """`planner gaps`."""

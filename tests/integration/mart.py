@@ -21,7 +21,7 @@ from planner.report.report import Report
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql.local import LocalWarehouse
-from tests.commands import Done, look
+from tests.commands import Done, here, planner
 from worker.context import Context
 from worker.finalization.finalize import finalize
 from worker.run.plan import Wanted, plan_gaps
@@ -173,8 +173,10 @@ class Mart:
     def assess(self, scope: Window = SCOPE) -> Assessment:
         return survey(self.context.warehouse, self.context.pipeline, scope)
 
-    def plan(self, reasons: Collection[GapReason] = ()) -> Plan:
-        wanted = Wanted(scope=SCOPE, phases=["daily", "trend"], reasons=reasons)
+    def plan(self, reasons: Collection[GapReason] = (), *, chunk_dates: int | None = None) -> Plan:
+        wanted = Wanted(
+            scope=SCOPE, phases=["daily", "trend"], reasons=reasons, chunk_dates=chunk_dates
+        )
         return plan_gaps(self.context, self.assess(), wanted, ledger=self.ledger)
 
     def begin(self, plan: Plan) -> None:
@@ -214,8 +216,15 @@ class Mart:
 
     def command(self, *words: str, **more: str) -> Done:
         """A command as a user types it, in an environment with these variables too."""
-        environment = {**os.environ, **environment_of(self.settings), **more}
-        return look(*words, environment=environment, cwd=self.place)
+        return here(*words, environment=self._environment | more, cwd=self.place)
+
+    def sending(self, *words: str) -> Done:
+        """A command whose messages are to be there: in a process of its own."""
+        return planner(*words, environment=self._environment, cwd=self.place)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, **environment_of(self.settings)}
 
     def move_to_bigquery(self) -> None:
         """From now on its tables are asked for at the BigQuery server, which keeps in `safe`."""

@@ -131,7 +131,7 @@ class Till:
         self, context: Context, run_id: str, phases: Sequence[str] = ("clean", "trend")
     ) -> tuple[Plan, Report]:
         """Plan every gap, visit every step until it settles, and finalize."""
-        wanted = Wanted(scope=SCOPE, phases=phases, chunk_dates=10)
+        wanted = Wanted(scope=SCOPE, phases=phases, chunk_dates=31)
         plan = plan_gaps(context, self.assess(context), wanted, ledger=context.ledger)
         context.ledger.register(run_id, plan)
         context.ledger.move(run_id, RunState.RUNNING, [RunState.INCOMPLETE])

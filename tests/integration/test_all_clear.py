@@ -14,7 +14,7 @@ from planner.report.advice import next_steps
 from planner.report.html.render import render_page
 from planner.report.markdown import render_markdown
 from planner.sandbox.workers import environment_of
-from tests.commands import Done, look
+from tests.commands import Done, here
 from tests.integration.mart import (
     DAILY,
     DAYS,
@@ -42,7 +42,7 @@ def say() -> Say:
 
     def run(mart: Mart, *arguments: str) -> Done:
         environment = {**os.environ, **environment_of(mart.settings)}
-        return look(*arguments, environment=environment, cwd=mart.place)
+        return here(*arguments, environment=environment, cwd=mart.place)
 
     return run
 

@@ -12,7 +12,7 @@ import pytest
 from sql.bigquery_answers import tables_of
 from sql.local import LocalWarehouse
 from tests.bigquery_server.rest import BigQueryServer
-from tests.commands import Done, impatient, planner
+from tests.commands import Done, here, impatient
 
 PIPELINE = """
 name = "shop"
@@ -79,7 +79,7 @@ def say(tmp_path: Path, server: BigQueryServer) -> Say:
     }
 
     def said(*arguments: str) -> Done:
-        return planner(*arguments, environment=environment, cwd=tmp_path, before=impatient)
+        return here(*arguments, environment=environment, cwd=tmp_path, before=impatient)
 
     return said
 

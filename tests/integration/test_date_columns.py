@@ -22,7 +22,7 @@ from sql.bigquery import BigQueryWarehouse
 from sql.local import LocalWarehouse
 from sql.warehouse import Table
 from tests.bigquery_server.rest import BigQueryServer
-from tests.commands import Done, impatient, look
+from tests.commands import Done, here, impatient
 from worker.context import Context
 from worker.run.plan import Wanted, plan_gaps
 from worker.step.visit import visit
@@ -122,7 +122,7 @@ def say(request: pytest.FixtureRequest) -> Iterator[Say]:
                 server = stack.enter_context(BigQueryServer(folder))
                 environment["BIGQUERY_EMULATOR_HOST"] = server.url
                 environment["BACKFILL_WAREHOUSE"] = "bigquery:p"
-            return look(*arguments, environment=environment, cwd=shop.place, before=impatient)
+            return here(*arguments, environment=environment, cwd=shop.place, before=impatient)
 
         yield run
 

@@ -19,7 +19,7 @@ from tests.integration.shop import RUN, Shop, day
 from tests.integration.tiny import FIRST, Tiny
 from tests.waiting import until
 from worker.ledger.lease import Lease, Resource
-from worker.ledger.orders import Changes, Orders
+from worker.ledger.orders import OrderChanges, Orders
 from worker.messages.lanes import LANES, list_of
 from worker.messages.later import put_off, waiting
 from worker.messages.transport import _put, withholding
@@ -184,7 +184,7 @@ def test_how_a_run_shares_the_fleet_is_shown(mart: Mart) -> None:
         for each in (found, row):
             assert (each["priority"], each["max_slots"], each["hours"]) == expected
     texts = [mart.command("status", run).out for run in listed]
-    assert "told: low priority, 1 slot at most, steps begin from 22:00 to 06:00 UTC" in texts[0]
+    assert "sharing: low priority, 1 slot at most, steps begin from 22:00 to 06:00 UTC" in texts[0]
     assert "told" not in texts[1]
     assert "22:00" not in mart.command("runs").out
 
@@ -195,7 +195,7 @@ def test_a_run_that_goes_on_is_told_anew(mart: Mart, client: redis.Redis) -> Non
     for table, number in (("trend", 2), ("trend", 3)):
         mart.lose(table, DAYS[number])
         only = ("--start", str(DAYS[number]), "--end", str(DAYS[number]))
-        told = mart.command("enqueue", "--gaps", *only, "--priority", "low", "--yes", "--json")
+        told = mart.sending("enqueue", "--gaps", *only, "--priority", "low", "--yes", "--json")
         sent.append(told.json["run_id"])
     run_id, other = sent
     lane, beside = mart.ledger.require(run_id).lane, mart.ledger.require(other).lane
@@ -228,7 +228,7 @@ def test_what_waits_looks_at_once_at_what_its_run_is_told(shop: Shop, step: str)
     put_off(client, "sessionise", raw, HOUR)
     whole_day = Hours(begin=time(0, 0), end=time(23, 59))
 
-    resume(shop.context, RUN, changes=Changes(hours=whole_day))
+    resume(shop.context, RUN, changes=OrderChanges(hours=whole_day))
 
     assert client.zscore(waiting("sessionise"), raw) == 0.0
     assert shop.ledger.require(RUN).hours == whole_day

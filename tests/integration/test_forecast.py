@@ -22,7 +22,7 @@ from worker.status.forecast import Forecast, forecast
 def test_a_plan_foresees_what_the_last_run_took(shop: Shop, where: str) -> None:
     # Given a pipeline file without figures, nobody at work, and a run that has ended
     shop.lose_sessions(day(11))
-    first = shop.plan(with_estimate=True)
+    first = shop.plan(chunk_dates=7, with_estimate=True)
     assert first.estimate is not None
     assert (first.estimate.seconds, first.estimate.slots_are_assumed) == (None, True)
     assert first.estimate.unknown == ("sessionise", "aggregate")
@@ -52,7 +52,7 @@ def test_a_plan_foresees_what_the_last_run_took(shop: Shop, where: str) -> None:
 
 def test_runs_of_other_warehouses_and_broken_reports_say_nothing(shop: Shop) -> None:
     shop.lose_sessions(day(11))
-    drain(shop, shop.register(shop.plan()))
+    drain(shop, shop.register(shop.plan(chunk_dates=7)))
     finalize(shop.context, RUN)
     path = shop.context.settings.folder("reports") / RUN / "report.json"
     text = path.read_text()
@@ -118,7 +118,7 @@ def spent(shop: Shop) -> float:
 def test_a_run_that_is_tried_again_the_next_morning_begins_anew(shop: Shop) -> None:
     # Given a run that started yesterday, was paused, and has ended
     shop.lose_sessions(day(11))
-    ids = shop.register(shop.plan())
+    ids = shop.register(shop.plan(chunk_dates=7))
     drain(shop, ids)
     earlier(shop, "started", 50_000)
     shop.ledger.client.hset(f"backfill:run:{RUN}", "paused_seconds", 40_000)
@@ -151,9 +151,10 @@ def test_pauses_are_not_spent(shop: Shop) -> None:
 def test_what_failed_before_it_succeeded_is_no_sample_of_a_pace(shop: Shop) -> None:
     # Given two steps of a phase, one of which took two attempts
     shop.lose_sessions(day(11))
-    ids = shop.register(shop.plan())
+    ids = shop.register(shop.plan(chunk_dates=7))
     drain(shop, ids)
     aggregates = [each for each in ids if each.endswith("aggregate")]
+    assert len(aggregates) > 1
     for each in ids:
         fields = {"worked": 5.0} if each != aggregates[0] else {"worked": 500.0, "attempt": 2}
         shop.ledger.client.hset(f"backfill:run:{RUN}:step:{each}", mapping=fields)

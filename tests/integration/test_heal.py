@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from planner.errors import BadRecord
-from planner.gaps.gaps import SHORT, Gap, GapReason
+from planner.gaps.gaps import FLAWS, SHORT, Finding, Gap, GapReason
 from planner.gaps.survey import survey
 from planner.sandbox.workers import environment_of
 from tests.commands import planner
@@ -20,6 +20,7 @@ from worker.ledger.healing import Healing
 from worker.ledger.lease import Lease, Resource
 from worker.run.heal import Healed, Limits, heal
 
+SESSIONS = "shop_analytics.sessions"
 TODAY = SCOPE.end
 NEAR = Limits(days=(TODAY - day(15)).days, dates_a_day=100, attempts=2)
 
@@ -60,6 +61,34 @@ def test_young_gaps_are_repaired_and_older_ones_are_reported(shop: Shop) -> None
     after = look(shop)
     assert (after.run_id, after.plan.is_empty) == (None, True)
     assert Healing(shop.context.redis, shop.context.realm).attempts() == {}
+
+
+@pytest.mark.parametrize("reason", [GapReason.PARTIAL, *FLAWS, GapReason.ORPHAN])
+def test_only_dates_that_lack_rows_are_taken(shop: Shop, reason: GapReason) -> None:
+    """A repair of the others may make them worse, as where a script appends its rows once more:
+    what `enqueue` takes only when it is asked to, healing leaves."""
+    finding = Finding(reason=reason, table=SESSIONS, expected=4, found=3)
+    gap = Gap(
+        phase="sessionise",
+        date=day(20),
+        reason=reason,
+        expected=4,
+        found=3,
+        tables=(SESSIONS,),
+        findings=(finding,),
+    )
+    assessment = survey(shop.context.warehouse, shop.context.pipeline, SCOPE)
+    gaps = {**assessment.gaps, "sessionise": {day(20): gap}}
+
+    found = heal(shop.context, replace(assessment, gaps=gaps), TODAY, NEAR)
+
+    is_taken = reason is GapReason.PARTIAL
+    assert (found.run_id is not None) == is_taken
+    assert (day(20) in found.plan.dates) == is_taken
+    assert bool(shop.ledger.held("sales", shop.context.warehouse.identity)) == is_taken
+    tried = Healing(shop.context.redis, shop.context.realm).attempts()
+    assert tried == ({("sessionise", day(20)): 1} if is_taken else {})
+    assert (found.older, found.quarantined) == ((), ())
 
 
 def test_a_date_that_is_tried_in_vain_is_given_up_and_told_of_once(

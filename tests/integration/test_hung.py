@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import SimpleNamespace
 
@@ -13,9 +14,12 @@ from planner.plan.states import RunState
 from tests.integration.shop import RUN, Shop, day
 from tests.integration.tiny import Tiny
 from tests.waiting import until
+from worker import hung
 from worker.context import Context
-from worker.run.hung import Hangs
+from worker.hung import Hangs
 from worker.status.no_progress import held_up_by
+
+PID = os.getpid()  # of a process that is there
 
 
 def held_up(context: Context, run_id: str) -> list[str]:
@@ -30,26 +34,30 @@ def test_status_tells_of_a_step_that_hangs_as_long_as_it_does(
 ) -> None:
     shop.lose_sessions(day(4))
     (step, *_) = shop.register(shop.plan())
-    ledger, silences = shop.ledger, {77: 5.0}
+    ledger, silences = shop.ledger, {PID: 5.0}
     ledger.start(RUN, step, token="first", worker="w@h")
     hangs = Hangs(shop.context, "w@h")
     monkeypatch.setattr(hangs._watch, "look", lambda: silences)
-    request = SimpleNamespace(worker_pid=77, args=[RUN, step])
+    request = SimpleNamespace(worker_pid=PID, args=[RUN, step])
     monkeypatch.setattr(worker_state, "active_requests", [request])
 
     hangs.look()
     hangs.look()
 
     (told,) = held_up(shop.context, RUN)
-    assert told.startswith(f"{step}: process 77 on w@h hangs: it is stopped")
-    assert "`kill -CONT 77` lets it go on. Its worker ends it after 60 s" in told
+    assert told.startswith(f"{step}: process {PID} on w@h hangs: it is stopped")
+    assert f"`kill -CONT {PID}` lets it go on. Its worker ends it after 60 s" in told
     assert caplog.text.count(told.partition(": ")[2]) == 1
 
     if ends == "goes on":
         silences.clear()
         hangs.look()
-        assert "pool process 77 goes on" in caplog.text
-    else:
+        assert f"pool process {PID} goes on" in caplog.text
+    else:  # it was killed by others meanwhile
+        monkeypatch.setattr(hung, "born", lambda pid: "")
+        silences.clear()
+        hangs.look()
+        assert "goes on" not in caplog.text.replace("lets it go on", "")
         ledger.start(RUN, step, token="second", worker="another@h")
     assert held_up(shop.context, RUN) == []
 
@@ -75,20 +83,20 @@ def test_what_a_hung_process_was_at_is_done_by_another(tiny: Tiny) -> None:
     (at,) = tiny.days(1)
     tiny.hold(at)
     run_id = tiny.enqueue([at], ["a"])
-    hung = tiny.holder(at)
+    stopped = tiny.holder(at)
     (first,) = tiny.scripts(at)
-    hung.send_signal(signal.SIGSTOP)
+    stopped.send_signal(signal.SIGSTOP)
 
     # Then status says so, and what to do
     def told() -> list[str]:
         return held_up(tiny.context, run_id)
 
     until(told)
-    assert f"process {hung.pid} on worker-1" in told()[0]
+    assert f"process {stopped.pid} on worker-1" in told()[0]
 
     # And it is ended with its script before another goes on
     until(lambda: len(tiny.scripts(at)) == 2)
-    assert not tiny.works(hung.pid)
+    assert not tiny.works(stopped.pid)
     assert not tiny.works(first)
     assert told() == []
 
@@ -103,5 +111,5 @@ def test_what_a_hung_process_was_at_is_done_by_another(tiny: Tiny) -> None:
     assert step.attempt == 2
     log = tiny.worker.log.read_text()
     assert "a turn of the janitor failed" not in log
-    assert f"pool process {hung.pid}" in log
+    assert f"pool process {stopped.pid}" in log
     assert f"pool process {frozen}" in log

@@ -13,17 +13,24 @@ from planner.sandbox.workers import environment_of
 from tests.commands import planner
 from tests.integration.shop import LAST, RUN, SCOPE, Shop, drain
 from worker.finalization.finalize import finalize
+from worker.ledger import runs as runs_module
 from worker.ledger.ledger import Ledger
+from worker.ledger.staging import Staging
 from worker.run import control
 from worker.run import enqueue as enqueue_module
 from worker.run.plan import owed_now
 
 MOMENTS = {
     "before it registers": (Ledger, "register"),
+    "while it stages": (Staging, "put_text"),
+    "before it names what it staged": (runs_module, "script"),
     "before it takes over": (enqueue_module, "_take_over"),
     "before it sends": (enqueue_module, "send_steps"),
     "before it says so": (Ledger, "move"),
 }
+
+NOTHING = ("before it registers", "while it stages", "before it names what it staged")
+"""Moments at which there is no run yet, and nothing that stays."""
 
 
 def dies(moment: str) -> None:
@@ -36,7 +43,7 @@ def dies(moment: str) -> None:
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-@pytest.mark.quick("before it registers", "before it sends")
+@pytest.mark.quick("before it names what it staged", "before it sends")
 def test_a_planner_that_is_killed_leaves_nothing_or_an_incomplete_run(
     shop: Shop, moment: str
 ) -> None:
@@ -57,8 +64,11 @@ def test_a_planner_that_is_killed_leaves_nothing_or_an_incomplete_run(
 
     # Then there is no run, or one that is incomplete, has begun nothing, and can be resumed
     runs = shop.ledger.runs()
-    if moment == "before it registers":
+    if moment in NOTHING:
         assert runs == []
+        client = shop.context.redis
+        assert {key for key in client.scan_iter("backfill:*") if client.ttl(key) < 0} == set()
+        assert bool(client.keys("backfill:staged:*")) == (moment != "before it registers")
         assert shop.ledger.held("sales", shop.context.warehouse.identity) == {}
         run_id = RUN
         plan = shop.plan()

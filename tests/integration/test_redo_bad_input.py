@@ -152,4 +152,4 @@ def test_dates_outside_of_every_season_beside_others_are_told_once(
     done = say(*words, "--dates", f"2023-12-30..2023-12-31,{FIRST}")
 
     assert "Traceback" not in done.err
-    assert done.err.count("does not cover 2023-12-30..2023-12-31 of --dates, left alone.") == 1
+    assert done.err.count("does not cover 2023-12-30..2023-12-31 of --dates, skipped.") == 1

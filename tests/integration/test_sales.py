@@ -22,7 +22,7 @@ from planner.plan.chunks import chunk
 from planner.plan.plan import Plan, make_plan
 from planner.sandbox.compare import Difference, differences
 from sql import Warehouse, load, open_warehouse
-from tests.commands import look
+from tests.commands import here
 from worker.runners.job import Failed, Job, Ran
 from worker.runners.sql import Sql
 
@@ -136,7 +136,7 @@ class Shop:
             "BACKFILL_WAREHOUSE": self.here.name,
             "BACKFILL_HOME": str(self.folder.parent / "home"),
         }
-        done = look(*arguments, environment=environment, cwd=self.folder.parent)
+        done = here(*arguments, environment=environment, cwd=self.folder.parent)
         return done.code, done.json
 
 

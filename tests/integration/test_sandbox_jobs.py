@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 
 from planner.pipeline.load import load_pipeline
-from planner.sandbox.boxscores import generate_boxscores
-from planner.sandbox.build import build
 from planner.sandbox.compare import differences
 from planner.sandbox.fill import PHASES, rebuild
 from planner.sandbox.punch import punch, punch_plan
 from sql import Warehouse, open_warehouse
+from tests.commands import Done, python
+from tests.conftest import BUILT_UNTIL
 
 PIPELINE = load_pipeline("nba")
 SEASON = PIPELINE.seasons[0]
 DAY = timedelta(days=1)
 FIRST_FULL = SEASON.start + PIPELINE.bootstrap_days * DAY
-LAST = FIRST_FULL + 24 * DAY
+LAST = BUILT_UNTIL
 FIRST = FIRST_FULL + DAY  # the first date with every phase: nobody plays on 2021-11-02
 ROOT = Path("planner/sandbox/root").absolute()
 
@@ -32,27 +32,22 @@ ANALYTICS = "backfill_jobs/analytics/player_game_summary/player_game_summary_ana
 PRECOMPUTE = "bin/backfill/run_phase4_backfill.sh"
 GRADING = "backfill_jobs/prediction/grade_predictions_backfill.py"
 
+RUN_SCRIPT = "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+
 TABLES = [table.table for phase in PIPELINE.phases for table in phase.tables]
 DERIVED = [table for table in TABLES if not table.name.startswith("nba_raw.")]
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("built") / "warehouse"
-    build(folder, generate_boxscores([SEASON], seed=3), until=LAST)
-    return folder
-
-
 @pytest.fixture
-def reference(built: Path) -> Iterator[Warehouse]:
-    warehouse = open_warehouse(f"local:{built}")
+def reference(whole: Path) -> Iterator[Warehouse]:
+    warehouse = open_warehouse(f"local:{whole}")
     yield warehouse
     warehouse.close()
 
 
 @pytest.fixture
-def warehouse(built: Path, tmp_path: Path) -> Iterator[Warehouse]:
-    shutil.copytree(built, tmp_path / "warehouse")
+def warehouse(whole: Path, tmp_path: Path) -> Iterator[Warehouse]:
+    shutil.copytree(whole, tmp_path / "warehouse")
     warehouse = open_warehouse(f"local:{tmp_path / 'warehouse'}")
     yield warehouse
     warehouse.close()
@@ -72,18 +67,21 @@ def environment(warehouse: Warehouse, faults: Path | None = None) -> dict[str, s
     }
 
 
-def job(
-    warehouse: Warehouse, script: str, *arguments: str, faults: Path | None = None
-) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
+def job(warehouse: Warehouse, script: str, *arguments: str, faults: Path | None = None) -> Done:
+    """Run a script to its end: Python's in a process that has imported what it needs."""
+    given = environment(warehouse, faults)
+    if not script.endswith(".sh"):
+        return python(RUN_SCRIPT, script, *arguments, environment=given, cwd=ROOT)
+    done = subprocess.run(
         command(script, *arguments),
         cwd=ROOT,
-        env=environment(warehouse, faults),
+        env=given,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+    return Done(code=done.returncode, out=done.stdout, err=done.stderr)
 
 
 def between(start: date, end: date) -> tuple[str, ...]:
@@ -104,23 +102,19 @@ def only_rows_of(warehouse: Warehouse, name: str) -> set[date]:
 
 
 def test_everyone_in_analytics_has_rows_in_every_later_phase(reference: Warehouse) -> None:
+    held = {table.name: reference.coverage(table, FIRST_FULL, LAST) for table in TABLES}
     players = {
-        table.name: {
-            day: cell.entities.get("player")
-            for day, cell in reference.coverage(table, FIRST_FULL, LAST).items()
-        }
-        for table in TABLES
+        name: {day: cell.entities.get("player") for day, cell in cells.items()}
+        for name, cells in held.items()
     }
     teams = next(table for table in TABLES if "team_defense" in table.name)
 
     expected = players["nba_raw.bdl_player_boxscores"]
     assert len(expected) > 20
     assert all(of == expected for name, of in players.items() if name != teams.name)
-    games = reference.coverage(TABLES[0], FIRST_FULL, LAST)
-    assert {
-        day: cell.entities["team"]
-        for day, cell in reference.coverage(teams, FIRST_FULL, LAST).items()
-    } == {day: 2 * cell.entities["game"] for day, cell in games.items()}
+    assert {day: cell.entities["team"] for day, cell in held[teams.name].items()} == {
+        day: 2 * cell.entities["game"] for day, cell in held[TABLES[0].name].items()
+    }
 
 
 def test_the_bootstrap_has_analytics_and_nothing_later(reference: Warehouse) -> None:
@@ -148,11 +142,11 @@ def test_any_range_that_is_deleted_comes_back_row_for_row(
     for script in (ANALYTICS, PRECOMPUTE):
         for part in ((start, middle), (middle + DAY, end)):
             done = job(warehouse, script, *between(*part))
-            assert done.returncode == 0, done.stderr
-            assert done.stdout == ""
+            assert done.code == 0, done.err
+            assert done.out == ""
     rebuild(warehouse, "predictions", "player_prop_predictions", start, end)
     done = job(warehouse, GRADING, *between(start, end), "--no-resume")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
 
     assert differences(warehouse, reference, TABLES) == []
 
@@ -164,7 +158,7 @@ def test_single_dates_can_be_filled_alone(warehouse: Warehouse, reference: Wareh
     dates = ",".join(day.isoformat() for day in days)
     done = job(warehouse, ANALYTICS, *between(FIRST_FULL, LAST), "--dates", dates)
 
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     (missing,) = differences(warehouse, reference, ["nba_analytics.player_game_summary"])
     assert set(missing.dates).isdisjoint(days)
     assert missing.only_here == 0
@@ -246,8 +240,8 @@ def test_phase_four_can_start_at_a_later_processor(
 
     done = job(warehouse, PRECOMPUTE, *between(day, day), "--start-from", "4")
 
-    assert done.returncode == 0, done.stderr
-    assert "player_composite_factors" not in done.stderr
+    assert done.code == 0, done.err
+    assert "player_composite_factors" not in done.err
     assert differences(warehouse, reference, TABLES) == []
 
 
@@ -270,8 +264,8 @@ def test_exit_codes_and_a_dry_run_that_writes_nothing(
 
     done = job(warehouse, GRADING, *arguments)
 
-    assert done.returncode == code, done.stderr
-    assert done.stderr
+    assert done.code == code, done.err
+    assert done.err
     assert warehouse.versions(DERIVED[-1], SEASON.start, SEASON.end) == before
 
 
@@ -286,8 +280,8 @@ def test_faults_on_a_date_crash_or_leave_it_out(warehouse: Warehouse, tmp_path: 
     good = job(warehouse, ANALYTICS, *between(start, quiet), faults=faults)
     crashed = job(warehouse, ANALYTICS, *between(start, LAST), faults=faults)
 
-    assert good.returncode == 0
-    assert crashed.returncode == 1
+    assert good.code == 0
+    assert crashed.code == 1
     held = only_rows_of(warehouse, "player_game_summary")
     assert start in held
     assert not held & {quiet, bad}
@@ -304,7 +298,7 @@ def test_a_fault_of_one_processor_stops_the_later_ones(
 
     done = job(warehouse, PRECOMPUTE, *between(day, day), faults=faults)
 
-    assert done.returncode == 1
+    assert done.code == 1
     assert day in only_rows_of(warehouse, "player_composite_factors")
     assert day not in only_rows_of(warehouse, "player_daily_cache")
     assert day not in only_rows_of(warehouse, "ml_feature_store")

@@ -18,7 +18,7 @@ from planner.sandbox.shop import build_shop, punch_shop
 from planner.sandbox.workers import environment_of
 from planner.settings import Settings
 from sql import open_warehouse
-from tests.commands import Done, planner
+from tests.commands import Done, here
 from tests.integration.allyear import at, visit_all
 
 PIPELINE = load_pipeline("shop")
@@ -54,7 +54,7 @@ class Shop:
 
     def say(self, *arguments: str, now: datetime = NOW) -> Done:
         environment = environment_of(self.settings)
-        return planner(*arguments, environment=environment, cwd=self.place, before=partial(at, now))
+        return here(*arguments, environment=environment, cwd=self.place, before=partial(at, now))
 
     def differences(self) -> list[object]:
         return [*differences(open_warehouse(f"local:{self.whole}"), self.warehouse, TABLES)]

@@ -5,7 +5,9 @@ Where stock does right by now, its test fails: then the repair can go.
 
 from __future__ import annotations
 
+import base64
 import gc
+import json
 import logging
 import os
 import textwrap
@@ -28,7 +30,7 @@ from worker.ledger.connection import connect
 from worker.messages import transport
 from worker.messages.lanes import ALL
 from worker.messages.later import deliver, waiting
-from worker.messages.mailbox import correct_times
+from worker.messages.mailbox import correct_times, steps_with_messages
 
 ROOT = Path(__file__).parents[2]
 
@@ -234,6 +236,16 @@ def test_a_message_delivered_in_the_future_is_delivered_now(broker: Settings) ->
     found = {tag: score - now for tag, score in scores}
     assert 0 <= found["ahead"] < 60
     assert (found["right"], found["behind"]) == (-1, -3600)
+    client.close()
+
+
+def test_a_queued_message_is_found_beside_one_that_is_no_text(broker: Settings) -> None:
+    client = connect(broker, patient=False)
+    body = base64.b64encode(json.dumps([["run-1", "chunk/a"], {}, {}]).encode()).decode()
+    ours = json.dumps({"headers": {"task": "backfill.step"}, "body": body})
+    client.lpush("facts", b"\xff\xfe", ours, b"\xff")
+
+    assert steps_with_messages(client, ["facts"]) == {"run-1": {"chunk/a"}}
     client.close()
 
 

@@ -204,7 +204,7 @@ def test_a_source_is_late_when_the_file_says_so(make: Make) -> None:
     # Then it is open until then, and late afterwards
     waits = shop.gaps(now=early)
     assert (waits.code, "No gaps." in waits.out) == (0, True)
-    assert "Open, and left alone: 2024-01-10" in waits.out
+    assert "Open, and skipped: 2024-01-10" in waits.out
     repair, found = shop.enqueue(now=early), shop.gaps(now=late)
     assert (repair.code, is_idle(repair)) == (0, True)
     assert (found.code, "s.orders is late" in found.out) == (1, True)
@@ -394,7 +394,7 @@ def test_a_day_that_is_not_closed_is_left_alone(make: Make) -> None:
     for now in (noon(jan(10)), datetime(2024, 1, 11, 5, 59, tzinfo=UTC)):
         found = shop.gaps(now=now)
         assert (found.code, "No gaps." in found.out) == (0, True)
-        assert "Open, and left alone: 2024-01-10" in found.out
+        assert "Open, and skipped: 2024-01-10" in found.out
         assert "(it closes at 2024-01-11 06:00 UTC" in found.out
         repair = shop.enqueue(now=now)
         assert (repair.code, is_idle(repair)) == (0, True)

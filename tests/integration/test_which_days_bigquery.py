@@ -12,7 +12,7 @@ import pytest
 
 from planner.sandbox.workers import environment_of
 from tests.bigquery_server.rest import BigQueryServer
-from tests.commands import planner
+from tests.commands import here
 from tests.integration.allyear import AllYear, at, jan, noon
 
 
@@ -95,7 +95,7 @@ def test_a_source_is_judged_in_bigquery(tmp_path: Path, row: Row) -> None:
             "BACKFILL_WAREHOUSE": "bigquery:p",
         }
         say = partial(
-            planner, environment=environment, cwd=tmp_path, before=partial(at, noon(jan(21)))
+            here, environment=environment, cwd=tmp_path, before=partial(at, noon(jan(21)))
         )
         found, listed = say("gaps"), say("gaps", "--json")
         planned = say("enqueue", "--gaps", "--dry-run", "--json")

@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from worker.serve import reader as module
+from worker.serve.page_state import PageState
 from worker.serve.reader import Reader
-from worker.serve.seen import Seen
 
 
 class Look:
@@ -25,11 +25,11 @@ class Look:
         self.is_over = False
         self.error: Exception | None = None
 
-    def __call__(self) -> Seen:
+    def __call__(self) -> PageState:
         self.times += 1
         if self.error:
             raise self.error
-        return Seen(status={"n": self.times}, rows=dict(self.rows), is_over=self.is_over)
+        return PageState(status={"n": self.times}, rows=dict(self.rows), is_over=self.is_over)
 
 
 @pytest.fixture(autouse=True)
@@ -143,9 +143,9 @@ def test_a_look_that_fails_is_told_and_what_was_seen_stays(error: Exception, say
 def test_a_look_that_hangs_is_told_after_a_moment() -> None:
     held = threading.Event()
 
-    def look() -> Seen:
+    def look() -> PageState:
         held.wait()
-        return Seen(status={})
+        return PageState(status={})
 
     async def main() -> None:
         reader = Reader(look)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from planner.address import masked
 from tests.unit.worlds import bounded
 from worker.processes import secrets
-from worker.processes.forms import forms_of, seen
+from worker.processes.forms import blacken, forms_of, seen
 from worker.runners import output
 from worker.runners.answers import text_of
 from worker.runners.output import captured
@@ -121,6 +121,22 @@ def test_a_longer_secret_that_begins_with_a_shorter_one_is_not_cut() -> None:
             os.write(made.pipe, b"x" * (output.LINE_CHARS + 30) + b"abcdefgh-and")
             os.write(made.pipe, b"-more-of-it" + b"y" * 40_000)
         assert "more" not in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("xabcaby", "x***y"),
+        ("xabcabcaby", "x***y"),
+        ("xabcabcabcabcaby", "x***y"),
+        ("abcababcab", "******"),
+        ("abcab-abcab", "***-***"),
+        ("abcabcabc", "***c"),
+        ("ddddddddddddd", "***"),
+    ],
+)
+def test_of_a_secret_that_overlaps_itself_no_part_is_left(text: str, kept: str) -> None:
+    assert blacken(text, ["abcab", "ddddd"]) == kept
 
 
 def test_a_stream_of_colours_alone_is_not_kept_in_memory(tmp_path: Path) -> None:

@@ -188,11 +188,11 @@ SHOWN: dict[str, list[str]] = {
         "test_report_page::test_script_that_gets_in_all_the_same_is_refused",
     ],
     "DuckDB fetches no code": [
-        "test_forged_memory::test_a_statement_cannot_make_duckdb_fetch_code",
+        "test_forged_checkpoint::test_a_statement_cannot_make_duckdb_fetch_code",
     ],
     "Dates in it that are not": [
-        "test_forged_memory::test_dates_that_are_not_the_step_s_are_not_run",
-        "test_forged_memory::test_a_plan_that_reaches_over_all_time_is_none",
+        "test_forged_checkpoint::test_dates_that_are_not_the_step_s_are_not_run",
+        "test_forged_checkpoint::test_a_plan_that_reaches_over_all_time_is_none",
         "test_forged_run::test_a_runner_that_is_not_there_is_told_in_words",
     ],
     "Compose publishes": [

@@ -75,7 +75,7 @@ def _is_away(context: Context, run: RunRecord, error: WarehouseError) -> bool:
 
 
 def held_up(context: Context, run: RunRecord, why: str) -> Requeue:
-    """To be raised: the run's end waits for the warehouse; `planner status` and the log say so."""
+    """The `Requeue` to raise while the run's end waits for the warehouse; noted, and logged."""
     context.ledger.note_end_waits(run.id, f"its end waits: {why}")
     log.warning("%s: its end waits: %s", run.id, why)
     return Requeue(WAREHOUSE_LOOK_SECONDS)

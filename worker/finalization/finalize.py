@@ -30,7 +30,7 @@ from worker.finalization.labelled import note_labelled
 from worker.finalization.lost import LOST, end_if_lost, lose
 from worker.finalization.made import made_by, save_made
 from worker.finalization.publish import Interrupted, publish
-from worker.finalization.report import Standing, recounts, remarks, report_of
+from worker.finalization.report import FinalState, recounts, remarks, report_of
 from worker.finalization.report_files import write_report
 from worker.ledger.connection import now
 from worker.ledger.lease import Lease, Resource
@@ -107,20 +107,20 @@ def _conclude(
     """End the run by what was counted; or without a count, for the reason given instead."""
     note_labelled(context, run, plan)
     dates = context.ledger.all_dates(run.id)
-    standing = Standing(
+    final = FinalState(
         plan=plan,
         dates=dates,
         recounts=recounts(context, run, plan),
         remarks=remarks(context, run, plan),
         counted=counted,
     )
-    publication = _publish(context, run, standing, lease)
+    publication = _publish(context, run, final, lease)
     run = context.ledger.run(run.id) or run  # it may have been cancelled meanwhile
     made = made_by(context, run, dates)
-    report = with_changes(context, run, plan, report_of(context, run, standing, publication))
-    report = _with_history(context, run, standing, with_billed(context, report), made)
+    report = with_changes(context, run, plan, report_of(context, run, final, publication))
+    report = _with_history(context, run, final, with_billed(context, report), made)
     state = RunState(report.state)
-    ending = _ending(standing, publication)
+    ending = _ending(final, publication)
     try:  # before the run is shown as ended: `planner gaps --changed` may follow at once
         save_made(context, made)
     except OSError as error:
@@ -131,8 +131,8 @@ def _conclude(
             context.ledger.require(run.id).state
         )  # another worker concluded it, and it may have been retried since
     _trace(context, run, report)
-    if standing.note:
-        log.warning("%s has ended: %s. %s", run.id, state, standing.note)
+    if final.note:
+        log.warning("%s has ended: %s. %s", run.id, state, final.note)
     else:
         log.info("%s has ended: %s", run.id, state)
     try:
@@ -164,22 +164,22 @@ def with_billed(context: Context, report: Report) -> Report:
     return report.model_copy(update={"billed": cost, "unbilled": run.unbilled})
 
 
-def _ending(standing: Standing, publication: Publication | None) -> RunEnding:
+def _ending(final: FinalState, publication: Publication | None) -> RunEnding:
     """The part of the report that the run's hash keeps."""
-    validation = standing.validation.model_dump(mode="json", exclude={"short"})
-    validation["short"] = len(standing.validation.short)
+    validation = final.validation.model_dump(mode="json", exclude={"short"})
+    validation["short"] = len(final.validation.short)
     return RunEnding(
         validation=validation,
         publication=publication.model_dump(mode="json") if publication else None,
-        note=standing.note,
+        note=final.note,
     )
 
 
 def _with_history(
-    context: Context, run: RunRecord, standing: Standing, report: Report, made: Made
+    context: Context, run: RunRecord, final: FinalState, report: Report, made: Made
 ) -> Report:
     """Add the run to the history in the warehouse, if there is one; a failure is only a note."""
-    dataset, plan = context.settings.history_dataset, standing.plan
+    dataset, plan = context.settings.history_dataset, final.plan
     if dataset is None:
         return report
     if mismatch(context, run) is WAREHOUSE:
@@ -189,12 +189,12 @@ def _with_history(
     try:
         write_run(warehouse, dataset, report)
         _write_beside(warehouse, dataset, report, made)
-        if standing.assessment is not None:
+        if final.assessment is not None:
             write_gaps(
                 warehouse,
                 dataset,
                 plan.pipeline,
-                gaps_after(plan, report, standing.assessment),
+                gaps_after(plan, report, final.assessment),
                 counted=plan.reach,
                 detected=plan.created,
                 now=report.ended,
@@ -208,7 +208,8 @@ def _with_history(
 
 
 def _write_beside(warehouse: Warehouse, dataset: str, report: Report, made: Made) -> None:
-    """Add what made the run's dates, and its commands; a history of before has no tables for it."""
+    """Add what made the run's dates, and its commands; a history of an earlier version lacks
+    their tables."""
     try:
         write_made(warehouse, dataset, made)
         write_commands(warehouse, dataset, report.run_id, report.pipeline, report.commands)
@@ -228,14 +229,14 @@ def _with_costs(warehouse: Warehouse, dataset: str, report: Report) -> Report:
 
 
 def _publish(
-    context: Context, run: RunRecord, standing: Standing, lease: Lease
+    context: Context, run: RunRecord, final: FinalState, lease: Lease
 ) -> Publication | None:
     """Publish the dates that the run repaired and that validated; None when there are none."""
     publishing = context.pipeline.publish
     if publishing is None or run.state is RunState.CANCELLING:
         return None
-    short = {(each.phase, each.date) for each in standing.validation.short}
-    done = {pair for pair, state in standing.dates.items() if state is DateState.DONE} - short
+    short = {(each.phase, each.date) for each in final.validation.short}
+    done = {pair for pair, state in final.dates.items() if state is DateState.DONE} - short
     repaired = [day for phase, day in done if phase == publishing.after]
     try:
         return publish(context, run.id, repaired, lease) if repaired else None

@@ -1,7 +1,7 @@
-"""What others' jobs are billed for the fleet, as far as they carry the labels of its steps.
+"""What jobs that the fleet does not start itself are billed, by the labels that they carry.
 
-Others are scripts, services and runners of packages. Before a run, earlier ones tell what they were
-per date; after it, its own jobs do.
+Those are jobs of scripts, services and runners of packages. Before a run, its price is estimated by
+earlier jobs, per date; after it, its own jobs tell.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from worker.step.mismatch import mismatch
 
 @dataclass(kw_only=True)
 class Earlier:
-    """What earlier jobs tell."""
+    """What earlier jobs were billed, as far as it is known."""
 
     bytes: int = 0
     is_known: bool = False
-    """Whether they tell of any phase."""
+    """Whether it is known of any phase."""
     unknown: dict[str, str] = field(default_factory=dict)
-    """Phase → why they do not tell."""
+    """Phase → why it is not known."""
     places: int = 0
     """Locations whose records were asked, and are asked again at the run's end."""
 
@@ -111,7 +111,7 @@ def note_labelled(context: Context, run: RunRecord, plan: Plan) -> None:
 def _places(
     context: Context, warehouse: Warehouse, phases: Iterable[str], unknown: dict[str, str]
 ) -> dict[str, list[str]]:
-    """Location → phases whose jobs ran there; of the others, `unknown` is told why."""
+    """Location → phases whose jobs ran there; `unknown` gets the reason for the others."""
     places: dict[str, list[str]] = {}
     for phase in phases:
         table = context.pipeline.by_name[phase].tables[0].name

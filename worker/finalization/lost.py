@@ -42,7 +42,7 @@ def end_if_lost(context: Context, run: RunRecord, states: Mapping[str, StepState
 
 
 def lose(context: Context, run: RunRecord, why: str) -> None:
-    """End a run as failed that cannot be counted, report what is left of it, and tell people."""
+    """End a run as failed that cannot be counted, report what is left of it, and notify."""
     report = _report(context, run, why)
     if not context.ledger.lose(run, why, report=report.model_dump_json()):
         return  # another has ended it

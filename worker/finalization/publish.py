@@ -70,7 +70,7 @@ def _newest(context: Context, publishing: Publish, last: date) -> list[date]:
 def _complaint(
     context: Context, publishing: Publish, run_id: str, day: date, stop: Stop
 ) -> str | None:
-    """Publish a date; what went wrong, or why it had to stop; None when neither."""
+    """Publish a date; the error, or why it had to stop; None when it was published."""
     try:
         with pulse.limited(publishing.timeout_seconds):
             outcome = Script(publishing.runner).run(_job(context, publishing, run_id, day, stop))

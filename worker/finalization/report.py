@@ -25,8 +25,8 @@ from planner.validation.judge import judge
 from worker.context import Context
 from worker.finalization.final_count import uncounted
 from worker.finalization.validation import Pair, losses, orphans, validate
+from worker.ledger.ends import KEEP_SECONDS
 from worker.ledger.record import RunRecord, StepRecord
-from worker.ledger.runs import KEEP_SECONDS
 from worker.status.failures import failures
 from worker.step.recount import OWN_WORD
 
@@ -35,7 +35,7 @@ UNCOUNTED = "The run ended without its final count, and what it shows after is w
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class FinalState:
     """How the dates of a run stand when all its steps have settled."""
 
     plan: Plan
@@ -55,7 +55,7 @@ class Standing:
 
     @property
     def note(self) -> str:
-        """What to say of a missing count; empty when there is one."""
+        """Why there is no final count; empty when there is one."""
         return f"{UNCOUNTED}: {self.counted}" if isinstance(self.counted, str) else ""
 
     @cached_property
@@ -89,10 +89,10 @@ class Standing:
 
 
 def report_of(
-    context: Context, run: RunRecord, standing: Standing, publication: Publication | None
+    context: Context, run: RunRecord, final: FinalState, publication: Publication | None
 ) -> Report:
     """Put the report together."""
-    plan, assessment, counts = standing.plan, standing.assessment, standing.counts
+    plan, assessment, counts = final.plan, final.assessment, final.counts
     rows = _rows(context, run, plan)
     reach = plan.reach
     return Report(
@@ -102,7 +102,7 @@ def report_of(
         warehouse=plan.warehouse,
         entity=context.pipeline.entity,
         shapes=shapes(context.pipeline),
-        state=_state(run, rows, standing.validation),
+        state=_state(run, rows, final.validation),
         reason=plan.reason,
         values=plan.values,
         pinned=plan.pinned,
@@ -112,25 +112,25 @@ def report_of(
         started=run.started,
         ended=context.ledger.now(),
         steps=rows,
-        validation=standing.validation,
+        validation=final.validation,
         criteria=tuple(judge(counts)) if counts else (),
         publication=publication,
-        failures=failures(context, run, plan, standing.dates),
+        failures=failures(context, run, plan, final.dates),
         left_alone=sum(left.reason is not SkipReason.OPEN for left in plan.skipped),
         before=plan.before,
         after=matrix(context.pipeline, assessment, reach) if assessment else plan.before,
         seasons=Calendar(pipeline=context.pipeline).seasons(reach),
         days_before=plan.days_before,
         days_after=(
-            snapshot(context.pipeline, assessment, reach, standing.to_recompute)
+            snapshot(context.pipeline, assessment, reach, final.to_recompute)
             if assessment
             else plan.days_before
         ),
         estimate=_foreseen(plan),
-        notes=(standing.note,) if standing.note else (),
+        notes=(final.note,) if final.note else (),
         losses=losses(plan.days_before, assessment) if assessment else (),
         orphans=orphans(assessment, reach) if assessment else (),
-        remarks=standing.remarks,
+        remarks=final.remarks,
         code=context.ledger.code(run.id),
         kept_until=_kept_until(run, rows),
     )
@@ -148,7 +148,7 @@ def recounts(context: Context, run: RunRecord, plan: Plan) -> dict[Pair, tuple[i
 
 
 def remarks(context: Context, run: RunRecord, plan: Plan) -> tuple[Remark, ...]:
-    """What there is to know of dates that are done, one entry per phase and text."""
+    """Remarks on dates that are done, one entry per phase and text."""
     groups: dict[tuple[str, str], list[date]] = defaultdict(list)
     steps = dict(plan.steps())
     told = context.ledger.told(run.id, [*steps], "remarks")
@@ -205,7 +205,7 @@ def _rows(context: Context, run: RunRecord, plan: Plan) -> tuple[StepRow, ...]:
 
 
 def row_of(record: StepRecord, step: Step) -> StepRow:
-    """A step as it went, or goes."""
+    """The report's row of a step."""
     return StepRow(
         id=record.id,
         phase=step.phase,

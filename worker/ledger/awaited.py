@@ -41,13 +41,13 @@ class Awaited(Data):
 
 
 def awaited_date(run_id: str, step_id: str, upstream: tuple[str, date]) -> Awaited:
-    """A step of a run waits until a phase and date upstream has ended."""
+    """A step waits until a phase and date upstream has settled."""
     key = run_key(run_id, "dates")
     return Awaited(key=key, field=date_field(*upstream), waits=_waits(run_id, step_id))
 
 
 def awaited_run(run_id: str, step_id: str) -> Awaited:
-    """A step waits until its run is paused no more."""
+    """A step waits until its run is resumed."""
     return Awaited(
         key=run_key(run_id), field="state", value=RunState.PAUSED, waits=_waits(run_id, step_id)
     )
@@ -61,7 +61,7 @@ def awaited_resource(run_id: str, step_id: str, key: str, capacity: int) -> Awai
 def wake_for_dates(
     together: Together, run_id: str, dates: Iterable[tuple[tuple[str, date], DateState]]
 ) -> None:
-    """Wake every step that waits for a phase and date that has ended."""
+    """Wake every step that waits for a phase and date that has settled."""
     key = run_key(run_id, "dates")
     ended = [_waiters(key, date_field(*at)) for at, to in dates if to is not DateState.PENDING]
     if ended:
@@ -69,7 +69,7 @@ def wake_for_dates(
 
 
 def wake_for_run(together: Together, run_id: str) -> None:
-    """Wake every step that waits until its run is paused no more."""
+    """Wake every step that waits until its run is resumed."""
     together.script("wake", keys=[_waiters(run_key(run_id), "state")], args=[EVERY])
 
 

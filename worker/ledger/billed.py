@@ -51,7 +51,7 @@ class BilledLedger(Connected):
         self.client.hset(run_key(run_id), "max_dollars", str(dollars))
 
     def pause_for(self, run_id: str, why: str) -> bool:
-        """Pause a run that goes on, and say why; False when it does not go on."""
+        """Pause a running run, and note why; False when it is not running."""
         answer = script(self.client, "move")(
             keys=[run_key(run_id)], args=[RunState.PAUSED, RunState.RUNNING]
         )
@@ -60,5 +60,5 @@ class BilledLedger(Connected):
         return bool(answer == RunState.PAUSED)
 
     def forget_note(self, run_id: str) -> None:
-        """What a run waited for no longer holds."""
+        """Clear the note of what a run waited for."""
         self.client.hset(run_key(run_id), "note", "")

@@ -12,7 +12,7 @@ PENDING_AT_ONCE = 30  # pending steps per look: of them only what they wait for 
 
 
 class Followed:
-    """The steps of one run, as they were last seen."""
+    """The steps of one run, as of the last poll."""
 
     def __init__(self, ledger: StepLedger, run_id: str) -> None:
         self._ledger = ledger

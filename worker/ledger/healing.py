@@ -1,4 +1,4 @@
-"""What healing remembers: how often each date was tried, and how many dates a day took."""
+"""The ledger of healing: attempts per date, and dates per day."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Pair = tuple[str, date]
 
 
 class Healing:
-    """The memory of one realm's healing, in Redis: of a pipeline in a warehouse."""
+    """The state of healing in Redis, per realm: per pipeline in a warehouse."""
 
     def __init__(self, client: redis.Redis, realm: str) -> None:
         self._client = client
@@ -41,20 +41,20 @@ class Healing:
         pipe.execute()
 
     def forget(self, pairs: Collection[Pair]) -> None:
-        """Some are no gaps any more, or are let go."""
+        """Forget attempts: the dates are gaps no more, or were released."""
         if pairs:
             fields = [date_field(*pair) for pair in pairs]
             self._client.hdel(self._key, *fields)
             self._client.srem(self._told, *fields)
 
     def untold(self, pairs: Iterable[Pair]) -> list[Pair]:
-        """Those that people were not told of yet."""
+        """Those that were not notified yet."""
         with self._reading():
             told = self._client.smembers(self._told)
         return [pair for pair in pairs if date_field(*pair) not in told]
 
     def note_told(self, pairs: Collection[Pair]) -> None:
-        """People were told that some are given up."""
+        """Note that their quarantine was notified."""
         self._client.sadd(self._told, *(date_field(*pair) for pair in pairs))
 
     def dates_today(self, today: date) -> int:

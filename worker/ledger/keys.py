@@ -5,13 +5,23 @@ A run that was begun by an earlier version goes on under a later one, so names s
 
 from __future__ import annotations
 
+import re
 from datetime import date
+
+from planner.pipeline.model import RUN_ID
 
 PREFIX = "backfill"
 RUNS = f"{PREFIX}:runs"
 RESTORES = f"{PREFIX}:restores"
 BILLED = f"{PREFIX}:billed"
 """Pipeline → the bytes that were billed for all its runs, ever: a counter for `planner metrics`."""
+
+_RUN_ID = re.compile(RUN_ID)
+
+
+def is_run_id(run_id: object) -> bool:
+    """Whether what a message or Redis calls a run can be one: it becomes a part of paths."""
+    return isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) is not None
 
 
 def run_key(run_id: str, part: str = "") -> str:

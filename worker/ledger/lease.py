@@ -41,7 +41,7 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while 
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """Something that only so many may hold at once."""
+    """A semaphore: at most `capacity` leases hold it at once."""
 
     name: str
     capacity: int = 1
@@ -121,7 +121,7 @@ class Lease:
             gone |= dead
 
     def full(self) -> Resource | None:
-        """What the lease could not be had for; None when it is free by now."""
+        """The resource that is full; None when all are free by now."""
         pipe = self._client.pipeline(transaction=False)
         for resource in self._resources:
             pipe.zcard(resource.key)

@@ -18,6 +18,7 @@ Keys, below `backfill:`
     restores, restores:ID sorted set   restores by time, and each: `RestoreRecord`
     run:ID:missing        hash         chunk without a message → since when
     run:ID:step:STEP      hash         token, worker, attempt, times, error: `StepRecord`
+    staged:ID:PART        hash, string what a run is registered with, until it is
 
 Every transition is one Lua script, and so atomic. Ended runs stay for a month.
 """
@@ -27,6 +28,7 @@ from __future__ import annotations
 from worker.ledger.billed import BilledLedger
 from worker.ledger.commands import CommandLedger
 from worker.ledger.connection import now
+from worker.ledger.ends import EndLedger
 from worker.ledger.kept import KeptLedger
 from worker.ledger.look import LookLedger
 from worker.ledger.made import MadeLedger
@@ -39,6 +41,7 @@ from worker.ledger.steps import StepLedger
 
 class Ledger(
     RunLedger,
+    EndLedger,
     PlanLedger,
     StepLedger,
     LookLedger,

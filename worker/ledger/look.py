@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from planner.plan.plan import PlannedChunk, chunk_of
 from planner.plan.states import StepState
 from worker.ledger.connection import Connected
-from worker.ledger.keys import run_key, step_key
+from worker.ledger.keys import is_run_id, run_key, step_key
 from worker.ledger.plans import read_chunk
 from worker.ledger.record import RunRecord, StepRecord, run_record, step_record
-from worker.ledger.runs import is_run_id
 from worker.ledger.together import Together
 
 

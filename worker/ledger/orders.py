@@ -1,4 +1,4 @@
-"""What the user allows one run, beside its plan."""
+"""The options of one run, beside its plan: limits, keeping, priority, hours."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Orders:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Changes:
+class OrderChanges:
     """What changes of a run that is under way; None: unchanged."""
 
     priority: Priority | None = None
@@ -52,5 +52,5 @@ class Changes:
         return self != UNCHANGED
 
 
-UNCHANGED = Changes()
+UNCHANGED = OrderChanges()
 PLAIN = Orders()

@@ -13,13 +13,12 @@ from typing import Any, cast
 from planner.errors import BadRecord
 from planner.plan.states import DateState, StepState
 from worker.ledger.connection import Connected
-from worker.ledger.keys import RUNS, parse_date_field, run_key, step_key
+from worker.ledger.keys import RUNS, is_run_id, parse_date_field, run_key, step_key
 from worker.ledger.record import RunRecord, StepRecord, reading, run_record, step_record
-from worker.ledger.runs import is_run_id
 
 
 class PeekLedger(Connected):
-    """Reads by plain commands that read: a Redis user who may do nothing else can ask them."""
+    """Reads without scripts, so that a read-only Redis user may call it."""
 
     def peek(
         self, run_id: str

@@ -64,7 +64,7 @@ Mismatches = Annotated[
 
 
 class Record(BaseModel):
-    """Some fields of a hash. Others that it may hold are left alone."""
+    """Some fields of a hash. Unknown fields are ignored: another version may have written them."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -204,7 +204,7 @@ class StepRecord(Record):
     tried: JsonObject = None
     """Date → why its last attempt failed, of dates that are to be tried again."""
     again: float | None = None
-    """When they are tried again."""
+    """When they are retried."""
     worked: float = 0.0
     """Seconds at work: all attempts, and batches that a service worked on for it, but no pause
     between attempts."""

@@ -33,7 +33,7 @@ _WORD = re.compile(rf"(?:^|-)({'|'.join(REFUSALS)})\b")
 
 
 def refusal(error: BaseException) -> str | None:
-    """What a refusal that passes means, and what to do; None for every other error."""
+    """What a transient refusal of Redis means, and what to do; None for every other error."""
     if not isinstance(error, redis.ResponseError):
         return None
     code = getattr(error, "status_code", None)
@@ -44,7 +44,7 @@ def refusal(error: BaseException) -> str | None:
 
 
 class PassingRetry(Retry):
-    """Retries lost connections, and refusals that pass."""
+    """Retries lost connections, and transient refusals."""
 
     def call_with_retry(
         self,

@@ -4,60 +4,52 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any, cast
 
 import redis
 
-from planner.errors import BadRecord, UsageError
-from planner.pipeline.model import RUN_ID
-from planner.plan.states import RunState
+from planner.errors import BadRecord, FleetError, UsageError
+from planner.plan.states import DateState, RunState, StepState
 from planner.report.report import CodeSeen
 from planner.text import counted
 from worker.ledger.awaited import wake_for_run
 from worker.ledger.connection import Connected, now, script
+from worker.ledger.ends import KEEP_SECONDS, keys_of
 from worker.ledger.keys import (
     RUNS,
     date_field,
     held_key,
+    is_run_id,
     parse_date_field,
     realm_of,
     restore_key,
     run_key,
     step_key,
 )
-from worker.ledger.orders import PLAIN, Changes, Orders
+from worker.ledger.orders import PLAIN, OrderChanges, Orders
 from worker.ledger.plans import written
 from worker.ledger.record import (
-    MISMATCHES,
-    RunEnding,
     RunHeader,
     RunRecord,
     as_text,
     reading,
     run_record,
 )
+from worker.ledger.staging import STAGED_SECONDS, Staging
 from worker.ledger.together import Together
 
 if TYPE_CHECKING:
     from planner.plan.plan import Plan
 
-KEEP_SECONDS = 30 * 86_400  # ended runs can be reported on for a month
-KEYS_AT_ONCE = 1000  # per SCAN
+EXPIRED = "expired"  # what `register.lua` answers when the staged parts are not all there
 
-_RUN_ID = re.compile(RUN_ID)
 log = logging.getLogger(__name__)
 
 
 def _log(error: BadRecord) -> None:
     log.warning("%s", error)
-
-
-def is_run_id(run_id: object) -> bool:
-    """Whether what a message or Redis calls a run can be one: it becomes a part of paths."""
-    return isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) is not None
 
 
 class StillHeld(Exception):
@@ -103,31 +95,25 @@ class RunLedger(Connected):
             max_slots=orders.max_slots,
             hours=orders.hours,
         )
-        dates = [date_field(step.phase, day) for _, step in plan.steps() for day in step.dates]
-        text, chunks = written(plan)
-        held = script(self.client, "register")(
-            keys=[
-                RUNS,
-                held_key(realm),
-                run_key(run_id),
-                run_key(run_id, "plan"),
-                run_key(run_id, "steps"),
-                run_key(run_id, "dates"),
-                run_key(run_id, "chunks"),
-                held_key(plan.pipeline),  # of runs of earlier versions
-            ],
+        staging = _staged(self.client, run_id, plan)
+        earlier = held_key(plan.pipeline)  # of runs of earlier versions
+        answer = script(self.client, "register")(
+            keys=[RUNS, held_key(realm), earlier, run_key(run_id), *staging.keys],
             args=[
                 run_id,
                 json.dumps(header.as_hash()),
-                text,
-                json.dumps([step for step, _ in plan.steps()]),
-                json.dumps(dates),
                 as_text(orders.deadline_seconds),
-                *(word for pair in chunks.items() for word in pair),
+                *staging.sizes.values(),
             ],
         )
-        if held:
-            raise StillHeld(_holders(held))
+        if answer == [EXPIRED]:
+            raise FleetError(
+                f"Redis has dropped what was staged of {run_id}: it evicts keys, or this took more "
+                f"than {STAGED_SECONDS // 60} min between two batches. Nothing was sent: try again."
+            )
+        if answer:
+            staging.drop()
+            raise StillHeld(_holders(answer))
 
     def move(self, run_id: str, to: RunState, allowed: Iterable[RunState]) -> str:
         """Move a run that is in one of the allowed states; the state it is in afterwards.
@@ -143,7 +129,7 @@ class RunLedger(Connected):
         """Let services end batches that are not this run's, from now on."""
         self.client.hset(run_key(run_id), "force_service", "1")
 
-    def share_anew(self, run_id: str, changes: Changes, *, lane: int) -> None:
+    def share_anew(self, run_id: str, changes: OrderChanges, *, lane: int) -> None:
         """Write down how a run shares the fleet from now on, and in which lane its messages are."""
         told: dict[Any, Any] = {"lane": as_text(lane)}
         told |= {name: as_text(new) for name, new in vars(changes).items() if new is not None}
@@ -168,7 +154,7 @@ class RunLedger(Connected):
                 run_key(run_id, "dates"),
                 held_key(run.pipeline),  # of runs of earlier versions
                 *(step_key(run_id, step_id) for step_id in step_ids),
-                *self._keys(run_id),
+                *keys_of(self.client, run_id),
             ],
             args=[
                 run_id,
@@ -183,42 +169,6 @@ class RunLedger(Connected):
             raise UsageError(f"{run_id} is {answer[0]}: only an ended run can be tried again.")
         if answer:
             raise StillHeld(_holders(answer))
-
-    def conclude(
-        self, run_id: str, state: RunState, ending: RunEnding, *, report: str, endings: int
-    ) -> bool:
-        """End a run with its report, and free its dates; False when it has ended, or goes on.
-
-        A compare-and-set on `endings`, the finalizations before this one: a finalization that was
-        counted before a retry does not end the retry.
-        """
-        found = cast("list[Any]", self.client.hmget(run_key(run_id), "realm", "pipeline"))
-        ended = script(self.client, "conclude")(
-            keys=[
-                run_key(run_id),
-                held_key(str(found[0] or found[1] or "")),
-                run_key(run_id, "dates"),
-                run_key(run_id, "report"),
-                run_key(run_id, "steps"),
-                *self._keys(run_id),
-            ],
-            args=[
-                run_id,
-                state,
-                json.dumps(ending.as_hash()),
-                report,
-                str(endings),
-                KEEP_SECONDS,
-            ],
-        )
-        return bool(ended)
-
-    def lose(self, run: RunRecord, why: str, *, report: str) -> bool:
-        """End a run as failed, and free its dates; False when it has ended."""
-        named = [run_key(run.id), held_key(run.realm or run.pipeline), run_key(run.id, "report")]
-        keys = [*named, *self._keys(run.id)]
-        args = [run.id, why, KEEP_SECONDS, report]
-        return bool(script(self.client, "lose")(keys=keys, args=args))
 
     def has_plan(self, run_id: str) -> bool:
         """Whether Redis still holds the plan of a run."""
@@ -267,14 +217,6 @@ class RunLedger(Connected):
                 on_bad(record)
         return [record for record in found.values() if isinstance(record, RunRecord)]
 
-    def forget_expired(self) -> None:
-        """Take runs off the list that have expired."""
-        before = now(self.client) - KEEP_SECONDS
-        ids = [str(run_id) for run_id in self.client.zrangebyscore(RUNS, 0, before)]
-        gone = [run_id for run_id in ids if not self.client.exists(run_key(run_id))]
-        if gone:
-            self.client.zrem(RUNS, *gone)
-
     def held(self, pipeline: str, warehouse_id: str) -> dict[tuple[str, date], str]:
         """Phase and date → the run that is repairing it, also one of an earlier version."""
         with reading(f"the dates that runs of {pipeline} hold"):
@@ -282,21 +224,6 @@ class RunLedger(Connected):
             if warehouse_id:
                 found = {**found, **self._hash(held_key(realm_of(pipeline, warehouse_id)))}
             return {parse_date_field(key): run_id for key, run_id in found.items()}
-
-    def note_end_waits(self, run_id: str, what: str, *, config_mismatch: bool = False) -> int:
-        """Write down what a run's end waits for; config mismatches in a row, this one included."""
-        pipe = self.client.pipeline(transaction=False)
-        pipe.hset(run_key(run_id), "note", what)
-        if config_mismatch:
-            pipe.hincrby(run_key(run_id), MISMATCHES, 1)
-        else:
-            pipe.hset(run_key(run_id), MISMATCHES, 0)
-        answers = pipe.execute()
-        return int(answers[1]) if config_mismatch else 0
-
-    def note_end_failed(self, run_id: str) -> int:
-        """Count a finalization that ended in an unexpected error; how many by now."""
-        return int(self.client.hincrby(run_key(run_id), "endings_failed", 1))
 
     def note_published(self, run_id: str, day: date) -> None:
         """Write down that a date was published."""
@@ -348,8 +275,17 @@ class RunLedger(Connected):
         except (redis.ResponseError, UnicodeDecodeError) as error:
             return error
 
-    def _keys(self, run_id: str) -> list[str]:
-        return list(self.client.scan_iter(f"{run_key(run_id)}*", count=KEYS_AT_ONCE))
+
+def _staged(client: redis.Redis, run_id: str, plan: Plan) -> Staging:
+    """The parts that a run is registered with, staged; its dates first."""
+    text, chunks = written(plan)
+    staging = Staging(client, run_id)
+    dates = (date_field(step.phase, day) for _, step in plan.steps() for day in step.dates)
+    staging.put("dates", dict.fromkeys(dates, DateState.PENDING))
+    staging.put("steps", dict.fromkeys((step for step, _ in plan.steps()), StepState.PENDING))
+    staging.put("chunks", chunks)
+    staging.put_text("plan", text)
+    return staging
 
 
 def _gone(run_id: str) -> BadRecord:

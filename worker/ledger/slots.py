@@ -53,8 +53,8 @@ class Member(Data):
         return bool(known) or self.warehouse == run.warehouse
 
 
-def made(pipeline: Pipeline) -> tuple[str, str]:
-    """What tells a pipeline file apart: the pipeline's name, and its checksum."""
+def pipeline_version(pipeline: Pipeline) -> tuple[str, str]:
+    """The version of a pipeline file: the pipeline's name, and the file's checksum."""
     return pipeline.name, pipeline.checksum
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import redis
 from kombu.transport.redis import Channel
+from redis.client import NEVER_DECODE
 
 from worker.messages.lanes import list_of
 from worker.messages.later import waiting, wake
@@ -99,7 +100,7 @@ def _raw(client: redis.Redis, queues: Iterable[str]) -> Iterator[str]:
         for message, _ in client.zscan_iter(waiting(queue), count=AT_ONCE):
             yield str(message)
         first = 0
-        while batch := client.lrange(queue, first, first + AT_ONCE - 1):
+        while batch := _undecoded(client, queue, first, first + AT_ONCE - 1):
             yield from _texts(batch)
             first += AT_ONCE
     for _, value in client.hscan_iter(UNACKED, count=AT_ONCE):
@@ -115,5 +116,13 @@ def _there(client: redis.Redis, queues: Iterable[str]) -> list[str]:
     return [queue for queue, there in zip(asked, pipe.execute(), strict=True) if there]
 
 
-def _texts(batch: Any) -> Iterator[str]:
-    return (str(each) for each in batch)
+def _undecoded(client: redis.Redis, queue: str, first: int, last: int) -> list[bytes]:
+    """Part of a list, in which others may have put what is not UTF-8: decoded, it would be a
+    failure of the whole answer."""
+    ask: Any = client.execute_command
+    found: list[bytes] = ask("LRANGE", queue, first, last, **{NEVER_DECODE: True})
+    return found
+
+
+def _texts(batch: Iterable[bytes]) -> Iterator[str]:
+    return (each.decode("utf-8", "replace") for each in batch)

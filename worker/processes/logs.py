@@ -19,7 +19,7 @@ _about: ContextVar[Mapping[str, Any]] = ContextVar("about", default=NOTHING)
 
 
 def tell_of(**fields: Any) -> None:
-    """Say from now on, until the task has ended, what log lines are about."""
+    """Set what log lines are about, until the task has ended."""
     _about.set({**_about.get(), **fields})
 
 

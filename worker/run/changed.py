@@ -108,6 +108,6 @@ def _known(context: Context, scope: Window) -> Newest:
 
 
 def _today(context: Context, phase: Phase) -> Fingerprint | None:
-    """What would make a phase's rows now; None where none of its runners exists."""
+    """The fingerprint of what would fill a phase now; None where none of its runners exists."""
     number = choose(phase, context.pipeline_dir).number
     return None if number is None else fingerprint(phase, number, context.pipeline_dir)

@@ -13,7 +13,7 @@ from planner.plan.states import DATE_UNDONE, RUN_CANCELLABLE, STEP_ENDED, RunSta
 from planner.report.report import NOT_COUNTED, Report
 from worker.context import Context
 from worker.finalization.finalize import finalize
-from worker.ledger.orders import PLAIN, UNCHANGED, Changes, Orders
+from worker.ledger.orders import PLAIN, UNCHANGED, OrderChanges, Orders
 from worker.ledger.record import RunRecord, reading
 from worker.ledger.runs import StillHeld
 from worker.run.enqueue import send_steps
@@ -34,7 +34,7 @@ def resume(
     *,
     force_service: bool = False,
     max_dollars: float | None = None,
-    changes: Changes = UNCHANGED,
+    changes: OrderChanges = UNCHANGED,
 ) -> None:
     """Go on with a paused run, or with one whose planner died while sending it.
 

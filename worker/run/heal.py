@@ -162,7 +162,7 @@ def _dollars_left(context: Context, limits: Limits) -> float | None:
 def _tell_given_up(
     context: Context, healing: Healing, quarantined: Sequence[Pair], limits: Limits
 ) -> None:
-    """Tell people of what is given up since they were last told: one message for all of it."""
+    """Notify of what was quarantined since the last notification: one message for all of it."""
     untold = healing.untold(quarantined)
     if not untold:
         return

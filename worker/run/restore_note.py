@@ -33,7 +33,7 @@ Follow = Callable[[RestoreRecord], None]
 
 @dataclass(kw_only=True)
 class Noted:
-    """A restore that goes on, as the ledger knows it."""
+    """A restore that is under way, as the ledger knows it."""
 
     context: Context
     record: RestoreRecord

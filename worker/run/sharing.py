@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from worker.context import Context
-from worker.ledger.orders import Changes
+from worker.ledger.orders import OrderChanges
 from worker.ledger.record import RunRecord
 from worker.run.enqueue import free_lane
 
 
-def share_anew(context: Context, run: RunRecord, changes: Changes) -> None:
+def share_anew(context: Context, run: RunRecord, changes: OrderChanges) -> None:
     """Write changes down, and let what waits in Redis come by and look at them.
 
     Steps at work go on to their end, whatever the run is told.

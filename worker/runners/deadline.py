@@ -23,15 +23,15 @@ T = TypeVar("T")
 STOP_LOOK_SECONDS = 0.1  # how soon a reason to stop is noticed while there is no answer
 
 
-class Left(Exception):
+class StoppedWaiting(Exception):
     """What was asked for is not waited for any more, for this reason."""
 
 
 def within(
     seconds: float, ask: Callable[[], T], *, stop: Callable[[], str | None] = lambda: None
 ) -> T:
-    """What `ask` returns or raises. Raises `httpx.ReadTimeout` when it takes longer, and `Left`
-    when there is a reason to stop.
+    """What `ask` returns or raises. Raises `httpx.ReadTimeout` when it takes longer, and
+    `StoppedWaiting` when there is a reason to stop.
 
     It runs in a thread, which is abandoned then, and has to end by itself: closing a socket that
     another thread reads from does not end a request, and looking up a name has no time-out.
@@ -50,7 +50,7 @@ def within(
     while not wait([answer], timeout=min(STOP_LOOK_SECONDS, seconds)).done:
         why = stop()
         if why is not None:
-            raise Left(why)
+            raise StoppedWaiting(why)
         if time.monotonic() > deadline:
             raise httpx.ReadTimeout(f"no whole answer within {seconds:g} s")
     return answer.result()

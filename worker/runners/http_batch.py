@@ -31,7 +31,7 @@ from worker.runners.answers import (
 )
 from worker.runners.client import open_client
 from worker.runners.credentials import Auth, NoSecret, NoSecretNow
-from worker.runners.deadline import Left, within
+from worker.runners.deadline import StoppedWaiting, within
 from worker.runners.environment import Unset, expand, fill
 from worker.runners.forgotten import FORGOT, LOOKS, SILENCE, is_complete, remarked, silence
 from worker.runners.job import (
@@ -74,7 +74,7 @@ class HttpBatch:
     def _visit(self, job: Job) -> Outcome:
         try:
             return self._look(job) if "batch_id" in job.checkpoint else self._begin(job)
-        except Left as left:
+        except StoppedWaiting as left:
             return Stopped(why=str(left))
         except NoSecretNow as error:
             return Failed(error=str(error))
@@ -90,7 +90,7 @@ class HttpBatch:
     def _ask(
         self, job: Job, seconds: float, ask: Callable[[httpx.Client], httpx.Response]
     ) -> httpx.Response:
-        """Ask the service. Raises `Left` when there is a reason to stop before it has answered.
+        """Ask the service. Raises `StoppedWaiting` to stop before it has answered.
 
         The service may go on all the same.
         """

@@ -28,14 +28,14 @@ from planner.report.html.moment import moment_json
 from planner.report.html.render import policy, render_page
 from planner.report.report import Report
 from worker.context import Context
-from worker.ledger.runs import is_run_id
+from worker.ledger.keys import is_run_id
 from worker.serve.gaps import OpenGaps
 from worker.serve.guard import Guard
 from worker.serve.index_look import IndexLook
+from worker.serve.page_state import PageState
 from worker.serve.patience import CONNECTIONS_MAX
 from worker.serve.reader import Reader, Readers, trouble_of
 from worker.serve.run_look import RunLook
-from worker.serve.seen import Seen
 
 ANSWER_SECONDS = 5.0  # a page that is opened while Redis hangs reports that after this
 T = TypeVar("T")
@@ -203,7 +203,7 @@ async def _threaded(call: Callable[[str], T], name: str) -> T:
     return await asyncio.wait_for(asyncio.to_thread(call, name), ANSWER_SECONDS)
 
 
-async def _latest(reader: Reader) -> Seen:
+async def _latest(reader: Reader) -> PageState:
     return await asyncio.wait_for(reader.latest(), ANSWER_SECONDS)
 
 
@@ -211,7 +211,7 @@ def _live(url: str, reader: Reader, status: dict[str, Any]) -> dict[str, Any]:
     return {"url": url, "since": reader.version, "status": status}
 
 
-def _rows(seen: Seen) -> dict[str, Any]:
+def _rows(seen: PageState) -> dict[str, Any]:
     return {
         kind: [row for key, row in seen.rows.items() if key[0] == kind]
         for kind in ("cells", "steps")

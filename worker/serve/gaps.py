@@ -48,8 +48,7 @@ class OpenGaps:
         return bytes_to_count(context.warehouse, context.pipeline, self._scope()) is not None
 
     def count(self) -> None:
-        """Count; what was counted before stays where the warehouse does not answer, which is
-        told."""
+        """Count; where the warehouse does not answer, the last figures stay, with the error."""
         try:
             if self._only_free and self.is_billed:
                 self._counted = {**self._counted, "trouble": BILLED}
@@ -60,7 +59,7 @@ class OpenGaps:
             self._counted = {**self._counted, "trouble": told}
 
     def count_every(self, seconds: float, stopped: threading.Event) -> None:
-        """Count, again and again, in a thread of its own."""
+        """Count periodically, in a thread of its own."""
         while True:
             self.count()
             if stopped.wait(seconds):

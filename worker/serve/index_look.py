@@ -10,20 +10,20 @@ from planner.errors import BadRecord
 from planner.plan.states import RUN_ACTIVE, STEP_ENDED
 from worker.ledger.ledger import Ledger
 from worker.ledger.record import RunRecord
-from worker.serve.seen import Seen
+from worker.serve.page_state import PageState
 from worker.status.status import shown_state
 
 RUNS_SHOWN = 100
 
 
 class IndexLook:
-    """Looks at the newest runs."""
+    """Polls the newest runs."""
 
     def __init__(self, ledger: Ledger, gaps: Callable[[], dict[str, Any] | None]) -> None:
         self._ledger = ledger
         self._gaps = gaps
 
-    def __call__(self) -> Seen:
+    def __call__(self) -> PageState:
         """Look. Raises errors of Redis and the ledger."""
         found = self._ledger.peek_newest(RUNS_SHOWN)
         active = [e.id for e in found if isinstance(e, RunRecord) and e.state in RUN_ACTIVE]
@@ -33,7 +33,7 @@ class IndexLook:
             {"unreadable": str(each)} if isinstance(each, BadRecord) else _row(each, settled)
             for each in found
         ]
-        return Seen(status={"at": time.time(), "runs": runs, "gaps": self._gaps()})
+        return PageState(status={"at": time.time(), "runs": runs, "gaps": self._gaps()})
 
 
 def _row(run: RunRecord, settled: dict[str, int]) -> dict[str, Any]:

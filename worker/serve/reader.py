@@ -21,7 +21,7 @@ import redis
 
 from planner.errors import FleetError
 from sql import WarehouseError
-from worker.serve.seen import Seen
+from worker.serve.page_state import PageState
 
 LOOK_SECONDS = 1.0  # between two looks
 PATIENCE_SECONDS = 2.0  # a read that takes longer is reported as an unreachable Redis
@@ -38,10 +38,10 @@ class _Versions:
     """What was seen, and with which look each row last changed."""
 
     number: int = 0
-    seen: Seen | None = None
+    seen: PageState | None = None
     changed: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def take(self, seen: Seen) -> None:
+    def take(self, seen: PageState) -> None:
         self.number += 1
         before = self.seen.rows if self.seen else {}
         for key, row in seen.rows.items():
@@ -51,9 +51,9 @@ class _Versions:
 
 
 class Reader:
-    """Looks at one thing for many."""
+    """Polls one page's state for all of its listeners."""
 
-    def __init__(self, look: Callable[[], Seen]) -> None:
+    def __init__(self, look: Callable[[], PageState]) -> None:
         self._look = look
         self._known = _Versions()
         self._looked_at = 0.0
@@ -69,7 +69,7 @@ class Reader:
         """What the latest look is called."""
         return f"{BOOT}.{self._known.number}"
 
-    async def latest(self) -> Seen:
+    async def latest(self) -> PageState:
         """A look that is a second old at most. Raises what the look raises."""
         async with self._busy:
             is_old = time.monotonic() - self._looked_at > FRESH_SECONDS
@@ -164,7 +164,7 @@ class Readers:
     def __init__(self) -> None:
         self._readers: dict[Hashable, Reader] = {}
 
-    def of(self, key: Hashable, make: Callable[[], Callable[[], Seen]]) -> Reader:
+    def of(self, key: Hashable, make: Callable[[], Callable[[], PageState]]) -> Reader:
         """The reader of something, made where there is none. One that has no listeners any more is
         forgotten when others are made. `make` may raise."""
         if key not in self._readers:
@@ -185,7 +185,7 @@ class Readers:
 
 
 def trouble_of(error: Exception) -> str:
-    """What to say of a look that failed; its text may be a server's."""
+    """The text of a poll that failed; a part of it may be a server's."""
     match error:
         case TimeoutError():
             return "Redis does not answer: what stands here is of before."

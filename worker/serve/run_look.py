@@ -20,7 +20,7 @@ from planner.text import date_runs
 from worker.context import Context
 from worker.finalization.report import row_of
 from worker.ledger.record import RunRecord, StepRecord
-from worker.serve.seen import Seen
+from worker.serve.page_state import PageState
 from worker.serve.tail import last_lines, log_file
 from worker.status.failures import failures
 from worker.status.forecast import Forecast, forecast
@@ -38,7 +38,7 @@ Pair = tuple[str, date]
 
 
 class RunLook:
-    """Looks at one run, again and again."""
+    """Polls one run."""
 
     def __init__(self, context: Context, run_id: str, plan: Plan) -> None:
         self._context = context
@@ -53,7 +53,7 @@ class RunLook:
         self._undone = 0
         self._causes: list[dict[str, Any]] = []
 
-    def __call__(self) -> Seen:
+    def __call__(self) -> PageState:
         """Look. Raises `LookupError` when the run is gone, and errors of Redis and the ledger."""
         record, states, dates = self._context.ledger.peek(self._run_id)
         states = {step: state for step, state in states.items() if step in self._steps}
@@ -63,7 +63,7 @@ class RunLook:
         self._look_at_causes(record, dates)
         rows = {("cells", f"{p}|{d}"): row for (p, d), row in self._cells(records, dates)}
         rows |= {("steps", each.id): self._step_row(each) for each in records if each.attempt}
-        return Seen(
+        return PageState(
             status=self._status(record, records),
             rows=rows,
             is_over=record.is_ended,

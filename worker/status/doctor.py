@@ -18,7 +18,7 @@ from sql.open import identity_of, warehouse_name
 from worker.context import Context
 from worker.ledger.connection import forgetful, now, require
 from worker.ledger.record import run_record
-from worker.ledger.slots import made, members_now
+from worker.ledger.slots import members_now, pipeline_version
 from worker.processes.embedded_redis import MENDED, version_of
 from worker.runners.choose import absence, choose, running
 from worker.runners.environment import Unset
@@ -57,7 +57,7 @@ def _workers_check(context: Context) -> Iterator[Check]:
     """Workers that are there and have another pipeline file or warehouse: the others do the work,
     and where there are none, nothing does."""
     what, there = "workers", members_now(context.redis)
-    name, checksum = made(context.pipeline)
+    name, checksum = pipeline_version(context.pipeline)
     settings = context.settings
     fields = {
         "pipeline": name,

@@ -1,4 +1,4 @@
-"""The dates of a run that are not done, and why, by what the ledger holds."""
+"""The failures of a run: its dates that are not done, and why, by the ledger."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The forecast of a run that goes on: its plan's estimate, corrected by its own steps so far."""
+"""The forecast of a run under way: its plan's estimate, corrected by its own steps so far."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DRIFT = 2.0  # times the estimate, before `planner watch` warns
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """A run that goes on, against its estimate."""
+    """A run that is under way, beside its estimate."""
 
     planned: float | None
     """Seconds that its plan foresaw; None when it could not."""
@@ -31,7 +31,7 @@ class Forecast:
     left: float | None
     """Seconds that it may still take; None while nothing is known."""
     is_limited: bool = False
-    """Whether it was told hours or slots, of which its plan knows nothing."""
+    """Whether it has hours or a limit of slots, of which its plan knows nothing."""
 
     @property
     def drifts(self) -> bool:

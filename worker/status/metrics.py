@@ -94,11 +94,11 @@ class FleetMetrics:
         return found
 
     def _healing(self) -> Metric:
-        """By attempts, because `planner heal` is told how many there may be."""
+        """By attempts, because `planner heal --attempts` limits them."""
         pipeline = self._context.pipeline.name
         found = _gauge(
             "healing_dates",
-            "Gaps that runs of healing took in vain, or are at, by how many did",
+            "Gaps that runs of healing did not repair yet, by how many runs tried",
             "pipeline",
             "phase",
             "attempts",

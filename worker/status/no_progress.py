@@ -10,7 +10,7 @@ from planner.plan.states import RunState, StepState
 from planner.text import counted, duration
 from worker.context import Context
 from worker.ledger.record import RunRecord, StepRecord
-from worker.ledger.slots import Member, made, members_now
+from worker.ledger.slots import Member, members_now, pipeline_version
 
 NO_WORKER = "no worker is there: start some with `planner up`"
 
@@ -79,5 +79,5 @@ def _takes_up(context: Context, member: Member, run: RunRecord | Plan) -> bool:
     from planner.pipeline.folder import pipeline_paths  # slow to import
 
     own, *_ = pipeline_paths(context.settings.pipeline, None)
-    is_as_planned = made(context.pipeline) == (run.pipeline, run.pipeline_checksum)
+    is_as_planned = pipeline_version(context.pipeline) == (run.pipeline, run.pipeline_checksum)
     return is_as_planned and member.host == gethostname() and own in member.files

@@ -16,7 +16,7 @@ from worker.step.log import log_path
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
-    """A run that had a phase and date to do."""
+    """A run whose plan has a phase and date."""
 
     run: RunRecord
     state: DateState
@@ -30,7 +30,7 @@ class Tried:
 
 
 def tried(context: Context, phase: str, day: date, *, at_most: int) -> list[Tried]:
-    """The latest runs that had a phase and date to do, newest first."""
+    """The latest runs whose plans have a phase and date, newest first."""
     runs = context.ledger.runs(on_bad=lambda error: None)
     runs = [run for run in runs if run.pipeline == context.pipeline.name]
     pipe = context.redis.pipeline(transaction=False)

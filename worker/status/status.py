@@ -64,7 +64,7 @@ def progress_json(
 
 
 def sharing_json(record: RunRecord) -> dict[str, Any]:
-    """How it was told to share the fleet."""
+    """How it shares the fleet: priority, slots, hours."""
     return {
         "priority": str(record.priority),
         "max_slots": record.max_slots,

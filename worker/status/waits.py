@@ -69,7 +69,7 @@ def logs_of(steps: Iterable[StepRecord]) -> list[Logs]:
 
 
 def waits(record: RunRecord, steps: Iterable[StepRecord]) -> list[Wait]:
-    """What steps wait for that no worker is at, most steps first; nothing of an ended run."""
+    """What steps wait for that no worker runs now, most steps first; nothing of an ended run."""
     groups: dict[str, list[StepRecord]] = {}
     for step in () if record.is_ended else steps:
         if (step.state is StepState.PENDING or step.parked) and step.waiting:

@@ -27,7 +27,7 @@ Pair = tuple[str, date]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class GateResult:
     """What the gate says of a step's dates."""
 
     ready: tuple[date, ...]
@@ -42,7 +42,7 @@ def upstream_of(phase: Phase, dates: Iterable[date]) -> dict[date, list[Pair]]:
     return {day: list(upstream(day, phase)) for day in dates}
 
 
-def check(states: Mapping[Pair, DateState], phase: Phase, dates: Iterable[date]) -> Verdict:
+def check(states: Mapping[Pair, DateState], phase: Phase, dates: Iterable[date]) -> GateResult:
     """What the ledger's states of everything upstream say of a step's dates."""
     ready: list[date] = []
     blocked: dict[date, str] = {}
@@ -58,7 +58,7 @@ def check(states: Mapping[Pair, DateState], phase: Phase, dates: Iterable[date])
             waiting_for = pending[-1]  # of a window in order: as a rule the last one to be done
         else:
             ready.append(day)
-    return Verdict(ready=tuple(ready), blocked=blocked, waiting_for=waiting_for)
+    return GateResult(ready=tuple(ready), blocked=blocked, waiting_for=waiting_for)
 
 
 def short_upstream(

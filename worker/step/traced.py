@@ -12,7 +12,7 @@ from worker.step.attempt import Attempt
 from worker.step.ended import Ended, OverBudget
 
 
-def made(run: RunRecord, attempt: Attempt) -> Ended | Park | Stopped | OverBudget:
+def make_traced(run: RunRecord, attempt: Attempt) -> Ended | Park | Stopped | OverBudget:
     """Make an attempt, and tell of it."""
     days = [day.isoformat() for day in attempt.dates]
     about = {"run": run.id, "step": attempt.step_id, "phase": attempt.phase.name, "dates": days}

@@ -35,7 +35,7 @@ from worker.step.resources import resources_of, services_of
 from worker.step.retry import Retry, decide
 from worker.step.settlement import ERROR_CHARS, Settlement, first, texts
 from worker.step.stop import Stop
-from worker.step.traced import made
+from worker.step.traced import make_traced
 from worker.step.waits import FIRST_WAIT_SECONDS, wait, wait_for_lease, wait_for_run
 
 CRASHES_MAX = 20  # takeovers of one step (poison message): then the step itself kills its workers
@@ -155,7 +155,7 @@ class Visit:
                 return self._give_up(taken, ready)
             attempt = self._attempt(ready, taken, which, states)
             with lease.kept_alive():
-                outcome = made(self.run, attempt)
+                outcome = make_traced(self.run, attempt)
                 note_billed(self.context, self.run, self.id, attempt.billed)
             keep = isinstance(outcome, Park)
             return self._act_on(outcome, taken)

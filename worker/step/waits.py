@@ -21,7 +21,7 @@ def wait(
     kind: type[Requeue] = Waiting,
     awaited: Awaited | None = None,
 ) -> Requeue:
-    """To be raised: the step waits for something, a little longer every time.
+    """The `Requeue` to raise: the step waits for something, a little longer every time.
 
     What it awaits wakes it. The pause is a fallback, for a holder that died and so wakes no step.
     """
@@ -33,7 +33,7 @@ def wait(
 
 
 def wait_for_run(context: Context, run: RunRecord, step_id: str) -> Requeue | None:
-    """To be raised, where no step of its run may begin now: it is paused, or not its hours."""
+    """The `Requeue` to raise where no step may begin now: the run is paused, or not its hours."""
     if run.state is RunState.PAUSED:
         return wait(context, run, step_id, awaited=awaited_run(run.id, step_id))
     if run.state is not RunState.RUNNING:
@@ -47,7 +47,7 @@ def wait_for_run(context: Context, run: RunRecord, step_id: str) -> Requeue | No
 
 
 def wait_for_lease(context: Context, run: RunRecord, step_id: str, lease: Lease) -> Requeue:
-    """To be raised: others hold what the step needs."""
+    """The `Requeue` to raise: others hold what the step needs."""
     full = lease.full()
     if full is None:
         return wait(context, run, step_id)

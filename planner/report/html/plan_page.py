@@ -59,7 +59,7 @@ def render_plan(
 
 
 def _left(plan: Plan) -> Iterator[Failure]:
-    """What is left alone, each with its reason, as the calendars tell it beside a cell."""
+    """What is skipped, each with its reason, as the calendars tell it beside a cell."""
     for left in plan.skipped:
         why = f"held by {left.run_id}" if left.run_id else left.detail
         yield Failure(
@@ -98,7 +98,7 @@ def _header(plan: Plan, *, is_served: bool) -> Markup:
 def _verdict(plan: Plan) -> str:
     if plan.is_empty:
         return (
-            "Nothing can be done now; what is left alone stands below."
+            "Nothing can be done now; what is skipped stands below."
             if plan.leaves_gaps
             else "Nothing is short among the dates that can be judged."
         )

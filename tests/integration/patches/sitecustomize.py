@@ -2,7 +2,8 @@
 
 `dies_before_body`: after a step's success is stored, and before its chord hears of it.
 `dies_before_rest`: after a failed step is settled, and before the rest of its chunk is sent.
-`freezes_at_end`: when it is to end a run, and it stays, as one that hangs; `frozen` is its number.
+`freezes_before_rest`: there, and it stays, as one that hangs; `frozen` is its number.
+`freezes_at_end`: so too, when it is to end a run.
 """
 
 import os
@@ -38,6 +39,7 @@ if "worker" in sys.orig_argv:
     def _apply_async(self, *arguments, **options):
         if _state.get_current_worker_task() is not None:
             _die_if("dies_before_rest")
+            _freeze_if("freezes_before_rest")
         return _stock_apply_async(self, *arguments, **options)
 
     def _at_start(sender, **ignored):

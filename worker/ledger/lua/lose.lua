@@ -1,5 +1,5 @@
 -- End a run as failed that cannot be ended by its report, free its dates, and set its keys' life.
--- KEYS: run, held, report, then what is left of the run.
+-- KEYS: run, held, report, then what is left of the run but keys of single steps.
 -- ARGV: run id, note, seconds to keep it, report (JSON).
 -- Answers 1, or 0 when it has ended.
 if not RUN_ACTIVE[redis.call('HGET', KEYS[1], 'state')] then return 0 end

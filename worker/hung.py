@@ -1,4 +1,4 @@
-"""Tells people of pool processes that hang: in the worker's log, and in the run's status.
+"""Reports pool processes that hang: in the worker's log, and in the run's status.
 
 `worker.processes.pulse` finds and ends them.
 """
@@ -13,8 +13,9 @@ import celery.worker.state as worker_state
 import redis
 
 from worker.context import Context
-from worker.ledger.runs import is_run_id
+from worker.ledger.keys import is_run_id
 from worker.processes import pulse
+from worker.processes.identity import born
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class Hangs:
         self._ended: set[int] = set()
 
     def look(self) -> None:
-        """End those that hang for too long, and tell people of the others; once of each."""
+        """End those that hang for too long, and report the others, each once."""
         hung = self._watch.look()
         for pid, silent in hung.items():
             if pid not in self._told:
@@ -58,10 +59,11 @@ class Hangs:
         self._note(at, told)
 
     def _forget(self, pid: int) -> None:
-        """It goes on, or is gone: whoever begins the step again wipes what was noted."""
+        """It runs again, or is gone: then the next attempt at the step clears the note."""
         at = self._told.pop(pid)
-        if pid in self._ended:
-            self._ended.remove(pid)
+        is_ended = pid in self._ended
+        self._ended.discard(pid)
+        if is_ended or not born(pid):
             return
         log.warning("pool process %d goes on", pid)
         self._note(at, "")
@@ -74,7 +76,7 @@ class Hangs:
 
 
 def _at_work_on(pid: int) -> tuple[str, str] | None:
-    """The run that a process is at, and the step; '' for its end. None when it is at nothing."""
+    """The run and step that a process runs; the step is '' for a finalization. None when idle."""
     with suppress(RuntimeError):  # another thread has changed the set meanwhile
         for request in tuple(worker_state.active_requests):
             if request.worker_pid == pid:

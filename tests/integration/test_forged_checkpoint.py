@@ -1,4 +1,4 @@
-"""What whoever writes to Redis puts into a step's memory, or into a plan: no other date is run."""
+"""What is forged in Redis, in a step's checkpoint or in a plan: no other date is run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a page shows, as it was when it was last looked at: the whole of it, and what changes."""
+"""The state of a page: what is sent whole each time, and the rows that are sent as they change."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Rows = Mapping[tuple[str, str], list[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
-    """One look."""
+class PageState:
+    """A page at one moment."""
 
     status: dict[str, Any]
-    """Sent whole with every look."""
+    """Sent whole, each time."""
     rows: Rows = field(default_factory=dict)
     """(`cells` or `steps`, key) → a row of the page's JSON. Sent when it has changed."""
     is_over: bool = False
