@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 
-from worker.processes import alive
+from worker.processes import alive, output
 
 
 def main() -> None:
@@ -23,6 +23,8 @@ def main() -> None:
 
     from planner.settings import misspelt
 
+    if "worker" in sys.argv[1:]:
+        output.install()
     imports.cwd_in_path = nullcontext  # what Celery imports by name is all installed
     for told in misspelt():
         print(told, file=sys.stderr)
