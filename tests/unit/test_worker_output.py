@@ -14,7 +14,7 @@ FULL = Path("/dev/full")
 @pytest.mark.skipif(not FULL.exists(), reason="needs the device of Linux that is always full")
 @pytest.mark.parametrize(("command", "goes_on"), [("worker", True), ("inspect", False)])
 def test_a_worker_alone_goes_on_where_nothing_can_be_written(command: str, goes_on: bool) -> None:
-    """Its help stands for its banner, of which `make chaos` tells. Other commands have to answer."""
+    """Its help stands for its banner, which `make chaos` tries; other commands have to answer."""
     with FULL.open("w") as full:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "worker", command, "--help"],
