@@ -179,6 +179,7 @@ def test_killed_between_settling_and_sending(fleet: Tiny) -> None:
     never_a_success(fleet, run_id)
 
 
+@pytest.mark.slow
 def test_hanging_between_settling_and_sending(fleet: Tiny) -> None:
     """Its worker holds the failed step's message until it ends the process: that is no sign of what
     is left."""

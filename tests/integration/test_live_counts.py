@@ -92,7 +92,7 @@ def check(assessment: Assessment, counts: dict[date, Counts], cut: list[date]) -
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.quick(0)
+@pytest.mark.slow
 def test_a_made_up_season_has_the_gaps_that_were_made(seed: int, tmp_path: Path) -> None:
     cut = {60, 61, 90}
     counts = made_up(SEASON.start, 120, seed=seed, cut=cut)
@@ -120,6 +120,7 @@ def test_the_real_season_has_the_gaps_that_its_owner_knows(tmp_path: Path) -> No
     assert flawed == {("team-defense", SEASON.start)}
 
 
+@pytest.mark.slow
 def test_as_five_phases_it_has_the_same_gaps(tmp_path: Path) -> None:
     """A phase with first days of its own is judged where zone analyses are not yet due."""
     cut = {20, 60}  # one of them before the zone analyses are full

@@ -202,6 +202,7 @@ def test_nobody_is_dropped_for_want_of_an_upstream_row(
     assert [one.table for one in found] == [table.name for table in later]
 
 
+@pytest.mark.slow
 def test_a_window_reaches_back_thirty_days_and_no_further(
     warehouse: Warehouse, reference: Warehouse
 ) -> None:
@@ -231,6 +232,7 @@ def test_a_window_reaches_back_thirty_days_and_no_further(
         assert max(dates_found) == edge
 
 
+@pytest.mark.slow
 def test_phase_four_can_start_at_a_later_processor(
     warehouse: Warehouse, reference: Warehouse
 ) -> None:
@@ -341,6 +343,7 @@ def test_random_holes_only_delete_and_are_listed_with_their_rows(
     assert not [difference for difference in found if difference.table.startswith("nba_raw.")]
 
 
+@pytest.mark.slow
 def test_the_plans_holes_of_a_part_season_are_partial_dates_and_missing_grades(
     warehouse: Warehouse, reference: Warehouse
 ) -> None:

@@ -200,6 +200,7 @@ def test_row_11_connections_are_cut_under_a_running_step(tiny: Tiny) -> None:
     assert len(tiny.scripts(day)) == 1
 
 
+@pytest.mark.slow
 def test_rows_12_and_19_redis_goes_away_and_the_last_link_ends_meanwhile(tiny: Tiny) -> None:
     # Given a worker that runs a step and has a free slot
     (day,) = tiny.days(1)
@@ -240,6 +241,7 @@ def test_row_14_killed_between_the_result_and_the_finalization(tiny: Tiny) -> No
     assert tiny.ledger.step(run_id, f"{day}/a").attempt == 1
 
 
+@pytest.mark.slow
 def test_rows_15_and_18_a_pool_process_is_killed_and_its_script_has_children(tiny: Tiny) -> None:
     # Given a step whose script has a child in a session of its own
     (day,) = tiny.days(1)
