@@ -28,9 +28,9 @@ from tests.commands import Done, python
 from tests.waiting import until
 from worker.ledger.connection import connect
 from worker.messages import transport
-from worker.messages.lanes import ALL
+from worker.messages.lanes import ALL, list_of
 from worker.messages.later import deliver, waiting
-from worker.messages.mailbox import correct_times, steps_with_messages
+from worker.messages.mailbox import change_lane, correct_times, steps_with_messages
 
 ROOT = Path(__file__).parents[2]
 
@@ -242,10 +242,14 @@ def test_a_message_delivered_in_the_future_is_delivered_now(broker: Settings) ->
 def test_a_queued_message_is_found_beside_one_that_is_no_text(broker: Settings) -> None:
     client = connect(broker, patient=False)
     body = base64.b64encode(json.dumps([["run-1", "chunk/a"], {}, {}]).encode()).decode()
-    ours = json.dumps({"headers": {"task": "backfill.step"}, "body": body})
+    headers = {"task": "backfill.step"}
+    ours = json.dumps({"headers": headers, "body": body, "properties": {"priority": 3}})
     client.lpush("facts", b"\xff\xfe", ours, b"\xff")
 
     assert steps_with_messages(client, ["facts"]) == {"run-1": {"chunk/a"}}
+    change_lane(client, "run-1", ["facts"], old=0, new=3)
+    assert client.lrange(list_of("facts", 3), 0, -1) == [ours]
+    assert client.llen("facts") == 2
     client.close()
 
 

@@ -55,7 +55,7 @@ def change_lane(
     What is lost between two round trips is resent by the reconciler.
     """
     for queue in _there(client, [list_of(queue, old) for queue in queues] if old != new else ()):
-        there = [str(each) for each in client.lrange(queue, 0, -1)]
+        there = list(_texts(_undecoded(client, queue, 0, -1)))
         own = [raw for raw in reversed(there) if (_whose(raw) or ("",))[0] == run_id]
         into = list_of(queue.partition(Channel.sep)[0], new)
         for first in range(0, len(own), AT_ONCE):
