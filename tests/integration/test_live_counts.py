@@ -138,7 +138,7 @@ def test_as_five_phases_it_has_the_same_gaps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nba-live", "nba-live-phases"])
-@pytest.mark.quick("nba-live")
+@pytest.mark.slow
 def test_the_printed_query_finds_what_is_not_graded(name: str, tmp_path: Path) -> None:
     """Who did not play is voided, and not due: a share of 0.9 is. NULL is not void."""
     counts = made_up(SEASON.start, 50, seed=4, cut={45})

@@ -168,6 +168,7 @@ ENDLESS = [
 
 
 @pytest.mark.parametrize("notify", ENDLESS)
+@pytest.mark.quick(0, 1, 3)
 def test_what_takes_the_message_cannot_hold_up_the_worker_that_tells(
     shop: Shop,
     dripping: str,

@@ -169,6 +169,7 @@ def test_row_9_a_time_limit_in_the_middle_of_a_chain(tiny: Tiny) -> None:
     assert not tiny.works(tiny.scripts(day, "t")[0])
 
 
+@pytest.mark.slow
 def test_row_10_a_step_outlives_the_visibility_timeout(tiny: Tiny) -> None:
     (day,) = tiny.days(1)
     tiny.hold(day)
@@ -230,6 +231,7 @@ def test_row_13_running_steps_are_not_cancelled_on_a_lost_connection(tiny: Tiny)
     assert settings["worker_cancel_long_running_tasks_on_connection_loss"] is False
 
 
+@pytest.mark.slow
 def test_row_14_killed_between_the_result_and_the_finalization(tiny: Tiny) -> None:
     (day,) = tiny.days(1)
     (tiny.place / "dies_before_body").touch()

@@ -294,6 +294,7 @@ REVOKE = textwrap.dedent(
 @pytest.mark.parametrize(
     ("whose", "seconds", "outcome"), [("stock", 2, "hangs"), ("ours", 20, "settled")]
 )
+@pytest.mark.quick(1)
 def test_revoking_a_link_settles_its_chord(
     broker: Settings, whose: str, seconds: float, outcome: str
 ) -> None:
