@@ -11,7 +11,7 @@ UV := $(shell command -v uv 2>/dev/null)
 # every library anew, which takes longer than what they do.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test tests test-all wheel-test chaos compose-test bigquery-faults fuzz load bench bench-peers scaling cost flower site reference screenshots pictures audit lint lock clean
+.PHONY: help install demo test test-all wheel-test chaos compose-test bigquery-faults fuzz load bench bench-peers scaling cost flower site reference screenshots pictures audit lint lock clean
 
 help:  ## What there is to make
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,11 +21,7 @@ install: $(READY)  ## Set up .venv from the lock file
 demo: $(READY)  ## Repair a broken pipeline with a fleet, on this machine
 	$(BIN)/planner demo
 
-# At once: a third of what tests do is waiting, which is more than lint takes.
-test: $(READY)  ## Types, style, layers and the tests that take seconds
-	@$(MAKE) --no-print-directory --jobs 2 lint tests
-
-tests: $(READY)
+test: lint  ## Types, style, layers and the tests that take seconds
 	$(BIN)/pytest -m "not slow" --numprocesses 3 --dist loadgroup
 
 test-all: lint  ## Every test but the fault suite, with whole runs on real fleets and more examples
