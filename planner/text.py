@@ -1,8 +1,9 @@
-"""Text for people: made safe to show, the nearest known word, dates and durations."""
+"""Text for people: made safe to show, the nearest known word, dates and durations, streams."""
 
 from __future__ import annotations
 
 import difflib
+import io
 import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -100,3 +101,14 @@ def date_ranges(dates: Iterable[date]) -> str:
 def counted(count: int, noun: str) -> str:
     """`1 store`, `12 stores`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def through(raw: io.RawIOBase, stream: io.TextIOWrapper, *, errors: str | None) -> io.TextIOWrapper:
+    """A text stream that writes by `raw` what `stream` would write by itself."""
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=stream.encoding,
+        errors=errors,
+        line_buffering=stream.line_buffering,
+    )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 
-from worker.processes import alive, output
+from worker.processes import alive
 
 
 def main() -> None:
@@ -24,6 +24,8 @@ def main() -> None:
     from planner.settings import misspelt
 
     if "worker" in sys.argv[1:]:
+        from worker.processes import output
+
         output.install()
     imports.cwd_in_path = nullcontext  # what Celery imports by name is all installed
     for told in misspelt():

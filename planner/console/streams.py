@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from planner.errors import Exit, UsageError
+from planner.text import through
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -53,11 +54,5 @@ def _nowhere() -> TextIO:
 def _of(stream: TextIO) -> TextIO:
     if stream not in (sys.__stdout__, sys.__stderr__) or not isinstance(stream, io.TextIOWrapper):
         return stream  # none at all, or a test's
-    stream.flush()
     raw = _Stream(stream.fileno(), "w", closefd=False)
-    return io.TextIOWrapper(
-        io.BufferedWriter(raw),
-        encoding=stream.encoding,
-        errors="backslashreplace",
-        line_buffering=stream.line_buffering,
-    )
+    return through(raw, stream, errors="backslashreplace")

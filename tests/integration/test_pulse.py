@@ -70,7 +70,7 @@ def stands_still() -> bool:
 
 
 def is_dead(pid: int) -> bool:
-    """Of a child: a zombie, which is left to whoever waits for it."""
+    """A child that has ended is a zombie until its parent waits for it."""
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 

@@ -67,7 +67,7 @@ class EndLedger(Connected):
         before = now(self.client) - KEEP_SECONDS
         ids = [str(run_id) for run_id in self.client.zrangebyscore(RUNS, 0, before)]
         gone = [run_id for run_id in ids if not self.client.exists(run_key(run_id))]
-        for run_id in gone:  # whoever ended it may have died before it had told every key
+        for run_id in gone:  # a process that died may have set the expiry of some keys alone
             for batch in _batches(keys_of(self.client, run_id)):
                 self.client.unlink(*batch)
         if gone:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
+
+from planner.text import through
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -29,16 +31,8 @@ def install() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):  # else it is closed
-            lossy = _of(stream)
+            raw = _Lossy(stream.fileno(), "w", closefd=False)
+            lossy = through(raw, stream, errors=stream.errors)
+            lossy.reconfigure(line_buffering=True)
             setattr(sys, name, lossy)
             setattr(sys, f"__{name}__", lossy)  # where Celery prints its banner
-
-
-def _of(stream: io.TextIOWrapper) -> TextIO:
-    stream.flush()
-    return io.TextIOWrapper(
-        io.BufferedWriter(_Lossy(stream.fileno(), "w", closefd=False)),
-        encoding=stream.encoding,
-        errors=stream.errors,
-        line_buffering=True,
-    )
